@@ -1,0 +1,1 @@
+"""Back ends of otel_tracker, one file each."""

@@ -1,0 +1,72 @@
+"""OpenTelemetry tracking and a circuit breaker for fleets of coding agents.
+
+Reading order of the modules: names, settings, schema, document, codec; breaker, fold; storage/ (files, lock, journal,
+backups, store, recorder); summary, reports; carrier, pipeline, metric_tracker, task, decorator; cli/. The names below
+are loaded when they are first used: importing the package loads neither the SDK nor prometheus_client.
+"""
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "MetricTracker": "otel_tracker.metric_tracker",
+    "TaskTracker": "otel_tracker.task",
+    "track_agent": "otel_tracker.decorator",
+    "estimate_tokens": "otel_tracker.tokens",
+    "CircuitBreakerSpanExporter": "otel_tracker_exporters.circuit_breaker",
+    "DocumentError": "otel_tracker.errors",
+    "InvalidValueError": "otel_tracker.errors",
+    "LockTimeoutError": "otel_tracker.errors",
+    "OtelTrackerError": "otel_tracker.errors",
+    "StorageError": "otel_tracker.errors",
+    "UnknownAgentError": "otel_tracker.errors",
+    "UnknownMetricError": "otel_tracker.errors",
+    "UnsupportedVersionError": "otel_tracker.errors",
+}
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from otel_tracker.decorator import track_agent
+    from otel_tracker.errors import (
+        DocumentError,
+        InvalidValueError,
+        LockTimeoutError,
+        OtelTrackerError,
+        StorageError,
+        UnknownAgentError,
+        UnknownMetricError,
+        UnsupportedVersionError,
+    )
+    from otel_tracker.metric_tracker import MetricTracker
+    from otel_tracker.task import TaskTracker
+    from otel_tracker.tokens import estimate_tokens
+    from otel_tracker_exporters.circuit_breaker import CircuitBreakerSpanExporter
+
+__all__ = [
+    "CircuitBreakerSpanExporter",
+    "DocumentError",
+    "InvalidValueError",
+    "LockTimeoutError",
+    "MetricTracker",
+    "OtelTrackerError",
+    "StorageError",
+    "TaskTracker",
+    "UnknownAgentError",
+    "UnknownMetricError",
+    "UnsupportedVersionError",
+    "estimate_tokens",
+    "track_agent",
+]
+
+
+def __getattr__(name: str) -> object:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value = globals()[name] = getattr(import_module(home), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,232 @@
+"""The commands that read a home, and the small ones that change it."""
+
+import json
+import os
+import sys
+import time
+
+from otel_tracker import names, reports, summary
+from otel_tracker.cli.terminal import coloured, plain, print_json, print_table, state_colour
+from otel_tracker.environment import home_folder
+from otel_tracker.storage.files import Files
+from otel_tracker.storage.home import Home
+from otel_tracker.storage.store import Store
+from otel_tracker.timestamps import format_timestamp, parse_timestamp
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from typing import Any
+
+    from otel_tracker.document import Document
+    from otel_tracker.metric_tracker import MetricTracker
+
+WATCH_SECONDS = 2.0
+
+
+def report(options: "Namespace") -> int:
+    """Print the report, or write it to a file."""
+    document, now = store_of(options).read(), time.time()
+    if options.format == "json":
+        text = json.dumps(reports.report_data(document, now), indent=2, ensure_ascii=False) + "\n"
+    else:
+        text = reports.markdown(document, now)
+    if options.output:
+        Files().replace(os.path.abspath(options.output), [text.encode()])
+        print(f"wrote {options.output}")
+    else:
+        sys.stdout.write(text)
+    return 0
+
+
+def leaderboard(options: "Namespace") -> int:
+    """Print agents by a metric."""
+    rows = summary.leaderboard(store_of(options).read(), options.metric, options.number)
+    if options.format == "json":
+        print_json(rows)
+        return 0
+    shown = [
+        (
+            rank,
+            row["agent_file"],
+            row["agent_name"],
+            _measure(options.metric, row[options.metric]),
+            row["tasks_total"],
+            reports.percent(row["success_rate"]),
+        )
+        for rank, row in enumerate(rows, 1)
+    ]
+    print_table(("#", "Agent", "Name", options.metric, "Tasks", "Success"), shown, "rllrrr")
+    return 0
+
+
+def agent(options: "Namespace") -> int:
+    """Print what is known of one agent."""
+    row = tracker_of(options).get_agent_metrics(options.agent)
+    if options.format == "json":
+        print_json(row)
+        return 0
+    print(f"{plain(row['agent_file'])} ({plain(row['agent_name'])})")
+    print(f"breaker: {_shown_state(row)}")
+    metrics = row["metrics"]
+    print(
+        f"tasks: {metrics['tasks_total']:,}, {metrics['tasks_successful']:,} successful "
+        f"({reports.percent(row['success_rate'])}), {metrics['tasks_failed']:,} failed, "
+        f"{metrics['tasks_cancelled']:,} cancelled, {row['in_flight']:,} running"
+    )
+    average, total = metrics["avg_duration_seconds"], metrics["total_duration_seconds"]
+    print(f"duration: {reports.seconds(average)} on average, {reports.seconds(total)} in all")
+    first, last = metrics["first_task_timestamp"], metrics["last_task_timestamp"]
+    print(f"first task: {reports.moment(first)} UTC, last task: {reports.moment(last)} UTC\n")
+    tokens = [
+        (model, use["total"], use["last"], use["count"], *(use[kind] for kind in names.TOKEN_TYPES))
+        for model, use in row["token_usage"].items()
+    ]
+    print_table(("Model", "Tokens", "Last", "Tasks", *names.TOKEN_TYPES), tokens, "lrrr" + "r" * len(names.TOKEN_TYPES))
+    return 0
+
+
+def tokens(options: "Namespace") -> int:
+    """Print tokens by model."""
+    rows = summary.token_summary(store_of(options).read())
+    if options.format == "json":
+        print_json(rows)
+        return 0
+    shown = [(model, row["total"], row["count"], round(row["avg"])) for model, row in rows.items()]
+    print_table(("Model", "Tokens", "Tasks", "Tokens per task"), shown, "lrrr")
+    return 0
+
+
+def health(options: "Namespace") -> int:
+    """Say whether a task of an agent would be let through: status 0, else 1."""
+    document, now = store_of(options).read(), time.time()
+    is_admitted = summary.is_admitted(document, options.agent, now)
+    is_known = options.agent in document.agents
+    row = summary.agent_state(document, options.agent, now) if is_known else {"state": names.CLOSED, "failures": 0}
+    if options.format == "json":
+        facts = {key: row.get(key) for key in ("state", "failures", "last_failure", "blacklisted_until")}
+        print_json({"agent": options.agent, "is_admitted": is_admitted, "is_known": is_known, **facts})
+    else:
+        print(f"{plain(options.agent)}: {_shown_state(row) if is_known else 'healthy (unknown agent)'}")
+    return 0 if is_admitted else 1
+
+
+def history(options: "Namespace") -> int:
+    """Print the newest entries of the history, newest first."""
+    rows = summary.recent_history(store_of(options).read(), options.agent, options.number)[::-1]
+    if options.format == "json":
+        print_json(rows)
+        return 0
+    shown = [
+        (
+            reports.moment(row.get("timestamp")),
+            row.get("agent"),
+            str(row.get("action", "")).removeprefix("task_").replace("_", " "),
+            row.get("model"),
+            row.get("tokens_used"),
+            "-" if row.get("duration_seconds") is None else reports.seconds(row["duration_seconds"]),
+            row.get("task_id"),
+            (row.get("error") or row.get("reason") or "")[:60],
+        )
+        for row in rows
+    ]
+    print_table(("When (UTC)", "Agent", "What", "Model", "Tokens", "Duration", "Task", "Why"), shown, "llllrrll")
+    return 0
+
+
+def status(options: "Namespace") -> int:
+    """Print all agents: breaker, running tasks, last task; with --watch again and again."""
+    store = store_of(options)
+    while True:
+        document, now = store.read(), time.time()
+        if options.watch and sys.stdout.isatty() and options.format == "table":
+            print("\033[H\033[2J", end="")
+        _print_status(document, now, options.format)
+        if not options.watch:
+            return 0
+        sys.stdout.flush()
+        time.sleep(WATCH_SECONDS)
+
+
+def reset(options: "Namespace") -> int:
+    """Close an agent's breaker and forget its failures."""
+    tracker_of(options).reset_agent_failures(options.agent)
+    print(f"{plain(options.agent)}: healthy, 0 failures")
+    return 0
+
+
+def backups_create(options: "Namespace") -> int:
+    """Make a backup now."""
+    store = store_of(options)
+    path = store.back_up()
+    print(path or f"nothing to back up: {store.home.document} does not exist yet; make it with: otel-tracker init")
+    return 0 if path else 1
+
+
+def backups_list(options: "Namespace") -> int:
+    """Print all backups, oldest first."""
+    backups = store_of(options).backups
+    rows = [(path, format_timestamp(backups.made_at(path)), os.path.getsize(path)) for path in backups.paths()]
+    if options.format == "json":
+        print_json([{"path": path, "made_at": made_at, "bytes": size} for path, made_at, size in rows])
+        return 0
+    shown = [(os.path.basename(path), reports.moment(made_at), size) for path, made_at, size in rows]
+    print_table(("Name", "Made (UTC)", "Bytes"), shown, "llr")
+    return 0
+
+
+def store_of(options: "Namespace") -> Store:
+    """Return the store of the home that a command line names."""
+    return Store(Home(options.home or home_folder()))
+
+
+def tracker_of(options: "Namespace") -> "MetricTracker":
+    """Return the tracker of the home that a command line names."""
+    from otel_tracker.metric_tracker import MetricTracker
+
+    return MetricTracker(Home(options.home or home_folder()).document)
+
+
+def _print_status(document: "Document", now: float, form: str) -> None:
+    agents, running = summary.agent_states(document, now), summary.running_tasks(document, now)
+    if form == "json":
+        print_json({"generated_at": format_timestamp(now), "agents": agents, "running": running})
+        return
+    if not agents:
+        print("no agents yet; register those of the home with: otel-tracker init")
+        return
+    overdue = {task["agent"] for task in running if task["is_overdue"]}
+    shown = [
+        (
+            row["agent_file"],
+            row["status"],
+            row["failures"],
+            _left(row["blacklisted_until"], now),
+            f"{row['in_flight']}{' overdue' if row['agent_file'] in overdue else ''}" if row["in_flight"] else "-",
+            row["metrics"]["tasks_total"],
+            reports.percent(row["success_rate"]),
+            reports.moment(row["metrics"]["last_task_timestamp"]),
+        )
+        for row in agents
+    ]
+    headings = ("Agent", "Breaker", "Failures", "Cooldown left", "Running", "Tasks", "Success", "Last task (UTC)")
+    print_table(headings, shown, "llrrrrrr")
+
+
+def _shown_state(row: "dict[str, Any]") -> str:
+    text = row["status"]
+    if row["blacklisted_until"]:
+        text += f" until {reports.moment(row['blacklisted_until'])} UTC"
+    elif row["state"] == names.HALF_OPEN:
+        text += " (cooldown over: the next task decides)"
+    failures = row["failures"]
+    counted = f", {failures} failure{'' if failures == 1 else 's'} in a row" if failures else ""
+    return coloured(text, state_colour(row["state"])) + counted
+
+
+def _left(until: "str | None", now: float) -> str:
+    return "-" if until is None else reports.seconds(max(0.0, parse_timestamp(until) - now))
+
+
+def _measure(metric: str, value: float) -> str:
+    return reports.seconds(value) if metric.endswith("_seconds") else f"{value:,}"

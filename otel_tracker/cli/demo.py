@@ -1,0 +1,91 @@
+"""`otel-tracker demo`: a small fleet, recorded through real spans in a home of its own, and the report on it."""
+
+import asyncio
+import os
+import tempfile
+import time
+
+from otel_tracker.metric_tracker import MetricTracker
+from otel_tracker.storage.home import Home
+from otel_tracker.task import TaskTracker
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+_AGENTS = {
+    "Coder": "core/coder.md",
+    "Reviewer": "core/reviewer.md",
+    "Documenter": "core/documenter.md",
+    "Database Expert": "experts/database_expert.md",
+    "Tester Expert": "experts/tester_expert.md",
+}
+_WORK_SECONDS = 0.02
+
+
+def demo(options: "Namespace") -> int:
+    """Record the fleet's tasks, and print the report and where the document is."""
+    home = Home(options.into or os.path.join(tempfile.mkdtemp(prefix="otel-tracker-demo-"), "agents"))
+    tracker = MetricTracker(home.document)
+    for name, agent in _AGENTS.items():
+        tracker.register_agent(name, agent)
+    _succeed(tracker)
+    _fail_now_and_then(tracker)
+    asyncio.run(_cancel(tracker))
+    _trip(tracker)
+    print(tracker.generate_report())
+    print(f"The document is {home.document}")
+    print(f"Look around with: otel-tracker status --home {home.folder}")
+    return 0
+
+
+def _succeed(tracker: MetricTracker) -> None:
+    """Run two agents that get their work done, one inside the other."""
+    for number in range(6):
+        with TaskTracker("core/coder.md", model="sonnet", task_id=f"feature-{number}", tracker=tracker) as task:
+            with TaskTracker("core/reviewer.md", model="opus", tracker=tracker) as review:
+                time.sleep(_WORK_SECONDS)
+                review.set_tokens_used(900 + 50 * number)
+            task.set_model("claude-sonnet-5")
+            task.set_usage(input_tokens=400, output_tokens=1100, cache_read_tokens=9000, cache_write_tokens=1500)
+
+
+def _fail_now_and_then(tracker: MetricTracker) -> None:
+    """Run an agent that says itself when it has failed."""
+    for number in range(4):
+        with TaskTracker("experts/tester_expert.md", model="haiku", tracker=tracker) as task:
+            time.sleep(_WORK_SECONDS)
+            task.set_tokens_used(350)
+            if number == 1:
+                task.set_failed("2 of 40 tests fail")
+
+
+async def _cancel(tracker: MetricTracker) -> None:
+    """Stop a task while it runs."""
+
+    async def document_everything() -> None:
+        async with TaskTracker("core/documenter.md", model="sonnet", tracker=tracker):
+            await asyncio.sleep(60)
+
+    running = asyncio.create_task(document_everything())
+    await asyncio.sleep(_WORK_SECONDS)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+def _trip(tracker: MetricTracker) -> None:
+    """Run an agent that fails until its breaker opens."""
+    attempts = 0
+    while tracker.check_agent_health("experts/database_expert.md"):
+        attempts += 1
+        try:
+            with TaskTracker("experts/database_expert.md", model="opus", tracker=tracker) as task:
+                task.set_tokens_used(2000)
+                _query_the_database()
+        except ConnectionError:
+            continue
+    print(f"experts/database_expert.md failed {attempts} times in a row and is refused from now on.\n")
+
+
+def _query_the_database() -> None:
+    raise ConnectionError("database is locked")

@@ -1,0 +1,140 @@
+"""`otel-tracker init`: the home's folders, its document, its agents, and the drop-in module. Safe to repeat."""
+
+import os
+
+from otel_tracker import event, names
+from otel_tracker.cli.commands import store_of
+from otel_tracker.errors import InvalidValueError
+from otel_tracker.storage.files import Files, saying
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Iterator
+
+    from otel_tracker.storage.home import Home
+    from otel_tracker.storage.store import Store
+
+_NOT_AGENTS = ("config", "journal", "backups", "scripts")
+_FRONT_MATTER_BYTES = 16_384
+_DROP_IN = "metric_tracker.py"
+
+
+def init(options: "Namespace") -> int:
+    """Make the home, register its agents, write the drop-in module, and say what was done."""
+    store = store_of(options)
+    home, files = store.home, Files()
+    for folder in (os.path.dirname(home.document), home.journal, home.backups, home.scripts):
+        files.make_folder(folder)
+    is_new = files.signature(home.document) is None
+    if is_new:
+        store.rewrite()
+    added = register_agents(store)
+    files.replace(os.path.join(home.scripts, _DROP_IN), [_drop_in().encode()])
+    print(f"home:     {home.folder}")
+    print(f"document: {home.document} ({'new' if is_new else 'kept'})")
+    print(f"agents:   {len(store.read().agents)} registered, {added} of them now")
+    print(f"module:   {os.path.join(home.scripts, _DROP_IN)}")
+    return 0
+
+
+def register_agents(store: "Store") -> int:
+    """Register the home's agent files that aren't yet, and return how many these were."""
+    known = store.read().agents
+    found = [(key, name) for key, name in agents_of(store.home) if known.get(key, {}).get("name") != name]
+    if found:
+        store.record([event.about_agent(key, names.AGENT_REGISTERED, name=name) for key, name in found])
+    return len(found)
+
+
+def agents_of(home: "Home") -> "Iterator[tuple[str, str]]":
+    """Yield key and name of each `*.md` file of a home whose front matter has a `name`, in the order of the keys."""
+    for folder, folders, files in os.walk(home.folder):
+        if folder == home.folder:
+            folders[:] = [name for name in folders if name not in _NOT_AGENTS]
+        folders.sort()
+        for file in sorted(files):
+            path = os.path.join(folder, file)
+            name = front_matter_name(path) if file.endswith(".md") and os.path.isfile(path) else None
+            key = os.path.relpath(path, home.folder).replace(os.sep, "/")
+            if name is not None and _can_be_recorded(key, name):
+                yield key, name
+
+
+def front_matter_name(path: str) -> "str | None":
+    """Return the `name` in a Markdown file's front matter, the block between two lines of three hyphens; else None."""
+    with saying("read", path), open(path, encoding="utf-8-sig", errors="replace") as file:
+        lines = file.read(_FRONT_MATTER_BYTES).splitlines()
+    if not lines or lines[0].rstrip() != "---":
+        return None
+    for line in lines[1:]:
+        if line.rstrip() == "---":
+            return None
+        key, colon, value = line.partition(":")
+        if colon and key == "name":
+            return _unquoted(value) or None
+    return None
+
+
+def _unquoted(value: str) -> str:
+    text = value.strip()
+    if text[:1] in ("'", '"') and len(text) > 1 and text[-1] == text[0]:
+        return text[1:-1]
+    return text.partition(" #")[0].rstrip()
+
+
+def _can_be_recorded(key: str, name: str) -> bool:
+    try:
+        return bool(event.checked_agent(key) and event.checked_agent(name))
+    except InvalidValueError:
+        return False
+
+
+def _drop_in() -> str:
+    import sys
+
+    import opentelemetry.sdk
+
+    import otel_tracker
+    import otel_tracker_exporters
+
+    roots: list[str] = []
+    for package in (otel_tracker, otel_tracker_exporters, opentelemetry.sdk):
+        depth = package.__name__.count(".") + 1
+        root = os.path.abspath(package.__path__[0])
+        for _ in range(depth):
+            root = os.path.dirname(root)
+        if root not in roots:
+            roots.append(root)
+    return _TEMPLATE.format(interpreter=sys.executable, roots=roots)
+
+
+_TEMPLATE = '''\
+"""The Metrics Tracker of the v7.0 specification, over the package otel-tracker. Made by `otel-tracker init`.
+
+Its home is the parent of the folder that it stands in. To change it, run `otel-tracker init` again.
+"""
+
+import os
+import sys
+
+HOME = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+INTERPRETER = {interpreter!r}
+ROOTS = {roots!r}
+
+try:
+    import otel_tracker
+except ImportError:  # this python is not the one that has the package
+    sys.path.extend(ROOTS)
+
+
+def __getattr__(name):
+    from otel_tracker import dropin
+
+    return dropin.bound(name, HOME)
+
+
+if __name__ == "__main__":
+    os.environ["OTEL_TRACKER_HOME"] = HOME
+    os.execv(INTERPRETER, [INTERPRETER, "-m", "otel_tracker", *sys.argv[1:]])
+'''

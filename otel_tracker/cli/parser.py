@@ -1,0 +1,111 @@
+"""The arguments of every command, and which function runs it."""
+
+import argparse
+
+from otel_tracker import __version__
+from otel_tracker.summary import DEFAULT_METRIC, METRICS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any
+
+
+def parse(arguments: "Sequence[str]") -> argparse.Namespace:
+    """Return the options of a command line, with the function to run as `command`; exits with 2 for wrong usage."""
+    return _parser().parse_args(arguments)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="otel-tracker", description="What each agent does, costs and breaks, and which of them may not be called."
+    )
+    parser.add_argument("--version", action="version", version=f"otel-tracker {__version__}")
+    _add_home(parser, default=None)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="name", required=True)
+    _add_reading_commands(commands)
+    _add_changing_commands(commands)
+    return parser
+
+
+def _add_reading_commands(commands: "Any") -> None:
+    report = _add(commands, "report", "everything, what matters first", formats=("markdown", "json"))
+    report.add_argument("-o", "--output", metavar="FILE", help="write to FILE instead of standard output")
+
+    leaderboard = _add(commands, "leaderboard", "agents by a metric", formats=("table", "json"))
+    leaderboard.add_argument("-m", "--metric", metavar="METRIC", default=DEFAULT_METRIC, help=", ".join(METRICS))
+    leaderboard.add_argument("-n", "--number", type=_number, default=10, help="agents to show (10)")
+
+    agent = _add(commands, "agent", "one agent", formats=("table", "json"))
+    agent.add_argument("agent", metavar="AGENT")
+
+    _add(commands, "tokens", "tokens by model", formats=("table", "json"))
+
+    health = _add(
+        commands,
+        "health",
+        "would a task of AGENT be let through? exit 0: yes, 1: no, 3: can't tell",
+        formats=("table", "json"),
+    )
+    health.add_argument("agent", metavar="AGENT")
+
+    history = _add(commands, "history", "what has happened, newest first", formats=("table", "json"))
+    history.add_argument("--agent", metavar="AGENT", help="only of this agent")
+    history.add_argument("-n", "--number", type=_number, default=20, help="entries to show (20)")
+
+    status = _add(commands, "status", "all agents: breaker, running tasks, last task", formats=("table", "json"))
+    status.add_argument("--watch", action="store_true", help="show it again every two seconds, until Ctrl-C")
+
+
+def _add_changing_commands(commands: "Any") -> None:
+    _add(commands, "init", "make the home, register its agents, write the drop-in module")
+
+    reset = _add(commands, "reset", "close the breaker of AGENT and forget its failures")
+    reset.add_argument("agent", metavar="AGENT")
+
+    backups = commands.add_parser("backups", help="copies of the document", description="Copies of the document.")
+    actions = backups.add_subparsers(title="commands", metavar="COMMAND", dest="action", required=True)
+    _add(actions, "create", "make a backup now", function="backups_create")
+    _add(actions, "list", "all backups, oldest first", formats=("table", "json"), function="backups_list")
+
+    demo = _add(commands, "demo", "record a small fleet's tasks in a home of its own, and report")
+    demo.add_argument("--into", metavar="DIR", help="the demo's home (a new temporary folder)")
+
+
+def _add(
+    commands: "Any", name: str, description: str, formats: "tuple[str, ...]" = (), function: "str | None" = None
+) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name, help=description, description=f"{description[0].upper()}{description[1:]}."
+    )
+    _add_home(parser, default=argparse.SUPPRESS)
+    if formats:
+        parser.add_argument("--format", choices=formats, default=formats[0], help=f"how to show it ({formats[0]})")
+    parser.set_defaults(command=_loaded(function or name))
+    return parser
+
+
+def _add_home(parser: argparse.ArgumentParser, default: "str | None") -> None:
+    parser.add_argument(
+        "--home", metavar="DIR", default=default, help="the home (OTEL_TRACKER_HOME, else ~/.claude/agents)"
+    )
+
+
+def _loaded(function: str) -> "Callable[[argparse.Namespace], int]":
+    """Return the command's function, loaded when it is called: each command pays only for what it uses."""
+
+    def run(options: argparse.Namespace) -> int:
+        from importlib import import_module
+
+        module = {"init": "init", "demo": "demo"}.get(function, "commands")
+        status: int = getattr(import_module(f"otel_tracker.cli.{module}"), function)(options)
+        return status
+
+    return run
+
+
+def _number(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 0, got {text}")
+    return number

@@ -1,0 +1,49 @@
+"""What a terminal shows: aligned tables, colours where they are wanted, JSON."""
+
+import json
+import sys
+
+from otel_tracker import names
+from otel_tracker.environment import has_colour
+from otel_tracker.reports import padded
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from typing import Any
+
+_COLOURS = {names.OPEN: "31", names.HALF_OPEN: "33", names.CLOSED: "32"}
+_BOLD = "1"
+
+
+def print_json(value: "Any") -> None:
+    """Print a value as indented JSON, numbers as numbers."""
+    print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def print_table(headings: "Sequence[str]", rows: "Iterable[Sequence[object]]", alignment: str) -> None:
+    """Print an aligned table; `alignment` has a letter for each column: l or r."""
+    shown = [[plain(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(headings, *shown, strict=True)]
+    print(coloured("  ".join(padded(headings, widths, alignment)).rstrip(), _BOLD))
+    for row in shown:
+        print("  ".join(padded(row, widths, alignment)).rstrip())
+
+
+def plain(value: object) -> str:
+    """Return a value as text that can't move the terminal's cursor; numbers with thousands separated."""
+    if value is None:
+        return "-"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return "".join(letter if letter.isprintable() else "?" for letter in str(value))
+
+
+def coloured(text: str, colour: str) -> str:
+    """Return `text` in a colour or style of ANSI's SGR codes, where standard output shows colours."""
+    return f"\033[{colour}m{text}\033[0m" if has_colour(sys.stdout.isatty()) else text
+
+
+def state_colour(state: str) -> str:
+    """Return the SGR code for a breaker's state."""
+    return _COLOURS[state]

@@ -1,0 +1,197 @@
+"""The text of `circuit-breaker.json` and back.
+
+Our own layout is indented, and made to be read in parts: an agent's entry is a block of lines at one depth, the
+history is the last key with one entry a line. So a reader of the head stops at the history, and a codec that has
+seen a file before parses and writes only the agents that changed. A file in any other layout is read whole.
+"""
+
+import json
+
+from otel_tracker import schema
+from otel_tracker.document import Document, History
+from otel_tracker.errors import DocumentError, UnsupportedVersionError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    Agents = dict[str, dict[str, Any]]
+    Encode = Callable[[Any], str]
+
+_SEQUENCE = b'\n  "sequence": '
+_AGENTS, _AGENTS_END = b'\n  "agents": {\n    "', b"\n    }\n  }"
+_AGENT_SEPARATOR = b',\n    "'
+_HISTORY, _HISTORY_END, _EMPTY_HISTORY_END = b'\n  "history": [', b"\n  ]\n}\n", b"]\n}\n"
+
+# Objects this deep are written on one line: `"haiku": {"total": 0, "last": null, "count": 0}`.
+_INLINE_DEPTH = 4
+
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
+_encode_ascii = json.JSONEncoder(allow_nan=False).encode
+
+
+class DocumentCodec:
+    """Reads and writes documents; remembers the agents of the last one, by their text and by their value."""
+
+    def __init__(self) -> None:
+        self._by_text: dict[bytes, tuple[str, dict[str, Any]]] = {}
+        self._by_key: dict[str, tuple[dict[str, Any], bytes]] = {}
+        self._others: dict[str, tuple[Any, bytes]] = {}  # the head's other values
+
+    def decode(self, text: bytes, path: str) -> Document:
+        """Return the document that `text`, the content of the file at `path`, holds.
+
+        Raises DocumentError where it isn't one, with the place of the first wrong value.
+        """
+        parts = _split_history(text)
+        if parts is not None:
+            try:
+                return Document(self.decode_head(parts[0], path), parts[1])
+            except DocumentError:
+                pass  # perhaps only the layout misled us: the whole text tells
+        value = _loads(text, path)
+        history = value.pop("history", []) if isinstance(value, dict) else []
+        return Document(_checked(value, path), _checked_history(history, path))
+
+    def decode_head(self, text: bytes, path: str) -> "dict[str, Any]":
+        """Return the head that `text`, a document up to its history, holds; errors as `decode`."""
+        at = text.find(_AGENTS)
+        end = text.find(_AGENTS_END, at)
+        is_at_the_top = text.count(b"{", 0, at) - text.count(b"}", 0, at) == 1
+        if 0 < at < end and is_at_the_top:
+            opening, closing = at + len(_AGENTS) - len(_AGENT_SEPARATOR) + 1, end + len(_AGENTS_END) - 1
+            try:
+                agents = self._decode_agents(text[at + len(_AGENTS) : end] + b"\n    }")
+                head = _checked(_loads(text[:opening] + text[closing:], path), path)
+            except (ValueError, RecursionError):
+                pass  # not our layout, or a wrong value: the whole text tells which
+            else:
+                head["agents"] = agents
+                return head
+        return _checked(_loads(text, path), path)
+
+    def _decode_agents(self, text: bytes) -> "Agents":
+        by_text, by_key, agents = {}, {}, {}
+        for block in text.split(_AGENT_SEPARATOR):
+            known = self._by_text.get(block)
+            if known is None:
+                (known,) = json.loads(b'{"' + block + b"}", parse_constant=_refuse_constant).items()
+                schema.check_agent(*known)
+                completed = schema.complete_agent(known[1])
+                is_as_we_write = list(completed) == list(known[1]) and completed == known[1]
+                known = (known[0], completed)
+            else:
+                is_as_we_write = True
+            key, agent = known
+            agents[key] = agent
+            if is_as_we_write:
+                by_text[block] = known
+                by_key[key] = (agent, block)
+        self._by_text, self._by_key = by_text, by_key
+        return agents
+
+    def encode(self, document: Document) -> "list[bytes | memoryview]":
+        """Return the content of the file, in parts."""
+        try:
+            head = self._encode_head(document.head, _encode)
+        except UnicodeEncodeError:  # half of a surrogate pair somewhere
+            self._by_key, self._others = {}, {}
+            head = self._encode_head(document.head, _encode_ascii)
+        end = _HISTORY_END if document.history.count else _EMPTY_HISTORY_END
+        return [b"".join([*head, _HISTORY]), *document.history.pieces(), end]
+
+    def _encode_head(self, head: "dict[str, Any]", encode: "Encode") -> "list[bytes]":
+        parts = [b"{"]
+        for key, value in head.items():
+            if key == "agents" and value:
+                parts += [b'\n  "agents": ', *self._encode_agents(value, encode), b","]
+                continue
+            known = self._others.get(key)
+            if known is None or known[0] is not value:
+                known = (value, f"\n  {encode(key)}: {_indented(value, 1, encode)},".encode())
+                self._others[key] = known
+            parts.append(known[1])
+        return parts
+
+    def _encode_agents(self, agents: "Agents", encode: "Encode") -> "list[bytes]":
+        parts, by_text, by_key = [], {}, {}
+        for key, agent in agents.items():
+            known = self._by_key.get(key)
+            if known is None or known[0] is not agent:
+                known = (agent, f"{encode(key)[1:]}: {_indented(agent, 2, encode)}".encode())
+            by_key[key] = known
+            by_text[known[1]] = (key, agent)
+            parts += [_AGENT_SEPARATOR, known[1]]
+        self._by_text, self._by_key = by_text, by_key
+        parts[0] = _AGENT_SEPARATOR.replace(b",", b"{")
+        return [*parts, b"\n  }"]
+
+
+def head_of(beginning: bytes) -> "bytes | None":
+    """Return the head as JSON of its own if a file that begins so has shown all of it, else None."""
+    at = beginning.find(_HISTORY)
+    return None if at < 0 else beginning[:at].rstrip(b",") + b"\n}"
+
+
+def sequence_of(beginning: bytes) -> "int | None":
+    """Return the `sequence` of a document from the first bytes of its file, None where only a full read tells."""
+    at = beginning.find(_SEQUENCE)
+    end = beginning.find(b",", at)
+    digits = beginning[at + len(_SEQUENCE) : end] if 0 < at < end else b""
+    # The key must stand before any nested object, where it could be somebody else's.
+    return int(digits) if digits.isdigit() and beginning.find(b"{", 1, at) < 0 else None
+
+
+def _split_history(text: bytes) -> "tuple[bytes, History] | None":
+    """Split a file in our own layout without parsing its history; None for any other layout."""
+    at = text.find(_HISTORY)
+    if at < 0 or b"\0" in text:
+        return None
+    head, rest = text[:at].rstrip(b",") + b"\n}", text[at + len(_HISTORY) :]
+    if rest == _EMPTY_HISTORY_END:
+        return head, History()
+    if not (rest.startswith(b'\n    {"') and rest.endswith(b"}" + _HISTORY_END)):
+        return None
+    block = rest[: -len(_HISTORY_END)]
+    lines = block.count(b"\n")
+    return (head, History(block, lines)) if lines == block.count(b'},\n    {"') + 1 else None
+
+
+def _loads(text: bytes, path: str) -> "Any":
+    try:
+        return json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        what = f"not JSON ({error})" if text.strip(b"\0 \r\n\t") else "the file is empty"
+        raise DocumentError(path, "", what) from error
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is no JSON value")
+
+
+def _checked(value: "Any", path: str) -> "dict[str, Any]":
+    try:
+        schema.check_head(value)
+    except schema.ShapeError as error:
+        kind = UnsupportedVersionError if isinstance(error, schema.NewerVersionError) else DocumentError
+        raise kind(path, error.place, error.reason) from error
+    return schema.complete_head(value)
+
+
+def _checked_history(history: "Any", path: str) -> History:
+    try:
+        schema.check_history(history)
+    except schema.ShapeError as error:
+        raise DocumentError(path, error.place, error.reason) from error
+    return History.of(history)
+
+
+def _indented(value: "Any", depth: int, encode: "Encode") -> str:
+    if type(value) is int:
+        return repr(value)
+    if depth >= _INLINE_DEPTH or not value or not isinstance(value, dict):
+        return encode(value) if value is not None else "null"
+    pad = "\n" + "  " * (depth + 1)
+    items = [f"{encode(key)}: {_indented(inner, depth + 1, encode)}" for key, inner in value.items()]
+    return "{" + pad + ("," + pad).join(items) + pad[:-2] + "}"

@@ -1,0 +1,131 @@
+"""`track_agent`: every call of a function is a task; with a generator, the task lasts while it runs."""
+
+import functools
+import inspect
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from typing import Any, TypeVar, cast
+
+from otel_tracker.event import checked_agent, checked_text
+from otel_tracker.metric_tracker import MetricTracker
+from otel_tracker.task import DEFAULT_MODEL, TaskTracker
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def track_agent(
+    agent_file: str, default_model: str | None = DEFAULT_MODEL, *, tracker: MetricTracker | None = None
+) -> Callable[[_Function], _Function]:
+    """Record each call of the decorated function as a task of the agent `agent_file`.
+
+    Functions, coroutines, generators and asynchronous generators alike. Where the result has `tokens_used`, as an
+    attribute or as a key, it is recorded. Exceptions are recorded and go on. Raises InvalidValueError at once.
+    """
+    checked_agent(agent_file)
+    checked_text("a model", default_model)
+
+    def decorate(function: _Function) -> _Function:
+        def new_task() -> TaskTracker:
+            return TaskTracker(agent_file, default_model, tracker=tracker)
+
+        wrap = next(wrap for is_kind, wrap in _KINDS if is_kind(function))
+        return cast("_Function", functools.wraps(function)(wrap(function, new_task)))
+
+    return decorate
+
+
+def _wrap_function(function: Callable[..., Any], new_task: Callable[[], TaskTracker]) -> Callable[..., Any]:
+    def wrapper(*arguments: Any, **keywords: Any) -> Any:
+        with new_task() as task:
+            return _taken(task, function(*arguments, **keywords))
+
+    return wrapper
+
+
+def _wrap_coroutine(function: Callable[..., Any], new_task: Callable[[], TaskTracker]) -> Callable[..., Any]:
+    async def wrapper(*arguments: Any, **keywords: Any) -> Any:
+        async with new_task() as task:
+            return _taken(task, await function(*arguments, **keywords))
+
+    return wrapper
+
+
+def _wrap_generator(function: Callable[..., Any], new_task: Callable[[], TaskTracker]) -> Callable[..., Any]:
+    def wrapper(*arguments: Any, **keywords: Any) -> Generator[Any, Any, Any]:
+        task = new_task()
+        task.begin()
+        try:
+            result = yield from _stepped(task, function(*arguments, **keywords))
+        except BaseException as error:
+            task.end(error)
+            raise
+        _taken(task, result)
+        task.end()
+        return result
+
+    return wrapper
+
+
+def _stepped(task: TaskTracker, inner: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
+    """Delegate to `inner`, with the task's span the current one while `inner` runs, and only then."""
+    step, value = inner.send, None
+    while True:
+        try:
+            with task.current_span():
+                item = step(value)
+        except StopIteration as stop:
+            return stop.value
+        try:
+            value = yield item
+            step = inner.send
+        except GeneratorExit:
+            with task.current_span():
+                inner.close()
+            raise
+        except BaseException as error:  # noqa: BLE001 - it is the generator's to handle
+            step, value = inner.throw, error
+
+
+def _wrap_async_generator(function: Callable[..., Any], new_task: Callable[[], TaskTracker]) -> Callable[..., Any]:
+    async def wrapper(*arguments: Any, **keywords: Any) -> AsyncGenerator[Any, Any]:
+        task = new_task()
+        task.begin()
+        inner = function(*arguments, **keywords)
+        step, value = inner.asend, None
+        try:
+            while True:
+                try:
+                    with task.current_span():
+                        item = await step(value)
+                except StopAsyncIteration:
+                    break
+                try:
+                    value = yield item
+                    step = inner.asend
+                except GeneratorExit:
+                    with task.current_span():
+                        await inner.aclose()
+                    raise
+                except BaseException as error:  # noqa: BLE001 - it is the generator's to handle
+                    step, value = inner.athrow, error
+        except BaseException as error:
+            task.end(error)
+            raise
+        task.end()
+
+    return wrapper
+
+
+_KINDS: tuple[tuple[Callable[[Any], bool], Callable[..., Callable[..., Any]]], ...] = (
+    (inspect.isasyncgenfunction, _wrap_async_generator),
+    (inspect.iscoroutinefunction, _wrap_coroutine),
+    (inspect.isgeneratorfunction, _wrap_generator),
+    (callable, _wrap_function),
+)
+
+
+def _taken(task: TaskTracker, result: Any) -> Any:
+    """Take the tokens from a task's result where it has some, and return the result."""
+    tokens = result.get("tokens_used") if isinstance(result, Mapping) else getattr(result, "tokens_used", None)
+    if tokens is not None:
+        task.set_tokens_used(tokens)
+    return result

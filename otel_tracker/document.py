@@ -1,0 +1,122 @@
+"""The document that the package works with: what `circuit-breaker.json` says (codec.py turns it into text and back).
+
+A `Document` is never changed in place. Its history stays text, one entry a line, so that a writer passes thousands
+of entries on without parsing one.
+"""
+
+import json
+
+from otel_tracker import schema
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+_ENTRY = b"\n    "  # before each entry: it stands on a line of its own, at this depth
+_RECENT_ENTRIES = 128  # this many are kept apart before they are joined to the block
+
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
+_encode_ascii = json.JSONEncoder(allow_nan=False).encode
+
+
+class History:
+    """The newest entries, oldest first, each one line of JSON.
+
+    They stand in `block` from `start` on, and in `recent`. So an append or a drop copies no more than it must: a
+    block of a thousand entries is half a megabyte.
+    """
+
+    __slots__ = ("block", "count", "recent", "start")
+
+    def __init__(self, block: bytes = b"", count: int = 0, start: int = 0, recent: "tuple[bytes, ...]" = ()) -> None:
+        self.block, self.count, self.start, self.recent = block, count, start, recent
+
+    @classmethod
+    def of(cls, entries: "list[dict[str, Any]]") -> "History":
+        """Return the history that holds `entries`."""
+        return cls(b",".join(_ENTRY + encode_line(entry) for entry in entries), len(entries))
+
+    def append(self, line: bytes) -> "History":
+        """Return the history with one more entry."""
+        recent = (*self.recent, (b"," if self.count else b"") + _ENTRY + line)
+        if len(recent) <= _RECENT_ENTRIES:
+            return History(self.block, self.count + 1, self.start, recent)
+        return History(b"".join((self.block[self.start :], *recent)), self.count + 1)
+
+    def drop_first(self, number: int) -> "History":
+        """Return the history without its `number` oldest entries."""
+        if number <= 0:
+            return self
+        if number >= self.count:
+            return History()
+        if number >= self.count - len(self.recent):
+            return History(b"".join(self.pieces()), self.count).drop_first(number)
+        start = self.start
+        for _ in range(number):
+            start = self.block.index(b"\n", start + 1)
+        return History(self.block, self.count - number, start, self.recent)
+
+    def oldest(self) -> "Iterator[dict[str, Any]]":
+        """Yield the entries, oldest first, parsing no more than are asked for."""
+        start = self.start
+        while 0 <= start < len(self.block):
+            end = self.block.find(b"\n", start + 1)
+            line = self.block[start:end] if end > 0 else self.block[start:]
+            yield json.loads(line.strip(b",\n "))
+            start = end
+        for line in self.recent:
+            yield json.loads(line.strip(b",\n "))
+
+    def has(self, text: bytes) -> bool:
+        """Tell whether `text` stands in an entry."""
+        return self.block.find(text, self.start) >= 0 or any(text in line for line in self.recent)
+
+    def pieces(self) -> "list[memoryview | bytes]":
+        """Return the text between the brackets of the list, in parts."""
+        return [memoryview(self.block)[self.start :], b"".join(self.recent)]
+
+    def entries(self) -> "list[dict[str, Any]]":
+        """Return all entries, oldest first."""
+        entries: list[dict[str, Any]] = json.loads(b"".join((b"[", *self.pieces(), b"]")))
+        return entries
+
+
+class Document:
+    """A checked and completed document: `head` is everything but the history."""
+
+    __slots__ = ("head", "history")
+
+    def __init__(self, head: "dict[str, Any]", history: History) -> None:
+        self.head, self.history = head, history
+
+    @property
+    def sequence(self) -> int:
+        """The number of the last event that the document holds."""
+        sequence: int = self.head["sequence"]
+        return sequence
+
+    @property
+    def agents(self) -> "dict[str, dict[str, Any]]":
+        """The entries of all agents by their keys."""
+        agents: dict[str, dict[str, Any]] = self.head["agents"]
+        return agents
+
+    @property
+    def config(self) -> "dict[str, Any]":
+        """The settings as the file has them."""
+        config: dict[str, Any] = self.head["config"]
+        return config
+
+
+def new_document() -> Document:
+    """Return a document that knows no agent."""
+    return Document(schema.new_head(), History())
+
+
+def encode_line(value: "Any") -> bytes:
+    """Return `value` as one line of JSON, without the line's end."""
+    try:
+        return _encode(value).encode()
+    except UnicodeEncodeError:  # half of a surrogate pair
+        return _encode_ascii(value).encode()

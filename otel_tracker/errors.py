@@ -1,0 +1,99 @@
+"""The errors of this package: each keeps its fields, says what failed, on what, why and what to do."""
+
+
+class OtelTrackerError(Exception):
+    """Base of all errors that this package raises."""
+
+    def __init__(self, *fields: object) -> None:
+        super().__init__(*fields)
+        self.fields = fields
+
+    def __str__(self) -> str:
+        return self.message()
+
+    def __reduce__(self) -> tuple[type, tuple[object, ...]]:
+        return type(self), self.fields
+
+    def message(self) -> str:
+        """Return the sentence that a person reads."""
+        return " ".join(str(field) for field in self.fields)
+
+
+class InvalidValueError(OtelTrackerError, ValueError):
+    """A caller's value can't be recorded: `field`, `value`, and what was `expected`."""
+
+    def __init__(self, field: str, value: object, expected: str) -> None:
+        super().__init__(field, value, expected)
+        self.field, self.value, self.expected = field, value, expected
+
+    def message(self) -> str:
+        """Return the sentence that a person reads."""
+        return f"cannot use {self.value!r} as {self.field}: expected {self.expected}; nothing was recorded"
+
+
+class UnknownAgentError(OtelTrackerError, KeyError):
+    """An agent is asked for that has neither been registered nor run."""
+
+    def __init__(self, agent: str, path: str, similar: tuple[str, ...] = ()) -> None:
+        super().__init__(agent, path, similar)
+        self.agent, self.path, self.similar = agent, path, similar
+
+    def message(self) -> str:
+        """Return the sentence that a person reads."""
+        hint = f"did you mean {' or '.join(self.similar)}?" if self.similar else "list them with: otel-tracker status"
+        return f"unknown agent {self.agent!r}: {self.path} has no such agent; {hint}"
+
+
+class UnknownMetricError(InvalidValueError):
+    """A leaderboard is asked for by a metric that agents don't have."""
+
+    def message(self) -> str:
+        """Return the sentence that a person reads."""
+        return f"cannot rank agents by {self.value!r}: expected {self.expected}"
+
+
+class DocumentError(OtelTrackerError, ValueError):
+    """A document can't be used: `path` of the file, `place` in it (`$.agents["a.md"].failures`), and the `reason`."""
+
+    advice = "correct it by hand, or copy a file from the backups folder over it; it was not changed"
+
+    def __init__(self, path: str, place: str, reason: str) -> None:
+        super().__init__(path, place, reason)
+        self.path, self.place, self.reason = path, place, reason
+
+    def message(self) -> str:
+        """Return the sentence that a person reads."""
+        where = f"{self.place}: " if self.place else ""
+        return f"cannot read {self.path}: {where}{self.reason}; {self.advice}"
+
+
+class UnsupportedVersionError(DocumentError):
+    """A document was written by a newer major version of the format."""
+
+    advice = "update otel-tracker; the file was not changed"
+
+
+class StorageError(OtelTrackerError, OSError):
+    """A file operation failed: what was `attempted`, on which `path`, and the `reason`."""
+
+    def __init__(self, attempted: str, path: str, reason: str) -> None:
+        super().__init__(attempted, path, reason)
+        self.attempted, self.path, self.reason = attempted, path, reason
+
+    def message(self) -> str:
+        """Return the sentence that a person reads."""
+        return (
+            f"cannot {self.attempted} {self.path}: {self.reason}; "
+            "check the folder's owner, permissions and free space, or choose another with --home or OTEL_TRACKER_HOME"
+        )
+
+
+class LockTimeoutError(StorageError):
+    """The lock of the home could not be had within its bound."""
+
+    def message(self) -> str:
+        """Return the sentence that a person reads."""
+        return (
+            f"cannot {self.attempted} {self.path}: {self.reason}; "
+            "another process holds it: find it with `fuser` on that file and end it if it hangs"
+        )

@@ -1,0 +1,128 @@
+"""Events: what callers say, checked, in the shape of an entry of the v7.0 `history` with keys of our own beside it.
+
+docs/document.md lists the keys.
+"""
+
+import operator
+import os
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from otel_tracker import names
+from otel_tracker.errors import InvalidValueError
+from otel_tracker.timestamps import format_timestamp, parse_timestamp
+
+Event = dict[str, Any]
+
+ERROR_CHARACTERS = 500
+_LONGEST_NAME = 512
+
+
+def new_id() -> str:
+    """Return a random id of 128 bits, in hexadecimal."""
+    return os.urandom(16).hex()
+
+
+def task_started(agent: str, at: float, *, run_id: str, model: str | None, task_id: str | None, owner: Any) -> Event:
+    """Return the event of a task's start at the moment `at`; `owner` is the process that will see its end, if any."""
+    return {
+        "id": new_id(),
+        "run_id": run_id,
+        "timestamp": format_timestamp(at),
+        "agent": agent,
+        "action": names.TASK_STARTED,
+        "model": model,
+        "task_id": task_id,
+        "tokens_used": None,
+        "duration_seconds": None,
+        "owner": owner,
+    }
+
+
+def task_ended(
+    agent: str,
+    outcome: str,
+    at: float,
+    *,
+    run_id: str | None,
+    started: str,
+    duration_seconds: float,
+    model: str | None = None,
+    task_id: str | None = None,
+    tokens: Mapping[str, int] | None = None,
+    **known: Any,
+) -> Event:
+    """Return the event of a task's end at the moment `at`.
+
+    `tokens` is by type (names.TOKEN_TYPES), None if unmeasured. What else is `known` is left out where it is None.
+    """
+    event: Event = {
+        "id": new_id(),
+        "run_id": run_id,
+        "timestamp": format_timestamp(at),
+        "agent": agent,
+        "action": names.ACTIONS[outcome],
+        "model": model,
+        "task_id": task_id,
+        "tokens_used": None if tokens is None else sum(tokens.values()),
+        "duration_seconds": round(duration_seconds, 6),
+        "started": started,
+    }
+    if tokens:
+        event["tokens"] = {kind: number for kind, number in tokens.items() if number}
+    event.update((key, value) for key, value in known.items() if value is not None)
+    return event
+
+
+def about_agent(agent: str, action: str, **known: Any) -> Event:
+    """Return an event, now, that is about an agent and not about a task."""
+    return {"id": new_id(), "timestamp": format_timestamp(time.time()), "agent": agent, "action": action, **known}
+
+
+def checked_agent(value: object) -> str:
+    """Return an agent key that can be recorded: a text that isn't blank, of at most 512 characters on one line."""
+    if not isinstance(value, str) or not value.strip():
+        raise InvalidValueError("an agent", value, 'a text such as "core/coder.md"')
+    if len(value) > _LONGEST_NAME or not value.isprintable():
+        raise InvalidValueError("an agent", value[:80], f"at most {_LONGEST_NAME} printable characters")
+    return value
+
+
+def checked_text(field: str, value: object) -> str | None:
+    """Return an optional text that can be recorded: None, or a printable text that isn't blank."""
+    if value is None:
+        return None
+    if not isinstance(value, str) or not value.strip() or len(value) > _LONGEST_NAME or not value.isprintable():
+        raise InvalidValueError(field, value, f"a text of 1 to {_LONGEST_NAME} printable characters, or None")
+    return value
+
+
+def checked_tokens(value: object, field: str = "a number of tokens") -> int:
+    """Return a number of tokens: a whole number from 0."""
+    try:
+        number = -1 if isinstance(value, bool) else operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        number = -1
+    if number < 0:
+        raise InvalidValueError(field, value, "a whole number from 0")
+    return number
+
+
+def checked_timestamp(field: str, value: object) -> float:
+    """Return the moment that a timestamp names, in seconds since 1970."""
+    try:
+        return parse_timestamp(value)  # type: ignore[arg-type]
+    except (ValueError, TypeError, AttributeError, OverflowError):
+        raise InvalidValueError(field, value, 'a timestamp such as "2026-02-15T21:30:00Z"') from None
+
+
+def error_text(error: object) -> str | None:
+    """Return what is kept of an error: its text, cut at 500 characters."""
+    if error is None:
+        return None
+    try:
+        text = str(error) or type(error).__name__
+    except Exception:  # noqa: BLE001 - somebody's __str__ must not break the task
+        text = type(error).__name__
+    return text.encode("utf-8", "replace").decode()[:ERROR_CHARACTERS]

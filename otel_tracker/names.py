@@ -1,0 +1,72 @@
+"""The words that events, spans and documents share: actions, outcomes, token types, model families, attributes.
+
+Span attributes follow OpenTelemetry's conventions for generative AI (open-telemetry/semantic-conventions-genai, in
+development); what they have no name for is under `otel_tracker.`.
+"""
+
+# What an event says has happened.
+TASK_STARTED = "task_started"
+TASK_COMPLETED = "task_completed"
+TASK_FAILED = "task_failed"
+TASK_CANCELLED = "task_cancelled"
+TASK_LOST = "task_lost"
+TASK_AMENDED = "task_amended"
+AGENT_REGISTERED = "agent_registered"
+AGENT_RESET = "agent_reset"
+
+SUCCESS, FAILURE, CANCELLED, LOST = "success", "failure", "cancelled", "lost"
+OUTCOMES = {TASK_COMPLETED: SUCCESS, TASK_FAILED: FAILURE, TASK_CANCELLED: CANCELLED, TASK_LOST: LOST}
+ACTIONS = {outcome: action for action, outcome in OUTCOMES.items()}
+
+# The parts of a token count; they exclude each other.
+TOKEN_TYPES = ("input", "output", "cache_read", "cache_write", "untyped")
+
+# Models that every report has, in this order, and the families that full model ids are rolled up to.
+REPORTED_MODELS = ("haiku", "sonnet", "opus")
+FAMILIES = (*REPORTED_MODELS, "fable")
+
+# Breaker states, and what the document calls them in `status`.
+CLOSED, OPEN, HALF_OPEN = "closed", "open", "half_open"
+STATUSES = {CLOSED: "healthy", OPEN: "blacklisted", HALF_OPEN: "half_open"}
+
+# Span attributes of the conventions.
+GEN_AI_OPERATION = "gen_ai.operation.name"
+GEN_AI_AGENT = "gen_ai.agent.name"
+GEN_AI_REQUEST_MODEL = "gen_ai.request.model"
+GEN_AI_RESPONSE_MODEL = "gen_ai.response.model"
+GEN_AI_INPUT_TOKENS = "gen_ai.usage.input_tokens"
+GEN_AI_OUTPUT_TOKENS = "gen_ai.usage.output_tokens"
+GEN_AI_CACHE_READ_TOKENS = "gen_ai.usage.cache_read.input_tokens"
+GEN_AI_CACHE_WRITE_TOKENS = "gen_ai.usage.cache_creation.input_tokens"
+ERROR_TYPE = "error.type"
+INVOKE_AGENT = "invoke_agent"
+
+# Span attributes of our own.
+SPAN_RUN_ID = "otel_tracker.run_id"
+SPAN_TASK_ID = "otel_tracker.task_id"
+SPAN_OUTCOME = "otel_tracker.outcome"
+SPAN_TOKENS = "otel_tracker.tokens_used"
+SPAN_ESTIMATED = "otel_tracker.tokens_estimated"
+
+
+def model_family(model: str) -> str:
+    """Return the family that a full model id belongs to (`claude-sonnet-5` is `sonnet`), else the model itself."""
+    parts = model.lower().replace("[", "-").split("-")
+    return next((family for family in FAMILIES if family in parts), model)
+
+
+def agent_stem(agent: str) -> str:
+    """Return the file's stem of an agent key: `database_expert` of `experts/database_expert.md`."""
+    return agent.replace("\\", "/").rsplit("/", 1)[-1].removesuffix(".md")
+
+
+def usage_attributes(tokens: "dict[str, int]") -> "dict[str, int]":
+    """Return the span attributes of tokens by type; the conventions' input tokens include those of the cache."""
+    attributes = {SPAN_TOKENS: sum(tokens.values())}
+    if set(tokens) != {"untyped"}:
+        cached = tokens.get("cache_read", 0) + tokens.get("cache_write", 0)
+        attributes[GEN_AI_INPUT_TOKENS] = tokens.get("input", 0) + cached
+        attributes[GEN_AI_OUTPUT_TOKENS] = tokens.get("output", 0)
+        attributes[GEN_AI_CACHE_READ_TOKENS] = tokens.get("cache_read", 0)
+        attributes[GEN_AI_CACHE_WRITE_TOKENS] = tokens.get("cache_write", 0)
+    return attributes

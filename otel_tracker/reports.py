@@ -1,0 +1,154 @@
+"""Reports over a document: Markdown for people, plain data for JSON. What matters comes first. Pure."""
+
+import re
+
+from otel_tracker import names, summary
+from otel_tracker.document import Document
+from otel_tracker.timestamps import format_timestamp, parse_timestamp
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from typing import Any
+
+_LEADERS = 10
+
+
+def report_data(document: Document, now: float) -> "dict[str, Any]":
+    """Return the JSON report: `generated_at`, `version`, `system`, `tokens`, `leaderboard`, `agents`."""
+    return {
+        "generated_at": format_timestamp(now),
+        "version": document.head["version"],
+        "system": summary.system_metrics(document),
+        "tokens": summary.token_summary(document),
+        "leaderboard": summary.leaderboard(document, top_n=_LEADERS),
+        "agents": {row["agent_file"]: row for row in summary.agent_states(document, now)},
+    }
+
+
+def markdown(document: Document, now: float) -> str:
+    """Return the report in Markdown."""
+    agents = summary.agent_states(document, now)
+    parts = [
+        "# Agent Metrics Report",
+        f"Generated {moment(format_timestamp(now))} UTC · format {document.head['version']}",
+        *_blacklisted(agents, now),
+        *_system(document),
+        *_tokens(document),
+        *_agents(agents),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _blacklisted(agents: "list[dict[str, Any]]", now: float) -> "list[str]":
+    refused = [row for row in agents if row["state"] == names.OPEN]
+    on_probation = [row for row in agents if row["state"] == names.HALF_OPEN]
+    if not refused and not on_probation:
+        return ["## Blacklisted", "No agent is blacklisted."]
+    rows = [
+        (row["agent_file"], _until(row["blacklisted_until"], now), row["failures"], moment(row["last_failure"]))
+        for row in refused
+    ]
+    rows += [
+        (row["agent_file"], "cooldown over: the next task decides", row["failures"], moment(row["last_failure"]))
+        for row in on_probation
+    ]
+    return ["## Blacklisted", table(("Agent", "Until (UTC)", "Failures in a row", "Last failure (UTC)"), rows, "lrrr")]
+
+
+def _system(document: Document) -> "list[str]":
+    metrics = summary.system_metrics(document)
+    rows = [
+        ("Agents", metrics["total_agents"]),
+        ("Tasks", metrics["total_requests"]),
+        ("Successful", metrics["successful"]),
+        ("Failed", metrics["failed"]),
+        ("Cancelled", metrics["cancelled"]),
+        ("Success rate", percent(metrics["success_rate"])),
+        ("Running now", len(document.head["in_flight"])),
+        ("Breakers opened", metrics["circuit_breaks"]),
+        ("Fallbacks used", metrics["fallback_used"]),
+    ]
+    return ["## System", table(("Metric", "Value"), rows, "lr")]
+
+
+def _tokens(document: Document) -> "list[str]":
+    tokens = summary.token_summary(document)
+    rows = [(model, row["total"], row["count"], round(row["avg"])) for model, row in tokens.items()]
+    return ["## Tokens by model", table(("Model", "Tokens", "Tasks", "Tokens per task"), rows, "lrrr")]
+
+
+def _agents(agents: "list[dict[str, Any]]") -> "list[str]":
+    used = [row for row in agents if row["metrics"]["tasks_total"] or row["in_flight"] or row["state"] != names.CLOSED]
+    used.sort(key=lambda row: (-row["metrics"]["tasks_total"], row["agent_file"]))
+    if not used:
+        return ["## Agents", f"{len(agents)} agents are registered; none has run a task yet."]
+    rows = [
+        (
+            row["agent_file"],
+            row["status"],
+            row["metrics"]["tasks_total"],
+            percent(row["success_rate"]),
+            row["metrics"]["tasks_failed"],
+            row["metrics"]["tasks_cancelled"],
+            seconds(row["metrics"]["avg_duration_seconds"]),
+            sum(tokens["total"] for tokens in row["token_usage"].values()),
+            moment(row["metrics"]["last_task_timestamp"]),
+        )
+        for row in used
+    ]
+    headings = ("Agent", "Status", "Tasks", "Success", "Failed", "Cancelled", "Average", "Tokens", "Last task (UTC)")
+    idle = len(agents) - len(used)
+    note = [f"{idle} more registered agents have not run a task yet."] if idle else []
+    return ["## Agents", table(headings, rows, "llrrrrrrr"), *note]
+
+
+def table(headings: "Sequence[str]", rows: "Iterable[Sequence[object]]", alignment: str) -> str:
+    """Return a Markdown table, aligned for who reads it as text; `alignment` has a letter for each column: l or r."""
+    cells = [[str(heading) for heading in headings], *([escape(cell) for cell in row] for row in rows)]
+    widths = [max(4, *(len(cell) for cell in column)) for column in zip(*cells, strict=True)]
+    rule = [":" + "-" * (w - 1) if to == "l" else "-" * (w - 1) + ":" for w, to in zip(widths, alignment, strict=True)]
+    lines = [cells[0], rule, *cells[1:]]
+    return "\n".join("| " + " | ".join(padded(line, widths, alignment)) + " |" for line in lines)
+
+
+def padded(line: "Sequence[str]", widths: "Sequence[int]", alignment: str) -> "list[str]":
+    """Return the cells of a line, each as wide as its column."""
+    shown = zip(line, widths, alignment, strict=True)
+    return [cell.ljust(width) if to == "l" else cell.rjust(width) for cell, width, to in shown]
+
+
+def escape(value: object) -> str:
+    """Return a value as the text of a Markdown table's cell; numbers with thousands separated."""
+    if isinstance(value, int):
+        return f"{value:,}"
+    text = re.sub(r"([\\`*_\[\]<>|])", r"\\\1", str(value))
+    # An underscore inside a word doesn't start emphasis, and agent files are full of them.
+    return re.sub(r"(?<=\w)\\_(?=\w)", "_", " ".join(text.split()))
+
+
+def moment(text: "str | None") -> str:
+    """Return a timestamp for people: to the second, UTC."""
+    if text is None:
+        return "-"
+    return format_timestamp(parse_timestamp(text))[:19].replace("T", " ")
+
+
+def percent(share: "float | None") -> str:
+    """Return a share of 0 to 1 as a percentage, a dash where there is none."""
+    return "-" if share is None else f"{share * 100:.1f}%"
+
+
+def seconds(duration: float) -> str:
+    """Return a duration in a unit that suits it: `0.25s`, `45.2s`, `3m 05s`, `2h 10m`."""
+    if duration < 10:
+        return f"{duration:.2f}s"
+    if duration < 100:
+        return f"{duration:.1f}s"
+    minutes, rest = divmod(round(duration), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h {minutes:02d}m" if hours else f"{minutes}m {rest:02d}s"
+
+
+def _until(text: str, now: float) -> str:
+    return f"{moment(text)} (in {seconds(max(0.0, parse_timestamp(text) - now))})"

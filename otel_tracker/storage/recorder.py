@@ -1,0 +1,100 @@
+"""The recorder: hands events to a store and never raises into the task that they are about.
+
+Events that can't be written now wait in memory, in order, and go with the next one, or at exit. A recorder counts an
+event once, by its `id`, however many span processors and exporters hand it over.
+"""
+
+import atexit
+import threading
+import weakref
+from collections import OrderedDict
+
+from otel_tracker.errors import OtelTrackerError
+from otel_tracker.log import warn
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from otel_tracker.storage.store import Store
+
+    Event = dict[str, Any]
+
+_REMEMBERED = 10_000
+
+
+class Recorder:
+    """Writes the events of this process to one store. Safe from several threads."""
+
+    def __init__(self, store: "Store") -> None:
+        self.store = store
+        self.renew_guard()
+        self._taken: OrderedDict[str, None] = OrderedDict()  # ids of events that have been handed over
+        self._waiting: list[Event] = []
+        self._has_complained = False
+        _recorders.add(self)
+
+    def renew_guard(self) -> None:
+        """Forget threads that a fork left behind."""
+        self._guard = threading.Lock()
+
+    def announce(self, event: "Event") -> None:
+        """Write the start of a task."""
+        self._hand_over(event, is_start=True)
+
+    def record(self, event: "Event") -> None:
+        """Write an event; where that succeeds it is on the disk, and in the document, on return."""
+        self._hand_over(event, is_start=False)
+
+    def flush(self) -> bool:
+        """Try to write what waits, and tell whether nothing waits any more."""
+        with self._guard:
+            waiting, self._waiting = self._waiting, []
+        return not waiting or self._write(waiting, is_start=False)
+
+    def waiting(self) -> int:
+        """Return how many events could not be written so far."""
+        return len(self._waiting)
+
+    def _hand_over(self, event: "Event", *, is_start: bool) -> None:
+        with self._guard:
+            if event["id"] in self._taken:
+                return
+            self._taken[event["id"]] = None
+            if len(self._taken) > _REMEMBERED:
+                self._taken.popitem(last=False)
+            events, self._waiting = [*self._waiting, event], []
+        self._write(events, is_start=is_start)
+
+    def _write(self, events: "list[Event]", *, is_start: bool) -> bool:
+        try:
+            (self.store.announce if is_start and len(events) == 1 else self.store.record)(events)
+        except OtelTrackerError as error:
+            self._keep(events, error)
+            return False
+        self._has_complained = False
+        return True
+
+    def _keep(self, events: "list[Event]", error: OtelTrackerError) -> None:
+        with self._guard:
+            self._waiting = [*events, *self._waiting]
+        if not self._has_complained:
+            self._has_complained = True
+            warn("%s (%d events wait in memory and are tried again with the next one)", error, len(self._waiting))
+
+
+_recorders: "weakref.WeakSet[Recorder]" = weakref.WeakSet()
+
+
+def renew_guards() -> None:
+    """Make the recorders usable in the child of a fork; what waits in memory is the parent's to write."""
+    for recorder in list(_recorders):
+        recorder.renew_guard()
+        recorder._waiting = []  # noqa: SLF001 - of this module's own class
+
+
+@atexit.register
+def _flush_all() -> None:
+    for recorder in list(_recorders):
+        if not recorder.flush():
+            warn("%d events of %s could not be written and are lost", recorder.waiting(), recorder.store.home.document)

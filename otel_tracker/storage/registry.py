@@ -1,0 +1,45 @@
+"""One recorder for each home in a process, so that everybody in it shares what has been read and what waits."""
+
+import os
+import threading
+
+from otel_tracker.environment import home_folder
+from otel_tracker.storage import recorder as recorders
+from otel_tracker.storage import store as stores
+from otel_tracker.storage.home import Home
+from otel_tracker.storage.recorder import Recorder
+from otel_tracker.storage.store import Store
+
+_guard = threading.Lock()
+_by_document: dict[str, Recorder] = {}
+_by_folder: dict[str, Recorder] = {}
+
+
+def recorder_of(config_file: "str | os.PathLike[str] | None" = None) -> Recorder:
+    """Return the recorder of the document at `config_file`, else of the home that the environment names."""
+    if config_file is not None:
+        return _shared(Home.of_document(config_file))
+    folder = home_folder()
+    known = _by_folder.get(folder)
+    if known is None:
+        known = _by_folder[folder] = _shared(Home(folder))
+    return known
+
+
+def _shared(home: Home) -> Recorder:
+    with _guard:
+        known = _by_document.get(home.document)
+        if known is None:
+            known = _by_document[home.document] = Recorder(Store(home))
+        return known
+
+
+def _after_fork() -> None:
+    global _guard  # noqa: PLW0603 - a lock that another thread of the parent may hold
+    _guard = threading.Lock()
+    stores.renew_guards()
+    recorders.renew_guards()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

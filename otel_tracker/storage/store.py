@@ -1,0 +1,189 @@
+"""The store: the only writer of a home.
+
+Recording is: under the home's lock, number the events, append them to the journal, fold what the document doesn't
+hold yet and replace the document; then, outside of the lock, flush the journal. A writer that had to wait for the
+lock is in a crowd: it flushes first and comes back for the document, which another one may have replaced for all.
+
+Whoever reads needs no lock: the document and the journal's later events give the present state.
+"""
+
+import threading
+import time
+import weakref
+from contextlib import contextmanager
+
+from otel_tracker.codec import DocumentCodec, sequence_of
+from otel_tracker.document import Document, new_document
+from otel_tracker.errors import DocumentError, StorageError
+from otel_tracker.fold import fold_all, pruned, resolve
+from otel_tracker.log import warn
+from otel_tracker.storage import lock
+from otel_tracker.storage.backups import Backups, settings_of
+from otel_tracker.storage.files import Files
+from otel_tracker.storage.journal import Journal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any
+
+    from otel_tracker.storage.files import Signature
+    from otel_tracker.storage.home import Home
+
+    Event = dict[str, Any]
+
+BACKUP_SECONDS = 3600
+_BEGINNING_BYTES = 4096
+_OUR_BEGINNING = b'{\n  "version": "7.'
+
+
+class Store:
+    """The document of a home and its journal. Safe from several threads and processes."""
+
+    def __init__(self, home: "Home", files: "Files | None" = None, clock: "Callable[[], float]" = time.time) -> None:
+        self.home = home
+        self._files = files or Files()
+        self.backups = Backups(home, self._files)
+        self._clock = clock
+        self._journal = Journal(home.journal, self._files)
+        self._codec = DocumentCodec()
+        self._guard = threading.RLock()
+        self._document = new_document()
+        self._signature: Signature | None = None  # of the file that `_document` was read from or written to
+        self._folded = self._folded_from = self._document  # the state: `_document` and the journal's later events
+        self._backed_up: tuple[float, Any] | None = None  # when the newest backup was made, and its settings
+        _stores.add(self)
+
+    def announce(self, events: "list[Event]") -> None:
+        """Write `events` to the journal only: they survive the process, but not a power cut; errors as `record`."""
+        with self._locked():
+            self._append(events)
+
+    def record(self, events: "list[Event]") -> "list[Event]":
+        """Return `events`, numbered, when they are on the disk and the document shows them.
+
+        Raises StorageError where they could not be written, DocumentError where the document is of a version that
+        must not be written to. Events that are in the journal are recorded, even if the document can't be replaced.
+        """
+        with self._locked() as has_waited:
+            segment, numbered = self._append(events)
+            if not has_waited:
+                self._project()
+        self._files.sync(segment)
+        if has_waited:
+            with self._locked():
+                if self._sequence_of_document() < numbered[-1]["seq"]:
+                    self._project()
+        return numbered
+
+    def read(self) -> Document:
+        """Return the present state, by whatever process it was recorded.
+
+        Raises DocumentError where the file is not a document, and StorageError where it can't be read.
+        """
+        with self._guard:
+            return self._read()
+
+    def rewrite(self) -> None:
+        """Write the document anew, within the limits of its settings, even if nothing has come."""
+        with self._locked():
+            document = self._read()
+            self._back_up_if_due(self._document)
+            self._write(pruned(document))
+
+    def back_up(self) -> "str | None":
+        """Make a backup of the document as it is on the disk, and return its path; None if there is no document."""
+        with self._locked():
+            return self._back_up(self._load())
+
+    @contextmanager
+    def _locked(self) -> "Iterator[bool]":
+        """Hold the home's lock; yields whether others held it."""
+        with self._guard, lock.held(self.home.lock) as has_waited:
+            yield has_waited
+
+    def _append(self, events: "list[Event]") -> "tuple[str, list[Event]]":
+        sequence = max(self._journal.last(), self._sequence_of_document())
+        numbered = [{"seq": sequence + n, **self._resolved(event)} for n, event in enumerate(events, 1)]
+        return self._journal.append(numbered), numbered
+
+    def _project(self) -> None:
+        """Bring the document up to the journal's end. Where that fails the next writer does it: no event is lost."""
+        try:
+            document = self._load()
+            self._back_up_if_due(document)
+            self._write(fold_all(document, self._journal.after(document.sequence)))
+        except (StorageError, DocumentError) as error:
+            warn("%s (the new events are safe in the journal)", error)
+
+    def _load(self) -> Document:
+        """Return the document on the disk, from memory if it is still the same."""
+        if self._files.signature(self.home.document) != self._signature:
+            read = self._files.read(self.home.document)
+            if read is None:
+                self._document, self._signature = new_document(), None
+            else:
+                self._document, self._signature = self._codec.decode(read[1], self.home.document), read[0]
+        return self._document
+
+    def _read(self) -> Document:
+        document = self._load()
+        if self._folded_from is not document:
+            self._folded = self._folded_from = document
+        self._folded = fold_all(self._folded, self._journal.after(document.sequence))
+        return self._folded
+
+    def _resolved(self, event: "Event") -> "Event":
+        return event if event.get("run_id") else resolve(self._read(), event)
+
+    def _sequence_of_document(self) -> int:
+        """Return the number of the last event that the document on the disk holds, from its beginning if possible."""
+        if self._files.signature(self.home.document) == self._signature:
+            return self._document.sequence
+        read = self._files.read(self.home.document, 0, _BEGINNING_BYTES)
+        sequence = sequence_of(read[1]) if read and read[1].startswith(_OUR_BEGINNING) else None
+        return self._load().sequence if sequence is None else sequence
+
+    def _write(self, document: Document) -> None:
+        self._signature = self._files.replace(self.home.document, self._codec.encode(document))
+        self._document = self._folded = self._folded_from = document
+        self._journal.forget_until(document.sequence)
+
+    def _back_up_if_due(self, document: Document) -> None:
+        """Make a backup before the first write of an hour, and before settings changed by hand come into force."""
+        if self._signature is None or self._is_backed_up(document):
+            return
+        newest = self.backups.paths()[-1:]
+        if newest:
+            self._backed_up = self.backups.made_at(newest[0]), self.backups.settings(newest[0], DocumentCodec())
+        if not self._is_backed_up(document):
+            self._back_up(document)
+
+    def _is_backed_up(self, document: Document) -> bool:
+        if self._backed_up is None:
+            return False
+        made_at, settings = self._backed_up
+        return 0 <= self._clock() - made_at < BACKUP_SECONDS and bool(settings == settings_of(document.head))
+
+    def _back_up(self, document: Document) -> "str | None":
+        read = self._files.read(self.home.document)
+        if read is None:
+            return None
+        document.history.entries()
+        now = self._clock()
+        path = self.backups.create(read[1], now)
+        self._backed_up = (now, settings_of(document.head))
+        return path
+
+    def renew_guard(self) -> None:
+        """Forget threads that a fork left behind: in the child nobody would ever release their lock."""
+        self._guard = threading.RLock()
+
+
+_stores: "weakref.WeakSet[Store]" = weakref.WeakSet()
+
+
+def renew_guards() -> None:
+    """Make the stores usable in the child of a fork."""
+    for store in list(_stores):
+        store.renew_guard()

@@ -1,0 +1,218 @@
+"""`TaskTracker`: a `with` block around one task of an agent."""
+
+import asyncio
+import time
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry import context as otel_context
+from opentelemetry import trace
+from opentelemetry.trace import Span, StatusCode
+
+from otel_tracker import event, names
+from otel_tracker.errors import InvalidValueError
+from otel_tracker.log import warn
+from otel_tracker.metric_tracker import MetricTracker
+from otel_tracker.owner import this_process
+from otel_tracker.tokens import EstimatedTokens
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+_CANCELLATIONS = (KeyboardInterrupt, asyncio.CancelledError, GeneratorExit)
+
+
+class _Default(str):
+    """The default of an argument: told from the same text in a caller's hand."""
+
+
+DEFAULT_MODEL = _Default("sonnet")
+
+
+class TaskTracker:
+    """Records one task of an agent: a success, unless an exception leaves the block or `set_failed` is called.
+
+    `agent_file` is the agent's key (`core/coder.md`), `model` the model as its user names it. `tracker` says where to
+    record, by default in the home. An interrupt or a cancellation makes the task cancelled; every exception goes on
+    to the caller. When the block has ended the task is on the disk. Raises InvalidValueError before anything starts.
+    """
+
+    def __init__(
+        self,
+        agent_file: str,
+        model: str | None = DEFAULT_MODEL,
+        task_id: str | None = None,
+        *,
+        tracker: MetricTracker | None = None,
+    ) -> None:
+        self._agent = event.checked_agent(agent_file)
+        self._model = event.checked_text("a model", model)
+        self._task_id = event.checked_text("a task id", task_id)
+        self._pipeline = (tracker or MetricTracker()).pipeline
+        self._span: Span | None = None
+        self._full_model: str | None = None
+        self._tokens: dict[str, int] | None = None
+        self._is_estimated = False
+        self._failure: str | None = None
+        self._is_failed = False
+        self._complaints: set[str] = set()
+
+    def set_tokens_used(self, tokens: int) -> None:
+        """Set how many tokens the task has used in all; a number from `estimate_tokens` is flagged as an estimate."""
+        try:
+            self._tokens = {"untyped": event.checked_tokens(tokens)}
+            self._is_estimated = isinstance(tokens, EstimatedTokens)
+        except InvalidValueError as error:
+            self._refuse_tokens(error)
+
+    def set_usage(
+        self,
+        input_tokens: int | None = 0,
+        output_tokens: int | None = 0,
+        cache_read_tokens: int | None = 0,
+        cache_write_tokens: int | None = 0,
+    ) -> None:
+        """Set how many tokens the task has used by type.
+
+        The parts exclude each other: `input_tokens` are those that were neither read from nor written to the cache.
+        """
+        parts = (input_tokens, output_tokens, cache_read_tokens, cache_write_tokens)
+        try:
+            self._tokens = {
+                kind: event.checked_tokens(n or 0) for kind, n in zip(names.TOKEN_TYPES, parts, strict=False)
+            }
+            self._is_estimated = any(isinstance(n, EstimatedTokens) for n in parts)
+        except InvalidValueError as error:
+            self._refuse_tokens(error)
+
+    def set_model(self, full_id: str) -> None:
+        """Set the full id of the model that did the work (`claude-sonnet-5`)."""
+        try:
+            self._full_model = event.checked_text("a model id", full_id)
+        except InvalidValueError as error:
+            self._complain("model", error)
+
+    def set_failed(self, message: object = None) -> None:
+        """Make the task a failure, whose error is `message`."""
+        self._is_failed, self._failure = True, event.error_text(message)
+
+    def __enter__(self) -> "Self":
+        self.begin()
+        self._token = otel_context.attach(trace.set_span_in_context(self._running_span()))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace_back: TracebackType | None
+    ) -> None:
+        otel_context.detach(self._token)
+        self.end(error)
+
+    async def __aenter__(self) -> "Self":
+        return self.__enter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace_back: TracebackType | None
+    ) -> None:
+        self.__exit__(kind, error, trace_back)
+
+    def begin(self) -> None:
+        """Start the task without a `with` block; its span isn't made the current one. End it with `end`."""
+        if self._span is not None:
+            raise RuntimeError(f"this task of {self._agent} has begun already; make a TaskTracker for each task")
+        self._run_id = event.new_id()
+        attributes = {
+            names.GEN_AI_OPERATION: names.INVOKE_AGENT,
+            names.GEN_AI_AGENT: self._agent,
+            names.SPAN_RUN_ID: self._run_id,
+        }
+        if self._model is not None:
+            attributes[names.GEN_AI_REQUEST_MODEL] = self._model
+        if self._task_id is not None:
+            attributes[names.SPAN_TASK_ID] = self._task_id
+        started_ns, self._began = time.time_ns(), time.perf_counter()
+        self._span = self._pipeline.start_span(self._agent, attributes, started_ns)
+        self._started = event.task_started(
+            self._agent,
+            started_ns / 1e9,
+            run_id=self._run_id,
+            model=self._model,
+            task_id=self._task_id,
+            owner=this_process(),
+        )
+        self._pipeline.recorder.announce(self._started)
+
+    def end(self, error: BaseException | None = None) -> None:
+        """End the task, with the exception that ended it if there was one, and return when it is recorded."""
+        span, duration, ended_ns = self._running_span(), time.perf_counter() - self._began, time.time_ns()
+        outcome = _outcome(error, is_failed=self._is_failed)
+        message = self._failure if error is None else event.error_text(error)
+        span.set_attributes(self._attributes(outcome, error))
+        if outcome == names.FAILURE:
+            if error is not None:
+                span.record_exception(error)
+            span.set_status(StatusCode.ERROR, message)
+        self._pipeline.end_span(span, self._event(outcome, message, ended_ns / 1e9, duration), ended_ns)
+
+    def current_span(self) -> AbstractContextManager[Span]:
+        """Return a context manager in which the task's span is the current one; it does not end the span."""
+        return trace.use_span(self._running_span(), record_exception=False, set_status_on_exception=False)
+
+    def _running_span(self) -> Span:
+        if self._span is None:
+            raise RuntimeError(f"this task of {self._agent} has not begun; use it in a `with` block")
+        return self._span
+
+    def _named_model(self) -> str | None:
+        """Return the model to count under: as the user named it, else the family of what did the work."""
+        is_named = self._model is not None and not isinstance(self._model, _Default)
+        return self._model if is_named or not self._full_model else names.model_family(self._full_model)
+
+    def _event(self, outcome: str, message: str | None, at: float, duration: float) -> event.Event:
+        context = self._running_span().get_span_context()
+        is_cancelled = outcome == names.CANCELLED
+        return event.task_ended(
+            self._agent,
+            outcome,
+            at,
+            run_id=self._run_id,
+            started=self._started["timestamp"],
+            duration_seconds=duration,
+            model=self._named_model(),
+            task_id=self._task_id,
+            tokens=self._tokens,
+            models={self._full_model: self._tokens} if self._full_model else None,
+            estimated=self._is_estimated or None,
+            error=None if is_cancelled else message,
+            reason=message if is_cancelled else None,
+            trace_id=f"{context.trace_id:032x}" if context.is_valid else None,
+            span_id=f"{context.span_id:016x}" if context.is_valid else None,
+        )
+
+    def _attributes(self, outcome: str, error: BaseException | None) -> dict[str, Any]:
+        attributes: dict[str, Any] = {names.SPAN_OUTCOME: outcome}
+        if outcome == names.FAILURE:
+            attributes[names.ERROR_TYPE] = "set_failed" if error is None else type(error).__qualname__
+        if self._full_model:
+            attributes[names.GEN_AI_RESPONSE_MODEL] = self._full_model
+        if self._tokens is not None:
+            attributes.update(names.usage_attributes(self._tokens))
+            if self._is_estimated:
+                attributes[names.SPAN_ESTIMATED] = True
+        return attributes
+
+    def _refuse_tokens(self, error: InvalidValueError) -> None:
+        self._tokens = None
+        self._complain("tokens", error)
+
+    def _complain(self, about: str, error: InvalidValueError) -> None:
+        """Say once what is wrong with a value; a task is never failed for its numbers."""
+        if about not in self._complaints:
+            self._complaints.add(about)
+            warn("task of %s: %s", self._agent, error)
+
+
+def _outcome(error: BaseException | None, *, is_failed: bool) -> str:
+    if isinstance(error, _CANCELLATIONS):
+        return names.CANCELLED
+    return names.FAILURE if is_failed or error is not None else names.SUCCESS
