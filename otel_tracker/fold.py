@@ -4,13 +4,12 @@ An event's `seq` decides whether a document has it already; its `run_id` (for a 
 whether it merely repeats one that the document's history holds.
 """
 
-from bisect import bisect_left
 from itertools import takewhile
 
-from otel_tracker import breaker, names, schema
+from otel_tracker import breaker, entry, names
 from otel_tracker.document import Document, encode_line
 from otel_tracker.settings import Settings
-from otel_tracker.timestamps import format_timestamp, parse_timestamp
+from otel_tracker.timestamps import parse_timestamp
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,12 +20,22 @@ if TYPE_CHECKING:
     Head = dict[str, Any]
     Agent = dict[str, Any]
 
-_TASK_COUNTERS = {
-    names.SUCCESS: ("tasks_successful", "successful"),
-    names.FAILURE: ("tasks_failed", "failed"),
-    names.LOST: ("tasks_failed", "failed"),
-    names.CANCELLED: ("tasks_cancelled", "cancelled"),
-}
+
+def is_event(value: "Any") -> bool:
+    """Tell whether a line of the journal says what the fold relies on."""
+    try:
+        parse_timestamp(value["timestamp"])
+        is_task = value["action"] == names.TASK_STARTED or value["action"] in names.OUTCOMES
+        texts = [value["id"], value["agent"], value["action"], *([value["run_id"]] if is_task else [])]
+        numbers = [value.get("duration_seconds") or 0, *(value.get("tokens") or {}).values()]
+        numbers += [number for tokens in (value.get("models") or {}).values() for number in (tokens or {}).values()]
+        return (
+            type(value["seq"]) is int
+            and all(isinstance(text, str) for text in texts)
+            and all(type(number) in (int, float) for number in numbers)
+        )
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
+        return False
 
 
 def fold_all(document: Document, events: "Iterable[Event]") -> Document:
@@ -78,24 +87,9 @@ def pruned(document: Document) -> Document:
     history = history.drop_first(history.count - settings.history_max_entries)
     if document.head["updated"] is not None:
         oldest = parse_timestamp(document.head["updated"]) - settings.history_retention_days * 86_400
-        too_old = takewhile(lambda entry: _is_before(entry, oldest), history.oldest())
+        too_old = takewhile(lambda past: _is_before(past, oldest), history.oldest())
         history = history.drop_first(sum(1 for _ in too_old))
     return Document(document.head, history)
-
-
-def circuit_of(agent: "Agent") -> breaker.Circuit:
-    """Return the breaker that an agent's entry describes. Its `status` rules, since people edit it by hand."""
-    is_open = agent["status"] in (names.STATUSES[names.OPEN], names.STATUSES[names.HALF_OPEN])
-    circuit = agent["circuit"]
-    return breaker.Circuit(
-        state=names.OPEN if is_open else names.CLOSED,
-        failures=agent["failures"],
-        last_failure=_seconds(agent["last_failure"]),
-        blacklisted_until=_seconds(agent["blacklisted_until"]) if is_open else None,
-        generation=circuit["generation"],
-        opened=_seconds(circuit["opened"]) if is_open else None,
-        reopenings=circuit["reopenings"] if is_open else 0,
-    )
 
 
 def _is_repeated(document: Document, event: "Event") -> bool:
@@ -114,9 +108,9 @@ def _has(document: Document, key: str, value: str) -> bool:
     return document.history.has(encode_line({key: value})[1:-1])
 
 
-def _is_before(entry: "Event", oldest: float) -> bool:
+def _is_before(past: "Event", oldest: float) -> bool:
     try:
-        return parse_timestamp(entry["timestamp"]) < oldest
+        return parse_timestamp(past["timestamp"]) < oldest
     except (KeyError, ValueError, AttributeError, TypeError):
         return False  # an entry of somebody else's: its age is unknown
 
@@ -126,17 +120,17 @@ def _apply_nothing(head: "Head", event: "Event", settings: Settings) -> None:
 
 
 def _apply_registered(head: "Head", event: "Event", settings: Settings) -> None:
-    _open_agent(head, event["agent"])["name"] = event["name"]
+    entry.open_agent(head, event["agent"])["name"] = event["name"]
 
 
 def _apply_reset(head: "Head", event: "Event", settings: Settings) -> None:
-    agent = _open_agent(head, event["agent"])
-    before = circuit_of(agent)
-    _write_circuit(agent, before, breaker.after_reset(before))
+    agent = entry.open_agent(head, event["agent"])
+    before = entry.circuit_of(agent)
+    entry.write_circuit(agent, before, breaker.after_reset(before))
 
 
 def _apply_started(head: "Head", event: "Event", settings: Settings) -> None:
-    agent = _open_agent(head, event["agent"])
+    agent = entry.open_agent(head, event["agent"])
     task = {key: event.get(key) for key in ("agent", "model", "task_id")}
     task |= {"started": event["timestamp"], "owner": event.get("owner"), "generation": agent["circuit"]["generation"]}
     head["in_flight"] = {**head["in_flight"], event["run_id"]: task}
@@ -146,43 +140,43 @@ def _apply_ended(head: "Head", event: "Event", settings: Settings) -> None:
     head["in_flight"] = dict(head["in_flight"])
     task = head["in_flight"].pop(event["run_id"], None) or {}
     outcome = names.OUTCOMES[event["action"]]
-    agent = _open_agent(head, event["agent"])
-    _count_task(agent, outcome, event)
-    _count_tokens(agent, event, event.get("model") or task.get("model"), tasks=1)
-    _, system_counter = _TASK_COUNTERS[outcome]
-    _add(head, "metrics", total_requests=1, **{system_counter: 1})
+    agent = entry.open_agent(head, event["agent"])
+    entry.count_task(agent, outcome, event)
+    entry.count_tokens(agent, event, event.get("model") or task.get("model"), tasks=1)
+    _, system_counter = entry.TASK_COUNTERS[outcome]
+    entry.add(head, "metrics", total_requests=1, **{system_counter: 1})
     _move_breaker(head, agent, event, task, settings)
 
 
 def _move_breaker(head: "Head", agent: "Agent", event: "Event", task: "Agent", settings: Settings) -> None:
     outcome = names.OUTCOMES[event["action"]]
     at = parse_timestamp(event["timestamp"])
-    started = _seconds(event.get("started") or task.get("started"))
+    started = entry.seconds_of(event.get("started") or task.get("started"))
     if started is None:
         started = at - (event.get("duration_seconds") or 0.0)
     is_counted = not event.get("environment_error") and (outcome != names.LOST or settings.count_lost)
-    before = circuit_of(agent)
+    before = entry.circuit_of(agent)
     after = breaker.after_task(
         before, breaker.TaskEnd(outcome, at, started, task.get("generation"), is_counted), settings
     )
-    _write_circuit(agent, before, after)
+    entry.write_circuit(agent, before, after)
     if after.generation != before.generation and after.state == names.OPEN:
-        _add(agent, "tallies", opened=1)
-        _add(head, "metrics", circuit_breaks=1)
+        entry.add(agent, "tallies", opened=1)
+        entry.add(head, "metrics", circuit_breaks=1)
 
 
 def _apply_amended(head: "Head", event: "Event", settings: Settings) -> None:
     """Apply differences to what has been counted: tokens, duration, and the outcome if it turned out another."""
-    agent = _open_agent(head, event["agent"])
-    _count_tokens(agent, event, event.get("model"), tasks=0)
-    _add(agent, "metrics", total_duration_seconds=event.get("duration_seconds") or 0.0)
-    _set_average(agent["metrics"])
+    agent = entry.open_agent(head, event["agent"])
+    entry.count_tokens(agent, event, event.get("model"), tasks=0)
+    entry.add(agent, "metrics", total_duration_seconds=event.get("duration_seconds") or 0.0)
+    entry.set_average(agent["metrics"])
     for key, change in (("previous_outcome", -1), ("outcome", 1)):
         if event.get(key):
-            agent_counter, system_counter = _TASK_COUNTERS[event[key]]
-            _add(agent, "metrics", **{agent_counter: change})
-            _add(head, "metrics", **{system_counter: change})
-            _add(agent, "tallies", lost=change if event[key] == names.LOST else 0)
+            agent_counter, system_counter = entry.TASK_COUNTERS[event[key]]
+            entry.add(agent, "metrics", **{agent_counter: change})
+            entry.add(head, "metrics", **{system_counter: change})
+            entry.add(agent, "tallies", lost=change if event[key] == names.LOST else 0)
 
 
 _APPLY: "dict[str, Callable[[Head, Event, Settings], None]]" = {
@@ -192,87 +186,3 @@ _APPLY: "dict[str, Callable[[Head, Event, Settings], None]]" = {
     names.TASK_AMENDED: _apply_amended,
     **dict.fromkeys(names.OUTCOMES, _apply_ended),
 }
-
-
-def _count_task(agent: "Agent", outcome: str, event: "Event") -> None:
-    metrics = agent["metrics"] = dict(agent["metrics"])
-    metrics["tasks_total"] += 1
-    metrics[_TASK_COUNTERS[outcome][0]] += 1
-    metrics["last_task_timestamp"] = event["timestamp"]
-    metrics["first_task_timestamp"] = metrics["first_task_timestamp"] or event["timestamp"]
-    duration = event.get("duration_seconds")
-    if duration is not None:
-        _add(agent, "metrics", total_duration_seconds=duration)
-        _add(agent, "durations", sum=duration)
-        buckets = list(agent["durations"]["buckets"])
-        buckets[bisect_left(schema.DURATION_BOUNDS, duration)] += 1
-        agent["durations"]["buckets"] = buckets
-    _set_average(agent["metrics"])
-    if outcome == names.LOST:
-        _add(agent, "tallies", lost=1)
-
-
-def _count_tokens(agent: "Agent", event: "Event", model: "str | None", tasks: int) -> None:
-    """Add the event's tokens under the model that the user named, else under the family of each full id."""
-    models = event.get("models") or {}
-    shares = {model: event.get("tokens")} if model else {}
-    for full_id, tokens in models.items():
-        _add_tokens(agent, "models", full_id, tokens, tasks)
-        if not model:
-            _add_tokens(agent, "token_usage", names.model_family(full_id), tokens, tasks)
-    for name, tokens in shares.items():
-        _add_tokens(agent, "token_usage", name, tokens, tasks)
-
-
-def _add_tokens(agent: "Agent", part: str, model: str, tokens: "dict[str, int] | None", tasks: int) -> None:
-    entry = dict(agent[part].get(model) or schema.new_token_entry())
-    entry["count"] += tasks
-    if tokens is not None:
-        for kind, number in tokens.items():
-            entry[kind] = max(0, entry[kind] + number)
-        entry["last"] = max(0, sum(tokens.values()))
-        entry["total"] = max(0, entry["total"] + sum(tokens.values()))
-    agent[part] = {**agent[part], model: entry}
-
-
-def _set_average(metrics: "Agent") -> None:
-    total = metrics["tasks_total"]
-    metrics["avg_duration_seconds"] = round(metrics["total_duration_seconds"] / total, 6) if total else 0.0
-
-
-def _add(owner: "Agent", part: str, **changes: float) -> None:
-    """Replace `owner[part]` by a copy with `changes` added to its numbers, none of which falls below 0."""
-    numbers = owner[part]
-    owner[part] = {**numbers, **{key: max(0, round(numbers[key] + change, 6)) for key, change in changes.items()}}
-
-
-def _open_agent(head: "Head", key: str) -> "Agent":
-    """Return a copy of the agent's entry that stands in `head` and may be changed at its first level."""
-    entry = dict(head["agents"].get(key) or schema.new_agent())
-    head["agents"] = {**head["agents"], key: entry}
-    return entry
-
-
-def _write_circuit(agent: "Agent", before: breaker.Circuit, after: breaker.Circuit) -> None:
-    if after is before:
-        return
-    agent["status"] = names.STATUSES[after.state]
-    agent["failures"] = after.failures
-    agent["blacklisted_until"] = _timestamp(after.blacklisted_until)
-    if after.last_failure != before.last_failure:
-        agent["last_failure"] = _timestamp(after.last_failure)
-    agent["circuit"] = {
-        **agent["circuit"],
-        "state": after.state,
-        "generation": after.generation,
-        "opened": _timestamp(after.opened),
-        "reopenings": after.reopenings,
-    }
-
-
-def _seconds(text: "str | None") -> "float | None":
-    return None if text is None else parse_timestamp(text)
-
-
-def _timestamp(seconds: "float | None") -> "str | None":
-    return None if seconds is None else format_timestamp(seconds)

@@ -11,6 +11,7 @@ from otel_tracker import event, names, reports, summary
 from otel_tracker.document import Document
 from otel_tracker.errors import InvalidValueError, UnknownAgentError
 from otel_tracker.storage.files import Files
+from otel_tracker.storage.recorder import Recorder
 from otel_tracker.storage.registry import recorder_of
 from otel_tracker.timestamps import format_timestamp
 from otel_tracker.tokens import EstimatedTokens
@@ -234,3 +235,15 @@ class MetricTracker:
         )
         self.pipeline.record_span(ended, started_at, ended_at)
         return max(0.0, duration)
+
+
+_defaults: dict[Recorder, MetricTracker] = {}
+
+
+def default_tracker() -> MetricTracker:
+    """Return the tracker of the home that the environment names at this moment; one for each home."""
+    recorder = recorder_of()
+    known = _defaults.get(recorder)
+    if known is None:
+        known = _defaults[recorder] = MetricTracker()
+    return known

@@ -2,8 +2,8 @@
 
 from otel_tracker import breaker, names
 from otel_tracker.document import Document
+from otel_tracker.entry import circuit_of
 from otel_tracker.errors import UnknownMetricError
-from otel_tracker.fold import circuit_of
 from otel_tracker.settings import Settings
 from otel_tracker.timestamps import format_timestamp, parse_timestamp
 

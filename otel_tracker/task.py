@@ -13,7 +13,7 @@ from opentelemetry.trace import Span, StatusCode
 from otel_tracker import event, names
 from otel_tracker.errors import InvalidValueError
 from otel_tracker.log import warn
-from otel_tracker.metric_tracker import MetricTracker
+from otel_tracker.metric_tracker import MetricTracker, default_tracker
 from otel_tracker.owner import this_process
 from otel_tracker.tokens import EstimatedTokens
 
@@ -49,7 +49,7 @@ class TaskTracker:
         self._agent = event.checked_agent(agent_file)
         self._model = event.checked_text("a model", model)
         self._task_id = event.checked_text("a task id", task_id)
-        self._pipeline = (tracker or MetricTracker()).pipeline
+        self._pipeline = (tracker or default_tracker()).pipeline
         self._span: Span | None = None
         self._full_model: str | None = None
         self._tokens: dict[str, int] | None = None

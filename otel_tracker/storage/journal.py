@@ -8,6 +8,7 @@ import json
 import os
 
 from otel_tracker.document import encode_line
+from otel_tracker.fold import is_event
 from otel_tracker.log import warn
 
 TYPE_CHECKING = False
@@ -171,9 +172,9 @@ def _parse(line: bytes, segment: str) -> "Event | None":
     """Return the event of a line; None, and a warning, where somebody else has damaged it."""
     try:
         event: Event = json.loads(line)
-        if isinstance(event["seq"], int) and isinstance(event["action"], str) and isinstance(event["agent"], str):
-            return event
-    except (ValueError, TypeError, KeyError):
-        pass
+    except ValueError:
+        event = {}
+    if is_event(event):
+        return event
     warn("skipped a line of %s that is no event", segment)
     return None

@@ -9,7 +9,6 @@ import threading
 import weakref
 from collections import OrderedDict
 
-from otel_tracker.errors import OtelTrackerError
 from otel_tracker.log import warn
 
 TYPE_CHECKING = False
@@ -69,13 +68,13 @@ class Recorder:
     def _write(self, events: "list[Event]", *, is_start: bool) -> bool:
         try:
             (self.store.announce if is_start and len(events) == 1 else self.store.record)(events)
-        except OtelTrackerError as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is not the fault of the user's task
             self._keep(events, error)
             return False
         self._has_complained = False
         return True
 
-    def _keep(self, events: "list[Event]", error: OtelTrackerError) -> None:
+    def _keep(self, events: "list[Event]", error: Exception) -> None:
         with self._guard:
             self._waiting = [*events, *self._waiting]
         if not self._has_complained:

@@ -14,13 +14,15 @@ from contextlib import contextmanager
 
 from otel_tracker.codec import DocumentCodec, sequence_of
 from otel_tracker.document import Document, new_document
-from otel_tracker.errors import DocumentError, StorageError
+from otel_tracker.errors import DocumentError, StorageError, UnsupportedVersionError
 from otel_tracker.fold import fold_all, pruned, resolve
 from otel_tracker.log import warn
+from otel_tracker.settings import Settings
 from otel_tracker.storage import lock
 from otel_tracker.storage.backups import Backups, settings_of
 from otel_tracker.storage.files import Files
 from otel_tracker.storage.journal import Journal
+from otel_tracker.timestamps import format_timestamp
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,6 +53,7 @@ class Store:
         self._document = new_document()
         self._signature: Signature | None = None  # of the file that `_document` was read from or written to
         self._folded = self._folded_from = self._document  # the state: `_document` and the journal's later events
+        self._named_problems: set[str] = set()
         self._backed_up: tuple[float, Any] | None = None  # when the newest backup was made, and its settings
         _stores.add(self)
 
@@ -87,9 +90,11 @@ class Store:
     def rewrite(self) -> None:
         """Write the document anew, within the limits of its settings, even if nothing has come."""
         with self._locked():
-            document = self._read()
+            document = pruned(self._read())
             self._back_up_if_due(self._document)
-            self._write(pruned(document))
+            if document.head["updated"] is None:
+                document = Document({**document.head, "updated": format_timestamp(self._clock())}, document.history)
+            self._write(document)
 
     def back_up(self) -> "str | None":
         """Make a backup of the document as it is on the disk, and return its path; None if there is no document."""
@@ -124,7 +129,15 @@ class Store:
                 self._document, self._signature = new_document(), None
             else:
                 self._document, self._signature = self._codec.decode(read[1], self.home.document), read[0]
+                self._name_problems()
         return self._document
+
+    def _name_problems(self) -> None:
+        """Say once which settings of the document can't be used: their defaults hold."""
+        for problem in Settings(self._document.config).problems:
+            if problem not in self._named_problems:
+                self._named_problems.add(problem)
+                warn("%s: %s", self.home.document, problem)
 
     def _read(self) -> Document:
         document = self._load()
@@ -134,15 +147,28 @@ class Store:
         return self._folded
 
     def _resolved(self, event: "Event") -> "Event":
-        return event if event.get("run_id") else resolve(self._read(), event)
+        if event.get("run_id"):
+            return event
+        try:
+            return resolve(self._read(), event)
+        except DocumentError:
+            return resolve(new_document(), event)
 
     def _sequence_of_document(self) -> int:
-        """Return the number of the last event that the document on the disk holds, from its beginning if possible."""
+        """Return the number of the last event that the document on the disk holds, from its beginning if possible.
+
+        A damaged document counts as 0, so that events go on to the journal; one of a newer version raises.
+        """
         if self._files.signature(self.home.document) == self._signature:
             return self._document.sequence
         read = self._files.read(self.home.document, 0, _BEGINNING_BYTES)
         sequence = sequence_of(read[1]) if read and read[1].startswith(_OUR_BEGINNING) else None
-        return self._load().sequence if sequence is None else sequence
+        try:
+            return self._load().sequence if sequence is None else sequence
+        except UnsupportedVersionError:
+            raise
+        except DocumentError:
+            return 0
 
     def _write(self, document: Document) -> None:
         self._signature = self._files.replace(self.home.document, self._codec.encode(document))

@@ -1,0 +1,128 @@
+"""How an event changes the entry of an agent: its counters, its tokens, its breaker. Pure.
+
+An entry's parts are replaced, never changed in place: the document before the event still has them.
+"""
+
+from bisect import bisect_left
+
+from otel_tracker import breaker, names, schema
+from otel_tracker.timestamps import format_timestamp, parse_timestamp
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    Event = dict[str, Any]
+    Head = dict[str, Any]
+    Agent = dict[str, Any]
+
+# What an outcome adds 1 to: in the agent's metrics, in the system's.
+TASK_COUNTERS = {
+    names.SUCCESS: ("tasks_successful", "successful"),
+    names.FAILURE: ("tasks_failed", "failed"),
+    names.LOST: ("tasks_failed", "failed"),
+    names.CANCELLED: ("tasks_cancelled", "cancelled"),
+}
+
+
+def open_agent(head: "Head", key: str) -> "Agent":
+    """Return a copy of the agent's entry that stands in `head` and may be changed at its first level."""
+    entry = dict(head["agents"].get(key) or schema.new_agent())
+    head["agents"] = {**head["agents"], key: entry}
+    return entry
+
+
+def circuit_of(agent: "Agent") -> breaker.Circuit:
+    """Return the breaker that an agent's entry describes. Its `status` rules, since people edit it by hand."""
+    is_open = agent["status"] in (names.STATUSES[names.OPEN], names.STATUSES[names.HALF_OPEN])
+    circuit = agent["circuit"]
+    return breaker.Circuit(
+        state=names.OPEN if is_open else names.CLOSED,
+        failures=agent["failures"],
+        last_failure=seconds_of(agent["last_failure"]),
+        blacklisted_until=seconds_of(agent["blacklisted_until"]) if is_open else None,
+        generation=circuit["generation"],
+        opened=seconds_of(circuit["opened"]) if is_open else None,
+        reopenings=circuit["reopenings"] if is_open else 0,
+    )
+
+
+def write_circuit(agent: "Agent", before: breaker.Circuit, after: breaker.Circuit) -> None:
+    """Write a breaker that has moved into an agent's entry; what did not change keeps its text."""
+    if after is before:
+        return
+    agent["status"] = names.STATUSES[after.state]
+    agent["failures"] = after.failures
+    agent["blacklisted_until"] = _timestamp(after.blacklisted_until)
+    if after.last_failure != before.last_failure:
+        agent["last_failure"] = _timestamp(after.last_failure)
+    agent["circuit"] = {
+        **agent["circuit"],
+        "state": after.state,
+        "generation": after.generation,
+        "opened": _timestamp(after.opened),
+        "reopenings": after.reopenings,
+    }
+
+
+def count_task(agent: "Agent", outcome: str, event: "Event") -> None:
+    """Count an ended task, and how long it took if that is known."""
+    metrics = agent["metrics"] = dict(agent["metrics"])
+    metrics["tasks_total"] += 1
+    metrics[TASK_COUNTERS[outcome][0]] += 1
+    metrics["last_task_timestamp"] = event["timestamp"]
+    metrics["first_task_timestamp"] = metrics["first_task_timestamp"] or event["timestamp"]
+    duration = event.get("duration_seconds")
+    if duration is not None:
+        add(agent, "metrics", total_duration_seconds=duration)
+        add(agent, "durations", sum=duration)
+        buckets = list(agent["durations"]["buckets"])
+        buckets[bisect_left(schema.DURATION_BOUNDS, duration)] += 1
+        agent["durations"]["buckets"] = buckets
+    set_average(agent["metrics"])
+    if outcome == names.LOST:
+        add(agent, "tallies", lost=1)
+
+
+def count_tokens(agent: "Agent", event: "Event", model: "str | None", tasks: int) -> None:
+    """Add the event's tokens under the model that the user named, else under the family of each full id."""
+    models = event.get("models") or {}
+    shares = {model: event.get("tokens")} if model else {}
+    for full_id, tokens in models.items():
+        _add_tokens(agent, "models", full_id, tokens, tasks)
+        if not model:
+            _add_tokens(agent, "token_usage", names.model_family(full_id), tokens, tasks)
+    for name, tokens in shares.items():
+        _add_tokens(agent, "token_usage", name, tokens, tasks)
+
+
+def set_average(metrics: "Agent") -> None:
+    """Set the average duration, in seconds, from the total and the number of tasks."""
+    total = metrics["tasks_total"]
+    metrics["avg_duration_seconds"] = round(metrics["total_duration_seconds"] / total, 6) if total else 0.0
+
+
+def add(owner: "Agent", part: str, **changes: float) -> None:
+    """Replace `owner[part]` by a copy with `changes` added to its numbers, none of which falls below 0."""
+    numbers = owner[part]
+    owner[part] = {**numbers, **{key: max(0, round(numbers[key] + change, 6)) for key, change in changes.items()}}
+
+
+def _add_tokens(agent: "Agent", part: str, model: str, tokens: "dict[str, int] | None", tasks: int) -> None:
+    entry = dict(agent[part].get(model) or schema.new_token_entry())
+    entry["count"] += tasks
+    if tokens is not None:
+        for kind, number in tokens.items():
+            entry[kind] = max(0, entry.get(kind, 0) + number)
+        entry["last"] = max(0, sum(tokens.values()))
+        entry["total"] = max(0, entry["total"] + sum(tokens.values()))
+    agent[part] = {**agent[part], model: entry}
+
+
+def seconds_of(text: "str | None") -> "float | None":
+    """Return the moment of a timestamp that may be missing."""
+    return None if text is None else parse_timestamp(text)
+
+
+def _timestamp(seconds: "float | None") -> "str | None":
+    return None if seconds is None else format_timestamp(seconds)
