@@ -61,6 +61,17 @@ class Files:
                 os.mkdir(path)
                 os.chmod(path, _FOLDER_MODE)
 
+    def open_lock(self, path: str) -> int:
+        """Return a descriptor of a lock file, which is created, with its folder, where it is missing."""
+        with saying("open the lock", path):
+            try:
+                return os.open(path, os.O_RDWR | _BINARY)
+            except FileNotFoundError:
+                self.make_folder(os.path.dirname(path))
+                descriptor = os.open(path, os.O_RDWR | os.O_CREAT | _BINARY, _FILE_MODE)
+                _set_mode(descriptor, _FILE_MODE)
+                return descriptor
+
     def append(self, path: str, content: bytes) -> None:
         """Add `content` to the end of a file, all of it or, where that fails, nothing."""
         with saying("append to", path), _Opened(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT) as descriptor:

@@ -8,11 +8,12 @@ import time
 from contextlib import contextmanager
 
 from otel_tracker.errors import LockTimeoutError
-from otel_tracker.storage.files import Files, saying
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from otel_tracker.storage.files import Files
 
 WAIT_SECONDS = 5.0
 _EAGER_SECONDS = 0.1
@@ -20,36 +21,27 @@ _EAGER_PAUSE, _LATER_PAUSE = 0.0002, 0.002
 
 
 @contextmanager
-def held(path: str, wait_seconds: float = WAIT_SECONDS) -> "Iterator[bool]":
+def held(path: str, files: "Files") -> "Iterator[bool]":
     """Hold the lock file at `path`, and say whether it had to be waited for.
 
-    Raises LockTimeoutError when it could not be had within `wait_seconds`.
+    Raises LockTimeoutError when it could not be had within WAIT_SECONDS.
     """
-    descriptor = _open(path)
+    descriptor = files.open_lock(path)
     try:
         is_free = _try_lock(descriptor)
         if not is_free:
-            _wait_for(descriptor, path, wait_seconds)
+            _wait_for(descriptor, path)
         yield not is_free
     finally:
         os.close(descriptor)  # which releases the lock, too
 
 
-def _open(path: str) -> int:
-    with saying("open the lock", path):
-        try:
-            return os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-        except FileNotFoundError:
-            Files().make_folder(os.path.dirname(path))
-            return os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-
-
-def _wait_for(descriptor: int, path: str, wait_seconds: float) -> None:
+def _wait_for(descriptor: int, path: str) -> None:
     began = time.monotonic()
     while not _try_lock(descriptor):
         waited = time.monotonic() - began
-        if waited > wait_seconds:
-            raise LockTimeoutError("lock", path, f"not free within {wait_seconds:g} s")
+        if waited > WAIT_SECONDS:
+            raise LockTimeoutError("lock", path, f"not free within {WAIT_SECONDS:g} s")
         longest = _EAGER_PAUSE if waited < _EAGER_SECONDS else _LATER_PAUSE
         time.sleep(longest * int.from_bytes(os.urandom(2), "big") / 65_536)
 

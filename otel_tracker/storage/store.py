@@ -104,7 +104,7 @@ class Store:
     @contextmanager
     def _locked(self) -> "Iterator[bool]":
         """Hold the home's lock; yields whether others held it."""
-        with self._guard, lock.held(self.home.lock) as has_waited:
+        with self._guard, lock.held(self.home.lock, self._files) as has_waited:
             yield has_waited
 
     def _append(self, events: "list[Event]") -> "tuple[str, list[Event]]":

@@ -1,0 +1,55 @@
+import logging
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from otel_tracker import MetricTracker
+from otel_tracker.storage.home import Home
+from otel_tracker.storage.store import Store
+
+REAL_DOCUMENT = Path(__file__).parent / "data" / "circuit-breaker-v7-42-agents.json"
+
+
+@pytest.fixture(autouse=True)
+def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep every test away from the user's home and from settings of the shell."""
+    monkeypatch.setenv("HOME", str(tmp_path / "user"))
+    monkeypatch.setenv("NO_COLOR", "1")
+    for name in ("OTEL_TRACKER_HOME", "OTEL_SDK_DISABLED", "OTEL_TRACES_SAMPLER"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return Home(str(tmp_path / "agents"))
+
+
+@pytest.fixture
+def store(home: Home) -> Store:
+    return Store(home)
+
+
+@pytest.fixture
+def tracker(home: Home) -> MetricTracker:
+    return MetricTracker(home.document)
+
+
+@pytest.fixture
+def adopt(home: Home) -> Callable[[], Home]:
+    """Put a real v7.0 document into the home."""
+
+    def put() -> Home:
+        Path(home.document).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(REAL_DOCUMENT, home.document)
+        return home
+
+    return put
+
+
+@pytest.fixture
+def warnings_logged(caplog: pytest.LogCaptureFixture) -> Iterator[Callable[[], list[str]]]:
+    """Return what has been logged as a warning so far."""
+    with caplog.at_level(logging.WARNING, "otel_tracker"):
+        yield lambda: [record.getMessage() for record in caplog.records if record.name == "otel_tracker"]
