@@ -15,6 +15,7 @@ from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer
 from opentelemetry.util.types import Attributes
 
 from otel_tracker import __version__, carrier, names
+from otel_tracker.log import warn
 from otel_tracker.storage.recorder import Recorder
 from otel_tracker_exporters.circuit_breaker import AgentSpanProcessor, CircuitBreakerSpanExporter
 
@@ -46,8 +47,9 @@ class Pipeline:
             carrier.attach((context.trace_id, context.span_id), self.recorder, event)
             try:
                 span.end(end_time)
-            finally:
-                carrier.deliver((context.trace_id, context.span_id))
+            except Exception as error:  # noqa: BLE001 - a processor of the application has failed, not the task
+                warn("cannot end the span of a task of %s: %s", event["agent"], error)
+            carrier.deliver((context.trace_id, context.span_id))
         else:
             span.end(end_time)
             self.recorder.record(event)

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -150,7 +150,8 @@ class TaskTracker:
         span.set_attributes(self._attributes(outcome, error))
         if outcome == names.FAILURE:
             if error is not None:
-                span.record_exception(error)
+                with suppress(Exception):  # somebody's __str__ may raise
+                    span.record_exception(error)
             span.set_status(StatusCode.ERROR, message)
         self._pipeline.end_span(span, self._event(outcome, message, ended_ns / 1e9, duration), ended_ns)
 
