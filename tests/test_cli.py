@@ -1,0 +1,273 @@
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from otel_tracker import MetricTracker, TaskTracker
+from otel_tracker.cli import main
+from otel_tracker.storage.home import Home
+
+Run = Callable[..., "tuple[int, str, str]"]
+
+
+@pytest.fixture
+def run(home: Home, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run a command on the home and return its status and what it printed."""
+
+    def command(*arguments: str) -> tuple[int, str, str]:
+        try:
+            status = main([*arguments, "--home", home.folder])
+        except SystemExit as stop:
+            status = int(stop.code or 0)
+        printed = capsys.readouterr()
+        return status, printed.out, printed.err
+
+    return command
+
+
+@pytest.fixture
+def fleet(tracker: MetricTracker) -> MetricTracker:
+    """A coder that works, a database expert that is blacklisted."""
+    tracker.register_agent("Coder", "core/coder.md")
+    with TaskTracker("core/coder.md", task_id="t1", tracker=tracker) as task:
+        task.set_tokens_used(1500)
+    for _ in range(5):
+        with TaskTracker("experts/db.md", model="opus", tracker=tracker) as task:
+            task.set_failed("locked\nby\x1b[31m somebody")
+    return tracker
+
+
+def parsed(output: str) -> Any:
+    return json.loads(output)
+
+
+def test_the_report_shows_who_is_blacklisted_first(fleet: MetricTracker, run: Run) -> None:
+    status, out, _ = run("report")
+    assert status == 0
+    headings = [line for line in out.splitlines() if line.startswith("## ")]
+    assert headings == ["## Blacklisted", "## System", "## Tokens by model", "## Agents"]
+    assert "experts/db.md" in out.partition("## System")[0]
+
+
+def test_the_json_report_has_the_documented_keys_and_numbers(fleet: MetricTracker, run: Run) -> None:
+    report = parsed(run("report", "--format", "json")[1])
+    assert list(report) == ["generated_at", "version", "system", "tokens", "leaderboard", "agents"]
+    assert report["system"]["total_requests"] == 6
+    assert report["system"]["success_rate"] == pytest.approx(1 / 6)
+    assert report["tokens"]["sonnet"] == {"total": 1500, "count": 1, "avg": 1500.0}
+    assert report["agents"]["experts/db.md"]["state"] == "open"
+    assert report["leaderboard"][0]["agent_file"] == "experts/db.md"
+
+
+def test_a_report_is_written_to_a_file(fleet: MetricTracker, run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "out.md"
+    assert run("report", "-o", str(path)) == (0, f"wrote {path}\n", "")
+    assert path.read_text().startswith("# Agent Metrics Report")
+
+
+def test_health_says_with_its_status_whether_a_task_would_be_let_through(fleet: MetricTracker, run: Run) -> None:
+    assert run("health", "core/coder.md") == (0, "core/coder.md: healthy\n", "")
+    status, out, _ = run("health", "experts/db.md")
+    assert status == 1
+    assert out.startswith("experts/db.md: blacklisted until ")
+    assert out.endswith("UTC, 5 failures in a row\n")
+    assert run("health", "nobody.md") == (0, "nobody.md: healthy (unknown agent)\n", "")
+    assert run("health")[0] == 2
+    facts = parsed(run("health", "experts/db.md", "--format", "json")[1])
+    assert (facts["is_admitted"], facts["is_known"], facts["state"], facts["failures"]) == (False, True, "open", 5)
+
+
+def test_health_exits_with_3_when_it_cannot_tell(home: Home, run: Run) -> None:
+    Path(home.document).parent.mkdir(parents=True)
+    Path(home.document).write_text("{")
+    status, out, err = run("health", "a.md")
+    assert (status, out, err.count("\n")) == (3, "", 1)
+    assert "not JSON" in err
+
+
+def test_reset_lets_an_agent_work_again(fleet: MetricTracker, run: Run) -> None:
+    assert run("reset", "experts/db.md") == (0, "experts/db.md: healthy, 0 failures\n", "")
+    assert run("health", "experts/db.md")[0] == 0
+    assert len(parsed(run("backups", "list", "--format", "json")[1])) >= 1
+
+
+def test_an_unknown_agent_is_one_line_and_status_1(fleet: MetricTracker, run: Run) -> None:
+    for command in ("agent", "reset"):
+        status, out, err = run(command, "core/code.md")
+        assert (status, out, err.count("\n")) == (1, "", 1)
+        assert "did you mean core/coder.md?" in err
+
+
+def test_an_unknown_metric_is_one_line_and_status_1(fleet: MetricTracker, run: Run) -> None:
+    status, out, err = run("leaderboard", "-m", "beauty")
+    assert (status, out, err.count("\n")) == (1, "", 1)
+    assert "tasks_total" in err
+
+
+def test_a_home_that_cannot_be_made_is_one_line_and_status_1(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    assert main(["init", "--home", str(tmp_path / "file" / "agents")]) == 1
+    printed = capsys.readouterr()
+    assert printed.err.count("\n") == 1
+    assert "Not a directory" in printed.err
+
+
+def test_wrong_usage_exits_with_2(run: Run) -> None:
+    for arguments in ((), ("nonsense",), ("history", "-n", "-3"), ("report", "--format", "pdf")):
+        assert run(*arguments)[0] == 2
+
+
+def test_the_leaderboard_ranks_by_the_metric(fleet: MetricTracker, run: Run) -> None:
+    rows = parsed(run("leaderboard", "-m", "tokens_total", "-n", "1", "--format", "json")[1])
+    assert [(row["agent_file"], row["agent_name"], row["tokens_total"]) for row in rows] == [
+        ("core/coder.md", "Coder", 1500)
+    ]
+    assert "core/coder.md" in run("leaderboard", "-m", "tokens_total")[1].splitlines()[1]
+
+
+def test_one_agent_shows_breaker_tasks_and_tokens(fleet: MetricTracker, run: Run) -> None:
+    out = run("agent", "core/coder.md")[1]
+    assert "core/coder.md (Coder)\nbreaker: healthy\ntasks: 1, 1 successful (100.0%)" in out
+    state = parsed(run("agent", "core/coder.md", "--format", "json")[1])
+    assert state["token_usage"]["sonnet"]["untyped"] == 1500
+
+
+def test_tokens_are_shown_by_model(fleet: MetricTracker, run: Run) -> None:
+    lines = run("tokens")[1].splitlines()
+    assert [line.split()[0] for line in lines] == ["Model", "haiku", "sonnet", "opus"]
+    assert parsed(run("tokens", "--format", "json")[1])["opus"]["count"] == 5
+
+
+def test_history_is_printed_newest_first_and_cannot_move_the_cursor(fleet: MetricTracker, run: Run) -> None:
+    out = run("history", "-n", "2")[1]
+    assert len(out.splitlines()) == 3
+    assert "\x1b" not in out
+    entries = parsed(run("history", "--agent", "core/coder.md", "--format", "json")[1])
+    assert [entry["action"] for entry in entries] == ["task_completed", "agent_registered"]
+
+
+def test_status_shows_all_agents_and_what_runs(fleet: MetricTracker, run: Run) -> None:
+    fleet.record_task_start("core/coder.md", task_id="t2")
+    out = run("status")[1].splitlines()
+    assert out[0].split("  ")[0] == "Agent"
+    assert out[1].startswith("experts/db.md")  # who is refused stands first
+    shown = parsed(run("status", "--format", "json")[1])
+    assert [agent["agent_file"] for agent in shown["agents"]] == ["experts/db.md", "core/coder.md"]
+    (task,) = shown["running"]
+    assert (task["task_id"], task["is_overdue"]) == ("t2", False)
+
+
+def test_status_says_which_running_task_is_overdue(tracker: MetricTracker, run: Run) -> None:
+    tracker.register_agent("A", "a.md")
+    text = tracker.config_file.read_text()
+    tracker.config_file.write_text(text.replace('"timeout_seconds": 180', '"timeout_seconds": 0'))
+    tracker.record_task_start("a.md")
+    assert "1 overdue" in run("status")[1]
+
+
+def test_status_watches_until_it_is_interrupted(
+    fleet: MetricTracker, home: Home, monkeypatch: pytest.MonkeyPatch, run: Run
+) -> None:
+    rounds = []
+
+    def stop_after_two(seconds: float) -> None:
+        rounds.append(seconds)
+        if len(rounds) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("time.sleep", stop_after_two)
+    status, out, _ = run("status", "--watch")
+    assert (status, rounds) == (130, [2.0, 2.0])
+    assert out.count("Cooldown left") == 2
+
+
+def test_backups_are_made_and_listed(fleet: MetricTracker, run: Run) -> None:
+    status, out, _ = run("backups", "create")
+    assert (status, Path(out.strip()).exists()) == (0, True)
+    assert os.path.basename(out.strip()) in run("backups", "list")[1]
+
+
+def test_there_is_nothing_to_back_up_before_init(run: Run) -> None:
+    status, out, _ = run("backups", "create")
+    assert (status, "nothing to back up" in out) == (1, True)
+
+
+def test_a_home_that_does_not_exist_has_an_empty_report_and_is_not_made(home: Home, run: Run) -> None:
+    assert run("report")[0] == 0
+    assert "otel-tracker init" in run("status")[1]
+    assert not Path(home.folder).exists()
+
+
+AGENT = "---\nname: {name}\ndescription: does things\n---\nYou are an agent.\n"
+
+
+def test_init_makes_the_home_and_registers_the_agents_with_a_name(home: Home, run: Run) -> None:
+    files = {
+        "core/coder.md": AGENT.format(name="coder"),
+        "experts/L2/quoted.md": AGENT.format(name="'Quoted: expert'  "),
+        "top.md": AGENT.format(name="top # not part of it"),
+        "README.md": "# no front matter\nname: nobody\n",
+        "core/nameless.md": "---\ndescription: x\n---\nname: nobody\n",
+        "core/notes.txt": AGENT.format(name="no-markdown"),
+        "config/inside.md": AGENT.format(name="not-an-agent"),
+        "backups/inside.md": AGENT.format(name="not-an-agent"),
+    }
+    for name, text in files.items():
+        path = Path(home.folder, name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    status, out, _ = run("init")
+    assert (status, "3 registered, 3 of them now" in out) == (0, True)
+    document = json.loads(Path(home.document).read_bytes())
+    assert {key: agent["name"] for key, agent in document["agents"].items()} == {
+        "core/coder.md": "coder", "experts/L2/quoted.md": "Quoted: expert", "top.md": "top",
+    }  # fmt: skip
+    assert document["config"]["failure_threshold"] == 5
+    assert document["updated"]
+
+
+def test_init_is_safe_to_repeat(home: Home, run: Run) -> None:
+    run("init")
+    with TaskTracker("core/coder.md", tracker=MetricTracker(home.document)):
+        pass
+    text = Path(home.document).read_text().replace('"cooldown_minutes": 10', '"cooldown_minutes": 33')
+    Path(home.document).write_text(text)
+    status, out, _ = run("init")
+    assert (status, "1 registered, 0 of them now" in out) == (0, True)
+    assert Path(home.document).read_text() == text
+
+
+def test_the_demo_trips_a_breaker_and_leaves_the_users_home_alone(run: Run, home: Home, tmp_path: Path) -> None:
+    status, out, _ = run("demo", "--into", str(tmp_path / "demo"))
+    assert status == 0
+    document = json.loads((tmp_path / "demo" / "config" / "circuit-breaker.json").read_bytes())
+    assert str(tmp_path / "demo" / "config" / "circuit-breaker.json") in out
+    assert document["agents"]["experts/database_expert.md"]["status"] == "blacklisted"
+    counts = {key: document["metrics"][key] for key in ("total_requests", "successful", "failed", "cancelled")}
+    assert counts == {"total_requests": 22, "successful": 15, "failed": 6, "cancelled": 1}
+    assert not Path(home.folder).exists()
+
+
+@pytest.mark.processes
+def test_the_module_and_the_console_script_are_the_same_command(fleet: MetricTracker, home: Home) -> None:
+    environment = {**os.environ, "OTEL_TRACKER_HOME": home.folder}
+    script = Path(sys.executable).with_name("otel-tracker")
+    for command in ([sys.executable, "-m", "otel_tracker"], [str(script)]):
+        done = subprocess.run(
+            [*command, "health", "experts/db.md"], env=environment, capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, done.stdout[:26], done.stderr) == (1, "experts/db.md: blacklisted", "")
+
+
+@pytest.mark.processes
+def test_a_reader_that_has_seen_enough_is_no_error(fleet: MetricTracker, home: Home) -> None:
+    command = f"{sys.executable} -m otel_tracker history -n 1000 --home {home.folder} --format json | head -n 1"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("[\n", "")

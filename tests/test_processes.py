@@ -1,0 +1,122 @@
+"""Many processes on one home: what each has recorded is there, once, in every number that should show it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from otel_tracker import MetricTracker
+from otel_tracker.storage.home import Home
+
+pytestmark = pytest.mark.processes
+
+PROCESSES, TASKS = 8, 100
+
+_RECORDING = """
+import sys
+from otel_tracker import MetricTracker, TaskTracker
+tracker = MetricTracker(sys.argv[1])
+for number in range(int(sys.argv[2])):
+    with TaskTracker("core/coder.md", model="sonnet", tracker=tracker) as task:
+        task.set_tokens_used(10)
+"""
+
+
+def run(code: str, *arguments: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen([sys.executable, "-c", code, *arguments], stderr=subprocess.PIPE, text=True)
+
+
+def test_eight_processes_with_a_hundred_tasks_each_leave_exactly_800(home: Home) -> None:
+    running = [run(_RECORDING, home.document, str(TASKS)) for _ in range(PROCESSES)]
+    errors = [process.communicate()[1] for process in running]
+    assert [process.returncode for process in running] == [0] * PROCESSES, errors
+    assert "".join(errors) == ""
+    total = PROCESSES * TASKS
+    document = json.loads(Path(home.document).read_bytes())
+    agent = document["agents"]["core/coder.md"]
+    assert document["metrics"]["total_requests"] == document["metrics"]["successful"] == total
+    assert agent["metrics"]["tasks_total"] == agent["metrics"]["tasks_successful"] == total
+    assert agent["token_usage"]["sonnet"]["count"] == total
+    assert agent["token_usage"]["sonnet"]["total"] == agent["token_usage"]["sonnet"]["untyped"] == total * 10
+    assert sum(agent["durations"]["buckets"]) == total
+    assert len(document["history"]) == len({entry["run_id"] for entry in document["history"]}) == total
+    assert document["in_flight"] == {}
+    assert document["sequence"] == 2 * total  # a start and an end each
+
+
+def test_a_task_begun_in_one_process_and_completed_in_another_is_one_task(home: Home) -> None:
+    code = "import sys; from otel_tracker import MetricTracker; print(MetricTracker(sys.argv[1]).record_task_start('a.md', 't1'))"
+    start = subprocess.run([sys.executable, "-c", code, home.document], capture_output=True, text=True, check=True)
+    tracker = MetricTracker(home.document)
+    assert tracker.get_agent_metrics("a.md")["in_flight"] == 1
+    duration = tracker.record_task_complete("a.md", start.stdout.strip(), task_id="t1")
+    state = tracker.get_agent_metrics("a.md")
+    assert (state["in_flight"], state["metrics"]["tasks_total"]) == (0, 1)
+    assert state["metrics"]["total_duration_seconds"] == pytest.approx(duration, abs=1e-5)
+    assert tracker.get_history()[0]["model"] == "sonnet"
+
+
+def test_the_child_of_a_fork_records_beside_its_parent(home: Home) -> None:
+    code = """
+import os, sys
+from otel_tracker import MetricTracker, TaskTracker
+tracker = MetricTracker(sys.argv[1])
+with TaskTracker("a.md", tracker=tracker): pass
+child = os.fork()
+with TaskTracker("a.md", tracker=tracker): pass
+if child:
+    sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
+    done = subprocess.run([sys.executable, "-c", code, home.document], env=environment, check=False)
+    assert done.returncode == 0
+    assert MetricTracker(home.document).get_system_metrics()["successful"] == 3
+
+
+def test_what_could_not_be_written_is_tried_again_at_exit(home: Home) -> None:
+    code = """
+import os, sys
+from otel_tracker import MetricTracker, TaskTracker
+path, blocker = sys.argv[1:]
+tracker = MetricTracker(path)
+with TaskTracker("a.md", tracker=tracker): pass
+os.remove(blocker)
+"""
+    blocker = Path(home.folder)
+    blocker.parent.mkdir(parents=True, exist_ok=True)
+    blocker.write_text("a file where the home should be")
+    done = subprocess.run(
+        [sys.executable, "-c", code, home.document, str(blocker)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0
+    assert done.stderr.count("\n") == 1
+    assert "wait in memory" in done.stderr
+    assert MetricTracker(home.document).get_system_metrics()["successful"] == 1
+
+
+def test_importing_the_package_loads_neither_the_sdk_nor_prometheus() -> None:
+    code = "import sys, otel_tracker; print([m for m in sys.modules if m.startswith(('opentelemetry', 'prometheus'))])"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout == "[]\n"
+
+
+def test_the_health_command_loads_only_what_reading_needs(home: Home) -> None:
+    MetricTracker(home.document).register_agent("A", "a.md")
+    code = f"""
+import sys
+from otel_tracker.cli import main
+main(["health", "a.md", "--home", {home.folder!r}])
+heavy = ("opentelemetry", "prometheus", "logging", "dataclasses", "typing", "asyncio", "subprocess")
+print([name for name in sys.modules if name.partition(".")[0] in heavy])
+"""
+    shown = subprocess.run(
+        [sys.executable, "-S", "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert shown.stdout.splitlines()[-1] == "[]"

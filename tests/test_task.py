@@ -1,0 +1,191 @@
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import StatusCode
+
+from otel_tracker import MetricTracker, TaskTracker, estimate_tokens
+from otel_tracker.storage.home import Home
+
+Spans = InMemorySpanExporter
+
+
+@pytest.fixture
+def spans() -> Spans:
+    return InMemorySpanExporter()
+
+
+@pytest.fixture
+def tracker(home: Home, spans: Spans) -> MetricTracker:
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(spans))
+    return MetricTracker(home.document, tracer_provider=provider)
+
+
+def last_entry(tracker: MetricTracker) -> dict[str, Any]:
+    return tracker.get_history(limit=1)[0]
+
+
+def test_a_task_is_a_success_with_its_tokens(tracker: MetricTracker) -> None:
+    with TaskTracker("core/coder.md", model="sonnet", task_id="fix-bug-123", tracker=tracker) as task:
+        assert tracker.get_agent_metrics("core/coder.md")["in_flight"] == 1
+        task.set_tokens_used(1500)
+    entry = last_entry(tracker)
+    assert (entry["action"], entry["tokens_used"], entry["task_id"]) == ("task_completed", 1500, "fix-bug-123")
+    assert entry["duration_seconds"] > 0
+    assert tracker.get_agent_metrics("core/coder.md")["in_flight"] == 0
+
+
+def test_an_exception_fails_the_task_and_goes_on(tracker: MetricTracker, spans: Spans) -> None:
+    with pytest.raises(ZeroDivisionError), TaskTracker("a.md", tracker=tracker):
+        _ = 1 / 0
+    assert (last_entry(tracker)["action"], last_entry(tracker)["error"]) == ("task_failed", "division by zero")
+    (span,) = spans.get_finished_spans()
+    assert span.status.status_code is StatusCode.ERROR
+    assert dict(span.attributes or {})["error.type"] == "ZeroDivisionError"
+    assert span.events[0].name == "exception"
+
+
+def test_set_failed_fails_a_task_without_an_exception(tracker: MetricTracker, spans: Spans) -> None:
+    with TaskTracker("a.md", tracker=tracker) as task:
+        task.set_failed("2 of 40 tests fail")
+    assert (last_entry(tracker)["action"], last_entry(tracker)["error"]) == ("task_failed", "2 of 40 tests fail")
+    assert spans.get_finished_spans()[0].status.description == "2 of 40 tests fail"
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, asyncio.CancelledError, GeneratorExit])
+def test_an_interrupt_cancels_the_task_and_goes_on(tracker: MetricTracker, kind: type[BaseException]) -> None:
+    with pytest.raises(kind), TaskTracker("a.md", tracker=tracker):
+        raise kind
+    assert last_entry(tracker)["action"] == "task_cancelled"
+    assert tracker.get_agent("a.md")["failures"] == 0
+
+
+def test_an_asynchronous_task_that_is_cancelled_is_cancelled(tracker: MetricTracker) -> None:
+    async def main() -> None:
+        async def work() -> None:
+            async with TaskTracker("a.md", tracker=tracker):
+                await asyncio.sleep(60)
+
+        running = asyncio.create_task(work())
+        await asyncio.sleep(0.01)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    asyncio.run(main())
+    assert last_entry(tracker)["action"] == "task_cancelled"
+
+
+def test_concurrent_asynchronous_tasks_are_children_of_their_own_parent(tracker: MetricTracker, spans: Spans) -> None:
+    async def work(agent: str) -> None:
+        async with TaskTracker(agent, tracker=tracker):
+            await asyncio.sleep(0.01)
+            async with TaskTracker(f"{agent}/child", tracker=tracker):
+                await asyncio.sleep(0.01)
+
+    async def main() -> None:
+        await asyncio.gather(work("a"), work("b"))
+
+    asyncio.run(main())
+    by_name = {span.name: span for span in spans.get_finished_spans()}
+    for agent in ("a", "b"):
+        parent, child = by_name[f"invoke_agent {agent}"], by_name[f"invoke_agent {agent}/child"]
+        assert parent.context is not None
+        assert child.parent is not None
+        assert (child.parent.span_id, parent.parent) == (parent.context.span_id, None)
+
+
+def test_a_span_says_who_did_what_with_which_model_and_tokens(tracker: MetricTracker, spans: Spans) -> None:
+    with TaskTracker("core/coder.md", model="opus", task_id="t1", tracker=tracker) as task:
+        task.set_model("claude-opus-5")
+        task.set_usage(input_tokens=10, output_tokens=20, cache_read_tokens=300, cache_write_tokens=4000)
+    (span,) = spans.get_finished_spans()
+    attributes = dict(span.attributes or {})
+    run_id = attributes.pop("otel_tracker.run_id")
+    assert (span.name, span.kind) == ("invoke_agent core/coder.md", trace.SpanKind.INTERNAL)
+    assert attributes == {
+        "gen_ai.operation.name": "invoke_agent",
+        "gen_ai.agent.name": "core/coder.md",
+        "gen_ai.request.model": "opus",
+        "gen_ai.response.model": "claude-opus-5",
+        "gen_ai.usage.input_tokens": 4310,
+        "gen_ai.usage.output_tokens": 20,
+        "gen_ai.usage.cache_read.input_tokens": 300,
+        "gen_ai.usage.cache_creation.input_tokens": 4000,
+        "otel_tracker.task_id": "t1",
+        "otel_tracker.outcome": "success",
+        "otel_tracker.tokens_used": 4330,
+    }
+    entry = last_entry(tracker)
+    assert entry["tokens"] == {"input": 10, "output": 20, "cache_read": 300, "cache_write": 4000}
+    assert span.context is not None
+    assert (entry["run_id"], entry["trace_id"]) == (run_id, f"{span.context.trace_id:032x}")
+    assert tracker.get_agent("core/coder.md")["models"]["claude-opus-5"]["total"] == 4330
+
+
+def test_tokens_count_under_the_model_that_the_user_named(tracker: MetricTracker) -> None:
+    with TaskTracker("a.md", model="sonnet", tracker=tracker) as task:
+        task.set_model("claude-opus-5")
+        task.set_tokens_used(5)
+    usage = tracker.get_agent("a.md")["token_usage"]
+    assert (usage["sonnet"]["total"], usage["opus"]["total"]) == (5, 0)
+
+
+def test_tokens_count_under_the_family_where_the_user_named_no_model(tracker: MetricTracker) -> None:
+    with TaskTracker("a.md", tracker=tracker) as task:
+        task.set_model("claude-opus-5")
+        task.set_tokens_used(5)
+    with TaskTracker("a.md", model="gpt-7", tracker=tracker) as task:
+        task.set_tokens_used(9)
+    usage = tracker.get_agent("a.md")["token_usage"]
+    assert (usage["opus"]["total"], usage["sonnet"]["total"], usage["gpt-7"]["total"]) == (5, 0, 9)
+
+
+@pytest.mark.parametrize("wrong", [-1, 1.5, float("nan"), True, "many", None])
+def test_a_wrong_number_of_tokens_never_fails_the_task(
+    tracker: MetricTracker, wrong: Any, warnings_logged: Callable[[], list[str]]
+) -> None:
+    with TaskTracker("a.md", tracker=tracker) as task:
+        task.set_tokens_used(7)
+        task.set_tokens_used(wrong)
+        task.set_usage(input_tokens=-5)
+    assert (last_entry(tracker)["action"], last_entry(tracker)["tokens_used"]) == ("task_completed", None)
+    assert len(warnings_logged()) == 1
+
+
+def test_an_estimate_is_flagged_in_event_and_span(tracker: MetricTracker, spans: Spans) -> None:
+    with TaskTracker("a.md", tracker=tracker) as task:
+        task.set_tokens_used(estimate_tokens("some text"))
+    assert (last_entry(tracker)["estimated"], last_entry(tracker)["tokens_used"]) == (True, 3)
+    assert dict(spans.get_finished_spans()[0].attributes or {})["otel_tracker.tokens_estimated"] is True
+
+
+def test_a_task_tracker_is_for_one_task(tracker: MetricTracker) -> None:
+    with TaskTracker("a.md", tracker=tracker) as task, pytest.raises(RuntimeError, match="begun already"):
+        task.begin()
+    with pytest.raises(RuntimeError, match="has not begun"):
+        TaskTracker("a.md", tracker=tracker).end()
+
+
+def test_an_error_whose_text_cannot_be_had_is_recorded_by_its_class(tracker: MetricTracker) -> None:
+    class SilentError(Exception):
+        def __str__(self) -> str:
+            raise ValueError("no text")
+
+    with pytest.raises(SilentError), TaskTracker("a.md", tracker=tracker):
+        raise SilentError
+    assert last_entry(tracker)["error"] == "SilentError"
+
+
+def test_without_a_tracker_the_home_of_the_environment_is_used(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_TRACKER_HOME", home.folder)
+    with TaskTracker("a.md"):
+        pass
+    assert MetricTracker(home.document).get_system_metrics()["successful"] == 1
+    monkeypatch.delenv("OTEL_TRACKER_HOME")
+    assert MetricTracker().get_system_metrics()["successful"] == 0
