@@ -13,19 +13,20 @@ if TYPE_CHECKING:
 
 def parse(arguments: "Sequence[str]") -> argparse.Namespace:
     """Return the options of a command line, with the function to run as `command`; exits with 2 for wrong usage."""
-    return _parser().parse_args(arguments)
+    return parser().parse_args(arguments)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    root = argparse.ArgumentParser(
         prog="otel-tracker", description="What each agent does, costs and breaks, and which of them may not be called."
     )
-    parser.add_argument("--version", action="version", version=f"otel-tracker {__version__}")
-    _add_home(parser, default=None)
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="name", required=True)
+    root.add_argument("--version", action="version", version=f"otel-tracker {__version__}")
+    _add_home(root, default=None)
+    commands = root.add_subparsers(title="commands", metavar="COMMAND", dest="name", required=True)
     _add_reading_commands(commands)
     _add_changing_commands(commands)
-    return parser
+    return root
 
 
 def _add_reading_commands(commands: "Any") -> None:

@@ -1,0 +1,85 @@
+"""The documentation cannot drift: its examples run, and what it lists is what there is."""
+
+import argparse
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from otel_tracker import MetricTracker, names
+from otel_tracker.cli.parser import parser
+from otel_tracker.schema import new_agent, new_head
+from otel_tracker.settings import Settings
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def commands(of: argparse.ArgumentParser, prefix: str = "") -> Iterator[tuple[str, argparse.ArgumentParser]]:
+    for action in of._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for name, sub in action.choices.items():
+                inner = list(commands(sub, f"{prefix}{name} "))
+                yield from inner or [(f"{prefix}{name}", sub)]
+
+
+def test_the_readmes_example_prints_what_the_readme_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("OTEL_TRACKER_HOME", str(tmp_path))
+    example, expected = re.findall(r"```python\n(.*?)```\n+```\n(.*?)```", README, re.DOTALL)[0]
+    exec(compile(example, "README.md", "exec"), {})  # noqa: S102 - the README is ours
+    assert capsys.readouterr().out == expected
+    refused = subprocess.run(
+        [sys.executable, "-m", "otel_tracker", "health", "experts/database_expert.md"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    shown = re.escape(re.findall(r"^experts/database_expert\.md: .*$", README, re.MULTILINE)[0])
+    assert re.fullmatch(re.sub(r"\d+\\-\d+\\-\d+\\ \d+:\d+:\d+", "[-0-9: ]+", shown) + "\n", refused.stdout)
+    assert refused.returncode == 1
+
+
+def test_every_command_is_in_the_documentation_with_its_options() -> None:
+    text = (ROOT / "docs" / "commands.md").read_text()
+    for name, command in commands(parser()):
+        line = next((row for row in text.splitlines() if row.startswith(f"| `otel-tracker {name}")), None)
+        assert line, f"`otel-tracker {name}` is not in docs/commands.md"
+        for action in command._actions:
+            shown = {"--format", "--home", "-h"} & set(action.option_strings)
+            if action.option_strings and not shown:
+                assert any(option in line for option in action.option_strings), f"{name} {action.option_strings}"
+
+
+def test_every_setting_is_in_the_documentation_with_its_default() -> None:
+    text = (ROOT / "docs" / "document.md").read_text()
+    settings = [name for name in vars(Settings) if not name.startswith("_") and not callable(getattr(Settings, name))]
+    assert len(settings) == 9
+    for name in settings:
+        assert f"| `{name}` | {str(getattr(Settings, name)).lower()} |" in text
+
+
+def test_every_key_of_our_own_is_in_the_documentation(tracker: MetricTracker) -> None:
+    text = (ROOT / "docs" / "document.md").read_text()
+    for key in ("sequence", "in_flight"):
+        assert key in new_head()
+        assert f"| `{key}` |" in text
+    v7 = {"status", "failures", "last_failure", "blacklisted_until", "metrics", "token_usage"}
+    for key in new_agent().keys() - v7:
+        assert f"`agents[...].{key}`" in text
+    for action in (*names.OUTCOMES, names.TASK_STARTED, names.TASK_AMENDED, names.AGENT_REGISTERED, names.AGENT_RESET):
+        assert f"`{action}`" in text
+
+
+def test_links_lead_somewhere() -> None:
+    for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+            assert target.startswith("http") or (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_every_module_is_in_the_architecture() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    for module in [*(ROOT / "otel_tracker").glob("[a-z]*.py"), *(ROOT / "otel_tracker" / "storage").glob("[a-z]*.py")]:
+        assert re.search(rf"\b{module.stem}\b", text), f"{module.name} is not in docs/architecture.md"
