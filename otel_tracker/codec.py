@@ -26,6 +26,7 @@ _HISTORY, _HISTORY_END, _EMPTY_HISTORY_END = b'\n  "history": [', b"\n  ]\n}\n",
 
 # Objects this deep are written on one line: `"haiku": {"total": 0, "last": null, "count": 0}`.
 _INLINE_DEPTH = 4
+_INLINE_KEYS = ("circuit", "durations", "tallies")  # and so are the parts of an agent that are for machines
 
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 _encode_ascii = json.JSONEncoder(allow_nan=False).encode
@@ -35,8 +36,7 @@ class DocumentCodec:
     """Reads and writes documents; remembers the agents of the last one, by their text and by their value."""
 
     def __init__(self) -> None:
-        self._by_text: dict[bytes, tuple[str, dict[str, Any]]] = {}
-        self._by_key: dict[str, tuple[dict[str, Any], bytes]] = {}
+        self._agents: dict[str, tuple[dict[str, Any], bytes]] = {}  # by key: an entry, and its text from the key on
         self._others: dict[str, tuple[Any, bytes]] = {}  # the head's other values
 
     def decode(self, text: bytes, path: str) -> Document:
@@ -72,23 +72,20 @@ class DocumentCodec:
         return _checked(_loads(text, path), path)
 
     def _decode_agents(self, text: bytes) -> "Agents":
-        by_text, by_key, agents = {}, {}, {}
+        remembered = {block: (key, agent) for key, (agent, block) in self._agents.items()}
+        agents, self._agents = {}, {}
         for block in text.split(_AGENT_SEPARATOR):
-            known = self._by_text.get(block)
+            known = remembered.get(block)
+            is_as_we_write = known is not None
             if known is None:
                 (known,) = json.loads(b'{"' + block + b"}", parse_constant=_refuse_constant).items()
                 schema.check_agent(*known)
                 completed = schema.complete_agent(known[1])
                 is_as_we_write = list(completed) == list(known[1]) and completed == known[1]
                 known = (known[0], completed)
-            else:
-                is_as_we_write = True
-            key, agent = known
-            agents[key] = agent
+            key, agents[key] = known[0], known[1]
             if is_as_we_write:
-                by_text[block] = known
-                by_key[key] = (agent, block)
-        self._by_text, self._by_key = by_text, by_key
+                self._agents[key] = (known[1], block)
         return agents
 
     def encode(self, document: Document) -> "list[bytes | memoryview]":
@@ -96,7 +93,7 @@ class DocumentCodec:
         try:
             head = self._encode_head(document.head, _encode)
         except UnicodeEncodeError:  # half of a surrogate pair somewhere
-            self._by_key, self._others = {}, {}
+            self._agents, self._others = {}, {}
             head = self._encode_head(document.head, _encode_ascii)
         end = _HISTORY_END if document.history.count else _EMPTY_HISTORY_END
         return [b"".join([*head, _HISTORY]), *document.history.pieces(), end]
@@ -105,7 +102,7 @@ class DocumentCodec:
         parts = [b"{"]
         for key, value in head.items():
             if key == "agents" and value:
-                parts += [b'\n  "agents": ', *self._encode_agents(value, encode), b","]
+                parts += [*self._encode_agents(value, encode), b","]
                 continue
             known = self._others.get(key)
             if known is None or known[0] is not value:
@@ -115,17 +112,13 @@ class DocumentCodec:
         return parts
 
     def _encode_agents(self, agents: "Agents", encode: "Encode") -> "list[bytes]":
-        parts, by_text, by_key = [], {}, {}
+        blocks = []
         for key, agent in agents.items():
-            known = self._by_key.get(key)
+            known = self._agents.get(key)
             if known is None or known[0] is not agent:
-                known = (agent, f"{encode(key)[1:]}: {_indented(agent, 2, encode)}".encode())
-            by_key[key] = known
-            by_text[known[1]] = (key, agent)
-            parts += [_AGENT_SEPARATOR, known[1]]
-        self._by_text, self._by_key = by_text, by_key
-        parts[0] = _AGENT_SEPARATOR.replace(b",", b"{")
-        return [*parts, b"\n  }"]
+                known = self._agents[key] = (agent, f"{encode(key)[1:]}: {_indented(agent, 2, encode)}".encode())
+            blocks.append(known[1])
+        return [_AGENTS, _AGENT_SEPARATOR.join(blocks), b"\n  }"]
 
 
 def head_of(beginning: bytes) -> "bytes | None":
@@ -190,8 +183,11 @@ def _checked_history(history: "Any", path: str) -> History:
 def _indented(value: "Any", depth: int, encode: "Encode") -> str:
     if type(value) is int:
         return repr(value)
+    if value is None:
+        return "null"
     if depth >= _INLINE_DEPTH or not value or not isinstance(value, dict):
-        return encode(value) if value is not None else "null"
+        return encode(value)
     pad = "\n" + "  " * (depth + 1)
-    items = [f"{encode(key)}: {_indented(inner, depth + 1, encode)}" for key, inner in value.items()]
+    inner = [(key, _INLINE_DEPTH if key in _INLINE_KEYS else depth + 1) for key in value]
+    items = [f"{encode(key)}: {_indented(value[key], below, encode)}" for key, below in inner]
     return "{" + pad + ("," + pad).join(items) + pad[:-2] + "}"

@@ -100,6 +100,8 @@ def checked_text(field: str, value: object) -> str | None:
 
 def checked_tokens(value: object, field: str = "a number of tokens") -> int:
     """Return a number of tokens: a whole number from 0."""
+    if type(value) is int and value >= 0:
+        return value
     try:
         number = -1 if isinstance(value, bool) else operator.index(value)  # type: ignore[arg-type]
     except TypeError:

@@ -58,7 +58,7 @@ def fold(document: Document, event: "Event") -> Document:
     head["metrics"] = {**head["metrics"], "total_agents": len(head["agents"])}
     if event["action"] == names.TASK_STARTED:
         return Document(head, document.history)
-    return pruned(Document(head, document.history.append(encode_line(event))))
+    return pruned(Document(head, document.history.append(encode_line(event))), settings)
 
 
 def resolve(document: Document, event: "Event") -> "Event":
@@ -80,9 +80,8 @@ def resolve(document: Document, event: "Event") -> "Event":
     return {**event, **known, "run_id": run_id}
 
 
-def pruned(document: Document) -> Document:
+def pruned(document: Document, settings: Settings) -> Document:
     """Return `document` with its history within the limits of its settings, as of its last event."""
-    settings = Settings(document.config)
     history = document.history
     history = history.drop_first(history.count - settings.history_max_entries)
     if document.head["updated"] is not None:

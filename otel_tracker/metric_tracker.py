@@ -85,7 +85,7 @@ class MetricTracker:
                 del _starts[next(iter(_starts))]
             _starts[key] = _Start(run_id, time.perf_counter(), model, task_id)
         started = event.task_started(agent, at, run_id=run_id, model=model, task_id=task_id, owner=None)
-        self._recorder.announce(started)
+        self._recorder.announce(lambda: started)
         return key[-1]
 
     def record_task_complete(
@@ -129,7 +129,7 @@ class MetricTracker:
         amended = event.about_agent(
             agent, names.TASK_AMENDED, model=model, tokens_used=number, tokens={"untyped": number}
         )
-        self._recorder.record(amended)
+        self._recorder.record(lambda: amended)
 
     def get_agent(self, agent_file: str) -> dict[str, Any]:
         """Return an agent's entry as the document has it; raises UnknownAgentError."""

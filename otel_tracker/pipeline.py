@@ -40,19 +40,20 @@ class Pipeline:
             name, kind=SpanKind.INTERNAL, attributes=attributes, start_time=start_time
         )
 
-    def end_span(self, span: Span, event: dict[str, Any], end_time: int) -> None:
-        """End a task's span at `end_time`, in nanoseconds since 1970, and return when its `event` is recorded."""
-        if span.is_recording():
-            context = span.get_span_context()
-            carrier.attach((context.trace_id, context.span_id), self.recorder, event)
-            try:
-                span.end(end_time)
-            except Exception as error:  # noqa: BLE001 - a processor of the application has failed, not the task
-                warn("cannot end the span of a task of %s: %s", event["agent"], error)
-            carrier.deliver((context.trace_id, context.span_id))
-        else:
+    def end_span(self, span: Span, make_event: carrier.MakeEvent, end_time: int) -> None:
+        """End a task's span at `end_time`, in nanoseconds since 1970, and return when its event is recorded."""
+        if not span.is_recording():
             span.end(end_time)
-            self.recorder.record(event)
+            self.recorder.record(make_event)
+            return
+        context = span.get_span_context()
+        key = (context.trace_id, context.span_id)
+        carrier.attach(key, self.recorder, make_event)
+        try:
+            span.end(end_time)
+        except Exception as error:  # noqa: BLE001 - a processor of the application has failed, not the task
+            warn("cannot end the span of a task: %r", error)
+        carrier.deliver(key)
 
     def record_span(self, event: dict[str, Any], started: float, ended: float) -> None:
         """Make the span of a task that is over, from its `event`; the moments are seconds since 1970."""
@@ -74,7 +75,7 @@ class Pipeline:
         context = span.get_span_context()
         if context.is_valid:
             event["trace_id"], event["span_id"] = f"{context.trace_id:032x}", f"{context.span_id:016x}"
-        self.end_span(span, event, int(ended * 1e9))
+        self.end_span(span, lambda: event, int(ended * 1e9))
 
     def _current_tracer(self) -> Tracer:
         provider = self._passed_in or trace.get_tracer_provider()

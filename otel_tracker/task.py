@@ -3,6 +3,7 @@
 import asyncio
 import time
 from contextlib import AbstractContextManager, suppress
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from otel_tracker.errors import InvalidValueError
 from otel_tracker.log import warn
 from otel_tracker.metric_tracker import MetricTracker, default_tracker
 from otel_tracker.owner import this_process
+from otel_tracker.timestamps import format_timestamp
 from otel_tracker.tokens import EstimatedTokens
 
 if TYPE_CHECKING:
@@ -77,12 +79,14 @@ class TaskTracker:
 
         The parts exclude each other: `input_tokens` are those that were neither read from nor written to the cache.
         """
-        parts = (input_tokens, output_tokens, cache_read_tokens, cache_write_tokens)
         try:
             self._tokens = {
-                kind: event.checked_tokens(n or 0) for kind, n in zip(names.TOKEN_TYPES, parts, strict=False)
+                "input": event.checked_tokens(input_tokens or 0),
+                "output": event.checked_tokens(output_tokens or 0),
+                "cache_read": event.checked_tokens(cache_read_tokens or 0),
+                "cache_write": event.checked_tokens(cache_write_tokens or 0),
             }
-            self._is_estimated = any(isinstance(n, EstimatedTokens) for n in parts)
+            self._is_estimated = isinstance(input_tokens, EstimatedTokens) or isinstance(output_tokens, EstimatedTokens)
         except InvalidValueError as error:
             self._refuse_tokens(error)
 
@@ -130,17 +134,9 @@ class TaskTracker:
             attributes[names.GEN_AI_REQUEST_MODEL] = self._model
         if self._task_id is not None:
             attributes[names.SPAN_TASK_ID] = self._task_id
-        started_ns, self._began = time.time_ns(), time.perf_counter()
-        self._span = self._pipeline.start_span(self._agent, attributes, started_ns)
-        self._started = event.task_started(
-            self._agent,
-            started_ns / 1e9,
-            run_id=self._run_id,
-            model=self._model,
-            task_id=self._task_id,
-            owner=this_process(),
-        )
-        self._pipeline.recorder.announce(self._started)
+        self._started_ns, self._began = time.time_ns(), time.perf_counter()
+        self._span = self._pipeline.start_span(self._agent, attributes, self._started_ns)
+        self._pipeline.recorder.announce(self._start)
 
     def end(self, error: BaseException | None = None) -> None:
         """End the task, with the exception that ended it if there was one, and return when it is recorded."""
@@ -153,7 +149,7 @@ class TaskTracker:
                 with suppress(Exception):  # somebody's __str__ may raise
                     span.record_exception(error)
             span.set_status(StatusCode.ERROR, message)
-        self._pipeline.end_span(span, self._event(outcome, message, ended_ns / 1e9, duration), ended_ns)
+        self._pipeline.end_span(span, partial(self._end, outcome, message, ended_ns / 1e9, duration), ended_ns)
 
     def current_span(self) -> AbstractContextManager[Span]:
         """Return a context manager in which the task's span is the current one; it does not end the span."""
@@ -169,15 +165,26 @@ class TaskTracker:
         is_named = self._model is not None and not isinstance(self._model, _Default)
         return self._model if is_named or not self._full_model else names.model_family(self._full_model)
 
-    def _event(self, outcome: str, message: str | None, at: float, duration: float) -> event.Event:
+    def _start(self) -> event.Event:
+        return event.task_started(
+            self._agent,
+            self._started_ns / 1e9,
+            run_id=self._run_id,
+            model=self._model,
+            task_id=self._task_id,
+            owner=this_process(),
+        )
+
+    def _end(self, outcome: str, message: str | None, at: float, duration: float) -> event.Event:
         context = self._running_span().get_span_context()
         is_cancelled = outcome == names.CANCELLED
         return event.task_ended(
             self._agent,
             outcome,
             at,
+            id=self._run_id,  # one end, one id, however many exporters ask for it
             run_id=self._run_id,
-            started=self._started["timestamp"],
+            started=format_timestamp(self._started_ns / 1e9),
             duration_seconds=duration,
             model=self._named_model(),
             task_id=self._task_id,

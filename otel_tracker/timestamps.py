@@ -5,6 +5,8 @@ Inside the package a moment is a number: seconds since 1970-01-01T00:00:00Z. Not
 
 from datetime import datetime, timezone
 
+WIDTH = 27
+
 
 def format_timestamp(seconds: float) -> str:
     """Return `seconds` in the fixed-width form, rounded to the microsecond."""
@@ -16,6 +18,8 @@ def parse_timestamp(text: str) -> float:
 
     Raises ValueError where it is not a timestamp.
     """
+    if len(text) == WIDTH and text[-1] == "Z":
+        return datetime.fromisoformat(text[:-1] + "+00:00").timestamp()
     normal = text.strip()
     if normal[-1:] in ("Z", "z"):
         normal = normal[:-1] + "+00:00"

@@ -58,7 +58,7 @@ class CircuitBreakerSpanExporter(SpanExporter):
         if attributes.get(names.GEN_AI_OPERATION) == names.INVOKE_AGENT and names.SPAN_RUN_ID not in attributes:
             ended = _event_of(span, attributes)
             if ended is not None:
-                recorder_of(self._config_file).record(ended)
+                recorder_of(self._config_file).record(lambda: ended)
 
 
 class AgentSpanProcessor(SpanProcessor):

@@ -112,8 +112,7 @@ class Files:
             try:
                 with _Opened(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NOFOLLOW, mode) as descriptor:
                     _set_mode(descriptor, mode)
-                    for part in parts:
-                        _write(descriptor, part)
+                    _write_parts(descriptor, list(parts))
                     signature = _signature(os.fstat(descriptor))
                 os.replace(temporary, path)
             except BaseException:
@@ -185,6 +184,16 @@ def _write(descriptor: int, content: "bytes | memoryview") -> None:
     while rest:
         written = os.write(descriptor, rest)
         rest = rest[written:]
+
+
+def _write_parts(descriptor: int, parts: "list[bytes | memoryview]") -> None:
+    """Write the joined parts, in one system call where there is one for it."""
+    if not hasattr(os, "writev"):
+        _write(descriptor, b"".join(parts))
+        return
+    written = os.writev(descriptor, parts)
+    if written < sum(len(part) for part in parts):
+        _write(descriptor, b"".join(parts)[written:])
 
 
 def _set_mode(descriptor: int, mode: int) -> None:

@@ -1,7 +1,8 @@
 """The recorder: hands events to a store and never raises into the task that they are about.
 
 Events that can't be written now wait in memory, in order, and go with the next one, or at exit. A recorder counts an
-event once, by its `id`, however many span processors and exporters hand it over.
+event once, by its `id`, however many span processors and exporters hand it over. It is given a function that makes the
+event: who drops events does not pay for making them.
 """
 
 import atexit
@@ -13,11 +14,13 @@ from otel_tracker.log import warn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from otel_tracker.storage.store import Store
 
     Event = dict[str, Any]
+    MakeEvent = Callable[[], Event]
 
 _REMEMBERED = 10_000
 
@@ -37,13 +40,13 @@ class Recorder:
         """Forget threads that a fork left behind."""
         self._guard = threading.Lock()
 
-    def announce(self, event: "Event") -> None:
+    def announce(self, make_event: "MakeEvent") -> None:
         """Write the start of a task."""
-        self._hand_over(event, is_start=True)
+        self._hand_over(make_event, is_start=True)
 
-    def record(self, event: "Event") -> None:
+    def record(self, make_event: "MakeEvent") -> None:
         """Write an event; where that succeeds it is on the disk, and in the document, on return."""
-        self._hand_over(event, is_start=False)
+        self._hand_over(make_event, is_start=False)
 
     def flush(self) -> bool:
         """Try to write what waits, and tell whether nothing waits any more."""
@@ -55,7 +58,12 @@ class Recorder:
         """Return how many events could not be written so far."""
         return len(self._waiting)
 
-    def _hand_over(self, event: "Event", *, is_start: bool) -> None:
+    def _hand_over(self, make_event: "MakeEvent", *, is_start: bool) -> None:
+        try:
+            event = make_event()
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is not the fault of the user's task
+            warn("cannot tell what has happened: %r", error)
+            return
         with self._guard:
             if event["id"] in self._taken:
                 return

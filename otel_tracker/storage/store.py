@@ -90,7 +90,8 @@ class Store:
     def rewrite(self) -> None:
         """Write the document anew, within the limits of its settings, even if nothing has come."""
         with self._locked():
-            document = pruned(self._read())
+            document = self._read()
+            document = pruned(document, Settings(document.config))
             self._back_up_if_due(self._document)
             if document.head["updated"] is None:
                 document = Document({**document.head, "updated": format_timestamp(self._clock())}, document.history)
