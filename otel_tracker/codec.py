@@ -6,6 +6,7 @@ seen a file before parses and writes only the agents that changed. A file in any
 """
 
 import json
+from math import isfinite
 
 from otel_tracker import schema
 from otel_tracker.document import Document, History
@@ -44,32 +45,29 @@ class DocumentCodec:
 
         Raises DocumentError where it isn't one, with the place of the first wrong value.
         """
-        parts = _split_history(text)
-        if parts is not None:
-            try:
-                return Document(self.decode_head(parts[0], path), parts[1])
-            except DocumentError:
-                pass  # perhaps only the layout misled us: the whole text tells
+        if sequence_of(text) is not None:  # written by this package, or at least in its layout
+            parts = _split_history(text, path)
+            if parts is not None:
+                try:
+                    return Document(self._decode_head(parts[0], path), parts[1])
+                except (ValueError, RecursionError):
+                    pass  # changed by hand: the whole text tells how
         value = _loads(text, path)
         history = value.pop("history", []) if isinstance(value, dict) else []
         return Document(_checked(value, path), _checked_history(history, path))
 
-    def decode_head(self, text: bytes, path: str) -> "dict[str, Any]":
-        """Return the head that `text`, a document up to its history, holds; errors as `decode`."""
+    def _decode_head(self, text: bytes, path: str) -> "dict[str, Any]":
+        """Return the head that a document in our own layout holds up to its history."""
         at = text.find(_AGENTS)
         end = text.find(_AGENTS_END, at)
         is_at_the_top = text.count(b"{", 0, at) - text.count(b"}", 0, at) == 1
-        if 0 < at < end and is_at_the_top:
-            opening, closing = at + len(_AGENTS) - len(_AGENT_SEPARATOR) + 1, end + len(_AGENTS_END) - 1
-            try:
-                agents = self._decode_agents(text[at + len(_AGENTS) : end] + b"\n    }")
-                head = _checked(_loads(text[:opening] + text[closing:], path), path)
-            except (ValueError, RecursionError):
-                pass  # not our layout, or a wrong value: the whole text tells which
-            else:
-                head["agents"] = agents
-                return head
-        return _checked(_loads(text, path), path)
+        if not (0 < at < end and is_at_the_top):
+            return _checked(_loads(text, path), path)
+        opening, closing = at + len(_AGENTS) - len(_AGENT_SEPARATOR) + 1, end + len(_AGENTS_END) - 1
+        agents = self._decode_agents(text[at + len(_AGENTS) : end] + b"\n    }")
+        head = _checked(_loads(text[:opening] + text[closing:], path), path)
+        head["agents"] = agents
+        return head
 
     def _decode_agents(self, text: bytes) -> "Agents":
         remembered = {block: (key, agent) for key, (agent, block) in self._agents.items()}
@@ -78,7 +76,7 @@ class DocumentCodec:
             known = remembered.get(block)
             is_as_we_write = known is not None
             if known is None:
-                (known,) = json.loads(b'{"' + block + b"}", parse_constant=_refuse_constant).items()
+                (known,) = _decode(b'{"' + block + b"}").items()
                 schema.check_agent(*known)
                 completed = schema.complete_agent(known[1])
                 is_as_we_write = list(completed) == list(known[1]) and completed == known[1]
@@ -121,12 +119,6 @@ class DocumentCodec:
         return [_AGENTS, _AGENT_SEPARATOR.join(blocks), b"\n  }"]
 
 
-def head_of(beginning: bytes) -> "bytes | None":
-    """Return the head as JSON of its own if a file that begins so has shown all of it, else None."""
-    at = beginning.find(_HISTORY)
-    return None if at < 0 else beginning[:at].rstrip(b",") + b"\n}"
-
-
 def sequence_of(beginning: bytes) -> "int | None":
     """Return the `sequence` of a document from the first bytes of its file, None where only a full read tells."""
     at = beginning.find(_SEQUENCE)
@@ -136,31 +128,40 @@ def sequence_of(beginning: bytes) -> "int | None":
     return int(digits) if digits.isdigit() and beginning.find(b"{", 1, at) < 0 else None
 
 
-def _split_history(text: bytes) -> "tuple[bytes, History] | None":
+def _split_history(text: bytes, path: str) -> "tuple[bytes, History] | None":
     """Split a file in our own layout without parsing its history; None for any other layout."""
     at = text.find(_HISTORY)
     if at < 0 or b"\0" in text:
         return None
     head, rest = text[:at].rstrip(b",") + b"\n}", text[at + len(_HISTORY) :]
     if rest == _EMPTY_HISTORY_END:
-        return head, History()
+        return head, History(source=path)
     if not (rest.startswith(b'\n    {"') and rest.endswith(b"}" + _HISTORY_END)):
         return None
     block = rest[: -len(_HISTORY_END)]
     lines = block.count(b"\n")
-    return (head, History(block, lines)) if lines == block.count(b'},\n    {"') + 1 else None
+    return (head, History(block, lines, source=path)) if lines == block.count(b'},\n    {"') + 1 else None
 
 
 def _loads(text: bytes, path: str) -> "Any":
     try:
-        return json.loads(text, parse_constant=_refuse_constant)
+        return _decode(text)
     except (ValueError, RecursionError) as error:
         what = f"not JSON ({error})" if text.strip(b"\0 \r\n\t") else "the file is empty"
         raise DocumentError(path, "", what) from error
 
 
-def _refuse_constant(name: str) -> float:
-    raise ValueError(f"{name} is no JSON value")
+def _decode(text: bytes) -> "Any":
+    return json.loads(text, parse_constant=_refuse_number, parse_float=_finite)
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    return number if isfinite(number) else _refuse_number(digits)
+
+
+def _refuse_number(text: str) -> float:
+    raise ValueError(f"{text} is no number that JSON can hold")
 
 
 def _checked(value: "Any", path: str) -> "dict[str, Any]":
@@ -177,7 +178,7 @@ def _checked_history(history: "Any", path: str) -> History:
         schema.check_history(history)
     except schema.ShapeError as error:
         raise DocumentError(path, error.place, error.reason) from error
-    return History.of(history)
+    return History.of(history, path)
 
 
 def _indented(value: "Any", depth: int, encode: "Encode") -> str:

@@ -7,6 +7,7 @@ of entries on without parsing one.
 import json
 
 from otel_tracker import schema
+from otel_tracker.errors import DocumentError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,62 +25,83 @@ class History:
     """The newest entries, oldest first, each one line of JSON.
 
     They stand in `block` from `start` on, and in `recent`. So an append or a drop copies no more than it must: a
-    block of a thousand entries is half a megabyte.
+    block of a thousand entries is half a megabyte. `source` is the file that they come from.
     """
 
-    __slots__ = ("block", "count", "recent", "start")
+    __slots__ = ("block", "count", "recent", "source", "start")
 
-    def __init__(self, block: bytes = b"", count: int = 0, start: int = 0, recent: "tuple[bytes, ...]" = ()) -> None:
-        self.block, self.count, self.start, self.recent = block, count, start, recent
+    def __init__(
+        self,
+        block: bytes = b"",
+        count: int = 0,
+        start: int = 0,
+        recent: "tuple[bytes, ...]" = (),
+        source: str = "the history",
+    ) -> None:
+        self.block, self.count, self.start, self.recent, self.source = block, count, start, recent, source
 
     @classmethod
-    def of(cls, entries: "list[dict[str, Any]]") -> "History":
+    def of(cls, entries: "list[dict[str, Any]]", source: str = "the history") -> "History":
         """Return the history that holds `entries`."""
-        return cls(b",".join(_ENTRY + encode_line(entry) for entry in entries), len(entries))
+        return cls(b",".join(_ENTRY + encode_line(entry) for entry in entries), len(entries), source=source)
 
     def append(self, line: bytes) -> "History":
         """Return the history with one more entry."""
         recent = (*self.recent, (b"," if self.count else b"") + _ENTRY + line)
         if len(recent) <= _RECENT_ENTRIES:
-            return History(self.block, self.count + 1, self.start, recent)
-        return History(b"".join((self.block[self.start :], *recent)), self.count + 1)
+            return History(self.block, self.count + 1, self.start, recent, self.source)
+        return History(b"".join((self.block[self.start :], *recent)), self.count + 1, source=self.source)
 
     def drop_first(self, number: int) -> "History":
         """Return the history without its `number` oldest entries."""
         if number <= 0:
             return self
         if number >= self.count:
-            return History()
+            return History(source=self.source)
         if number >= self.count - len(self.recent):
-            return History(b"".join(self.pieces()), self.count).drop_first(number)
+            return History(b"".join(self.pieces()), self.count, source=self.source).drop_first(number)
         start = self.start
         for _ in range(number):
             start = self.block.index(b"\n", start + 1)
-        return History(self.block, self.count - number, start, self.recent)
+        return History(self.block, self.count - number, start, self.recent, self.source)
 
     def oldest(self) -> "Iterator[dict[str, Any]]":
         """Yield the entries, oldest first, parsing no more than are asked for."""
         start = self.start
         while 0 <= start < len(self.block):
             end = self.block.find(b"\n", start + 1)
-            line = self.block[start:end] if end > 0 else self.block[start:]
-            yield json.loads(line.strip(b",\n "))
+            yield self._parsed(self.block[start:end] if end > 0 else self.block[start:])
             start = end
         for line in self.recent:
-            yield json.loads(line.strip(b",\n "))
+            yield self._parsed(line)
 
-    def has(self, text: bytes) -> bool:
-        """Tell whether `text` stands in an entry."""
-        return self.block.find(text, self.start) >= 0 or any(text in line for line in self.recent)
+    def newest_with(self, text: bytes) -> "dict[str, Any] | None":
+        """Return the newest entry in whose line `text` stands, None if there is no such entry."""
+        for line in reversed(self.recent):
+            if text in line:
+                entry: dict[str, Any] = self._parsed(line)
+                return entry
+        found = self.block.rfind(text, self.start)
+        if found < 0:
+            return None
+        start, end = self.block.rfind(b"\n", 0, found), self.block.find(b"\n", found)
+        entry = self._parsed(self.block[start:end] if end > 0 else self.block[start:])
+        return entry
 
     def pieces(self) -> "list[memoryview | bytes]":
         """Return the text between the brackets of the list, in parts."""
         return [memoryview(self.block)[self.start :], b"".join(self.recent)]
 
     def entries(self) -> "list[dict[str, Any]]":
-        """Return all entries, oldest first."""
-        entries: list[dict[str, Any]] = json.loads(b"".join((b"[", *self.pieces(), b"]")))
+        """Return all entries, oldest first; raises DocumentError where they are damaged."""
+        entries: list[dict[str, Any]] = self._parsed(b"".join((b"[", *self.pieces(), b"]")))
         return entries
+
+    def _parsed(self, text: bytes) -> "Any":
+        try:
+            return json.loads(text.strip(b",\n "))
+        except ValueError as error:
+            raise DocumentError(self.source, "$.history", f"not JSON ({error})") from error
 
 
 class Document:

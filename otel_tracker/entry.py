@@ -86,12 +86,12 @@ def count_task(agent: "Agent", outcome: str, event: "Event") -> None:
 
 def count_tokens(agent: "Agent", event: "Event", model: "str | None", tasks: int) -> None:
     """Add the event's tokens under the model that the user named, else under the family of each full id."""
-    models = event.get("models") or {}
-    shares = {model: event.get("tokens")} if model else {}
-    for full_id, tokens in models.items():
+    shares: dict[str, dict[str, int] | None] = {model: event.get("tokens")} if model else {}
+    for full_id, tokens in (event.get("models") or {}).items():
         _add_tokens(agent, "models", full_id, tokens, tasks)
         if not model:
-            _add_tokens(agent, "token_usage", names.model_family(full_id), tokens, tasks)
+            family = names.model_family(full_id)
+            shares[family] = _sum_of(shares.get(family), tokens)
     for name, tokens in shares.items():
         _add_tokens(agent, "token_usage", name, tokens, tasks)
 
@@ -109,14 +109,23 @@ def add(owner: "Agent", part: str, **changes: float) -> None:
 
 
 def _add_tokens(agent: "Agent", part: str, model: str, tokens: "dict[str, int] | None", tasks: int) -> None:
-    entry = dict(agent[part].get(model) or schema.new_token_entry())
-    entry["count"] += tasks
+    use = dict(agent[part].get(model) or schema.new_token_entry())
+    use["count"] += tasks
     if tokens is not None:
+        total = sum(tokens.values())
         for kind, number in tokens.items():
-            entry[kind] = max(0, entry.get(kind, 0) + number)
-        entry["last"] = max(0, sum(tokens.values()))
-        entry["total"] = max(0, entry["total"] + sum(tokens.values()))
-    agent[part] = {**agent[part], model: entry}
+            use[kind] = max(0, use.get(kind, 0) + number)
+        use["total"] = max(0, use["total"] + total)
+        if tasks or total > 0:  # an amendment that takes tokens away is not the last task
+            use["last"] = max(0, total)
+    agent[part] = {**agent[part], model: use}
+
+
+def _sum_of(one: "dict[str, int] | None", other: "dict[str, int] | None") -> "dict[str, int] | None":
+    """Return the sum of tokens by type; unmeasured is unmeasured only where both are."""
+    if one is None or other is None:
+        return one if other is None else other
+    return {kind: one.get(kind, 0) + other.get(kind, 0) for kind in {**one, **other}}
 
 
 def seconds_of(text: "str | None") -> "float | None":

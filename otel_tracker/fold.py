@@ -27,12 +27,17 @@ def is_event(value: "Any") -> bool:
         parse_timestamp(value["timestamp"])
         is_task = value["action"] == names.TASK_STARTED or value["action"] in names.OUTCOMES
         texts = [value["id"], value["agent"], value["action"], *([value["run_id"]] if is_task else [])]
-        numbers = [value.get("duration_seconds") or 0, *(value.get("tokens") or {}).values()]
+        optional = [value.get(key) for key in ("model", "task_id", "started", "name", "outcome", "previous_outcome")]
+        texts += [text for text in optional if text is not None]
+        if value.get("started"):
+            parse_timestamp(value["started"])
+        numbers = list((value.get("tokens") or {}).values())
         numbers += [number for tokens in (value.get("models") or {}).values() for number in (tokens or {}).values()]
         return (
             type(value["seq"]) is int
             and all(isinstance(text, str) for text in texts)
-            and all(type(number) in (int, float) for number in numbers)
+            and all(type(number) is int for number in numbers)
+            and type(value.get("duration_seconds") or 0) in (int, float)
         )
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
         return False
@@ -50,8 +55,11 @@ def fold(document: Document, event: "Event") -> Document:
     if event["seq"] <= document.sequence:
         return document
     head = {**document.head, "sequence": event["seq"]}
-    if _is_repeated(document, event):
-        return Document(head, document.history)
+    known = _known_entry(document, event)
+    if known is not None:
+        if not _turned_up(known, event):
+            return Document(head, document.history)
+        event = _amendment(known, event)
     head["updated"] = event["timestamp"]
     settings = Settings(head["config"])
     _APPLY.get(event["action"], _apply_nothing)(head, event, settings)
@@ -91,20 +99,37 @@ def pruned(document: Document, settings: Settings) -> Document:
     return Document(document.head, history)
 
 
-def _is_repeated(document: Document, event: "Event") -> bool:
-    """Tell whether the document holds the event under another number."""
+def _known_entry(document: Document, event: "Event") -> "Event | None":
+    """Return what the document already holds of an event under another number, None if the event is new."""
     if event["action"] == names.TASK_STARTED:
-        run_id = event["run_id"]
+        if event["run_id"] in document.head["in_flight"]:
+            return event
         # Who has an owner writes in order: its start can't come after its end.
-        return run_id in document.head["in_flight"] or (not event.get("owner") and _has(document, "run_id", run_id))
+        return None if event.get("owner") else _newest(document, "run_id", event["run_id"])
     if event["action"] in names.OUTCOMES:
-        run_id = event["run_id"]
-        return run_id not in document.head["in_flight"] and _has(document, "run_id", run_id)
-    return _has(document, "id", event["id"])
+        if event["run_id"] in document.head["in_flight"]:
+            return None
+        return _newest(document, "run_id", event["run_id"])
+    return _newest(document, "id", event["id"])
 
 
-def _has(document: Document, key: str, value: str) -> bool:
-    return document.history.has(encode_line({key: value})[1:-1])
+def _newest(document: Document, key: str, value: str) -> "Event | None":
+    return document.history.newest_with(encode_line({key: value})[1:-1])
+
+
+def _turned_up(known: "Event", event: "Event") -> bool:
+    """Tell whether a task that was taken for lost has ended after all."""
+    return (
+        known.get("action") == names.TASK_LOST
+        and event["action"] in names.OUTCOMES
+        and event["action"] != known["action"]
+    )
+
+
+def _amendment(lost: "Event", event: "Event") -> "Event":
+    """Return the end of a task that was taken for lost as the differences that it makes."""
+    outcome = names.OUTCOMES[event["action"]]
+    return {**event, "action": names.TASK_AMENDED, "previous_outcome": names.LOST, "outcome": outcome}
 
 
 def _is_before(past: "Event", oldest: float) -> bool:

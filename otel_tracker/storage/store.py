@@ -53,7 +53,7 @@ class Store:
         self._document = new_document()
         self._signature: Signature | None = None  # of the file that `_document` was read from or written to
         self._folded = self._folded_from = self._document  # the state: `_document` and the journal's later events
-        self._named_problems: set[str] = set()
+        self._warned: set[str] = set()
         self._backed_up: tuple[float, Any] | None = None  # when the newest backup was made, and its settings
         _stores.add(self)
 
@@ -74,9 +74,7 @@ class Store:
                 self._project()
         self._files.sync(segment)
         if has_waited:
-            with self._locked():
-                if self._sequence_of_document() < numbered[-1]["seq"]:
-                    self._project()
+            self._project_later(numbered[-1]["seq"])
         return numbered
 
     def read(self) -> Document:
@@ -120,7 +118,16 @@ class Store:
             self._back_up_if_due(document)
             self._write(fold_all(document, self._journal.after(document.sequence)))
         except (StorageError, DocumentError) as error:
-            warn("%s (the new events are safe in the journal)", error)
+            self._warn_once(f"{error} (the new events are safe in the journal)")
+
+    def _project_later(self, sequence: int) -> None:
+        """Bring the document up to the journal's end, unless somebody else has brought it to `sequence` already."""
+        try:
+            with self._locked():
+                if self._sequence_of_document() < sequence:
+                    self._project()
+        except StorageError as error:
+            self._warn_once(f"{error} (the new events are safe in the journal)")
 
     def _load(self) -> Document:
         """Return the document on the disk, from memory if it is still the same."""
@@ -130,15 +137,14 @@ class Store:
                 self._document, self._signature = new_document(), None
             else:
                 self._document, self._signature = self._codec.decode(read[1], self.home.document), read[0]
-                self._name_problems()
+                for problem in Settings(self._document.config).problems:
+                    self._warn_once(f"{self.home.document}: {problem}")
         return self._document
 
-    def _name_problems(self) -> None:
-        """Say once which settings of the document can't be used: their defaults hold."""
-        for problem in Settings(self._document.config).problems:
-            if problem not in self._named_problems:
-                self._named_problems.add(problem)
-                warn("%s: %s", self.home.document, problem)
+    def _warn_once(self, message: str) -> None:
+        if message not in self._warned:
+            self._warned.add(message)
+            warn("%s", message)
 
     def _read(self) -> Document:
         document = self._load()
@@ -172,7 +178,11 @@ class Store:
             return 0
 
     def _write(self, document: Document) -> None:
-        self._signature = self._files.replace(self.home.document, self._codec.encode(document))
+        try:
+            text = self._codec.encode(document)
+        except (ValueError, RecursionError) as error:
+            raise DocumentError(self.home.document, "$", f"can't be written again: {error}") from error
+        self._signature = self._files.replace(self.home.document, text)
         self._document = self._folded = self._folded_from = document
         self._journal.forget_until(document.sequence)
 
