@@ -6,10 +6,9 @@ seen a file before parses and writes only the agents that changed. A file in any
 """
 
 import json
-from math import isfinite
 
-from otel_tracker import schema
-from otel_tracker.document import Document, History
+from otel_tracker import checks, schema
+from otel_tracker.document import Document, History, decode_json
 from otel_tracker.errors import DocumentError, UnsupportedVersionError
 
 TYPE_CHECKING = False
@@ -64,10 +63,10 @@ class DocumentCodec:
         if not (0 < at < end and is_at_the_top):
             return _checked(_loads(text, path), path)
         opening, closing = at + len(_AGENTS) - len(_AGENT_SEPARATOR) + 1, end + len(_AGENTS_END) - 1
-        agents = self._decode_agents(text[at + len(_AGENTS) : end] + b"\n    }")
-        head = _checked(_loads(text[:opening] + text[closing:], path), path)
-        head["agents"] = agents
-        return head
+        value = _loads(text[:opening] + text[closing:], path)
+        if value.get("agents") != {}:
+            raise ValueError("these were not the document's agents")
+        return {**_checked(value, path), "agents": self._decode_agents(text[at + len(_AGENTS) : end] + b"\n    }")}
 
     def _decode_agents(self, text: bytes) -> "Agents":
         remembered = {block: (key, agent) for key, (agent, block) in self._agents.items()}
@@ -76,8 +75,8 @@ class DocumentCodec:
             known = remembered.get(block)
             is_as_we_write = known is not None
             if known is None:
-                (known,) = _decode(b'{"' + block + b"}").items()
-                schema.check_agent(*known)
+                (known,) = decode_json(b'{"' + block + b"}").items()
+                checks.check_agent(*known)
                 completed = schema.complete_agent(known[1])
                 is_as_we_write = list(completed) == list(known[1]) and completed == known[1]
                 known = (known[0], completed)
@@ -140,43 +139,32 @@ def _split_history(text: bytes, path: str) -> "tuple[bytes, History] | None":
         return None
     block = rest[: -len(_HISTORY_END)]
     lines = block.count(b"\n")
+    if b'}], "' in block:  # perhaps the list ends in the middle of a line
+        return None
     return (head, History(block, lines, source=path)) if lines == block.count(b'},\n    {"') + 1 else None
 
 
 def _loads(text: bytes, path: str) -> "Any":
     try:
-        return _decode(text)
+        return decode_json(text)
     except (ValueError, RecursionError) as error:
         what = f"not JSON ({error})" if text.strip(b"\0 \r\n\t") else "the file is empty"
         raise DocumentError(path, "", what) from error
 
 
-def _decode(text: bytes) -> "Any":
-    return json.loads(text, parse_constant=_refuse_number, parse_float=_finite)
-
-
-def _finite(digits: str) -> float:
-    number = float(digits)
-    return number if isfinite(number) else _refuse_number(digits)
-
-
-def _refuse_number(text: str) -> float:
-    raise ValueError(f"{text} is no number that JSON can hold")
-
-
 def _checked(value: "Any", path: str) -> "dict[str, Any]":
     try:
-        schema.check_head(value)
-    except schema.ShapeError as error:
-        kind = UnsupportedVersionError if isinstance(error, schema.NewerVersionError) else DocumentError
+        checks.check_head(value)
+    except checks.ShapeError as error:
+        kind = UnsupportedVersionError if isinstance(error, checks.NewerVersionError) else DocumentError
         raise kind(path, error.place, error.reason) from error
     return schema.complete_head(value)
 
 
 def _checked_history(history: "Any", path: str) -> History:
     try:
-        schema.check_history(history)
-    except schema.ShapeError as error:
+        checks.check_history(history)
+    except checks.ShapeError as error:
         raise DocumentError(path, error.place, error.reason) from error
     return History.of(history, path)
 

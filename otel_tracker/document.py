@@ -5,6 +5,7 @@ of entries on without parsing one.
 """
 
 import json
+from math import isfinite
 
 from otel_tracker import schema
 from otel_tracker.errors import DocumentError
@@ -77,16 +78,18 @@ class History:
 
     def newest_with(self, text: bytes) -> "dict[str, Any] | None":
         """Return the newest entry in whose line `text` stands, None if there is no such entry."""
-        for line in reversed(self.recent):
-            if text in line:
-                entry: dict[str, Any] = self._parsed(line)
-                return entry
+        line = next((line for line in reversed(self.recent) if text in line), None) or self._line_in_block(text)
+        if line is None:
+            return None
+        entry: dict[str, Any] = self._parsed(line)
+        return entry
+
+    def _line_in_block(self, text: bytes) -> "bytes | None":
         found = self.block.rfind(text, self.start)
         if found < 0:
             return None
         start, end = self.block.rfind(b"\n", 0, found), self.block.find(b"\n", found)
-        entry = self._parsed(self.block[start:end] if end > 0 else self.block[start:])
-        return entry
+        return self.block[start:end] if end > 0 else self.block[start:]
 
     def pieces(self) -> "list[memoryview | bytes]":
         """Return the text between the brackets of the list, in parts."""
@@ -99,8 +102,8 @@ class History:
 
     def _parsed(self, text: bytes) -> "Any":
         try:
-            return json.loads(text.strip(b",\n "))
-        except ValueError as error:
+            return decode_json(text.strip(b",\n "))
+        except (ValueError, RecursionError) as error:
             raise DocumentError(self.source, "$.history", f"not JSON ({error})") from error
 
 
@@ -134,6 +137,20 @@ class Document:
 def new_document() -> Document:
     """Return a document that knows no agent."""
     return Document(schema.new_head(), History())
+
+
+def decode_json(text: bytes) -> "Any":
+    """Return the value of a JSON text; raises ValueError, also for numbers that JSON can't hold again."""
+    return json.loads(text, parse_constant=_refuse_number, parse_float=_finite)
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    return number if isfinite(number) else _refuse_number(digits)
+
+
+def _refuse_number(text: str) -> float:
+    raise ValueError(f"{text} is no number that JSON can hold")
 
 
 def encode_line(value: "Any") -> bytes:

@@ -6,6 +6,7 @@ An entry's parts are replaced, never changed in place: the document before the e
 from bisect import bisect_left
 
 from otel_tracker import breaker, names, schema
+from otel_tracker.checks import DURATION_BOUNDS
 from otel_tracker.timestamps import format_timestamp, parse_timestamp
 
 TYPE_CHECKING = False
@@ -77,7 +78,7 @@ def count_task(agent: "Agent", outcome: str, event: "Event") -> None:
         add(agent, "metrics", total_duration_seconds=duration)
         add(agent, "durations", sum=duration)
         buckets = list(agent["durations"]["buckets"])
-        buckets[bisect_left(schema.DURATION_BOUNDS, duration)] += 1
+        buckets[bisect_left(DURATION_BOUNDS, duration)] += 1
         agent["durations"]["buckets"] = buckets
     set_average(agent["metrics"])
     if outcome == names.LOST:

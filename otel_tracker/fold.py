@@ -1,13 +1,13 @@
 """The fold: (document, event) -> document. Pure, so that any document can be computed again from a backup and the journal.
 
-An event's `seq` decides whether a document has it already; its `run_id` (for a task's start and end) or its `id`
-whether it merely repeats one that the document's history holds.
+An event's `seq` decides whether a document has it already; runs.py decides whether it merely repeats another one.
 """
 
 from itertools import takewhile
 
 from otel_tracker import breaker, entry, names
 from otel_tracker.document import Document, encode_line
+from otel_tracker.runs import as_news
 from otel_tracker.settings import Settings
 from otel_tracker.timestamps import parse_timestamp
 
@@ -19,28 +19,6 @@ if TYPE_CHECKING:
     Event = dict[str, Any]
     Head = dict[str, Any]
     Agent = dict[str, Any]
-
-
-def is_event(value: "Any") -> bool:
-    """Tell whether a line of the journal says what the fold relies on."""
-    try:
-        parse_timestamp(value["timestamp"])
-        is_task = value["action"] == names.TASK_STARTED or value["action"] in names.OUTCOMES
-        texts = [value["id"], value["agent"], value["action"], *([value["run_id"]] if is_task else [])]
-        optional = [value.get(key) for key in ("model", "task_id", "started", "name", "outcome", "previous_outcome")]
-        texts += [text for text in optional if text is not None]
-        if value.get("started"):
-            parse_timestamp(value["started"])
-        numbers = list((value.get("tokens") or {}).values())
-        numbers += [number for tokens in (value.get("models") or {}).values() for number in (tokens or {}).values()]
-        return (
-            type(value["seq"]) is int
-            and all(isinstance(text, str) for text in texts)
-            and all(type(number) is int for number in numbers)
-            and type(value.get("duration_seconds") or 0) in (int, float)
-        )
-    except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
-        return False
 
 
 def fold_all(document: Document, events: "Iterable[Event]") -> Document:
@@ -55,11 +33,10 @@ def fold(document: Document, event: "Event") -> Document:
     if event["seq"] <= document.sequence:
         return document
     head = {**document.head, "sequence": event["seq"]}
-    known = _known_entry(document, event)
-    if known is not None:
-        if not _turned_up(known, event):
-            return Document(head, document.history)
-        event = _amendment(known, event)
+    new = as_news(document, event)
+    if new is None:
+        return Document(head, document.history)
+    event = new
     head["updated"] = event["timestamp"]
     settings = Settings(head["config"])
     _APPLY.get(event["action"], _apply_nothing)(head, event, settings)
@@ -67,25 +44,6 @@ def fold(document: Document, event: "Event") -> Document:
     if event["action"] == names.TASK_STARTED:
         return Document(head, document.history)
     return pruned(Document(head, document.history.append(encode_line(event))), settings)
-
-
-def resolve(document: Document, event: "Event") -> "Event":
-    """Return the end of a task with the run that it ends filled in; other events as they are.
-
-    A run is found by agent and task id if the event has one, else by agent and start; of several, the oldest. An end
-    without a known start is a run of its own.
-    """
-    if event.get("run_id") or event["action"] not in names.OUTCOMES:
-        return event
-    of_agent = [(run, task) for run, task in document.head["in_flight"].items() if task["agent"] == event["agent"]]
-    by_task = [found for found in of_agent if event.get("task_id") and found[1].get("task_id") == event["task_id"]]
-    by_start = [found for found in of_agent if found[1]["started"] == event.get("started")]
-    found = min(by_task or by_start, key=lambda one: parse_timestamp(one[1]["started"]), default=None)
-    if found is None:
-        return {**event, "run_id": event["id"]}
-    run_id, task = found
-    known = {"model": event.get("model") or task.get("model"), "task_id": event.get("task_id") or task.get("task_id")}
-    return {**event, **known, "run_id": run_id}
 
 
 def pruned(document: Document, settings: Settings) -> Document:
@@ -97,39 +55,6 @@ def pruned(document: Document, settings: Settings) -> Document:
         too_old = takewhile(lambda past: _is_before(past, oldest), history.oldest())
         history = history.drop_first(sum(1 for _ in too_old))
     return Document(document.head, history)
-
-
-def _known_entry(document: Document, event: "Event") -> "Event | None":
-    """Return what the document already holds of an event under another number, None if the event is new."""
-    if event["action"] == names.TASK_STARTED:
-        if event["run_id"] in document.head["in_flight"]:
-            return event
-        # Who has an owner writes in order: its start can't come after its end.
-        return None if event.get("owner") else _newest(document, "run_id", event["run_id"])
-    if event["action"] in names.OUTCOMES:
-        if event["run_id"] in document.head["in_flight"]:
-            return None
-        return _newest(document, "run_id", event["run_id"])
-    return _newest(document, "id", event["id"])
-
-
-def _newest(document: Document, key: str, value: str) -> "Event | None":
-    return document.history.newest_with(encode_line({key: value})[1:-1])
-
-
-def _turned_up(known: "Event", event: "Event") -> bool:
-    """Tell whether a task that was taken for lost has ended after all."""
-    return (
-        known.get("action") == names.TASK_LOST
-        and event["action"] in names.OUTCOMES
-        and event["action"] != known["action"]
-    )
-
-
-def _amendment(lost: "Event", event: "Event") -> "Event":
-    """Return the end of a task that was taken for lost as the differences that it makes."""
-    outcome = names.OUTCOMES[event["action"]]
-    return {**event, "action": names.TASK_AMENDED, "previous_outcome": names.LOST, "outcome": outcome}
 
 
 def _is_before(past: "Event", oldest: float) -> bool:

@@ -4,11 +4,10 @@ A `Journal` remembers how far it has read, so that asking again costs one look a
 the home's lock may call `append`.
 """
 
-import json
 import os
 
-from otel_tracker.document import encode_line
-from otel_tracker.fold import is_event
+from otel_tracker.checks import is_event
+from otel_tracker.document import decode_json, encode_line
 from otel_tracker.log import warn
 
 TYPE_CHECKING = False
@@ -171,8 +170,8 @@ def _first_number(segment: str) -> int:
 def _parse(line: bytes, segment: str) -> "Event | None":
     """Return the event of a line; None, and a warning, where somebody else has damaged it."""
     try:
-        event: Event = json.loads(line)
-    except ValueError:
+        event: Event = decode_json(line)
+    except (ValueError, RecursionError):
         event = {}
     if is_event(event):
         return event

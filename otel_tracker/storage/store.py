@@ -15,8 +15,9 @@ from contextlib import contextmanager
 from otel_tracker.codec import DocumentCodec, sequence_of
 from otel_tracker.document import Document, new_document
 from otel_tracker.errors import DocumentError, StorageError, UnsupportedVersionError
-from otel_tracker.fold import fold_all, pruned, resolve
+from otel_tracker.fold import fold_all, pruned
 from otel_tracker.log import warn
+from otel_tracker.runs import resolve
 from otel_tracker.settings import Settings
 from otel_tracker.storage import lock
 from otel_tracker.storage.backups import Backups, settings_of

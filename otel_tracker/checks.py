@@ -1,0 +1,272 @@
+"""What each value of a document and of an event must be: the first wrong one is an error that names its place. Pure."""
+
+from otel_tracker import names
+from otel_tracker.timestamps import parse_timestamp
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+KNOWN_MAJOR = 7
+_LONGEST_SECONDS = 221_845_392_000  # from 1970 to the year 9000: datetime has a thousand years left for a cooldown
+
+# Upper bounds of the duration buckets, in seconds; one more bucket counts what is longer.
+DURATION_BOUNDS = (0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0)
+
+
+class ShapeError(ValueError):
+    """A value has the wrong type: its `place` in the document, and what was expected."""
+
+    def __init__(self, place: str, reason: str) -> None:
+        super().__init__(f"{place}: {reason}")
+        self.place, self.reason = place, reason
+
+
+class NewerVersionError(ShapeError):
+    """The document has a newer major version than this package knows."""
+
+
+def check_head(head: "Any") -> None:
+    """Raise ShapeError at the first value of `head` that this package would misread."""
+    _expect_object("$", head)
+    if version_of(head.get("version"))[0] > KNOWN_MAJOR:
+        raise NewerVersionError("$.version", f"version {head['version']} is newer than the {KNOWN_MAJOR} known here")
+    _check_fields("$", head, _HEAD)
+    for key, agent in head.get("agents", {}).items():
+        check_agent(key, agent)
+    _check_fields("$.metrics", head.get("metrics", {}), _SYSTEM)
+    for run_id, task in head.get("in_flight", {}).items():
+        place = f'$.in_flight["{run_id}"]'
+        _check_fields(place, {"agent": None, "started": None, **_expect_object(place, task)}, _IN_FLIGHT)
+
+
+def check_agent(key: str, agent: "Any") -> None:
+    """Raise ShapeError at the first value of an agent's entry that this package would misread."""
+    place = f'$.agents["{key}"]'
+    _check_fields(place, _expect_object(place, agent), _AGENT)
+    for part, fields in _AGENT_PARTS.items():
+        if part in agent:
+            _check_fields(f"{place}.{part}", agent[part], fields)
+    for part in ("token_usage", "models"):
+        for model, entry in agent.get(part, {}).items():
+            inner = f'{place}.{part}["{model}"]'
+            _check_fields(inner, _expect_object(inner, entry), _TOKENS)
+
+
+def check_history(history: "Any") -> None:
+    """Raise ShapeError unless `history` is a list of objects."""
+    if not isinstance(history, list):
+        raise ShapeError("$.history", f"expected a list, got {_shown(history)}")
+    for index, entry in enumerate(history):
+        _expect_object(f"$.history[{index}]", entry)
+
+
+def is_event(value: "Any") -> bool:
+    """Tell whether a line of the journal says what the fold relies on."""
+    if not isinstance(value, dict) or not {"seq", "id", "timestamp", "agent", "action"} <= value.keys():
+        return False
+    try:
+        _check_fields("$", value, _EVENT)
+    except ShapeError:
+        return False
+    is_task = value["action"] == names.TASK_STARTED or value["action"] in names.OUTCOMES
+    needed = "run_id" if is_task else "name" if value["action"] == names.AGENT_REGISTERED else "id"
+    return isinstance(value.get(needed), str)
+
+
+def version_of(version: "Any") -> "tuple[int, ...]":
+    """Return the version as numbers; files before 7.0 may have none."""
+    if version is None:
+        return (6, 0)
+    try:
+        return tuple(int(part) for part in str(version).split("."))[:2]
+    except ValueError:
+        raise ShapeError("$.version", f'expected a version such as "7.0", got {version!r}') from None
+
+
+# A check returns what was expected, or nothing where the value is right.
+if TYPE_CHECKING:
+    Check = Callable[[Any], str | None]
+
+
+def _check_fields(place: str, value: "dict[str, Any]", fields: "dict[str, Check]") -> None:
+    for key, check in fields.items():
+        if key in value:
+            expected = check(value[key])
+            if expected:
+                raise ShapeError(f"{place}.{key}", f"expected {expected}, got {_shown(value[key])}")
+
+
+def _expect_object(place: str, value: "Any") -> "dict[str, Any]":
+    if not isinstance(value, dict):
+        raise ShapeError(place, f"expected an object, got {_shown(value)}")
+    return value
+
+
+def _shown(value: "Any") -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _object(value: "Any") -> "str | None":
+    return None if isinstance(value, dict) else "an object"
+
+
+def _text(value: "Any") -> "str | None":
+    return None if isinstance(value, str) else "a text"
+
+
+def _text_or_null(value: "Any") -> "str | None":
+    return None if value is None or isinstance(value, str) else "a text or null"
+
+
+def _count(value: "Any") -> "str | None":
+    return None if type(value) is int and value >= 0 else "a whole number from 0"
+
+
+def _count_or_null(value: "Any") -> "str | None":
+    return None if value is None or (type(value) is int and value >= 0) else "a whole number from 0, or null"
+
+
+def _seconds(value: "Any") -> "str | None":
+    return None if type(value) in (int, float) and value >= 0 else "a number from 0"
+
+
+def _timestamp(value: "Any") -> "str | None":
+    try:
+        parse_timestamp(value)
+    except (ValueError, OverflowError, AttributeError, TypeError):
+        return 'a timestamp such as "2026-02-15T21:30:00Z"'
+    return None
+
+
+def _timestamp_or_null(value: "Any") -> "str | None":
+    return None if value is None else _timestamp(value)
+
+
+def _buckets(value: "Any") -> "str | None":
+    size = len(DURATION_BOUNDS) + 1
+    right = isinstance(value, list) and len(value) == size and not any(_count(n) for n in value)
+    return None if right else f"a list of {size} whole numbers"
+
+
+_HEAD: "dict[str, Check]" = {
+    "updated": _timestamp_or_null,
+    "sequence": _count,
+    "config": _object,
+    "agents": _object,
+    "metrics": _object,
+    "in_flight": _object,
+}
+_AGENT: "dict[str, Check]" = {
+    "name": _text_or_null,
+    "status": _text,
+    "failures": _count,
+    "last_failure": _timestamp_or_null,
+    "blacklisted_until": _timestamp_or_null,
+    "metrics": _object,
+    "token_usage": _object,
+    "models": _object,
+    "circuit": _object,
+    "durations": _object,
+    "tallies": _object,
+    "config": _object,
+}
+_AGENT_METRICS: "dict[str, Check]" = {
+    "tasks_total": _count,
+    "tasks_successful": _count,
+    "tasks_failed": _count,
+    "tasks_cancelled": _count,
+    "avg_duration_seconds": _seconds,
+    "total_duration_seconds": _seconds,
+    "last_task_timestamp": _timestamp_or_null,
+    "first_task_timestamp": _timestamp_or_null,
+}
+_TOKENS: "dict[str, Check]" = {
+    "total": _count,
+    "last": _count_or_null,
+    "count": _count,
+    **dict.fromkeys(names.TOKEN_TYPES, _count),
+}
+_CIRCUIT: "dict[str, Check]" = {
+    "state": _text,
+    "generation": _count,
+    "opened": _timestamp_or_null,
+    "reopenings": _count,
+}
+_DURATIONS: "dict[str, Check]" = {"buckets": _buckets, "sum": _seconds}
+_TALLIES: "dict[str, Check]" = dict.fromkeys(("lost", "opened", "rejected", "fallback"), _count)
+_AGENT_PARTS = {"metrics": _AGENT_METRICS, "circuit": _CIRCUIT, "durations": _DURATIONS, "tallies": _TALLIES}
+_SYSTEM_METRICS = (
+    "total_agents",
+    "total_requests",
+    "successful",
+    "failed",
+    "cancelled",
+    "fallback_used",
+    "circuit_breaks",
+)
+_SYSTEM: "dict[str, Check]" = dict.fromkeys(_SYSTEM_METRICS, _count)
+_IN_FLIGHT: "dict[str, Check]" = {
+    "agent": _text,
+    "started": _timestamp,
+    "model": _text_or_null,
+    "task_id": _text_or_null,
+}
+
+
+def _number_or_null(value: "Any") -> "str | None":
+    is_right = value is None or (type(value) in (int, float) and abs(value) <= _LONGEST_SECONDS)
+    return None if is_right else "a number of seconds, or null"
+
+
+def _moment(value: "Any") -> "str | None":
+    """Check a timestamp that a cooldown may be added to."""
+    return _timestamp(value) or (
+        None if parse_timestamp(value) <= _LONGEST_SECONDS else "a timestamp before the year 9000"
+    )
+
+
+def _object_or_null(value: "Any") -> "str | None":
+    return None if value is None or isinstance(value, dict) else "an object, or null"
+
+
+def _outcome_or_null(value: "Any") -> "str | None":
+    return None if value is None or value in list(names.ACTIONS) else "an outcome, or null"
+
+
+def _tokens_or_null(value: "Any") -> "str | None":
+    if value is None:
+        return None
+    is_right = isinstance(value, dict) and all(
+        kind in names.TOKEN_TYPES and type(n) is int for kind, n in value.items()
+    )
+    return None if is_right else "whole numbers by token type, or null"
+
+
+def _models_or_null(value: "Any") -> "str | None":
+    if value is None:
+        return None
+    is_right = isinstance(value, dict) and not any(_tokens_or_null(tokens) for tokens in value.values())
+    return None if is_right else "tokens by model, or null"
+
+
+_EVENT: "dict[str, Check]" = {
+    "seq": _count,
+    "id": _text,
+    "timestamp": _moment,
+    "agent": _text,
+    "action": _text,
+    "run_id": _text_or_null,
+    "started": _timestamp_or_null,
+    "model": _text_or_null,
+    "task_id": _text_or_null,
+    "duration_seconds": _number_or_null,
+    "tokens": _tokens_or_null,
+    "models": _models_or_null,
+    "outcome": _outcome_or_null,
+    "previous_outcome": _outcome_or_null,
+    "name": _text_or_null,
+    "owner": _object_or_null,
+}

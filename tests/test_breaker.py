@@ -1,0 +1,227 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from otel_tracker.breaker import Circuit, TaskEnd, after_reset, after_task, view
+from otel_tracker.names import CANCELLED, CLOSED, FAILURE, HALF_OPEN, LOST, OPEN, SUCCESS
+from otel_tracker.settings import Settings
+
+MINUTE = 60.0
+SETTINGS = Settings({"failure_threshold": 3, "cooldown_minutes": 10, "cooldown_max_minutes": 60})
+THRESHOLD, COOLDOWN, LONGEST = 3, 10 * MINUTE, 60 * MINUTE
+
+
+def after(circuit: Circuit, *ends: TaskEnd, settings: Settings = SETTINGS) -> Circuit:
+    for end in ends:
+        circuit = after_task(circuit, end, settings)
+    return circuit
+
+
+def failures(number: int, at: float = 0.0) -> list[TaskEnd]:
+    return [TaskEnd(FAILURE, at) for _ in range(number)]
+
+
+def opened(at: float = 0.0) -> Circuit:
+    return after(Circuit(), *failures(THRESHOLD, at))
+
+
+def until(circuit: Circuit) -> float:
+    assert circuit.blacklisted_until is not None
+    return circuit.blacklisted_until
+
+
+def test_it_stays_closed_below_the_threshold() -> None:
+    circuit = after(Circuit(), *failures(THRESHOLD - 1, at=7))
+    assert (circuit.state, circuit.failures, circuit.last_failure) == (CLOSED, 2, 7)
+    assert circuit.blacklisted_until is None
+
+
+def test_it_opens_at_the_threshold_for_one_cooldown_from_the_last_failure() -> None:
+    circuit = after(Circuit(), *failures(THRESHOLD - 1), TaskEnd(FAILURE, 100))
+    assert (circuit.state, circuit.failures, circuit.last_failure) == (OPEN, THRESHOLD, 100)
+    assert (circuit.opened, circuit.blacklisted_until) == (100, 100 + COOLDOWN)
+
+
+def test_a_success_sets_the_failures_to_none() -> None:
+    circuit = after(Circuit(), *failures(THRESHOLD - 1), TaskEnd(SUCCESS, 5), *failures(THRESHOLD - 1))
+    assert (circuit.state, circuit.failures) == (CLOSED, THRESHOLD - 1)
+
+
+def test_a_lost_task_counts_as_a_failure() -> None:
+    circuit = after(Circuit(), *(TaskEnd(LOST, at) for at in range(THRESHOLD)))
+    assert (circuit.state, circuit.failures, circuit.last_failure) == (OPEN, THRESHOLD, THRESHOLD - 1)
+
+
+_BEFORE = [Circuit(), after(Circuit(), *failures(2)), opened()]
+circuits = pytest.mark.parametrize("circuit", _BEFORE, ids=["closed", "closed with failures", "open"])
+
+
+@circuits
+@pytest.mark.parametrize("at", [1.0, 2 * COOLDOWN])
+def test_a_cancelled_task_leaves_the_breaker_alone(circuit: Circuit, at: float) -> None:
+    assert after(circuit, TaskEnd(CANCELLED, at)) is circuit
+
+
+@circuits
+@pytest.mark.parametrize("at", [1.0, 2 * COOLDOWN])
+@pytest.mark.parametrize("outcome", [FAILURE, LOST])
+def test_a_failure_that_is_not_the_agents_leaves_the_breaker_alone(circuit: Circuit, at: float, outcome: str) -> None:
+    assert after(circuit, TaskEnd(outcome, at, is_counted=False)) is circuit
+
+
+@given(st.integers(1, 6), st.lists(st.tuples(st.sampled_from([SUCCESS, FAILURE, LOST, CANCELLED]), st.booleans())))
+def test_it_opens_exactly_when_the_last_n_counted_outcomes_are_failures(
+    threshold: int, ends: list[tuple[str, bool]]
+) -> None:
+    settings, circuit = Settings({"failure_threshold": threshold}), Circuit()
+    counted: list[bool] = []
+    for at, (outcome, is_counted) in enumerate(ends):
+        circuit = after(circuit, TaskEnd(outcome, at, is_counted=is_counted), settings=settings)
+        if is_counted and outcome != CANCELLED:
+            counted.append(outcome != SUCCESS)
+        newest = counted[-threshold:]
+        assert (circuit.state == OPEN) == (len(newest) == threshold and all(newest))
+        if circuit.state == OPEN:
+            return
+
+
+@pytest.mark.parametrize("outcome", [SUCCESS, FAILURE, LOST])
+@pytest.mark.parametrize(("started", "at"), [(-1, 1), (-1, 2 * COOLDOWN), (1, 2), (COOLDOWN - 1, COOLDOWN + 1)])
+def test_while_open_a_task_begun_before_the_cooldowns_end_moves_nothing(
+    outcome: str, started: float, at: float
+) -> None:
+    circuit = opened()
+    assert after(circuit, TaskEnd(outcome, at, started)) is circuit
+    assert after(circuit, TaskEnd(outcome, at, started, generation=circuit.generation)) is circuit
+
+
+@pytest.mark.parametrize("started", [COOLDOWN, COOLDOWN + 1])
+def test_a_probes_success_closes_and_forgets_the_failures_but_not_the_last_one(started: float) -> None:
+    circuit = after(opened(at=0), TaskEnd(SUCCESS, 2 * COOLDOWN, started))
+    assert (circuit.state, circuit.failures, circuit.last_failure) == (CLOSED, 0, 0)
+    assert (circuit.opened, circuit.blacklisted_until) == (None, None)
+    assert after(circuit, *failures(THRESHOLD - 1, at=3 * COOLDOWN)).state == CLOSED
+
+
+@pytest.mark.parametrize("outcome", [FAILURE, LOST])
+def test_a_probes_failure_reopens_for_twice_as_long(outcome: str) -> None:
+    at = 2 * COOLDOWN
+    circuit = after(opened(), TaskEnd(outcome, at, COOLDOWN))
+    assert (circuit.state, circuit.opened, circuit.blacklisted_until) == (OPEN, at, at + 2 * COOLDOWN)
+    assert (circuit.failures, circuit.last_failure) == (THRESHOLD + 1, at)
+
+
+def test_each_reopening_doubles_the_cooldown_up_to_the_longest_however_often_it_happens() -> None:
+    circuit = opened()
+    cooldowns = []
+    for _ in range(2000):
+        at = until(circuit)
+        circuit = after(circuit, TaskEnd(FAILURE, at))
+        cooldowns.append((until(circuit) - at) / MINUTE)
+    assert cooldowns[:4] == [20, 40, 60, 60]
+    assert set(cooldowns[4:]) == {60}
+
+
+def test_the_cooldown_starts_over_after_a_close() -> None:
+    reopened = after(opened(), TaskEnd(FAILURE, COOLDOWN))
+    closed = after(reopened, TaskEnd(SUCCESS, until(reopened)))
+    again = after(closed, *failures(THRESHOLD, at=1e6))
+    assert until(again) == 1e6 + COOLDOWN
+    assert until(after(again, TaskEnd(FAILURE, 1e7))) == 1e7 + 2 * COOLDOWN
+
+
+def test_a_cancelled_probe_leaves_it_to_the_next_task() -> None:
+    circuit = after(opened(), TaskEnd(CANCELLED, 2 * COOLDOWN, COOLDOWN))
+    assert view(circuit, 2 * COOLDOWN, SETTINGS) == (HALF_OPEN, None)
+    assert after(circuit, TaskEnd(SUCCESS, 3 * COOLDOWN, 2 * COOLDOWN)).state == CLOSED
+
+
+@given(st.lists(st.tuples(st.sampled_from([SUCCESS, FAILURE, LOST, CANCELLED]), st.floats(0, 2 * LONGEST))))
+def test_every_transition_raises_the_generation_and_nothing_else_does(steps: list[tuple[str, float]]) -> None:
+    circuit, now = Circuit(), 0.0
+    for outcome, passed in steps:
+        now += passed
+        moved = after(circuit, TaskEnd(outcome, now))
+        is_transition = (moved.state, moved.opened) != (circuit.state, circuit.opened)
+        assert moved.generation - circuit.generation == is_transition
+        circuit = moved
+
+
+@pytest.mark.parametrize("outcome", [SUCCESS, FAILURE, LOST])
+def test_a_closed_breaker_ignores_the_end_of_a_task_of_an_earlier_generation(outcome: str) -> None:
+    first = Circuit().generation
+    closed = after(opened(), TaskEnd(SUCCESS, COOLDOWN), *failures(1, at=COOLDOWN))
+    late = TaskEnd(outcome, 2 * COOLDOWN, started=-1, generation=first)
+    assert after(closed, late) is closed
+
+
+def test_tasks_of_the_present_generation_and_tasks_without_a_known_start_count() -> None:
+    closed = after(opened(), TaskEnd(SUCCESS, COOLDOWN))
+    known = TaskEnd(FAILURE, 2 * COOLDOWN, generation=closed.generation)
+    assert after(closed, known, TaskEnd(FAILURE, 2 * COOLDOWN)).failures == 2
+
+
+@pytest.mark.parametrize("circuit", [Circuit(), after(Circuit(), *failures(2))])
+def test_a_closed_breaker_is_closed_at_any_time(circuit: Circuit) -> None:
+    assert view(circuit, 0, SETTINGS) == view(circuit, 1e10, SETTINGS) == (CLOSED, None)
+
+
+def test_an_open_breaker_refuses_until_its_cooldown_is_over_and_is_half_open_from_then_on() -> None:
+    circuit = opened(at=100)
+    assert view(circuit, 100, SETTINGS) == (OPEN, 100 + COOLDOWN)
+    assert view(circuit, 99.5 + COOLDOWN, SETTINGS) == (OPEN, 100 + COOLDOWN)
+    assert view(circuit, 100 + COOLDOWN, SETTINGS) == (HALF_OPEN, None)
+    assert view(circuit, 1e10, SETTINGS) == (HALF_OPEN, None)
+
+
+def test_a_breaker_opened_by_hand_without_an_end_lets_a_probe_decide() -> None:
+    by_hand = Circuit(state=OPEN)
+    assert view(by_hand, 0, SETTINGS) == (HALF_OPEN, None)
+    assert after(by_hand, TaskEnd(SUCCESS, 1)).state == CLOSED
+    assert until(after(by_hand, TaskEnd(FAILURE, 1))) > 1
+
+
+@pytest.mark.parametrize(("reopenings", "cooldown"), [(0, COOLDOWN), (1, 2 * COOLDOWN), (9, LONGEST)])
+def test_an_end_further_away_than_the_present_cooldown_is_clamped_when_asked(reopenings: int, cooldown: float) -> None:
+    circuit = Circuit(state=OPEN, blacklisted_until=1e9, reopenings=reopenings)
+    assert view(circuit, 50, SETTINGS) == (OPEN, 50 + cooldown)
+    assert circuit.blacklisted_until == 1e9
+
+
+@given(st.lists(st.floats(0, 2 * LONGEST), max_size=8), st.floats(0, 1e6))
+def test_no_breaker_refuses_for_longer_than_the_longest_cooldown(waits: list[float], passed: float) -> None:
+    circuit, now = opened(), 0.0
+    for wait in waits:
+        now += wait
+        circuit = after(circuit, TaskEnd(FAILURE, now))
+    state, end = view(circuit, now + passed, SETTINGS)
+    assert state == (OPEN if now + passed < until(circuit) else HALF_OPEN)
+    assert end is None or end <= now + LONGEST
+    assert view(circuit, now + LONGEST, SETTINGS)[0] == HALF_OPEN
+
+
+def test_a_reset_closes_and_takes_the_cooldown_back_to_the_first_one() -> None:
+    reopened = after(opened(), TaskEnd(FAILURE, COOLDOWN))
+    circuit = after_reset(reopened)
+    assert (circuit.state, circuit.failures, circuit.blacklisted_until, circuit.opened) == (CLOSED, 0, None, None)
+    assert circuit.last_failure == COOLDOWN
+    assert until(after(circuit, *failures(THRESHOLD, at=1e6))) == 1e6 + COOLDOWN
+
+
+def test_a_reset_forgets_the_failures_of_a_closed_breaker() -> None:
+    circuit = after_reset(after(Circuit(), *failures(THRESHOLD - 1)))
+    assert after(circuit, *failures(THRESHOLD - 1)).state == CLOSED
+
+
+def test_tasks_that_were_running_at_a_reset_do_not_count() -> None:
+    before = opened()
+    circuit = after_reset(before)
+    late = [TaskEnd(FAILURE, 50, started=-1, generation=generation) for generation in range(circuit.generation)]
+    assert after(circuit, *late, *late) is circuit
+
+
+def test_moving_a_breaker_leaves_the_one_before_as_it_was() -> None:
+    before = after(Circuit(), *failures(THRESHOLD - 1, at=3))
+    after(before, TaskEnd(FAILURE, 9))
+    after_reset(before)
+    assert (before.state, before.failures, before.last_failure, before.generation) == (CLOSED, 2, 3, 0)

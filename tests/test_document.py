@@ -1,0 +1,90 @@
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from otel_tracker.document import Document, History, encode_line, new_document
+from tests.builders import json_values
+
+Entry = dict[str, Any]
+
+_steps = st.tuples(st.just("append"), st.integers(1, 300)) | st.tuples(st.just("drop"), st.integers(-1, 200))
+
+
+def entry(number: int) -> Entry:
+    return {"id": f"e{number}", "text": 'a "quoted", text\n    {"id": "x"},\n    é \ud800', "number": number}
+
+
+@given(st.integers(0, 5), st.lists(_steps, max_size=6))
+def test_a_history_behaves_as_a_list_whatever_is_appended_and_dropped(
+    begun_with: int, steps: list[tuple[str, int]]
+) -> None:
+    model = [entry(number) for number in range(begun_with)]
+    made, history = begun_with, History.of(model)
+    earlier: list[tuple[History, list[Entry]]] = []
+    for step, number in steps:
+        earlier.append((history, list(model)))
+        if step == "append":
+            for made in range(made + 1, made + 1 + number):  # noqa: B020 - goes on where the last step stopped
+                history = history.append(encode_line(entry(made)))
+                model.append(entry(made))
+        else:
+            history = history.drop_first(number)
+            model = model[max(0, number) :]
+    for past, entries in [*earlier, (history, model)]:
+        assert past.count == len(entries)
+        assert list(past.oldest()) == entries
+        assert past.entries() == entries
+
+
+@given(st.lists(st.dictionaries(st.text(min_size=1, max_size=3), json_values, min_size=1), max_size=6))
+def test_a_history_gives_back_any_entry_one_to_a_line(entries: list[Entry]) -> None:
+    entries = json.loads(json.dumps(entries))
+    history = History.of(entries)
+    for one in entries:
+        history = history.append(encode_line(one))
+    assert history.entries() == list(history.oldest()) == entries * 2
+    assert b"".join(history.pieces()).count(b"\n") == len(entries) * 2
+
+
+def test_the_oldest_entry_can_be_had_without_parsing_the_others() -> None:
+    history = History(b'\n    {"a": 1},\n    {"b": oops}', 2)
+    assert next(history.oldest()) == {"a": 1}
+
+
+@pytest.mark.parametrize("dropped", [0, 1, 150, 171, 172, 299, 300])
+def test_a_history_finds_the_newest_entry_that_says_something_and_none_that_it_has_dropped(dropped: int) -> None:
+    history = History.of([{"id": "even", "number": 0}])
+    for number in range(1, 300):
+        history = history.append(encode_line({"id": f"e{number}", "of": "odd" if number % 2 else "even"}))
+    history = history.drop_first(dropped)
+    for number in range(1, 300):
+        found = history.newest_with(b'"id": "e%d"' % number)
+        assert (found["id"] if found else None) == (f"e{number}" if number >= dropped else None)
+    newest = [history.newest_with(b'"of": "%s"' % parity) for parity in (b"even", b"odd")]
+    assert [entry and entry["id"] for entry in newest] == [
+        "e298" if dropped <= 298 else None,
+        "e299" if dropped <= 299 else None,
+    ]
+
+
+def test_a_line_of_json_is_utf8_and_one_with_half_of_a_surrogate_pair_is_ascii() -> None:
+    assert encode_line({"name": "é"}) == '{"name": "é"}'.encode()
+    assert json.loads(encode_line({"name": "é \ud800"})) == {"name": "é \ud800"}
+    assert b"\n" not in encode_line({"name": "two\nlines"})
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_what_json_has_no_number_for_is_no_line(number: float) -> None:
+    with pytest.raises(ValueError):
+        encode_line({"duration_seconds": number})
+
+
+def test_a_new_document_knows_no_agent_and_has_the_keys_of_the_format() -> None:
+    document: Document = new_document()
+    assert (document.sequence, document.agents, document.history.entries()) == (0, {}, [])
+    assert {"version", "updated", "config", "agents", "metrics"} <= set(document.head)
+    document.agents["a.md"] = {}
+    assert new_document().agents == {}

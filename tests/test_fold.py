@@ -1,0 +1,496 @@
+import copy
+import json
+from typing import Any
+
+import pytest
+from hypothesis import assume, example, given, settings
+from hypothesis import strategies as st
+
+from otel_tracker import names
+from otel_tracker.checks import DURATION_BOUNDS, is_event
+from otel_tracker.codec import DocumentCodec
+from otel_tracker.document import Document, new_document
+from otel_tracker.fold import fold, fold_all
+from otel_tracker.runs import resolve
+from tests.builders import (
+    AGENT,
+    Event,
+    about,
+    any_event,
+    document_of,
+    end,
+    folded,
+    json_values,
+    moment,
+    numbered,
+    start,
+    text_of,
+)
+
+SUCCESS, FAILURE, CANCELLED, LOST = names.SUCCESS, names.FAILURE, names.CANCELLED, names.LOST
+OTHER = "ui/designer.md"
+DAY = 86_400.0
+
+
+def agent_after(*events: Event, into: Document | None = None) -> dict[str, Any]:
+    return folded(*events, into=into).agents[AGENT]
+
+
+def ends(*outcomes: str, after: float = 60.0, **known: Any) -> list[Event]:
+    return [end(f"run-{after}-{n}", outcome, after + n, **known) for n, outcome in enumerate(outcomes)]
+
+
+def failures_left(*events: Event, **config: Any) -> int:
+    failures: int = agent_after(*events, into=document_of(**config))["failures"]
+    return failures
+
+
+def run_ids(document: Document) -> list[Any]:
+    return [entry.get("run_id") for entry in document.history.entries()]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "counter", "system_counter"),
+    [
+        (SUCCESS, "tasks_successful", "successful"),
+        (FAILURE, "tasks_failed", "failed"),
+        (LOST, "tasks_failed", "failed"),
+        (CANCELLED, "tasks_cancelled", "cancelled"),
+    ],
+)
+def test_an_ended_task_counts_once_by_its_outcome(outcome: str, counter: str, system_counter: str) -> None:
+    document = folded(end("r1", outcome))
+    counted = {key: value for key, value in document.agents[AGENT]["metrics"].items() if key.startswith("tasks_")}
+    assert counted == {"tasks_total": 1, "tasks_successful": 0, "tasks_failed": 0, "tasks_cancelled": 0} | {counter: 1}
+    numbers = {key: value for key, value in document.head["metrics"].items() if value}
+    assert numbers == {"total_agents": 1, "total_requests": 1, system_counter: 1}
+    assert document.agents[AGENT]["tallies"]["lost"] == (outcome == LOST)
+
+
+def test_system_metrics_are_an_adopted_files_values_and_what_comes() -> None:
+    adopted = {"total_agents": 43, "total_requests": 1250, "successful": 1180, "failed": 45, "fallback_used": 25}
+    document = folded(end("r1"), end("r2", FAILURE), end("r3", CANCELLED), into=document_of({"metrics": adopted}))
+    assert document.head["metrics"] == {
+        "total_agents": 1,
+        "total_requests": 1253,
+        "successful": 1181,
+        "failed": 46,
+        "cancelled": 1,
+        "fallback_used": 25,
+        "circuit_breaks": 0,
+    }
+
+
+def test_durations_are_summed_averaged_over_all_tasks_and_sorted_into_buckets() -> None:
+    durations = [0.1, 0.100001, 45.2, 7200.0, 7201.0]
+    agent = agent_after(*(end(f"r{n}", duration_seconds=seconds) for n, seconds in enumerate(durations)))
+    assert agent["metrics"]["total_duration_seconds"] == pytest.approx(sum(durations), abs=1e-6)
+    assert agent["metrics"]["avg_duration_seconds"] == pytest.approx(sum(durations) / 5, abs=1e-6)
+    at_most = [sum(agent["durations"]["buckets"][: n + 1]) for n in range(len(DURATION_BOUNDS) + 1)]
+    assert at_most == [sum(seconds <= bound for seconds in durations) for bound in (*DURATION_BOUNDS, float("inf"))]
+    assert agent["durations"]["sum"] == pytest.approx(sum(durations), abs=1e-6)
+
+
+def test_an_unmeasured_duration_counts_the_task_and_no_time() -> None:
+    agent = agent_after(end("r1", duration_seconds=30), {**end("r2"), "duration_seconds": None})
+    assert (agent["metrics"]["tasks_total"], agent["metrics"]["total_duration_seconds"]) == (2, 30)
+    assert (agent["metrics"]["avg_duration_seconds"], sum(agent["durations"]["buckets"])) == (15, 1)
+
+
+def test_an_agent_says_when_its_first_and_its_last_task_ended() -> None:
+    metrics = agent_after(start("r1"), end("r1", after=60), end("r2", after=90))["metrics"]
+    assert (metrics["first_task_timestamp"], metrics["last_task_timestamp"]) == (moment(60), moment(90))
+
+
+def test_tokens_are_counted_by_model_and_by_type() -> None:
+    typed = {"input": 10, "output": 5, "cache_read": 100, "cache_write": 20}
+    agent = agent_after(end("r1", tokens={"untyped": 1500}), end("r2", tokens=typed), end("r3", FAILURE, model="opus"))
+    assert agent["token_usage"]["sonnet"] == {"total": 1635, "last": 135, "count": 2, "untyped": 1500, **typed}
+    assert (agent["token_usage"]["opus"]["count"], agent["token_usage"]["opus"]["total"]) == (1, 0)
+
+
+def test_unmeasured_tokens_leave_the_last_ones_and_count_the_task() -> None:
+    agent = agent_after(end("r1", tokens={"untyped": 1500}), end("r2", tokens=None))
+    usage = agent["token_usage"]["sonnet"]
+    assert (usage["total"], usage["last"], usage["count"]) == (1500, 1500, 2)
+    assert agent_after(end("r1", tokens=None))["token_usage"]["sonnet"]["last"] is None
+
+
+@pytest.mark.parametrize("model", ["gpt-5", "claude-sonnet-5", "fable"])
+def test_a_model_that_the_user_names_has_its_own_key(model: str) -> None:
+    usage = agent_after(end(model=model, tokens={"untyped": 7}))["token_usage"]
+    assert {name: entry["total"] for name, entry in usage.items()} == {"haiku": 0, "sonnet": 0, "opus": 0, model: 7}
+
+
+@pytest.mark.parametrize(
+    ("full_id", "key"),
+    [("claude-sonnet-5", "sonnet"), ("claude-haiku-4-5-20251001", "haiku"), ("opus[1m]", "opus"), ("gpt-5", "gpt-5")],
+)
+def test_a_full_id_is_kept_and_rolled_up_to_its_family_where_the_user_named_none(full_id: str, key: str) -> None:
+    agent = agent_after(end(model=None, tokens={"untyped": 7}, models={full_id: {"untyped": 7}}))
+    assert (agent["token_usage"][key]["total"], agent["token_usage"][key]["count"]) == (7, 1)
+    assert (agent["models"][full_id]["total"], agent["models"][full_id]["count"]) == (7, 1)
+
+
+def test_a_named_model_gets_all_tokens_and_the_full_ids_stand_beside_it() -> None:
+    models = {"claude-sonnet-5": {"output": 4}, "claude-haiku-4-5": {"output": 3}}
+    agent = agent_after(end(model="opus", tokens={"output": 7}, models=models))
+    assert {name: entry["total"] for name, entry in agent["token_usage"].items()} == {
+        "haiku": 0,
+        "sonnet": 0,
+        "opus": 7,
+    }
+    assert {name: entry["total"] for name, entry in agent["models"].items()} == {
+        "claude-sonnet-5": 4,
+        "claude-haiku-4-5": 3,
+    }
+
+
+def test_a_task_with_two_full_ids_of_one_family_counts_once_for_it() -> None:
+    models = {"claude-sonnet-4": {"output": 4}, "claude-sonnet-5": {"output": 3}}
+    usage = agent_after(end(model=None, tokens={"output": 7}, models=models))["token_usage"]["sonnet"]
+    assert (usage["count"], usage["total"], usage["last"]) == (1, 7, 7)
+
+
+def test_an_entry_of_a_full_id_that_says_little_is_counted_on() -> None:
+    adopted = document_of({"agents": {AGENT: {"models": {"claude-opus-5": {"total": 3}}}}})
+    entry = agent_after(end(models={"claude-opus-5": {"output": 7}}), into=adopted)["models"]["claude-opus-5"]
+    assert (entry["total"], entry["count"], entry["output"]) == (10, 1, 7)
+
+
+def test_a_model_that_only_the_start_named_is_counted() -> None:
+    agent = agent_after(start("r1", model="opus"), end("r1", CANCELLED, model=None))
+    assert agent["token_usage"]["opus"]["count"] == 1
+
+
+def test_keys_that_nobody_knows_survive_the_counting() -> None:
+    entry = {
+        "colour": "blue",
+        "metrics": {"score": 1},
+        "token_usage": {"sonnet": {"cost": 0.5}},
+        "circuit": {"permit": {"x": 1}},
+        "durations": {"unit": "s"},
+        "tallies": {"retries": 2},
+    }
+    value = {"agents": {AGENT: entry}, "fallback_chain": {"a": "b"}, "metrics": {"uptime": 9}}
+    head = folded(start("r1"), *ends(*[FAILURE] * 5), end("r1", LOST), into=document_of(value)).head
+    agent = head["agents"][AGENT]
+    assert (agent["colour"], agent["metrics"]["score"], agent["token_usage"]["sonnet"]["cost"]) == ("blue", 1, 0.5)
+    assert (agent["circuit"]["permit"], agent["durations"]["unit"], agent["tallies"]["retries"]) == ({"x": 1}, "s", 2)
+    assert (head["fallback_chain"], head["metrics"]["uptime"]) == ({"a": "b"}, 9)
+
+
+def test_the_document_shows_an_opened_breaker_and_counts_the_opening() -> None:
+    document = folded(*ends(FAILURE, FAILURE), into=document_of(failure_threshold=2, cooldown_minutes=10))
+    agent = document.agents[AGENT]
+    assert (agent["status"], agent["failures"], agent["last_failure"]) == ("blacklisted", 2, moment(61))
+    assert agent["blacklisted_until"] == moment(61 + 600)
+    assert (agent["tallies"]["opened"], document.head["metrics"]["circuit_breaks"]) == (1, 1)
+
+
+def test_a_probe_closes_or_reopens_the_documents_breaker() -> None:
+    opened = folded(*ends(FAILURE, FAILURE), into=document_of(failure_threshold=2, cooldown_minutes=10))
+    closed = folded(end("p", after=2000), into=opened).agents[AGENT]
+    assert (closed["status"], closed["failures"], closed["blacklisted_until"]) == ("healthy", 0, None)
+    reopened = folded(end("p", FAILURE, after=2000), into=opened)
+    assert reopened.agents[AGENT]["blacklisted_until"] == moment(2000 + 1200)
+    assert (reopened.agents[AGENT]["tallies"]["opened"], reopened.head["metrics"]["circuit_breaks"]) == (2, 2)
+
+
+def test_a_late_result_is_recorded_and_moves_nothing() -> None:
+    opened = folded(start("r1"), *ends(FAILURE, FAILURE), into=document_of(failure_threshold=2))
+    agent = agent_after(end("r1", after=5000, started=None), into=opened)
+    assert agent["metrics"]["tasks_successful"] == 1
+    assert (agent["status"], agent["failures"]) == ("blacklisted", 2)
+    assert agent["circuit"] == opened.agents[AGENT]["circuit"]
+
+
+def test_a_task_begun_before_a_reset_does_not_count_for_the_breaker_after_it() -> None:
+    reset = about(names.AGENT_RESET, after=10)
+    assert failures_left(start("r1"), reset, end("r1", FAILURE)) == 0
+    assert failures_left(reset, start("r1", after=20), end("r1", FAILURE)) == 1
+
+
+def test_consecutive_failures_are_those_of_one_agent() -> None:
+    document = folded(end("r1", FAILURE), end("r2", FAILURE, agent=OTHER), end("r3", agent=OTHER))
+    assert [document.agents[key]["failures"] for key in (AGENT, OTHER)] == [1, 0]
+
+
+def test_an_environment_error_fails_the_task_but_not_the_breaker() -> None:
+    agent = agent_after(end("r1", FAILURE), end("r2", FAILURE, environment_error=True))
+    assert (agent["metrics"]["tasks_failed"], agent["failures"]) == (2, 1)
+
+
+def test_lost_tasks_count_for_the_breaker_unless_the_setting_says_no() -> None:
+    assert failures_left(*ends(LOST, LOST)) == 2
+    assert failures_left(*ends(LOST, LOST), count_lost=False) == 0
+
+
+def test_a_status_that_is_not_ours_is_read_as_closed_and_its_failures_count_on() -> None:
+    unhealthy = document_of({"agents": {AGENT: {"status": "unhealthy", "failures": 4}}})
+    assert agent_after(end("r1", FAILURE), into=unhealthy)["status"] == "blacklisted"
+    after_success = agent_after(end("r1"), into=unhealthy)
+    assert (after_success["status"], after_success["failures"]) == ("healthy", 0)
+
+
+def test_a_breaker_closed_by_hand_is_closed_whatever_the_other_keys_say() -> None:
+    opened = folded(*ends(FAILURE, FAILURE), into=document_of(failure_threshold=2)).head
+    by_hand = {**opened["agents"][AGENT], "status": "healthy", "failures": 0}
+    agent = agent_after(end("r9", FAILURE, after=70), into=document_of({**opened, "agents": {AGENT: by_hand}}))
+    assert (agent["status"], agent["failures"], agent["blacklisted_until"]) == ("healthy", 1, None)
+
+
+def test_a_reset_closes_the_breaker_and_keeps_the_counters() -> None:
+    document = folded(*ends(*[FAILURE] * 5), about(names.AGENT_RESET, after=100))
+    agent = document.agents[AGENT]
+    assert (agent["status"], agent["failures"], agent["blacklisted_until"]) == ("healthy", 0, None)
+    assert (agent["last_failure"], agent["metrics"]["tasks_failed"]) == (moment(64), 5)
+    assert document.history.entries()[-1]["action"] == names.AGENT_RESET
+
+
+def test_a_started_task_is_in_flight_until_it_ends_and_is_no_history() -> None:
+    document = folded(start("r1", task_id="t", owner={"pid": 1}), start("r2"))
+    task = document.head["in_flight"]["r1"]
+    assert {**task, "generation": 0} == {
+        "agent": AGENT,
+        "model": "sonnet",
+        "task_id": "t",
+        "started": moment(0),
+        "owner": {"pid": 1},
+        "generation": 0,
+    }
+    assert document.history.count == 0
+    ended = folded(end("r1"), into=document)
+    assert list(ended.head["in_flight"]) == ["r2"]
+    assert run_ids(ended) == ["r1"]
+
+
+def test_an_end_without_a_start_is_a_task_all_the_same() -> None:
+    document = folded(end("r1"))
+    assert (document.agents[AGENT]["metrics"]["tasks_total"], document.head["in_flight"]) == (1, {})
+
+
+def test_registering_names_an_agent_and_keeps_what_it_has_done() -> None:
+    document = folded(end("r1"), about(names.AGENT_REGISTERED, name="Coder"))
+    assert (document.agents[AGENT]["name"], document.agents[AGENT]["metrics"]["tasks_total"]) == ("Coder", 1)
+    assert folded(about(names.AGENT_REGISTERED, name="Coder")).head["metrics"]["total_agents"] == 1
+
+
+def test_an_unknown_action_is_kept_in_history_and_counts_nothing() -> None:
+    event = about("agent_praised", stars=5)
+    document = folded(end("r1"), event)
+    assert document.agents == folded(end("r1")).agents
+    assert document.history.entries()[-1] == {**event, "seq": 2}
+    assert (document.sequence, document.head["updated"]) == (2, event["timestamp"])
+
+
+RUNNING = (start("late", 20, task_id="t"), start("early", 10, task_id="t"), start("other", 5, agent=OTHER, task_id="t"))
+
+
+def resolved(*running: Event, **known: Any) -> Event:
+    return resolve(folded(*running), {**end(None, after=90, model=None), **known})
+
+
+def test_an_end_belongs_to_the_oldest_run_of_its_agent_and_task_id() -> None:
+    event = resolved(*RUNNING, start("elsewhere", 0, task_id="u"), task_id="t", started=moment(20))
+    assert (event["run_id"], event["model"]) == ("early", "sonnet")
+
+
+def test_an_end_without_a_task_id_belongs_to_the_run_of_its_agent_that_began_then() -> None:
+    event = resolved(*RUNNING, started=moment(20))
+    assert (event["run_id"], event["task_id"]) == ("late", "t")
+    assert resolved(*RUNNING, started=moment(5))["run_id"] not in {"late", "early", "other"}
+
+
+def test_an_end_with_a_task_id_finds_the_start_that_was_recorded_without_one() -> None:
+    event = resolved(start("r1", 20), task_id="t", started=moment(20))
+    assert (event["run_id"], event["task_id"]) == ("r1", "t")
+
+
+def test_an_end_without_a_known_start_is_a_run_of_its_own() -> None:
+    event = resolved(*RUNNING, task_id="unknown", started=moment(7))
+    assert event["run_id"] == event["id"]
+    assert len(folded(*RUNNING, event).head["in_flight"]) == 3
+
+
+def test_what_has_a_run_or_is_no_end_stays_as_it_is() -> None:
+    for event in (end("r9", task_id="t"), start("r9", task_id="t"), about(names.AGENT_RESET)):
+        assert resolve(folded(*RUNNING), event) is event
+
+
+def test_an_amendment_applies_differences_and_never_moves_the_breaker() -> None:
+    before = folded(end("r1", LOST, tokens={"untyped": 100}), end("r2"))
+    differences: dict[str, Any] = {
+        "model": "sonnet",
+        "tokens": {"untyped": -40, "output": 10},
+        "duration_seconds": 30.0,
+    }
+    amended = folded(about(names.TASK_AMENDED, previous_outcome=LOST, outcome=SUCCESS, **differences), into=before)
+    agent, system = amended.agents[AGENT], amended.head["metrics"]
+    assert (agent["metrics"]["tasks_successful"], agent["metrics"]["tasks_failed"], agent["tallies"]["lost"]) == (
+        2,
+        0,
+        0,
+    )
+    assert (system["successful"], system["failed"], system["total_requests"]) == (2, 0, 2)
+    assert (agent["metrics"]["total_duration_seconds"], agent["metrics"]["avg_duration_seconds"]) == (150, 75)
+    usage = agent["token_usage"]["sonnet"]
+    assert (usage["total"], usage["untyped"], usage["output"], usage["count"]) == (70, 60, 10, 2)
+    assert (agent["circuit"], agent["status"]) == (before.agents[AGENT]["circuit"], "healthy")
+
+
+def test_an_amendment_that_takes_tokens_away_does_not_say_that_the_last_task_used_none() -> None:
+    less = about(names.TASK_AMENDED, model="sonnet", tokens={"untyped": -40})
+    assert agent_after(end(tokens={"untyped": 100}), less)["token_usage"]["sonnet"]["last"] in (60, 100)
+
+
+@pytest.mark.parametrize("run_id", ["r1", None])
+@pytest.mark.parametrize(
+    ("outcome", "counter"), [(SUCCESS, "successful"), (FAILURE, "failed"), (CANCELLED, "cancelled")]
+)
+def test_the_end_of_a_task_that_was_taken_for_lost_amends_it(run_id: str | None, outcome: str, counter: str) -> None:
+    lost = folded(start("r1", task_id="t"), end("r1", LOST, task_id="t", duration_seconds=60.0, started=moment(0)))
+    known: dict[str, Any] = {"task_id": "t", "started": moment(0), "duration_seconds": 90.0, "tokens": {"output": 7}}
+    document = folded(resolve(lost, end(run_id, outcome, after=90, **known)), into=lost)
+    agent, system = document.agents[AGENT], document.head["metrics"]
+    assert (agent["metrics"]["tasks_total"], agent["metrics"][f"tasks_{counter}"], agent["tallies"]["lost"]) == (
+        1,
+        1,
+        0,
+    )
+    assert (system["total_requests"], system["failed"], system[counter]) == (1, outcome == FAILURE, 1)
+    assert (agent["token_usage"]["sonnet"]["total"], agent["token_usage"]["sonnet"]["count"]) == (7, 1)
+    assert agent["metrics"]["total_duration_seconds"] == 90
+    assert agent["failures"] == lost.agents[AGENT]["failures"]
+
+
+def test_the_end_of_a_lost_task_amends_it_once() -> None:
+    lost = folded(start("r1"), end("r1", LOST))
+    once = folded(end("r1", after=90), into=lost)
+    for again in (end("r1", after=90), end("r1", FAILURE, after=95), end("r1", LOST, after=99)):
+        assert folded(again, into=once).agents == once.agents
+
+
+def test_an_event_whose_number_the_document_has_is_ignored() -> None:
+    document = folded(end("r1"), end("r2"))
+    for seq in (0, 1, 2):
+        assert fold(document, {**end("r3"), "seq": seq}) is document
+
+
+@pytest.mark.parametrize("again", [end("r1"), end("r1", FAILURE, after=70), {**start("r1"), "id": "again"}])
+def test_a_task_counts_once_however_often_its_end_comes(again: Event) -> None:
+    once = folded(start("r1"), end("r1"))
+    twice = folded(again, into=once)
+    assert (twice.agents, twice.head["metrics"], twice.head["in_flight"]) == (once.agents, once.head["metrics"], {})
+    assert (run_ids(twice), twice.sequence) == (["r1"], 3)
+
+
+def test_a_start_that_comes_twice_is_one_task_in_flight() -> None:
+    document = folded(start("r1"), {**start("r1", after=9), "id": "again"})
+    assert [task["started"] for task in document.head["in_flight"].values()] == [moment(0)]
+
+
+@pytest.mark.parametrize("action", [names.AGENT_RESET, names.TASK_AMENDED, "agent_praised"])
+def test_an_event_that_is_about_no_run_counts_once_by_its_id(action: str) -> None:
+    event = about(action, model="sonnet", tokens={"untyped": 5})
+    once = folded(event)
+    twice = folded(event, into=once)
+    assert (twice.agents, twice.history.count) == (once.agents, 1)
+
+
+def test_the_history_keeps_the_newest_entries_up_to_its_limit() -> None:
+    document = folded(*(end(f"r{n}", after=n) for n in range(10)), into=document_of(history_max_entries=3))
+    assert run_ids(document) == ["r7", "r8", "r9"]
+    assert folded(end("r1"), into=document_of(history_max_entries=0)).history.count == 0
+
+
+def test_the_history_drops_what_is_older_than_the_newest_event_by_the_retention() -> None:
+    events = [end("old", after=0), end("edge", after=1), end("new", after=DAY + 1)]
+    assert run_ids(folded(*events, into=document_of(history_retention_days=1))) == ["edge", "new"]
+
+
+@pytest.mark.parametrize("entry", [{}, {"timestamp": None}, {"timestamp": "long ago"}, {"timestamp": 5}])
+def test_an_entry_without_a_usable_timestamp_is_kept(entry: dict[str, Any]) -> None:
+    document = document_of({"history": [{**entry, "run_id": "foreign"}]}, history_retention_days=1)
+    assert run_ids(folded(end("r1", after=9 * DAY), into=document)) == ["foreign", "r1"]
+
+
+_documents = st.builds(
+    document_of,
+    history_max_entries=st.sampled_from([0, 2, 1000]),
+    history_retention_days=st.sampled_from([1, 30]),
+    failure_threshold=st.integers(1, 3),
+)
+
+
+@settings(max_examples=60)
+@given(_documents, st.lists(any_event, max_size=25), st.lists(st.integers(1, 6), max_size=20))
+def test_any_split_into_batches_each_written_read_and_folded_again_gives_the_same_document(
+    begun: Document, events: list[Event], sizes: list[int]
+) -> None:
+    in_one_go = fold_all(begun, numbered(events))
+    document, rest = begun, numbered(events)
+    for size in [*sizes, len(events)]:
+        batch, rest = rest[:size], rest[size:]
+        document = DocumentCodec().decode(text_of(fold_all(document, batch)), "circuit-breaker.json")
+        document = fold_all(document, batch)
+    assert text_of(document) == text_of(in_one_go)
+
+
+@settings(max_examples=60)
+@given(_documents, st.lists(any_event, max_size=12))
+def test_the_fold_never_changes_the_document_that_it_is_given(begun: Document, events: list[Event]) -> None:
+    document = begun
+    for event in numbered(events):
+        head, history = copy.deepcopy(document.head), document.history.entries()
+        after = fold(document, copy.deepcopy(event))
+        assert (document.head, document.history.entries()) == (head, history)
+        document = after
+
+
+@settings(max_examples=60)
+@given(st.lists(any_event.filter(lambda event: event["action"] != names.TASK_AMENDED), max_size=25))
+def test_the_totals_agree_with_each_other(events: list[Event]) -> None:
+    document = folded(*events)
+    tasks = [entry for entry in document.history.entries() if entry["action"] in names.OUTCOMES]
+    system = document.head["metrics"]
+    assert system["total_requests"] == system["successful"] + system["failed"] + system["cancelled"] == len(tasks)
+    assert system["total_agents"] == len(document.agents)
+    for key, agent in document.agents.items():
+        metrics, of_agent = agent["metrics"], [task for task in tasks if task["agent"] == key]
+        assert metrics["tasks_total"] == len(of_agent) == sum(agent["durations"]["buckets"])
+        assert metrics["tasks_total"] == sum(metrics[f"tasks_{n}"] for n in ("successful", "failed", "cancelled"))
+        assert metrics["total_duration_seconds"] == pytest.approx(sum(t["duration_seconds"] for t in of_agent))
+        for usage in (*agent["token_usage"].values(), *agent["models"].values()):
+            assert usage["total"] == sum(usage[kind] for kind in names.TOKEN_TYPES)
+
+
+_OPTIONAL = (
+    *("task_id", "model", "models", "tokens", "tokens_used", "duration_seconds", "started", "owner", "name", "outcome"),
+    *("previous_outcome", "environment_error", "error"),
+)
+_odd_tokens = st.dictionaries(st.sampled_from(["output", "last", "count", "total", "new"]), st.integers(), min_size=1)
+_odd_values = json_values | st.sampled_from([float("inf"), 1e300, -1, "", False]) | _odd_tokens
+
+
+@example(about(names.AGENT_REGISTERED), {}, set())
+@example(about(names.TASK_AMENDED), {"outcome": "praised"}, set())
+@example(end(), {"duration_seconds": float("inf")}, set())
+@example(end(), {"duration_seconds": ""}, set())
+@example(end(), {"tokens": {"last": 5}}, set())
+@example(end(model=None), {"models": {"m": []}}, set())
+@example(start(), {"owner": float("inf")}, set())
+@example(end(outcome=FAILURE), {"timestamp": "9999-12-31T23:59:59Z"}, set())
+@given(
+    any_event,
+    st.dictionaries(st.sampled_from(_OPTIONAL), _odd_values, max_size=3),
+    st.sets(st.sampled_from(_OPTIONAL), max_size=2),
+)
+def test_whatever_counts_as_an_event_leaves_a_document_that_can_be_read_again(
+    event: Event, odd: dict[str, Any], missing: set[str]
+) -> None:
+    line = {key: value for key, value in {**event, **odd, "seq": 1}.items() if key not in missing}
+    read = json.loads(json.dumps(line))
+    assume(is_event(read))
+    document = fold(new_document(), read)
+    assert DocumentCodec().decode(text_of(document), "circuit-breaker.json").head == document.head

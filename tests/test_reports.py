@@ -1,0 +1,184 @@
+import json
+import re
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from otel_tracker import names, reports
+from otel_tracker.document import Document, new_document
+from tests.builders import AGENT, NOON, about, any_event, document_of, end, folded, moment, start
+
+FAILURE = names.FAILURE
+HEADINGS = ["## Blacklisted", "## System", "## Tokens by model", "## Agents"]
+
+
+def lines_of(document: Document, after: float = 0.0) -> list[str]:
+    return reports.markdown(document, NOON + after).splitlines()
+
+
+def cells(line: str) -> list[str]:
+    """Split a row as GitHub's Markdown does: a pipe that a backslash escapes is text."""
+    return [cell.strip() for cell in re.findall(r"((?:\\.|[^|\\])+)\|", line.removeprefix("|"))]
+
+
+def rows(document: Document, heading: str, after: float = 0.0) -> list[list[str]]:
+    """Return the rows of the table under a heading, without its own headings."""
+    lines = lines_of(document, after)
+    below = lines[lines.index(heading) + 2 :]
+    table = below[: below.index("")] if "" in below else below
+    return [cells(line) for line in table[2:]]
+
+
+def test_the_json_report_has_what_its_readers_rely_on() -> None:
+    document = folded(start("r0"), end("r1", tokens={"output": 5}), end("r2", FAILURE, agent="x.md"))
+    data = reports.report_data(document, NOON + 0.5)
+    assert list(data) == ["generated_at", "version", "system", "tokens", "leaderboard", "agents"]
+    assert (data["generated_at"], data["version"]) == ("2026-02-15T12:00:00.500000Z", "7.0")
+    assert data["system"]["total_requests"] == 2
+    assert data["tokens"]["sonnet"]["total"] == 5
+    assert {row["agent_file"] for row in data["leaderboard"]} == set(data["agents"]) == {AGENT, "x.md"}
+    assert (data["agents"][AGENT]["state"], data["agents"][AGENT]["in_flight"]) == ("closed", 1)
+    assert json.loads(json.dumps(data)) == data
+
+
+def test_the_json_reports_leaderboard_has_ten_agents_and_the_report_all() -> None:
+    data = reports.report_data(folded(*(end(f"r{n}", agent=f"{n}.md") for n in range(12))), NOON)
+    assert (len(data["leaderboard"]), len(data["agents"])) == (10, 12)
+
+
+def test_the_markdown_report_begins_with_what_is_blacklisted() -> None:
+    lines = lines_of(folded(end()))
+    assert [line for line in lines if line.startswith("## ")] == HEADINGS
+    assert lines[0] == "# Agent Metrics Report"
+    assert lines[2] == "Generated 2026-02-15 12:00:00 UTC · format 7.0"
+    assert lines[lines.index("## Blacklisted") + 2] == "No agent is blacklisted."
+
+
+def test_the_blacklisted_section_says_until_when_and_why() -> None:
+    document = folded(*(end(f"r{n}", FAILURE) for n in range(5)), end("fine", agent="fine.md"))
+    assert rows(document, "## Blacklisted", after=120) == [
+        [AGENT, "2026-02-15 12:11:00 (in 9m 00s)", "5", "2026-02-15 12:01:00"]
+    ]
+
+
+def test_an_agent_whose_cooldown_is_over_is_on_probation_below_those_that_are_refused() -> None:
+    failed = {"status": "blacklisted", "failures": 5, "last_failure": None}
+    document = document_of(
+        {
+            "agents": {
+                "a.md": {**failed, "blacklisted_until": moment(-1)},
+                "b.md": {**failed, "blacklisted_until": moment(60)},
+            }
+        }
+    )
+    shown = rows(document, "## Blacklisted")
+    assert [row[0] for row in shown] == ["b.md", "a.md"]
+    assert shown[1][1:] == ["cooldown over: the next task decides", "5", "-"]
+
+
+def test_the_system_section_has_the_counters() -> None:
+    document = folded(end("r1"), end("r2", FAILURE), end("r3", names.CANCELLED), start("r4"))
+    assert dict(rows(document, "## System")) == {
+        "Agents": "1",
+        "Tasks": "3",
+        "Successful": "1",
+        "Failed": "1",
+        "Cancelled": "1",
+        "Success rate": "33.3%",
+        "Running now": "1",
+        "Breakers opened": "0",
+        "Fallbacks used": "0",
+    }
+
+
+def test_the_token_section_has_every_model() -> None:
+    document = folded(end("r1", tokens={"untyped": 1500}), end("r2"), end("r3", model="gpt-5", tokens={"output": 7}))
+    assert rows(document, "## Tokens by model") == [
+        ["haiku", "0", "0", "0"],
+        ["sonnet", "1,500", "2", "750"],
+        ["opus", "0", "0", "0"],
+        ["gpt-5", "7", "1", "7"],
+    ]
+
+
+def test_the_agents_section_begins_with_the_busiest_and_counts_the_idle_ones() -> None:
+    document = folded(
+        end("r1", agent="b.md"),
+        end("r2", duration_seconds=125, tokens={"untyped": 2000}),
+        end("r3", FAILURE, duration_seconds=125, after=90),
+        start("r4", agent="a.md"),
+        about(names.AGENT_REGISTERED, agent="idle.md", name="Idle"),
+    )
+    shown = rows(document, "## Agents")
+    assert [row[0] for row in shown] == [AGENT, "b.md", "a.md"]
+    assert shown[0][1:] == ["healthy", "2", "50.0%", "1", "0", "2m 05s", "2,000", "2026-02-15 12:01:30"]
+    assert shown[2][1:] == ["healthy", "0", "-", "0", "0", "0.00s", "0", "-"]
+    assert lines_of(document)[-1] == "1 more registered agents have not run a task yet."
+
+
+def test_a_report_of_nothing_is_a_report() -> None:
+    assert [line for line in lines_of(new_document()) if line.startswith("## ")] == HEADINGS
+    assert lines_of(new_document())[-1] == "0 agents are registered; none has run a task yet."
+
+
+@pytest.mark.parametrize(
+    ("name", "cell"),
+    [
+        ("core/coder.md", "core/coder.md"),
+        ("database_expert.md", "database_expert.md"),
+        ("a|b", r"a\|b"),
+        ("`rm`", r"\`rm\`"),
+        ("two\nlines\r\n and\ttabs", "two lines and tabs"),
+        ("[text](http://x)", r"\[text\](http://x)"),
+        ("<script>", r"\<script\>"),
+        ("*bold* _thin_", r"\*bold\* \_thin\_"),
+        ("back\\slash", r"back\\slash"),
+        ("ends with \\", r"ends with \\"),
+        ("a\\|b", r"a\\\|b"),
+        ("para\u2029graph\x85s", "para graph s"),
+        (1234567, "1,234,567"),
+    ],
+)
+def test_what_markdown_would_interpret_is_escaped_in_a_cell(name: object, cell: str) -> None:
+    assert reports.escape(name) == cell
+    assert cells(reports.table(("Name", "Next"), [(name, "x")], "ll").splitlines()[2]) == [cell, "x"]
+
+
+@settings(max_examples=50)
+@given(st.lists(st.text(max_size=12) | st.sampled_from(["|", "\\", "\\|", "`", "\n"]), min_size=1, max_size=4))
+def test_no_agents_name_breaks_a_table(agents: list[str]) -> None:
+    failing = [end(f"{agent} {n}", FAILURE, agent=agent) for agent in agents for n in range(2)]
+    document = folded(*failing, into=document_of(failure_threshold=2))
+    assert [len(row) for row in rows(document, "## Blacklisted", after=61)] == [4] * len(set(agents))
+    assert [len(row) for row in rows(document, "## Agents", after=61)] == [9] * len(set(agents))
+
+
+@settings(max_examples=50)
+@given(st.lists(any_event, max_size=15), st.floats(-1e6, 1e6))
+def test_any_document_has_both_reports(events: list[dict[str, object]], after: float) -> None:
+    document = folded(*events)
+    assert [line for line in lines_of(document, after) if line.startswith("## ")] == HEADINGS
+    json.dumps(reports.report_data(document, NOON + after), allow_nan=False)
+
+
+def test_the_columns_of_a_table_are_as_wide_as_their_widest_cell() -> None:
+    assert reports.table(("Agent", "Tasks"), [("a.md", 1), ("much/longer.md", 12345)], "lr").splitlines() == [
+        "| Agent          |  Tasks |",
+        "| :------------- | -----: |",
+        "| a.md           |      1 |",
+        "| much/longer.md | 12,345 |",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0.00s"), (0.25, "0.25s"), (45.2, "45.2s"), (185, "3m 05s"), (3599.6, "1h 00m"), (7800, "2h 10m")],
+)
+def test_a_duration_is_shown_in_a_unit_that_suits_it(seconds: float, text: str) -> None:
+    assert reports.seconds(seconds) == text
+
+
+def test_shares_and_moments_that_are_missing_are_a_dash() -> None:
+    assert (reports.percent(None), reports.moment(None)) == ("-", "-")
+    assert (reports.percent(1 / 3), reports.moment("2026-02-15T21:30:00.999+01:00")) == ("33.3%", "2026-02-15 20:30:00")
