@@ -55,6 +55,16 @@ class DocumentCodec:
         history = value.pop("history", []) if isinstance(value, dict) else []
         return Document(_checked(value, path), _checked_history(history, path))
 
+    def decode_beginning(self, beginning: bytes, path: str) -> "Document | None":
+        """Return a document without its history from the first bytes of its file.
+
+        None where they end before the history, or are not in our own layout; errors as `decode`.
+        """
+        at = beginning.find(_HISTORY)
+        if at < 0 or sequence_of(beginning) is None:
+            return None
+        return Document(self._decode_head(beginning[:at].rstrip(b",") + b"\n}", path), History(source=path))
+
     def _decode_head(self, text: bytes, path: str) -> "dict[str, Any]":
         """Return the head that a document in our own layout holds up to its history."""
         at = text.find(_AGENTS)

@@ -99,7 +99,7 @@ def test_while_open_a_task_begun_before_the_cooldowns_end_moves_nothing(
 def test_a_probes_success_closes_and_forgets_the_failures_but_not_the_last_one(started: float) -> None:
     circuit = after(opened(at=0), TaskEnd(SUCCESS, 2 * COOLDOWN, started))
     assert (circuit.state, circuit.failures, circuit.last_failure) == (CLOSED, 0, 0)
-    assert (circuit.opened, circuit.blacklisted_until) == (None, None)
+    assert (circuit.opened, circuit.blacklisted_until, circuit.reopenings) == (None, None, 0)
     assert after(circuit, *failures(THRESHOLD - 1, at=3 * COOLDOWN)).state == CLOSED
 
 

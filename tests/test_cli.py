@@ -82,6 +82,31 @@ def test_health_says_with_its_status_whether_a_task_would_be_let_through(fleet: 
     assert (facts["is_admitted"], facts["is_known"], facts["state"], facts["failures"]) == (False, True, "open", 5)
 
 
+def test_health_means_the_same_however_its_arguments_are_written(fleet: MetricTracker, home: Home, run: Run) -> None:
+    plain = run("health", "experts/db.md", "--format", "json")
+    assert run("health", "--format=json", "experts/db.md") == plain
+    for wrong in (("a.md", "b.md"), ("a.md", "--format", "pdf"), ("a.md", "--nonsense"), ("--format", "json")):
+        assert run("health", *wrong)[0] == 2
+
+
+def test_health_sees_what_is_only_in_the_journal(fleet: MetricTracker, home: Home, run: Run) -> None:
+    text = Path(home.document).read_bytes()
+    for _ in range(5):
+        with TaskTracker("core/coder.md", tracker=fleet) as task:
+            task.set_failed()
+    assert run("health", "core/coder.md")[0] == 1
+    Path(home.document).write_bytes(text)
+    fleet.record_task_start("core/coder.md")
+    assert run("health", "core/coder.md")[0] == 1
+
+
+def test_health_reads_a_document_in_any_layout(fleet: MetricTracker, home: Home, run: Run) -> None:
+    value = json.loads(Path(home.document).read_bytes())
+    Path(home.document).write_text(json.dumps(value))
+    assert run("health", "experts/db.md")[0] == 1
+    assert run("health", "core/coder.md")[0] == 0
+
+
 def test_health_exits_with_3_when_it_cannot_tell(home: Home, run: Run) -> None:
     Path(home.document).parent.mkdir(parents=True)
     Path(home.document).write_text("{")

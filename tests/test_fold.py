@@ -116,6 +116,11 @@ def test_unmeasured_tokens_leave_the_last_ones_and_count_the_task() -> None:
     assert agent_after(end("r1", tokens=None))["token_usage"]["sonnet"]["last"] is None
 
 
+def test_tokens_that_were_measured_as_none_are_the_last_ones() -> None:
+    agent = agent_after(end("r1", tokens={"untyped": 1500}), end("r2", tokens={"untyped": 0}))
+    assert (agent["token_usage"]["sonnet"]["total"], agent["token_usage"]["sonnet"]["last"]) == (1500, 0)
+
+
 @pytest.mark.parametrize("model", ["gpt-5", "claude-sonnet-5", "fable"])
 def test_a_model_that_the_user_names_has_its_own_key(model: str) -> None:
     usage = agent_after(end(model=model, tokens={"untyped": 7}))["token_usage"]
@@ -197,9 +202,10 @@ def test_a_probe_closes_or_reopens_the_documents_breaker() -> None:
     assert (reopened.agents[AGENT]["tallies"]["opened"], reopened.head["metrics"]["circuit_breaks"]) == (2, 2)
 
 
-def test_a_late_result_is_recorded_and_moves_nothing() -> None:
+@pytest.mark.parametrize("late", [end("r1", after=5000, started=None), end("r2", after=5000, started=moment(0))])
+def test_a_late_result_is_recorded_and_moves_nothing(late: Event) -> None:
     opened = folded(start("r1"), *ends(FAILURE, FAILURE), into=document_of(failure_threshold=2))
-    agent = agent_after(end("r1", after=5000, started=None), into=opened)
+    agent = agent_after(late, into=opened)
     assert agent["metrics"]["tasks_successful"] == 1
     assert (agent["status"], agent["failures"]) == ("blacklisted", 2)
     assert agent["circuit"] == opened.agents[AGENT]["circuit"]
@@ -231,6 +237,12 @@ def test_a_status_that_is_not_ours_is_read_as_closed_and_its_failures_count_on()
     assert agent_after(end("r1", FAILURE), into=unhealthy)["status"] == "blacklisted"
     after_success = agent_after(end("r1"), into=unhealthy)
     assert (after_success["status"], after_success["failures"]) == ("healthy", 0)
+
+
+def test_a_timestamp_that_does_not_change_keeps_its_text() -> None:
+    naive = document_of({"agents": {AGENT: {"failures": 2, "last_failure": "2026-02-15T11:00:00"}}})
+    agent = agent_after(end("r1"), into=naive)
+    assert (agent["failures"], agent["last_failure"]) == (0, "2026-02-15T11:00:00")
 
 
 def test_a_breaker_closed_by_hand_is_closed_whatever_the_other_keys_say() -> None:

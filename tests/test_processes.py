@@ -109,7 +109,7 @@ def test_the_health_command_loads_only_what_reading_needs(home: Home) -> None:
 import sys
 from otel_tracker.cli import main
 main(["health", "a.md", "--home", {home.folder!r}])
-heavy = ("opentelemetry", "prometheus", "logging", "dataclasses", "typing", "asyncio", "subprocess")
+heavy = ("opentelemetry", "prometheus", "argparse", "logging", "dataclasses", "typing", "threading", "subprocess")
 print([name for name in sys.modules if name.partition(".")[0] in heavy])
 """
     shown = subprocess.run(

@@ -1,3 +1,5 @@
+import time
+from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
@@ -48,6 +50,22 @@ def test_timestamps_have_one_width_and_sort_by_time(one: int, other: int) -> Non
 )
 def test_a_moment_may_be_written_in_many_ways_and_without_an_offset_it_is_utc(text: str) -> None:
     assert parse_timestamp(text) == 1_771_191_000
+
+
+@pytest.fixture
+def _in_japan(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "JST-9")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.usefixtures("_in_japan")
+def test_the_time_zone_of_the_machine_means_nothing() -> None:
+    assert time.localtime(0).tm_hour == 9
+    assert parse_timestamp("2026-02-15T21:30:00") == 1_771_191_000
+    assert format_timestamp(1_771_191_000) == "2026-02-15T21:30:00.000000Z"
 
 
 @pytest.mark.parametrize(

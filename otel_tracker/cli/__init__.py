@@ -14,18 +14,31 @@ EXIT_FAILURE, EXIT_CANNOT_TELL, EXIT_INTERRUPTED = 1, 3, 130
 
 def main(arguments: "Sequence[str] | None" = None) -> int:
     """Run a command and return its exit status: 0, 1 on an error, 2 for wrong usage, and what a command says itself."""
-    from otel_tracker.cli.parser import parse
-
-    options = parse(sys.argv[1:] if arguments is None else arguments)
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    failure = EXIT_CANNOT_TELL if given[:1] == ["health"] else EXIT_FAILURE
     try:
-        status: int = options.command(options)
+        status = _run(given)
         sys.stdout.flush()
     except OtelTrackerError as error:
         print(f"otel-tracker: {error}", file=sys.stderr)
-        return EXIT_CANNOT_TELL if options.name == "health" else EXIT_FAILURE
+        return failure
     except BrokenPipeError:  # the reader of our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_FAILURE
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
+    return status
+
+
+def _run(arguments: "list[str]") -> int:
+    if arguments[:1] == ["health"]:  # without argparse, which takes as long to load as all the rest
+        from otel_tracker.cli.health import health, plain_call
+
+        call = plain_call(arguments[1:])
+        if call is not None:
+            return health(**call)
+    from otel_tracker.cli.parser import parse
+
+    options = parse(arguments)
+    status: int = options.command(options)
     return status

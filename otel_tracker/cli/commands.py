@@ -6,7 +6,7 @@ import sys
 import time
 
 from otel_tracker import names, reports, summary
-from otel_tracker.cli.terminal import coloured, plain, print_json, print_table, state_colour
+from otel_tracker.cli.terminal import plain, print_json, print_table, shown_state
 from otel_tracker.environment import home_folder
 from otel_tracker.storage.files import Files
 from otel_tracker.storage.home import Home
@@ -16,7 +16,6 @@ from otel_tracker.timestamps import format_timestamp, parse_timestamp
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import Namespace
-    from typing import Any
 
     from otel_tracker.document import Document
     from otel_tracker.metric_tracker import MetricTracker
@@ -67,7 +66,7 @@ def agent(options: "Namespace") -> int:
         print_json(row)
         return 0
     print(f"{plain(row['agent_file'])} ({plain(row['agent_name'])})")
-    print(f"breaker: {_shown_state(row)}")
+    print(f"breaker: {shown_state(row)}")
     metrics = row["metrics"]
     print(
         f"tasks: {metrics['tasks_total']:,}, {metrics['tasks_successful']:,} successful "
@@ -99,16 +98,9 @@ def tokens(options: "Namespace") -> int:
 
 def health(options: "Namespace") -> int:
     """Say whether a task of an agent would be let through: status 0, else 1."""
-    document, now = store_of(options).read(), time.time()
-    is_admitted = summary.is_admitted(document, options.agent, now)
-    is_known = options.agent in document.agents
-    row = summary.agent_state(document, options.agent, now) if is_known else {"state": names.CLOSED, "failures": 0}
-    if options.format == "json":
-        facts = {key: row.get(key) for key in ("state", "failures", "last_failure", "blacklisted_until")}
-        print_json({"agent": options.agent, "is_admitted": is_admitted, "is_known": is_known, **facts})
-    else:
-        print(f"{plain(options.agent)}: {_shown_state(row) if is_known else 'healthy (unknown agent)'}")
-    return 0 if is_admitted else 1
+    from otel_tracker.cli.health import health as ask
+
+    return ask(options.agent, options.home, options.format)
 
 
 def history(options: "Namespace") -> int:
@@ -211,17 +203,6 @@ def _print_status(document: "Document", now: float, form: str) -> None:
     ]
     headings = ("Agent", "Breaker", "Failures", "Cooldown left", "Running", "Tasks", "Success", "Last task (UTC)")
     print_table(headings, shown, "llrrrrrr")
-
-
-def _shown_state(row: "dict[str, Any]") -> str:
-    text = row["status"]
-    if row["blacklisted_until"]:
-        text += f" until {reports.moment(row['blacklisted_until'])} UTC"
-    elif row["state"] == names.HALF_OPEN:
-        text += " (cooldown over: the next task decides)"
-    failures = row["failures"]
-    counted = f", {failures} failure{'' if failures == 1 else 's'} in a row" if failures else ""
-    return coloured(text, state_colour(row["state"])) + counted
 
 
 def _left(until: "str | None", now: float) -> str:

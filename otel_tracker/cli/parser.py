@@ -23,7 +23,8 @@ def parser() -> argparse.ArgumentParser:
     )
     root.add_argument("--version", action="version", version=f"otel-tracker {__version__}")
     _add_home(root, default=None)
-    commands = root.add_subparsers(title="commands", metavar="COMMAND", dest="name", required=True)
+    # With its `prog` given argparse doesn't format the usage now, for which it would load shutil and more.
+    commands = root.add_subparsers(title="commands", metavar="COMMAND", dest="name", required=True, prog=root.prog)
     _add_reading_commands(commands)
     _add_changing_commands(commands)
     return root
@@ -65,7 +66,9 @@ def _add_changing_commands(commands: "Any") -> None:
     reset.add_argument("agent", metavar="AGENT")
 
     backups = commands.add_parser("backups", help="copies of the document", description="Copies of the document.")
-    actions = backups.add_subparsers(title="commands", metavar="COMMAND", dest="action", required=True)
+    actions = backups.add_subparsers(
+        title="commands", metavar="COMMAND", dest="action", required=True, prog=backups.prog
+    )
     _add(actions, "create", "make a backup now", function="backups_create")
     _add(actions, "list", "all backups, oldest first", formats=("table", "json"), function="backups_list")
 

@@ -5,7 +5,7 @@ import sys
 
 from otel_tracker import names
 from otel_tracker.environment import has_colour
-from otel_tracker.reports import padded
+from otel_tracker.reports import moment, padded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,6 +44,13 @@ def coloured(text: str, colour: str) -> str:
     return f"\033[{colour}m{text}\033[0m" if has_colour(sys.stdout.isatty()) else text
 
 
-def state_colour(state: str) -> str:
-    """Return the SGR code for a breaker's state."""
-    return _COLOURS[state]
+def shown_state(row: "dict[str, Any]") -> str:
+    """Return an agent's breaker in words, coloured by its state."""
+    text = row["status"]
+    if row["blacklisted_until"]:
+        text += f" until {moment(row['blacklisted_until'])} UTC"
+    elif row["state"] == names.HALF_OPEN:
+        text += " (cooldown over: the next task decides)"
+    failures = row["failures"]
+    counted = f", {failures} failure{'' if failures == 1 else 's'} in a row" if failures else ""
+    return coloured(text, _COLOURS[row["state"]]) + counted

@@ -1,0 +1,42 @@
+"""`otel-tracker health`: the question that scripts ask before each task, so it loads as little as possible."""
+
+import time
+
+from otel_tracker import names, summary
+from otel_tracker.cli.terminal import plain, print_json, shown_state
+from otel_tracker.environment import home_folder
+from otel_tracker.storage.glance import glance
+from otel_tracker.storage.home import Home
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_FORMATS = ("table", "json")
+
+
+def health(agent: str, home: "str | None" = None, form: str = "table") -> int:
+    """Say whether a task of an agent would be let through: status 0, else 1."""
+    document, now = glance(Home(home or home_folder())), time.time()
+    is_admitted = summary.is_admitted(document, agent, now)
+    is_known = agent in document.agents
+    row = summary.agent_state(document, agent, now) if is_known else {"state": names.CLOSED, "failures": 0}
+    if form == "json":
+        facts = {key: row.get(key) for key in ("state", "failures", "last_failure", "blacklisted_until")}
+        print_json({"agent": agent, "is_admitted": is_admitted, "is_known": is_known, **facts})
+    else:
+        print(f"{plain(agent)}: {shown_state(row) if is_known else 'healthy (unknown agent)'}")
+    return 0 if is_admitted else 1
+
+
+def plain_call(arguments: "Sequence[str]") -> "dict[str, str] | None":
+    """Return the arguments of `health` if they are plain to see, None where argparse has to look at them."""
+    options = {"--home": "home", "--format": "form"}
+    call: dict[str, str] = {}
+    rest = iter(arguments)
+    for argument in rest:
+        name, value = (options[argument], next(rest, "")) if argument in options else ("agent", argument)
+        if not value or value.startswith("-") or name in call:
+            return None
+        call[name] = value
+    return call if "agent" in call and call.get("form", "table") in _FORMATS else None
