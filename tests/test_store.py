@@ -263,7 +263,7 @@ def test_a_document_of_a_newer_version_is_refused_and_nothing_is_written(store: 
 def test_a_lock_that_stays_held_is_an_error_after_the_bound(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     store.record([ended()])
     monkeypatch.setattr(lock, "WAIT_SECONDS", 0.05)
-    with lock.held(store.home.lock, Files()), pytest.raises(LockTimeoutError, match=r"not free within 0\.05 s"):
+    with lock.held(store.home.append_lock, Files()), pytest.raises(LockTimeoutError, match=r"not free within 0\.05 s"):
         store.record([ended()])
     assert len(journal(store.home)) == 1
 

@@ -8,10 +8,10 @@ DOCUMENT_NAME = "circuit-breaker.json"
 class Home:
     """The paths of one document and of what belongs to it.
 
-    A document that is a symbolic link is written through; its journal, backups and lock stay with the link.
+    A document that is a symbolic link is written through; its journal, backups and locks stay with the link.
     """
 
-    __slots__ = ("backups", "document", "folder", "journal", "lock", "name", "scripts")
+    __slots__ = ("append_lock", "backups", "document", "document_lock", "folder", "journal", "name", "scripts")
 
     def __init__(self, folder: str, document: "str | None" = None) -> None:
         self.folder = os.path.abspath(os.path.expanduser(folder))
@@ -20,7 +20,8 @@ class Home:
         self.name = os.path.splitext(file_name)[0]
         is_usual = file_name == DOCUMENT_NAME
         self.document = os.path.realpath(named)
-        self.lock = os.path.join(config, f".{self.name}.lock")
+        self.append_lock = os.path.join(config, f".{self.name}.lock")
+        self.document_lock = os.path.join(config, f".{self.name}.document.lock")
         # Documents of other names that share a folder have a journal each.
         self.journal = os.path.join(self.folder, "journal" if is_usual else f"journal-{self.name}")
         self.backups = os.path.join(self.folder, "backups")

@@ -21,23 +21,25 @@ if TYPE_CHECKING:
 SEGMENT_BYTES = 4 * 1024 * 1024
 _BLOCK_BYTES = 64 * 1024
 _SUFFIX = ".jsonl"
+_KEPT_BYTES = 1024 * 1024
+_NUMBERED = b'{"seq": '  # what each line begins with
 _ENDLESS = float("inf")
 
 
 class Journal:
-    """The events of a home in the order of their numbers."""
+    """The events of a home in the order of their numbers.
+
+    It remembers how far it has read, and keeps what it has read since somebody asked for events as text: who only
+    appends needs no more than the last number.
+    """
 
     def __init__(self, folder: str, files: "Files") -> None:
         self._folder, self._files = folder, files
-        self._forget()
-
-    def _forget(self) -> None:
         self._segment: str | None = None
         self._inode = self._size = 0
         self._offset = 0  # how far the segment has been read: always the beginning of a line
-        self._after = 0  # events up to this number are not in memory
-        self._events: list[Event] = []
-        self._last = 0
+        self._tail = b""  # whole lines up to there, all those with a number above `_after`
+        self._after = self._last = 0
 
     def segments(self) -> list[str]:
         """Return the paths of all segments, oldest first."""
@@ -48,18 +50,18 @@ class Journal:
         """Return the number of the last event, 0 if there is none."""
         if not self._catch_up():
             self._scan(_ENDLESS)
+        if len(self._tail) > _KEPT_BYTES:
+            self._tail, self._after = b"", self._last
         return self._last
 
     def after(self, sequence: int) -> "list[Event]":
         """Return the events with a higher number than `sequence`."""
         if not self._catch_up() or sequence < self._after:
             self._scan(sequence)
-        return [event for event in self._events if event["seq"] > sequence]
-
-    def forget_until(self, sequence: int) -> None:
-        """Drop events up to `sequence` from memory: the document has them."""
-        self._after = max(self._after, sequence)
-        self._events = [event for event in self._events if event["seq"] > self._after]
+        self._tail = self._tail[_offset_after(self._tail, sequence) or 0 :]
+        self._after = max(self._after, min(sequence, self._last))
+        events = [_parse(line, self._segment) for line in self._tail.splitlines()]
+        return [event for event in events if event is not None]
 
     def append(self, events: "list[Event]") -> str:
         """Write numbered events behind the last one and return the path of their segment.
@@ -75,7 +77,7 @@ class Journal:
         lines = b"".join(encode_line(event) + b"\n" for event in events)
         self._files.append(segment, lines)
         self._offset = self._size = self._offset + len(lines)
-        self._events += events
+        self._tail += lines
         self._last = events[-1]["seq"]
         return segment
 
@@ -114,14 +116,15 @@ class Journal:
 
     def _scan(self, sequence: float) -> None:
         """Read from the disk what comes after `sequence`."""
-        self._forget()
+        self._segment, self._offset, self._tail, self._last = None, 0, b"", 0
         segments = self.segments()
         while len(segments) > 1 and _first_number(segments[1]) <= sequence + 1:
             del segments[0]
         for segment in segments:
             self._move_to(segment)
-            self._last = _first_number(segment) - 1
-            self._take(segment, self._offset_after(segment, sequence))
+            self._last = max(self._last, _first_number(segment) - 1)
+            self._take(segment, self._start_after(segment, sequence))
+        self._tail = self._tail[_offset_after(self._tail, sequence) or 0 :]
         self._after = int(min(sequence, self._last))
 
     def _take(self, segment: str, start: int) -> None:
@@ -129,45 +132,66 @@ class Journal:
         read = self._files.read(segment, start)
         content = read[1] if read else b""
         end = content.rfind(b"\n") + 1
-        for line in content[:end].splitlines():
-            event = _parse(line, segment)
-            if event is not None:
-                self._events.append(event)
-                self._last = event["seq"]
+        self._tail += content[:end]
         self._offset, self._size = start + end, start + len(content)
+        self._last = max(self._last, _last_number(content[:end]))
 
-    def _offset_after(self, segment: str, sequence: float) -> int:
-        """Return where the lines of `segment` with a higher number than `sequence` begin, looking from its end."""
+    def _start_after(self, segment: str, sequence: float) -> int:
+        """Return where reading begins for the lines after `sequence`, looking from the segment's end.
+
+        The line before them is read, too: it tells the last number where nothing comes after it.
+        """
         signature = self._files.signature(segment)
         size = signature[1] if signature else 0
         reach = _BLOCK_BYTES
-        while True:
-            start = max(0, size - reach)
-            read = self._files.read(segment, start)
-            offset = self._offset_within(read[1] if read else b"", sequence, is_whole=start == 0)
-            if offset is not None:
-                return start + offset
+        while reach < size:
+            read = self._files.read(segment, size - reach)
+            content = read[1] if read else b""
+            first = content.find(b"\n") + 1
+            number = _number(content[first : content.find(b"\n", first) + 1])
+            if first and number is not None and number <= sequence:
+                return size - reach + first
             reach *= 8
-
-    def _offset_within(self, content: bytes, sequence: float, *, is_whole: bool) -> "int | None":
-        end = content.rfind(b"\n") + 1
-        while end > 0:
-            beginning = content.rfind(b"\n", 0, end - 1) + 1
-            if beginning == 0 and not is_whole:
-                return None
-            event = _parse(content[beginning:end], "")
-            if event is not None and event["seq"] <= sequence:
-                self._last = event["seq"]
-                return end
-            end = beginning
-        return 0 if is_whole else None
+        return 0
 
 
 def _first_number(segment: str) -> int:
     return int(os.path.basename(segment)[: -len(_SUFFIX)])
 
 
-def _parse(line: bytes, segment: str) -> "Event | None":
+def _offset_after(lines: bytes, sequence: float) -> "int | None":
+    """Return where the lines with a higher number than `sequence` begin, None if all of them have one."""
+    end = len(lines)
+    while end > 0:
+        beginning = lines.rfind(b"\n", 0, end - 1) + 1
+        number = _number(lines[beginning:end])
+        if number is not None and number <= sequence:
+            return end
+        end = beginning
+    return None
+
+
+def _last_number(lines: bytes) -> int:
+    """Return the number of the last line that has one, 0 if none has."""
+    end = len(lines)
+    while end > 0:
+        beginning = lines.rfind(b"\n", 0, end - 1) + 1
+        number = _number(lines[beginning:end])
+        if number is not None:
+            return number
+        end = beginning
+    return 0
+
+
+def _number(line: bytes) -> "int | None":
+    """Return the number that a line begins with, None where somebody else has damaged it."""
+    if not line.startswith(_NUMBERED):
+        return None
+    digits = line[len(_NUMBERED) : line.find(b",")]
+    return int(digits) if digits.isdigit() else None
+
+
+def _parse(line: bytes, segment: "str | None") -> "Event | None":
     """Return the event of a line; None, and a warning, where somebody else has damaged it."""
     try:
         event: Event = decode_json(line)

@@ -1,4 +1,4 @@
-"""The lock of a home: one file that is created once, never deleted, and held for a transaction at a time.
+"""Lock files: created once, never deleted, and held for as short as possible.
 
 Waiting is polling with short random pauses: with 50 processes it starves nobody (docs/decisions.md has the figures).
 """
@@ -11,39 +11,47 @@ from otel_tracker.errors import LockTimeoutError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from otel_tracker.storage.files import Files
 
 WAIT_SECONDS = 5.0
-_EAGER_SECONDS = 0.1
-_EAGER_PAUSE, _LATER_PAUSE = 0.0002, 0.002
+_LONGEST_PAUSE = 0.001
 
 
 @contextmanager
-def held(path: str, files: "Files") -> "Iterator[bool]":
-    """Hold the lock file at `path`, and say whether it had to be waited for.
+def held(path: str, files: "Files", is_needless: "Callable[[], bool] | None" = None) -> "Iterator[bool]":
+    """Hold the lock file at `path`, and say whether it is held.
 
-    Raises LockTimeoutError when it could not be had within WAIT_SECONDS.
+    It isn't where, while another one held it, it has become needless. Raises LockTimeoutError when it could not be had
+    within WAIT_SECONDS.
     """
     descriptor = files.open_lock(path)
     try:
-        is_free = _try_lock(descriptor)
-        if not is_free:
-            _wait_for(descriptor, path)
-        yield not is_free
+        yield _try_lock(descriptor) or _wait_for(descriptor, path, is_needless)
     finally:
         os.close(descriptor)  # which releases the lock, too
 
 
-def _wait_for(descriptor: int, path: str) -> None:
+@contextmanager
+def held_if_free(path: str, files: "Files") -> "Iterator[bool]":
+    """Hold the lock file at `path` if nobody else does, and say whether it is held."""
+    descriptor = files.open_lock(path)
+    try:
+        yield _try_lock(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _wait_for(descriptor: int, path: str, is_needless: "Callable[[], bool] | None") -> bool:
     began = time.monotonic()
-    while not _try_lock(descriptor):
-        waited = time.monotonic() - began
-        if waited > WAIT_SECONDS:
+    while is_needless is None or not is_needless():
+        if _try_lock(descriptor):
+            return True
+        if time.monotonic() - began > WAIT_SECONDS:
             raise LockTimeoutError("lock", path, f"not free within {WAIT_SECONDS:g} s")
-        longest = _EAGER_PAUSE if waited < _EAGER_SECONDS else _LATER_PAUSE
-        time.sleep(longest * int.from_bytes(os.urandom(2), "big") / 65_536)
+        time.sleep(_LONGEST_PAUSE * int.from_bytes(os.urandom(2), "big") / 65_536)
+    return False
 
 
 if os.name == "nt":

@@ -1,10 +1,11 @@
 """The store: the only writer of a home.
 
-Recording is: under the home's lock, number the events, append them to the journal, fold what the document doesn't
-hold yet and replace the document; then, outside of the lock, flush the journal. A writer that had to wait for the
-lock is in a crowd: it flushes first and comes back for the document, which another one may have replaced for all.
+Recording has two halves, each under a lock of its own. Events are numbered and appended to the journal; and what the
+journal has and the document doesn't is folded into the document, which is replaced. Then the journal is flushed.
 
-Whoever reads needs no lock: the document and the journal's later events give the present state.
+Who finds the document's lock taken is in a crowd: it flushes first and comes back for the document, which by then
+another one has often replaced for all. Whoever reads needs no lock: the document and the journal's later events give
+the present state.
 """
 
 import threading
@@ -41,7 +42,10 @@ _OUR_BEGINNING = b'{\n  "version": "7.'
 
 
 class Store:
-    """The document of a home and its journal. Safe from several threads and processes."""
+    """The document of a home and its journal. Safe from several threads and processes.
+
+    Its own memory is guarded by a lock between threads, which is taken before those between processes.
+    """
 
     def __init__(self, home: "Home", files: "Files | None" = None, clock: "Callable[[], float]" = time.time) -> None:
         self.home = home
@@ -60,7 +64,7 @@ class Store:
 
     def announce(self, events: "list[Event]") -> None:
         """Write `events` to the journal only: they survive the process, but not a power cut; errors as `record`."""
-        with self._locked():
+        with self._guard:
             self._append(events)
 
     def record(self, events: "list[Event]") -> "list[Event]":
@@ -69,13 +73,14 @@ class Store:
         Raises StorageError where they could not be written, DocumentError where the document is of a version that
         must not be written to. Events that are in the journal are recorded, even if the document can't be replaced.
         """
-        with self._locked() as has_waited:
+        with self._guard:
             segment, numbered = self._append(events)
-            if not has_waited:
-                self._project()
+            with lock.held_if_free(self.home.document_lock, self._files) as is_alone:
+                if is_alone:
+                    self._project()
         self._files.sync(segment)
-        if has_waited:
-            self._project_later(numbered[-1]["seq"])
+        if not is_alone:
+            self._project_in_turn(numbered[-1]["seq"])
         return numbered
 
     def read(self) -> Document:
@@ -102,15 +107,16 @@ class Store:
             return self._back_up(self._load())
 
     @contextmanager
-    def _locked(self) -> "Iterator[bool]":
-        """Hold the home's lock; yields whether others held it."""
-        with self._guard, lock.held(self.home.lock, self._files) as has_waited:
-            yield has_waited
+    def _locked(self) -> "Iterator[None]":
+        """Hold the document's lock."""
+        with self._guard, lock.held(self.home.document_lock, self._files):
+            yield
 
     def _append(self, events: "list[Event]") -> "tuple[str, list[Event]]":
-        sequence = max(self._journal.last(), self._sequence_of_document())
-        numbered = [{"seq": sequence + n, **self._resolved(event)} for n, event in enumerate(events, 1)]
-        return self._journal.append(numbered), numbered
+        with lock.held(self.home.append_lock, self._files):
+            sequence = max(self._journal.last(), self._sequence_of_document())
+            numbered = [{"seq": sequence + n, **self._resolved(event)} for n, event in enumerate(events, 1)]
+            return self._journal.append(numbered), numbered
 
     def _project(self) -> None:
         """Bring the document up to the journal's end. Where that fails the next writer does it: no event is lost."""
@@ -121,11 +127,16 @@ class Store:
         except (StorageError, DocumentError) as error:
             self._warn_once(f"{error} (the new events are safe in the journal)")
 
-    def _project_later(self, sequence: int) -> None:
+    def _project_in_turn(self, sequence: int) -> None:
         """Bring the document up to the journal's end, unless somebody else has brought it to `sequence` already."""
         try:
-            with self._locked():
-                if self._sequence_of_document() < sequence:
+            with (
+                self._guard,
+                lock.held(
+                    self.home.document_lock, self._files, lambda: self._sequence_of_document() >= sequence
+                ) as is_held,
+            ):
+                if is_held and self._sequence_of_document() < sequence:
                     self._project()
         except StorageError as error:
             self._warn_once(f"{error} (the new events are safe in the journal)")
@@ -185,7 +196,6 @@ class Store:
             raise DocumentError(self.home.document, "$", f"can't be written again: {error}") from error
         self._signature = self._files.replace(self.home.document, text)
         self._document = self._folded = self._folded_from = document
-        self._journal.forget_until(document.sequence)
 
     def _back_up_if_due(self, document: Document) -> None:
         """Make a backup before the first write of an hour, and before settings changed by hand come into force."""
