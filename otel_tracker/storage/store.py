@@ -58,6 +58,7 @@ class Store:
         self._document = new_document()
         self._signature: Signature | None = None  # of the file that `_document` was read from or written to
         self._folded = self._folded_from = self._document  # the state: `_document` and the journal's later events
+        self._peeked: tuple[Signature | None, int] | None = None  # the sequence of a file that was not read whole
         self._warned: set[str] = set()
         self._backed_up: tuple[float, Any] | None = None  # when the newest backup was made, and its settings
         _stores.add(self)
@@ -178,8 +179,14 @@ class Store:
 
         A damaged document counts as 0, so that events go on to the journal; one of a newer version raises.
         """
-        if self._files.signature(self.home.document) == self._signature:
+        signature = self._files.signature(self.home.document)
+        if signature == self._signature:
             return self._document.sequence
+        if self._peeked is None or self._peeked[0] != signature:
+            self._peeked = (signature, self._peek())
+        return self._peeked[1]
+
+    def _peek(self) -> int:
         read = self._files.read(self.home.document, 0, _BEGINNING_BYTES)
         sequence = sequence_of(read[1]) if read and read[1].startswith(_OUR_BEGINNING) else None
         try:
