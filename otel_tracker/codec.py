@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _SEQUENCE = b'\n  "sequence": '
 _AGENTS, _AGENTS_END = b'\n  "agents": {\n    "', b"\n    }\n  }"
 _AGENT_SEPARATOR = b',\n    "'
+_ENTRY = b"\n    {"
 _HISTORY, _HISTORY_END, _EMPTY_HISTORY_END = b'\n  "history": [', b"\n  ]\n}\n", b"]\n}\n"
 
 # Objects this deep are written on one line: `"haiku": {"total": 0, "last": null, "count": 0}`.
@@ -63,7 +64,7 @@ class DocumentCodec:
         at = beginning.find(_HISTORY)
         if at < 0 or sequence_of(beginning) is None:
             return None
-        return Document(self._decode_head(beginning[:at].rstrip(b",") + b"\n}", path), History(source=path))
+        return Document(self._decode_head(beginning[:at].rstrip(b",") + b"\n}", path), History.of([], path))
 
     def _decode_head(self, text: bytes, path: str) -> "dict[str, Any]":
         """Return the head that a document in our own layout holds up to its history."""
@@ -138,20 +139,17 @@ def sequence_of(beginning: bytes) -> "int | None":
 
 
 def _split_history(text: bytes, path: str) -> "tuple[bytes, History] | None":
-    """Split a file in our own layout without parsing its history; None for any other layout."""
+    """Split a file in our own layout without parsing or copying its history; None for any other layout."""
     at = text.find(_HISTORY)
     if at < 0 or b"\0" in text:
         return None
-    head, rest = text[:at].rstrip(b",") + b"\n}", text[at + len(_HISTORY) :]
-    if rest == _EMPTY_HISTORY_END:
-        return head, History(source=path)
-    if not (rest.startswith(b'\n    {"') and rest.endswith(b"}" + _HISTORY_END)):
+    head, start = text[:at].rstrip(b",") + b"\n}", at + len(_HISTORY)
+    if text.startswith(_EMPTY_HISTORY_END, start) and len(text) == start + len(_EMPTY_HISTORY_END):
+        return head, History.of([], path)
+    # An entry may hold a list of objects, but then it takes the longer way: its end could be that of the history.
+    if not (text.startswith(_ENTRY, start) and text.endswith(b"}" + _HISTORY_END)) or text.find(b'}], "', start) > 0:
         return None
-    block = rest[: -len(_HISTORY_END)]
-    lines = block.count(b"\n")
-    if b'}], "' in block:  # perhaps the list ends in the middle of a line
-        return None
-    return (head, History(block, lines, source=path)) if lines == block.count(b'},\n    {"') + 1 else None
+    return head, History(text, start, len(text) - len(_HISTORY_END), text.count(_ENTRY, start), source=path)
 
 
 def _loads(text: bytes, path: str) -> "Any":

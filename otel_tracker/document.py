@@ -25,53 +25,54 @@ _encode_ascii = json.JSONEncoder(allow_nan=False).encode
 class History:
     """The newest entries, oldest first, each one line of JSON.
 
-    They stand in `block` from `start` on, and in `recent`. So an append or a drop copies no more than it must: a
-    block of a thousand entries is half a megabyte. `source` is the file that they come from.
+    They stand in `block`, from `start` to `end`, and in `recent`. So neither reading nor an append or a drop copies
+    more than it must: the text of a thousand entries is half a megabyte. `source` is the file that they come from.
     """
 
-    __slots__ = ("block", "count", "recent", "source", "start")
+    __slots__ = ("block", "count", "end", "recent", "source", "start")
 
     def __init__(
-        self,
-        block: bytes = b"",
-        count: int = 0,
-        start: int = 0,
-        recent: "tuple[bytes, ...]" = (),
-        source: str = "the history",
+        self, block: bytes, start: int, end: int, count: int, recent: "tuple[bytes, ...]" = (), source: str = ""
     ) -> None:
-        self.block, self.count, self.start, self.recent, self.source = block, count, start, recent, source
+        self.block, self.start, self.end, self.count = block, start, end, count
+        self.recent, self.source = recent, source
 
     @classmethod
-    def of(cls, entries: "list[dict[str, Any]]", source: str = "the history") -> "History":
+    def of(cls, entries: "list[dict[str, Any]]", source: str = "") -> "History":
         """Return the history that holds `entries`."""
-        return cls(b",".join(_ENTRY + encode_line(entry) for entry in entries), len(entries), source=source)
+        block = b",".join(_ENTRY + encode_line(entry) for entry in entries)
+        return cls(block, 0, len(block), len(entries), source=source)
 
     def append(self, line: bytes) -> "History":
         """Return the history with one more entry."""
         recent = (*self.recent, (b"," if self.count else b"") + _ENTRY + line)
-        if len(recent) <= _RECENT_ENTRIES:
-            return History(self.block, self.count + 1, self.start, recent, self.source)
-        return History(b"".join((self.block[self.start :], *recent)), self.count + 1, source=self.source)
+        longer = History(self.block, self.start, self.end, self.count + 1, recent, self.source)
+        return longer if len(recent) <= _RECENT_ENTRIES else longer.joined()
+
+    def joined(self) -> "History":
+        """Return the same history in one block."""
+        block = b"".join(self.pieces())
+        return History(block, 0, len(block), self.count, source=self.source)
 
     def drop_first(self, number: int) -> "History":
         """Return the history without its `number` oldest entries."""
         if number <= 0:
             return self
         if number >= self.count:
-            return History(source=self.source)
+            return History.of([], self.source)
         if number >= self.count - len(self.recent):
-            return History(b"".join(self.pieces()), self.count, source=self.source).drop_first(number)
+            return self.joined().drop_first(number)
         start = self.start
         for _ in range(number):
-            start = self.block.index(b"\n", start + 1)
-        return History(self.block, self.count - number, start, self.recent, self.source)
+            start = self.block.index(b"\n", start + 1, self.end)
+        return History(self.block, start, self.end, self.count - number, self.recent, self.source)
 
     def oldest(self) -> "Iterator[dict[str, Any]]":
         """Yield the entries, oldest first, parsing no more than are asked for."""
         start = self.start
-        while 0 <= start < len(self.block):
-            end = self.block.find(b"\n", start + 1)
-            yield self._parsed(self.block[start:end] if end > 0 else self.block[start:])
+        while 0 <= start < self.end:
+            end = self.block.find(b"\n", start + 1, self.end)
+            yield self._parsed(self.block[start : end if end > 0 else self.end])
             start = end
         for line in self.recent:
             yield self._parsed(line)
@@ -85,15 +86,15 @@ class History:
         return entry
 
     def _line_in_block(self, text: bytes) -> "bytes | None":
-        found = self.block.rfind(text, self.start)
+        found = self.block.rfind(text, self.start, self.end)
         if found < 0:
             return None
-        start, end = self.block.rfind(b"\n", 0, found), self.block.find(b"\n", found)
-        return self.block[start:end] if end > 0 else self.block[start:]
+        end = self.block.find(b"\n", found, self.end)
+        return self.block[self.block.rfind(b"\n", 0, found) : end if end > 0 else self.end]
 
     def pieces(self) -> "list[memoryview | bytes]":
         """Return the text between the brackets of the list, in parts."""
-        return [memoryview(self.block)[self.start :], b"".join(self.recent)]
+        return [memoryview(self.block)[self.start : self.end], b"".join(self.recent)]
 
     def entries(self) -> "list[dict[str, Any]]":
         """Return all entries, oldest first; raises DocumentError where they are damaged."""
@@ -136,7 +137,7 @@ class Document:
 
 def new_document() -> Document:
     """Return a document that knows no agent."""
-    return Document(schema.new_head(), History())
+    return Document(schema.new_head(), History.of([]))
 
 
 def decode_json(text: bytes) -> "Any":

@@ -1,6 +1,7 @@
 import codecs
 import itertools
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,12 @@ def test_a_file_of_6_2_is_completed() -> None:
     assert (agent["failures"], agent["blacklisted_until"], agent["metrics"]["tasks_total"]) == (2, None, 0)
     assert agent["token_usage"]["opus"]["count"] == 0
     assert folded(end(), into=document).agents[AGENT]["metrics"]["tasks_successful"] == 1
+
+
+def test_tokens_of_a_file_without_types_are_untyped() -> None:
+    usage = {"sonnet": {"total": 245000, "last": 1500, "count": 142}, "opus": {"total": 10, "input": 4}}
+    read = document_of({"agents": {AGENT: {"token_usage": usage}}}).agents[AGENT]["token_usage"]
+    assert (read["sonnet"]["untyped"], read["opus"]["untyped"]) == (245000, 6)
 
 
 def test_a_file_without_a_version_is_an_old_one_and_an_empty_object_is_a_document() -> None:
@@ -212,6 +219,7 @@ def test_deep_nesting_survives_or_is_refused(text: str) -> None:
         decode((text % ("[" * 200_000 + "]" * 200_000)).encode())
 
 
+OUR_BEGINNING = '{\n  "version": "7.0",\n  "sequence": 1,\n'
 ODD_LAYOUTS = {
     "agents of somebody else's, not indented, after a brace in a text": (
         '  "extra": {\n  "note": "}",\n  "agents": {\n    "x": {\n    }\n  }\n  },\n'
@@ -219,6 +227,9 @@ ODD_LAYOUTS = {
     ),
     "agents of somebody else's and none of our own": (
         '  "extra": {\n  "note": "}",\n  "agents": {\n    "x": {\n    }\n  }\n  },\n  "history": []\n}\n'
+    ),
+    "agents of somebody else's and an empty object of our own": (
+        '  "extra": {\n  "note": "}",\n  "agents": {\n    "x": {\n    }\n  }\n  },\n  "agents": {},\n  "history": []\n}\n'
     ),
     "history of somebody else's, not indented": (
         '  "extra": {\n  "history": [\n    {"a": 1}\n  ]\n  },\n  "history": [\n    {"b": 2}\n  ]\n}\n'
@@ -231,17 +242,49 @@ ODD_LAYOUTS = {
     ),
     "an empty entry": '  "history": [\n    {"a": 1},\n    {},\n    {"b": 2}\n  ]\n}\n',
     "keys after the history": '  "history": [\n    {"a": 1}\n  ],\n  "extra": 1\n}\n',
+    "agents after the history": (
+        '  "history": [\n    {"a": 1}\n  ],\n  "agents": {\n    "x": {\n      "failures": 3\n    }\n  }\n}\n'
+    ),
     "no history": '  "extra": 1\n}\n',
 }
 
 
 @pytest.mark.parametrize("text", ODD_LAYOUTS.values(), ids=ODD_LAYOUTS)
 def test_a_layout_that_looks_like_our_own_is_not_taken_for_it(text: str) -> None:
-    text = '{\n  "version": "7.0",\n  "sequence": 1,\n' + text
+    text = OUR_BEGINNING + text
     document = decode(text.encode())
     assert document.history.entries() == json.loads(text).get("history", [])
     assert list(document.agents) == list(json.loads(text).get("agents", {}))
     assert is_kept(json.loads(text), value_of(document))
+
+
+@pytest.mark.parametrize("text", ODD_LAYOUTS.values(), ids=ODD_LAYOUTS)
+def test_the_beginning_of_a_layout_that_looks_like_our_own_misleads_nobody(text: str) -> None:
+    whole = (OUR_BEGINNING + text).encode()
+    beginning = DocumentCodec().decode_beginning(whole, PATH)
+    document = decode(whole)
+    assert beginning is None or (beginning.agents, beginning.config) == (document.agents, document.config)
+
+
+def test_the_beginning_of_a_file_of_ours_says_the_whole_head_or_nothing() -> None:
+    document = folded(
+        start("r1"), end("r2"), end("r3", names.FAILURE, agent="x.md"), into=document_of({"extra": {"a": 1}})
+    )
+    text = text_of(document)
+    beginnings = [DocumentCodec().decode_beginning(text[:length], PATH) for length in range(len(text) + 1)]
+    heads = [beginning.head for beginning in beginnings if beginning is not None]
+    assert heads == [document.head] * len(heads)
+    assert heads
+    assert beginnings[text.index(b'"history"')] is None
+    assert beginnings[-1] is not None
+    assert DocumentCodec().decode_beginning(REAL, PATH) is None
+
+
+@pytest.mark.parametrize("wrong", [b'"failures": "x"', b'"failures": oops', b'"failures": 0}', b'"failures": NaN'])
+def test_a_damaged_beginning_is_a_document_error_or_left_to_who_reads_the_whole(wrong: bytes) -> None:
+    text = text_of(folded(end("r1"))).replace(b'"failures": 0', wrong)
+    with suppress(DocumentError):
+        assert DocumentCodec().decode_beginning(text, PATH) is None
 
 
 @given(document_values, st.sampled_from(list(LAYOUTS.values())), st.sampled_from(["\n", "\r\n"]))
@@ -272,7 +315,9 @@ def test_a_codec_that_remembers_reads_and_writes_as_a_fresh_one(steps: list[tupl
     agents: dict[str, Any] = {}
     for value, novelty, is_reread in steps:
         agents = {**agents, **value.get("agents", {})}
-        text = json.dumps({**value, "agents": agents, "novelty": novelty}, indent=2).encode() + b"\n"
+        head = {key: known for key, known in value.items() if key != "history"}
+        whole = {**head, "agents": agents, "novelty": novelty, "history": value["history"]}
+        text = json.dumps(whole, indent=2).encode() + b"\n"
         document = remembering.decode(text, PATH)
         assert (document.head, document.history.entries()) == (decode(text).head, decode(text).history.entries())
         for changed in (document, folded(end(outcome=names.FAILURE), into=document)):

@@ -5,7 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from otel_tracker.codec import DocumentCodec
 from otel_tracker.document import Document, History, encode_line, new_document
+from otel_tracker.errors import DocumentError
 from tests.builders import json_values
 
 Entry = dict[str, Any]
@@ -50,7 +52,8 @@ def test_a_history_gives_back_any_entry_one_to_a_line(entries: list[Entry]) -> N
 
 
 def test_the_oldest_entry_can_be_had_without_parsing_the_others() -> None:
-    history = History(b'\n    {"a": 1},\n    {"b": oops}', 2)
+    block = b'\n    {"a": 1},\n    {"b": oops}'
+    history = History(block, 0, len(block), 2)
     assert next(history.oldest()) == {"a": 1}
 
 

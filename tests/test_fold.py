@@ -376,6 +376,13 @@ def test_the_end_of_a_task_that_was_taken_for_lost_amends_it(run_id: str | None,
     assert agent["failures"] == lost.agents[AGENT]["failures"]
 
 
+def test_an_end_finds_its_lost_task_among_other_agents_tasks_of_the_same_id() -> None:
+    known: dict[str, Any] = {"task_id": "t", "started": moment(0)}
+    lost = folded(start("r1", task_id="t"), end("r1", LOST, **known), end("r2", agent=OTHER, **known))
+    assert resolve(lost, end(None, after=90, **known))["run_id"] == "r1"
+    assert resolve(lost, end(None, after=90, agent="third.md", **known))["run_id"] not in {"r1", "r2"}
+
+
 def test_the_end_of_a_lost_task_amends_it_once() -> None:
     lost = folded(start("r1"), end("r1", LOST))
     once = folded(end("r1", after=90), into=lost)
