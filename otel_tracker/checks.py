@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 KNOWN_MAJOR = 7
-_LONGEST_SECONDS = 221_845_392_000  # from 1970 to the year 9000: datetime has a thousand years left for a cooldown
+_LARGEST = 221_845_392_000  # seconds from 1970 to the year 9000: datetime has a thousand years left for a cooldown
 
 # Upper bounds of the duration buckets, in seconds; one more bucket counts what is longer.
 DURATION_BOUNDS = (0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0)
@@ -217,15 +217,13 @@ _IN_FLIGHT: "dict[str, Check]" = {
 
 
 def _number_or_null(value: "Any") -> "str | None":
-    is_right = value is None or (type(value) in (int, float) and abs(value) <= _LONGEST_SECONDS)
-    return None if is_right else "a number of seconds, or null"
+    is_right = value is None or (type(value) in (int, float) and abs(value) <= _LARGEST)
+    return None if is_right else "a number, or null"
 
 
 def _moment(value: "Any") -> "str | None":
     """Check a timestamp that a cooldown may be added to."""
-    return _timestamp(value) or (
-        None if parse_timestamp(value) <= _LONGEST_SECONDS else "a timestamp before the year 9000"
-    )
+    return _timestamp(value) or (None if parse_timestamp(value) <= _LARGEST else "a timestamp before the year 9000")
 
 
 def _object_or_null(value: "Any") -> "str | None":
@@ -263,6 +261,7 @@ _EVENT: "dict[str, Check]" = {
     "model": _text_or_null,
     "task_id": _text_or_null,
     "duration_seconds": _number_or_null,
+    "tokens_used": _number_or_null,
     "tokens": _tokens_or_null,
     "models": _models_or_null,
     "outcome": _outcome_or_null,

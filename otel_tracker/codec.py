@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
 _SEQUENCE = b'\n  "sequence": '
 _AGENTS, _AGENTS_END = b'\n  "agents": {\n    "', b"\n    }\n  }"
+_ANY_AGENTS = b'\n  "agents": {'
 _AGENT_SEPARATOR = b',\n    "'
-_ENTRY = b"\n    {"
+_ENTRY = b'\n    {"'
 _HISTORY, _HISTORY_END, _EMPTY_HISTORY_END = b'\n  "history": [', b"\n  ]\n}\n", b"]\n}\n"
 
 # Objects this deep are written on one line: `"haiku": {"total": 0, "last": null, "count": 0}`.
@@ -59,18 +60,21 @@ class DocumentCodec:
     def decode_beginning(self, beginning: bytes, path: str) -> "Document | None":
         """Return a document without its history from the first bytes of its file.
 
-        None where they end before the history, or are not in our own layout; errors as `decode`.
+        None where they don't tell: they end before the history, are damaged, or not in our own layout.
         """
         at = beginning.find(_HISTORY)
-        if at < 0 or sequence_of(beginning) is None:
+        if at < 0 or sequence_of(beginning) is None or beginning.find(_ANY_AGENTS, 0, at) < 0:
             return None
-        return Document(self._decode_head(beginning[:at].rstrip(b",") + b"\n}", path), History.of([], path))
+        try:
+            return Document(self._decode_head(beginning[:at].rstrip(b",") + b"\n}", path), History.of([], path))
+        except (ValueError, RecursionError):
+            return None
 
     def _decode_head(self, text: bytes, path: str) -> "dict[str, Any]":
         """Return the head that a document in our own layout holds up to its history."""
         at = text.find(_AGENTS)
         end = text.find(_AGENTS_END, at)
-        is_at_the_top = text.count(b"{", 0, at) - text.count(b"}", 0, at) == 1
+        is_at_the_top = text.count(b"{", 0, at) - text.count(b"}", 0, at) == 1 == text.count(_ANY_AGENTS)
         if not (0 < at < end and is_at_the_top):
             return _checked(_loads(text, path), path)
         opening, closing = at + len(_AGENTS) - len(_AGENT_SEPARATOR) + 1, end + len(_AGENTS_END) - 1
@@ -146,10 +150,14 @@ def _split_history(text: bytes, path: str) -> "tuple[bytes, History] | None":
     head, start = text[:at].rstrip(b",") + b"\n}", at + len(_HISTORY)
     if text.startswith(_EMPTY_HISTORY_END, start) and len(text) == start + len(_EMPTY_HISTORY_END):
         return head, History.of([], path)
+    end = len(text) - len(_HISTORY_END)
+    lines = text.count(b"\n", start, end)
+    is_an_entry_each = lines == text.count(_ENTRY, start, end) and text.startswith(_ENTRY, start)
     # An entry may hold a list of objects, but then it takes the longer way: its end could be that of the history.
-    if not (text.startswith(_ENTRY, start) and text.endswith(b"}" + _HISTORY_END)) or text.find(b'}], "', start) > 0:
+    may_end_early = text.find(b'}], "', start) > 0
+    if not is_an_entry_each or may_end_early or not text.endswith(b"}" + _HISTORY_END):
         return None
-    return head, History(text, start, len(text) - len(_HISTORY_END), text.count(_ENTRY, start), source=path)
+    return head, History(text, start, end, lines, source=path)
 
 
 def _loads(text: bytes, path: str) -> "Any":

@@ -49,11 +49,14 @@ def _running(document: Document, event: "Event") -> "Event | None":
 
 
 def _lost(document: Document, event: "Event") -> "Event | None":
-    for key in ("task_id", "started"):
-        known = _newest(document, key, event[key]) if event.get(key) else None
-        if known and known.get("action") == names.TASK_LOST and known.get("agent") == event["agent"]:
-            return known
-    return None
+    of_agent = [
+        entry
+        for entry in document.history.entries()
+        if entry.get("action") == names.TASK_LOST and entry.get("agent") == event["agent"] and entry.get("run_id")
+    ]
+    by_task = [entry for entry in of_agent if event.get("task_id") and entry.get("task_id") == event["task_id"]]
+    by_start = [entry for entry in of_agent if event.get("started") and entry.get("started") == event["started"]]
+    return next(iter(by_task or by_start), None)
 
 
 def _known(document: Document, event: "Event") -> "Event | None":

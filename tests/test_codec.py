@@ -73,6 +73,14 @@ def test_a_real_document_reads_the_same_in_any_layout(layout: dict[str, Any]) ->
     assert recoded(codecs.BOM_UTF8 + text.encode() + b"\n") == recoded(REAL)
 
 
+@layouts
+def test_a_document_of_ours_that_somebody_has_reformatted_reads_and_goes_on_the_same(layout: dict[str, Any]) -> None:
+    ours = folded(*(end(f"r{n}", after=n) for n in range(5)), into=document_of(history_max_entries=5))
+    reformatted = decode(json.dumps(value_of(ours), **layout).encode() + b"\n")
+    assert (reformatted.history.count, reformatted.history.entries()) == (5, ours.history.entries())
+    assert value_of(folded(end("r5"), into=reformatted)) == value_of(folded(end("r5"), into=ours))
+
+
 def test_a_document_is_written_with_its_history_last_and_one_entry_a_line() -> None:
     document = folded(start("r1"), end("r1"), end("r2"), into=decode(REAL))
     text = text_of(document).decode()

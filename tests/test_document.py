@@ -52,9 +52,11 @@ def test_a_history_gives_back_any_entry_one_to_a_line(entries: list[Entry]) -> N
 
 
 def test_the_oldest_entry_can_be_had_without_parsing_the_others() -> None:
-    block = b'\n    {"a": 1},\n    {"b": oops}'
-    history = History(block, 0, len(block), 2)
-    assert next(history.oldest()) == {"a": 1}
+    text = b'{\n  "sequence": 1,\n  "history": [\n    {"a": 1},\n    {"b": oops}\n  ]\n}\n'
+    oldest = DocumentCodec().decode(text, "circuit-breaker.json").history.oldest()
+    assert next(oldest) == {"a": 1}
+    with pytest.raises(DocumentError):
+        next(oldest)
 
 
 @pytest.mark.parametrize("dropped", [0, 1, 150, 171, 172, 299, 300])
