@@ -1,0 +1,61 @@
+"""`python -m benchmarks [NAME ...]`: measure, and print a table of ratios; without a name everything.
+
+Nothing is asserted: a ratio beyond its bound has `over` beside it.
+"""
+
+import argparse
+import os
+import sys
+import tempfile
+
+from benchmarks.commands import health_command, report_command
+from benchmarks.crowd import crowded_tasks
+from benchmarks.durable import durable_task, shared_task, task_behind_long_journal
+from benchmarks.measure import Row
+from benchmarks.span import dropped_task
+
+_MEASUREMENTS = {
+    "durable": durable_task,
+    "shared": shared_task,
+    "span": dropped_task,
+    "crowd": crowded_tasks,
+    "journal": task_behind_long_journal,
+    "health": health_command,
+    "report": report_command,
+}
+_LINE = "{:<40}  {:>10}  {:>10}  {:>6}  {:>6}  {}"
+
+
+def main() -> None:
+    """Measure what the command line names."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Ratios to baselines of the same run.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(_MEASUREMENTS))
+    names = parser.parse_args().names or list(_MEASUREMENTS)
+    unknown = [name for name in names if name not in _MEASUREMENTS]
+    if unknown:
+        parser.error(f"no such measurement: {unknown[0]}; there are {', '.join(_MEASUREMENTS)}")
+    print(f"Python {sys.version.split()[0]}")
+    print(_LINE.format("", "ours", "baseline", "ratio", "bound", "").rstrip())
+    # Here and not in the system's temporary folder, which may be no disk.
+    with tempfile.TemporaryDirectory(prefix=".benchmarks-", dir=os.getcwd()) as folder:
+        for name in names:
+            print(_shown(_MEASUREMENTS[name](folder)), flush=True)
+
+
+def _shown(row: Row) -> str:
+    show = _rate if row.is_rate else _time
+    bound = f"{'>' if row.is_rate else '<'} {row.bound:g}"
+    verdict = "over" if row.is_over else ""
+    return _LINE.format(row.name, show(row.ours), show(row.baseline), f"{row.ratio:.2f}", bound, verdict).rstrip()
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds * 1e3:.1f} ms" if seconds >= 0.01 else f"{seconds * 1e6:,.0f} us"
+
+
+def _rate(a_second: float) -> str:
+    return f"{a_second:,.0f} /s"
+
+
+if __name__ == "__main__":
+    main()
