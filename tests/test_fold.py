@@ -388,6 +388,13 @@ def test_the_end_of_a_lost_task_amends_it_once() -> None:
     once = folded(end("r1", after=90), into=lost)
     for again in (end("r1", after=90), end("r1", FAILURE, after=95), end("r1", LOST, after=99)):
         assert folded(again, into=once).agents == once.agents
+    assert folded(end("r1", LOST, after=99), into=lost).history.count == lost.history.count
+
+
+def test_the_end_of_a_lost_task_that_names_no_model_has_that_of_its_start() -> None:
+    lost = folded(start("r1", model="opus"), end("r1", LOST, model="opus"))
+    usage = agent_after(end("r1", model=None, tokens={"output": 7}), into=lost)["token_usage"]["opus"]
+    assert (usage["total"], usage["count"]) == (7, 1)
 
 
 def test_an_event_whose_number_the_document_has_is_ignored() -> None:

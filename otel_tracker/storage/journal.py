@@ -40,6 +40,7 @@ class Journal:
         self._offset = 0  # how far the segment has been read: always the beginning of a line
         self._tail = b""  # whole lines up to there, all those with a number above `_after`
         self._after = self._last = 0
+        self._written: dict[bytes, Event] = {}  # own events by their lines, so that they need no parsing
 
     def segments(self) -> list[str]:
         """Return the paths of all segments, oldest first."""
@@ -51,7 +52,7 @@ class Journal:
         if not self._catch_up():
             self._scan(_ENDLESS)
         if len(self._tail) > _KEPT_BYTES:
-            self._tail, self._after = b"", self._last
+            self._tail, self._after, self._written = b"", self._last, {}
         return self._last
 
     def after(self, sequence: int) -> "list[Event]":
@@ -60,7 +61,8 @@ class Journal:
             self._scan(sequence)
         self._tail = self._tail[_offset_after(self._tail, sequence) or 0 :]
         self._after = max(self._after, min(sequence, self._last))
-        events = [_parse(line, self._segment) for line in self._tail.splitlines()]
+        events = [self._written.get(line) or _parse(line, self._segment) for line in self._tail.splitlines()]
+        self._written = {}
         return [event for event in events if event is not None]
 
     def append(self, events: "list[Event]") -> str:
@@ -74,8 +76,10 @@ class Journal:
         segment = self._segment
         if segment is None or self._offset >= SEGMENT_BYTES:
             segment = self._begin_segment(events[0]["seq"])
-        lines = b"".join(encode_line(event) + b"\n" for event in events)
+        written = {encode_line(event): event for event in events}
+        lines = b"".join(line + b"\n" for line in written)
         self._files.append(segment, lines)
+        self._written.update(written)
         self._offset = self._size = self._offset + len(lines)
         self._tail += lines
         self._last = events[-1]["seq"]
