@@ -75,6 +75,7 @@ def after_task(circuit: Circuit, end: TaskEnd, settings: "Settings") -> Circuit:
         return circuit
     if circuit.state == CLOSED:
         return _after_task_while_closed(circuit, end, settings)
+    circuit = _without_clock_jump(circuit, end.at, settings)
     if circuit.blacklisted_until is not None and end.started < circuit.blacklisted_until:
         return circuit  # a late result: begun before the trip, or let run in spite of it
     if end.outcome == SUCCESS:
@@ -113,8 +114,15 @@ def view(circuit: Circuit, now: float, settings: "Settings") -> "tuple[str, floa
         return CLOSED, None
     if circuit.blacklisted_until is None:
         return HALF_OPEN, None
-    until = min(circuit.blacklisted_until, now + cooldown_seconds(circuit.reopenings, settings))
+    until = _without_clock_jump(circuit, now, settings).blacklisted_until or now
     return (OPEN, until) if now < until else (HALF_OPEN, None)
+
+
+def _without_clock_jump(circuit: Circuit, now: float, settings: "Settings") -> Circuit:
+    """Return an open circuit whose cooldown ends at most one cooldown from now."""
+    latest = now + cooldown_seconds(circuit.reopenings, settings)
+    is_too_late = circuit.blacklisted_until is not None and circuit.blacklisted_until > latest
+    return circuit.replace(blacklisted_until=latest) if is_too_late else circuit
 
 
 def _opened(circuit: Circuit, at: float, reopenings: int, settings: "Settings") -> Circuit:

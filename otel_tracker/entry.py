@@ -88,6 +88,8 @@ def count_task(agent: "Agent", outcome: str, event: "Event") -> None:
 def count_tokens(agent: "Agent", event: "Event", model: "str | None", tasks: int) -> None:
     """Add the event's tokens under the model that the user named, else under the family of each full id."""
     shares: dict[str, dict[str, int] | None] = {model: event.get("tokens")} if model else {}
+    if not model and not event.get("models") and event.get("tokens"):
+        shares[names.UNKNOWN_MODEL] = event["tokens"]
     for full_id, tokens in (event.get("models") or {}).items():
         _add_tokens(agent, "models", full_id, tokens, tasks)
         if not model:

@@ -22,8 +22,10 @@ ACTIONS = {outcome: action for action, outcome in OUTCOMES.items()}
 TOKEN_TYPES = ("input", "output", "cache_read", "cache_write", "untyped")
 
 # Models that every report has, in this order, and the families that full model ids are rolled up to.
+# Tokens of a task whose model nobody has named are counted as those of an unknown one.
 REPORTED_MODELS = ("haiku", "sonnet", "opus")
 FAMILIES = (*REPORTED_MODELS, "fable")
+UNKNOWN_MODEL = "unknown"
 
 # Breaker states, and what the document calls them in `status`.
 CLOSED, OPEN, HALF_OPEN = "closed", "open", "half_open"

@@ -141,9 +141,9 @@ def percent(share: "float | None") -> str:
 
 def seconds(duration: float) -> str:
     """Return a duration in a unit that suits it: `0.25s`, `45.2s`, `3m 05s`, `2h 10m`."""
-    if duration < 10:
+    if duration < 9.995:
         return f"{duration:.2f}s"
-    if duration < 100:
+    if duration < 99.95:
         return f"{duration:.1f}s"
     minutes, rest = divmod(round(duration), 60)
     hours, minutes = divmod(minutes, 60)

@@ -225,3 +225,10 @@ def test_moving_a_breaker_leaves_the_one_before_as_it_was() -> None:
     after(before, TaskEnd(FAILURE, 9))
     after_reset(before)
     assert (before.state, before.failures, before.last_failure, before.generation) == (CLOSED, 2, 3, 0)
+
+
+def test_after_a_clock_jump_the_first_end_limits_the_blacklisting_to_one_cooldown() -> None:
+    blocked = opened(at=1_000_000)
+    late = after(blocked, TaskEnd(FAILURE, 100, started=90))
+    assert (late.state, late.failures, late.blacklisted_until) == (OPEN, blocked.failures, 100 + COOLDOWN)
+    assert after(late, TaskEnd(SUCCESS, 100 + COOLDOWN + 5, started=100 + COOLDOWN)).state == CLOSED

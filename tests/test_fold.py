@@ -523,3 +523,13 @@ def test_whatever_counts_as_an_event_leaves_a_document_that_can_be_read_again(
     assume(is_event(read))
     document = fold(new_document(), read)
     assert DocumentCodec().decode(text_of(document), "circuit-breaker.json").head == document.head
+
+
+def test_tokens_whose_model_nobody_named_are_those_of_an_unknown_one() -> None:
+    usage = agent_after(end(model=None, tokens={"untyped": 7}), end(model=None))["token_usage"]
+    assert (usage["unknown"]["total"], usage["unknown"]["count"]) == (7, 1)
+
+
+def test_a_run_id_of_another_agent_amends_nothing() -> None:
+    lost = folded(start("r1"), end("r1", LOST))
+    assert folded(end("r1", SUCCESS, agent="other.md"), into=lost).agents == lost.agents

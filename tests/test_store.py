@@ -112,6 +112,18 @@ def test_the_end_of_a_task_finds_its_start_by_task_id_or_by_timestamp(store: Sto
     assert on_disk(store.home)["in_flight"] == {}
 
 
+def test_ends_of_one_batch_end_a_run_each(store: Store) -> None:
+    store.announce([started("r1", task_id="t"), started("r2", task_id="t")])
+    ends = [{**ended(task_id="t"), "run_id": None} for _ in range(2)]
+    assert [event["run_id"] for event in store.record(ends)] == ["r1", "r2"]
+
+
+def test_a_start_and_its_end_may_come_in_one_batch(store: Store) -> None:
+    end = {**ended(task_id="t"), "run_id": None}
+    assert store.record([started("r1", task_id="t"), end])[1]["run_id"] == "r1"
+    assert on_disk(store.home)["in_flight"] == {}
+
+
 def test_an_end_without_a_known_start_is_a_run_of_its_own(store: Store) -> None:
     end = {**ended(), "run_id": None}
     assert store.record([end])[0]["run_id"] == end["id"]

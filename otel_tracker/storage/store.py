@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from otel_tracker.codec import DocumentCodec, sequence_of
 from otel_tracker.document import Document, new_document
 from otel_tracker.errors import DocumentError, StorageError, UnsupportedVersionError
-from otel_tracker.fold import fold_all, pruned
+from otel_tracker.fold import fold, fold_all, pruned
 from otel_tracker.log import warn
 from otel_tracker.runs import resolve
 from otel_tracker.settings import Settings
@@ -116,7 +116,7 @@ class Store:
     def _append(self, events: "list[Event]") -> "tuple[str, list[Event]]":
         with lock.held(self.home.append_lock, self._files):
             sequence = max(self._journal.last(), self._sequence_of_document())
-            numbered = [{"seq": sequence + n, **self._resolved(event)} for n, event in enumerate(events, 1)]
+            numbered = [{"seq": sequence + n, **event} for n, event in enumerate(self._resolved(events), 1)]
             return self._journal.append(numbered), numbered
 
     def _project(self) -> None:
@@ -125,7 +125,7 @@ class Store:
             document = self._load()
             self._back_up_if_due(document)
             self._write(fold_all(document, self._journal.after(document.sequence)))
-        except (StorageError, DocumentError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, the events are recorded
             self._warn_once(f"{error} (the new events are safe in the journal)")
 
     def _project_in_turn(self, sequence: int) -> None:
@@ -166,13 +166,19 @@ class Store:
         self._folded = fold_all(self._folded, self._journal.after(document.sequence))
         return self._folded
 
-    def _resolved(self, event: "Event") -> "Event":
-        if event.get("run_id"):
-            return event
+    def _resolved(self, events: "list[Event]") -> "list[Event]":
+        """Return `events` with the runs that they end, which may have begun in the same batch."""
+        if all(event.get("run_id") for event in events):
+            return events
         try:
-            return resolve(self._read(), event)
+            document = self._read()
         except DocumentError:
-            return resolve(new_document(), event)
+            document = new_document()
+        resolved = []
+        for event in events:
+            resolved.append(resolve(document, event))
+            document = fold(document, {"seq": document.sequence + 1, **resolved[-1]})
+        return resolved
 
     def _sequence_of_document(self) -> int:
         """Return the number of the last event that the document on the disk holds, from its beginning if possible.
