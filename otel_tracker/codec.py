@@ -6,6 +6,7 @@ seen a file before parses and writes only the agents that changed. A file in any
 """
 
 import json
+from functools import lru_cache
 
 from otel_tracker import checks, schema
 from otel_tracker.document import Document, History, decode_json
@@ -13,11 +14,9 @@ from otel_tracker.errors import DocumentError, UnsupportedVersionError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Any
 
     Agents = dict[str, dict[str, Any]]
-    Encode = Callable[[Any], str]
 
 _SEQUENCE = b'\n  "sequence": '
 _AGENTS, _AGENTS_END = b'\n  "agents": {\n    "', b"\n    }\n  }"
@@ -30,8 +29,18 @@ _HISTORY, _HISTORY_END, _EMPTY_HISTORY_END = b'\n  "history": [', b"\n  ]\n}\n",
 _INLINE_DEPTH = 4
 _INLINE_KEYS = ("circuit", "durations", "tallies")  # and so are the parts of an agent that are for machines
 
-_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
-_encode_ascii = json.JSONEncoder(allow_nan=False).encode
+
+class _Encoder:
+    """Python's encoder for values, and for keys, of which a document has few."""
+
+    __slots__ = ("key", "value")
+
+    def __init__(self, *, is_ascii: bool) -> None:
+        self.value = json.JSONEncoder(ensure_ascii=is_ascii, allow_nan=False).encode
+        self.key = lru_cache(maxsize=4096)(self.value)
+
+
+_UTF8, _ASCII = _Encoder(is_ascii=False), _Encoder(is_ascii=True)
 
 
 class DocumentCodec:
@@ -103,14 +112,14 @@ class DocumentCodec:
     def encode(self, document: Document) -> "list[bytes | memoryview]":
         """Return the content of the file, in parts."""
         try:
-            head = self._encode_head(document.head, _encode)
+            head = self._encode_head(document.head, _UTF8)
         except UnicodeEncodeError:  # half of a surrogate pair somewhere
             self._agents, self._others = {}, {}
-            head = self._encode_head(document.head, _encode_ascii)
+            head = self._encode_head(document.head, _ASCII)
         end = _HISTORY_END if document.history.count else _EMPTY_HISTORY_END
         return [b"".join([*head, _HISTORY]), *document.history.pieces(), end]
 
-    def _encode_head(self, head: "dict[str, Any]", encode: "Encode") -> "list[bytes]":
+    def _encode_head(self, head: "dict[str, Any]", encode: "_Encoder") -> "list[bytes]":
         parts = [b"{"]
         for key, value in head.items():
             if key == "agents" and value:
@@ -118,17 +127,17 @@ class DocumentCodec:
                 continue
             known = self._others.get(key)
             if known is None or known[0] is not value:
-                known = (value, f"\n  {encode(key)}: {_indented(value, 1, encode)},".encode())
+                known = (value, f"\n  {encode.key(key)}: {_indented(value, 1, encode)},".encode())
                 self._others[key] = known
             parts.append(known[1])
         return parts
 
-    def _encode_agents(self, agents: "Agents", encode: "Encode") -> "list[bytes]":
+    def _encode_agents(self, agents: "Agents", encode: "_Encoder") -> "list[bytes]":
         blocks = []
         for key, agent in agents.items():
             known = self._agents.get(key)
             if known is None or known[0] is not agent:
-                known = self._agents[key] = (agent, f"{encode(key)[1:]}: {_indented(agent, 2, encode)}".encode())
+                known = self._agents[key] = (agent, f"{encode.key(key)[1:]}: {_indented(agent, 2, encode)}".encode())
             blocks.append(known[1])
         return [_AGENTS, _AGENT_SEPARATOR.join(blocks), b"\n  }"]
 
@@ -185,14 +194,14 @@ def _checked_history(history: "Any", path: str) -> History:
     return History.of(history, path)
 
 
-def _indented(value: "Any", depth: int, encode: "Encode") -> str:
+def _indented(value: "Any", depth: int, encode: "_Encoder") -> str:
     if type(value) is int:
         return repr(value)
     if value is None:
         return "null"
     if depth >= _INLINE_DEPTH or not value or not isinstance(value, dict):
-        return encode(value)
+        return encode.value(value)
     pad = "\n" + "  " * (depth + 1)
     inner = [(key, _INLINE_DEPTH if key in _INLINE_KEYS else depth + 1) for key in value]
-    items = [f"{encode(key)}: {_indented(value[key], below, encode)}" for key, below in inner]
+    items = [f"{encode.key(key)}: {_indented(value[key], below, encode)}" for key, below in inner]
     return "{" + pad + ("," + pad).join(items) + pad[:-2] + "}"

@@ -38,7 +38,7 @@ def fold(document: Document, event: "Event") -> Document:
         return Document(head, document.history)
     event = new
     head["updated"] = event["timestamp"]
-    settings = Settings(head["config"])
+    settings = Settings.of(head["config"])
     _APPLY.get(event["action"], _apply_nothing)(head, event, settings)
     head["metrics"] = {**head["metrics"], "total_agents": len(head["agents"])}
     if event["action"] == names.TASK_STARTED:

@@ -39,6 +39,16 @@ class Settings:
             if key in config:
                 self._take(key, config[key], kind, least, most)
 
+    @classmethod
+    def of(cls, config: "Mapping[str, Any]") -> "Settings":
+        """Return the settings of a `config` that is never changed in place; those of the last one are remembered."""
+        remembered = cls._last
+        if remembered is None or remembered[0] is not config:
+            remembered = cls._last = (config, cls(config))
+        return remembered[1]
+
+    _last: "tuple[Mapping[str, Any], Settings] | None" = None
+
     def _take(self, key: str, value: "Any", kind: type, least: float, most: float) -> None:
         if kind is bool:
             if isinstance(value, bool):

@@ -32,7 +32,7 @@ def is_admitted(document: Document, agent: str, now: float) -> bool:
     entry = document.agents.get(agent)
     if entry is None:
         return True
-    state, _ = breaker.view(circuit_of(entry), now, Settings(document.config))
+    state, _ = breaker.view(circuit_of(entry), now, Settings.of(document.config))
     return state != names.OPEN
 
 
@@ -49,7 +49,7 @@ def agent_state(document: Document, agent: str, now: float) -> "Row":
     (0 to 1, null without a task). `status` and `blacklisted_until` are those of `now`.
     """
     entry = document.agents[agent]
-    state, until = breaker.view(circuit_of(entry), now, Settings(document.config))
+    state, until = breaker.view(circuit_of(entry), now, Settings.of(document.config))
     metrics = entry["metrics"]
     return {
         "agent_file": agent,
@@ -116,7 +116,7 @@ def recent_history(document: Document, agent: "str | None" = None, limit: int = 
 
 def running_tasks(document: Document, now: float) -> "list[Row]":
     """Return the tasks in flight, the longest running first, with `run_id`, `running_seconds` and `is_overdue`."""
-    timeout = Settings(document.config).timeout_seconds
+    timeout = Settings.of(document.config).timeout_seconds
     rows = []
     for run_id, task in document.head["in_flight"].items():
         seconds = max(0.0, now - parse_timestamp(task["started"]))
