@@ -60,7 +60,7 @@ class Store:
         self._folded = self._folded_from = self._document  # the state: `_document` and the journal's later events
         self._peeked: tuple[Signature | None, int] | None = None  # the sequence of a file that was not read whole
         self._warned: set[str] = set()
-        self._backed_up: tuple[float, Any] | None = None  # when the newest backup was made, and a `config` like its own
+        self._backed_up: tuple[float, Any] | None = None  # when the newest backup was made, and its settings
         _stores.add(self)
 
     def announce(self, events: "list[Event]") -> None:
@@ -216,18 +216,15 @@ class Store:
             return
         newest = self.backups.paths()[-1:]
         if newest:
-            made_at, settings = self.backups.made_at(newest[0]), self.backups.settings(newest[0], DocumentCodec())
-            if settings == settings_of(document.head):
-                self._backed_up = made_at, document.config
+            self._backed_up = self.backups.made_at(newest[0]), self.backups.settings(newest[0], DocumentCodec())
         if not self._is_backed_up(document):
             self._back_up(document)
 
     def _is_backed_up(self, document: Document) -> bool:
         if self._backed_up is None:
             return False
-        made_at, config = self._backed_up
-        # Settings change by hand only, and then the document has been read again.
-        return config is document.config and 0 <= self._clock() - made_at < BACKUP_SECONDS
+        made_at, settings = self._backed_up
+        return 0 <= self._clock() - made_at < BACKUP_SECONDS and bool(settings == settings_of(document.head))
 
     def _back_up(self, document: Document) -> "str | None":
         read = self._files.read(self.home.document)
@@ -236,7 +233,7 @@ class Store:
         document.history.entries()
         now = self._clock()
         path = self.backups.create(read[1], now)
-        self._backed_up = (now, document.config)
+        self._backed_up = (now, settings_of(document.head))
         return path
 
     def renew_guard(self) -> None:
