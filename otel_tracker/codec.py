@@ -27,17 +27,23 @@ _HISTORY, _HISTORY_END, _EMPTY_HISTORY_END = b'\n  "history": [', b"\n  ]\n}\n",
 
 # Objects this deep are written on one line: `"haiku": {"total": 0, "last": null, "count": 0}`.
 _INLINE_DEPTH = 4
+_METRICS_DEPTH, _METRICS_SEPARATOR = 3, ",\n        "
 _INLINE_KEYS = ("circuit", "durations", "tallies")  # and so are the parts of an agent that are for machines
+
+_NO_ENTRY: "tuple[Any, bytes]" = (None, b"")
 
 
 class _Encoder:
-    """Python's encoder for values, and for keys, of which a document has few."""
+    """Python's encoder: for values, for keys, of which a document has few, and for an agent's metrics, line by line."""
 
-    __slots__ = ("key", "value")
+    __slots__ = ("key", "metrics", "value")
 
     def __init__(self, *, is_ascii: bool) -> None:
         self.value = json.JSONEncoder(ensure_ascii=is_ascii, allow_nan=False).encode
         self.key = lru_cache(maxsize=4096)(self.value)
+        self.metrics = json.JSONEncoder(
+            ensure_ascii=is_ascii, allow_nan=False, separators=(_METRICS_SEPARATOR, ": ")
+        ).encode
 
 
 _UTF8, _ASCII = _Encoder(is_ascii=False), _Encoder(is_ascii=True)
@@ -133,12 +139,12 @@ class DocumentCodec:
         return parts
 
     def _encode_agents(self, agents: "Agents", encode: "_Encoder") -> "list[bytes]":
-        blocks = []
+        known, blocks = self._agents, []
         for key, agent in agents.items():
-            known = self._agents.get(key)
-            if known is None or known[0] is not agent:
-                known = self._agents[key] = (agent, f"{encode.key(key)[1:]}: {_indented(agent, 2, encode)}".encode())
-            blocks.append(known[1])
+            entry = known.get(key, _NO_ENTRY)
+            if entry[0] is not agent:
+                entry = known[key] = (agent, f"{encode.key(key)[1:]}: {_indented(agent, 2, encode)}".encode())
+            blocks.append(entry[1])
         return [_AGENTS, _AGENT_SEPARATOR.join(blocks), b"\n  }"]
 
 
@@ -201,6 +207,12 @@ def _indented(value: "Any", depth: int, encode: "_Encoder") -> str:
         return "null"
     if depth >= _INLINE_DEPTH or not value or not isinstance(value, dict):
         return encode.value(value)
+    if (
+        depth == _METRICS_DEPTH
+        and "tasks_total" in value
+        and not any(isinstance(v, dict | list) for v in value.values())
+    ):
+        return "{" + _METRICS_SEPARATOR[1:] + encode.metrics(value)[1:-1] + "\n      }"
     pad = "\n" + "  " * (depth + 1)
     inner = [(key, _INLINE_DEPTH if key in _INLINE_KEYS else depth + 1) for key in value]
     items = [f"{encode.key(key)}: {_indented(value[key], below, encode)}" for key, below in inner]

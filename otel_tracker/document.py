@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 _ENTRY = b"\n    "  # before each entry: it stands on a line of its own, at this depth
+_TIMESTAMP = b'"timestamp": "'
+_LINE_BYTES = 512  # of an entry, in which its timestamp is looked for
 _RECENT_ENTRIES = 128  # this many are kept apart before they are joined to the block
 
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
@@ -76,6 +78,12 @@ class History:
             start = end
         for line in self.recent:
             yield self._parsed(line)
+
+    def oldest_timestamp(self) -> "str | None":
+        """Return the timestamp that stands first in the oldest entry, without parsing it; None if there is none."""
+        line = self.block[self.start : self.start + _LINE_BYTES] if self.start < self.end else b"".join(self.recent[:1])
+        _, mark, rest = line.partition(_TIMESTAMP)
+        return rest[: rest.find(b'"')].decode("utf-8", "replace") if mark else None
 
     def newest_with(self, text: bytes) -> "dict[str, Any] | None":
         """Return the newest entry in whose line `text` stands, None if there is no such entry."""

@@ -52,8 +52,9 @@ def pruned(document: Document, settings: Settings) -> Document:
     history = history.drop_first(history.count - settings.history_max_entries)
     if document.head["updated"] is not None:
         oldest = parse_timestamp(document.head["updated"]) - settings.history_retention_days * 86_400
-        too_old = takewhile(lambda past: _is_before(past, oldest), history.oldest())
-        history = history.drop_first(sum(1 for _ in too_old))
+        if _is_before({"timestamp": history.oldest_timestamp()}, oldest):
+            too_old = takewhile(lambda past: _is_before(past, oldest), history.oldest())
+            history = history.drop_first(sum(1 for _ in too_old))
     return Document(document.head, history)
 
 

@@ -58,6 +58,7 @@ class Store:
         self._document = new_document()
         self._signature: Signature | None = None  # of the file that `_document` was read from or written to
         self._folded = self._folded_from = self._document  # the state: `_document` and the journal's later events
+        self._written: Document | None = None
         self._peeked: tuple[Signature | None, int] | None = None  # the sequence of a file that was not read whole
         self._warned: set[str] = set()
         self._backed_up: tuple[float, Any] | None = None  # when the newest backup was made, and its settings
@@ -208,7 +209,7 @@ class Store:
         except (ValueError, RecursionError) as error:
             raise DocumentError(self.home.document, "$", f"can't be written again: {error}") from error
         self._signature = self._files.replace(self.home.document, text)
-        self._document = self._folded = self._folded_from = document
+        self._document = self._folded = self._folded_from = self._written = document
 
     def _back_up_if_due(self, document: Document) -> None:
         """Make a backup before the first write of an hour, and before settings changed by hand come into force."""
@@ -224,7 +225,10 @@ class Store:
         if self._backed_up is None:
             return False
         made_at, settings = self._backed_up
-        return 0 <= self._clock() - made_at < BACKUP_SECONDS and bool(settings == settings_of(document.head))
+        if not 0 <= self._clock() - made_at < BACKUP_SECONDS:
+            return False
+        # What this process has written itself has the settings that it found.
+        return document is self._written or bool(settings == settings_of(document.head))
 
     def _back_up(self, document: Document) -> "str | None":
         read = self._files.read(self.home.document)
