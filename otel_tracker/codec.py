@@ -27,23 +27,19 @@ _HISTORY, _HISTORY_END, _EMPTY_HISTORY_END = b'\n  "history": [', b"\n  ]\n}\n",
 
 # Objects this deep are written on one line: `"haiku": {"total": 0, "last": null, "count": 0}`.
 _INLINE_DEPTH = 4
-_METRICS_DEPTH, _METRICS_SEPARATOR = 3, ",\n        "
 _INLINE_KEYS = ("circuit", "durations", "tallies")  # and so are the parts of an agent that are for machines
 
 _NO_ENTRY: "tuple[Any, bytes]" = (None, b"")
 
 
 class _Encoder:
-    """Python's encoder: for values, for keys, of which a document has few, and for an agent's metrics, line by line."""
+    """Python's encoder, for values, and for keys, of which a document has few."""
 
-    __slots__ = ("key", "metrics", "value")
+    __slots__ = ("key", "value")
 
     def __init__(self, *, is_ascii: bool) -> None:
         self.value = json.JSONEncoder(ensure_ascii=is_ascii, allow_nan=False).encode
         self.key = lru_cache(maxsize=4096)(self.value)
-        self.metrics = json.JSONEncoder(
-            ensure_ascii=is_ascii, allow_nan=False, separators=(_METRICS_SEPARATOR, ": ")
-        ).encode
 
 
 _UTF8, _ASCII = _Encoder(is_ascii=False), _Encoder(is_ascii=True)
@@ -207,12 +203,6 @@ def _indented(value: "Any", depth: int, encode: "_Encoder") -> str:
         return "null"
     if depth >= _INLINE_DEPTH or not value or not isinstance(value, dict):
         return encode.value(value)
-    if (
-        depth == _METRICS_DEPTH
-        and "tasks_total" in value
-        and not any(isinstance(v, dict | list) for v in value.values())
-    ):
-        return "{" + _METRICS_SEPARATOR[1:] + encode.metrics(value)[1:-1] + "\n      }"
     pad = "\n" + "  " * (depth + 1)
     inner = [(key, _INLINE_DEPTH if key in _INLINE_KEYS else depth + 1) for key in value]
     items = [f"{encode.key(key)}: {_indented(value[key], below, encode)}" for key, below in inner]

@@ -58,7 +58,7 @@ def test_a_python_block_runs_unchanged(number: int, user: dict[str, str], tmp_pa
     block = BLOCKS[number]
     needs_start = "start_ts," in block and "start_ts =" not in block
     around = _AROUND + _TRACKER + _A_TASK + (_A_START if needs_start else "")
-    run(around + block, user, tmp_path)
+    assert "Traceback" not in run(around + block, user, tmp_path)
 
 
 def test_the_block_of_an_example_leaves_its_numbers_in_the_document(user: dict[str, str], tmp_path: Path) -> None:

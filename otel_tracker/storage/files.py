@@ -133,11 +133,6 @@ class Files:
                 return False
             return True
 
-    def remove(self, path: str) -> None:
-        """Delete a file, if it is there."""
-        with saying("delete", path), suppress(FileNotFoundError):
-            os.unlink(path)
-
 
 class saying:  # noqa: N801 - reads as a statement: `with saying("read", path):`
     """Turns an OSError of its block into a StorageError that says what was attempted on which path."""
