@@ -121,6 +121,15 @@ class DocumentCodec:
         end = _HISTORY_END if document.history.count else _EMPTY_HISTORY_END
         return [b"".join([*head, _HISTORY]), *document.history.pieces(), end]
 
+    def is_text_of(self, document: Document, text: bytes) -> bool:
+        """Tell whether `text` is what `encode` would write, to the last byte."""
+        at = 0
+        for part in self.encode(document):
+            if not text.startswith(part, at):  # at the speed of memcmp, unlike comparing memoryviews
+                return False
+            at += len(part)
+        return at == len(text)
+
     def _encode_head(self, head: "dict[str, Any]", encode: "_Encoder") -> "list[bytes]":
         parts = [b"{"]
         for key, value in head.items():

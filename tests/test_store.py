@@ -77,6 +77,20 @@ def test_two_stores_of_one_home_continue_each_others_numbers(home: Home) -> None
     assert first.read().head == second.read().head
 
 
+def test_what_another_process_has_written_is_foreseen_unless_somebody_has_edited_it(home: Home) -> None:
+    ours, theirs = Store(home), Store(home)
+    ours.record([ended()])
+    theirs.record([ended(), ended()])
+    foreseen = ours._foreseen(Path(home.document).read_bytes())
+    assert foreseen is not None
+    assert foreseen.head == Store(home).read().head
+    theirs.record([ended()])
+    text = Path(home.document).read_text()
+    Path(home.document).write_text(text.replace('"tasks_failed": 0', '"tasks_failed": 7'))
+    assert ours._foreseen(Path(home.document).read_bytes()) is None
+    assert ours.read().agents["core/coder.md"]["metrics"]["tasks_failed"] == 7
+
+
 def test_the_document_is_the_fold_of_each_backup_and_the_events_after_it(store: Store) -> None:
     for number in range(12):
         store.record([ended(outcome=names.FAILURE if number % 3 else names.SUCCESS)])

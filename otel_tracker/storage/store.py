@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 BACKUP_SECONDS = 3600
 _BEGINNING_BYTES = 4096
+_FORESEEN_EVENTS = 8
 _OUR_BEGINNING = b'{\n  "version": "7.'
 
 
@@ -150,10 +151,24 @@ class Store:
             if read is None:
                 self._document, self._signature = new_document(), None
             else:
-                self._document, self._signature = self._codec.decode(read[1], self.home.document), read[0]
+                signature, text = read
+                self._document = self._foreseen(text) or self._codec.decode(text, self.home.document)
+                self._signature = signature
                 for problem in Settings.of(self._document.config).problems:
                     self._warn_once(f"{self.home.document}: {problem}")
         return self._document
+
+    def _foreseen(self, text: bytes) -> "Document | None":
+        """Return the document in memory moved on by the journal, if that is to the letter what `text` says.
+
+        It mostly is when another process has recorded a task, and takes a third of the time of decoding.
+        """
+        sequence = sequence_of(text[:_BEGINNING_BYTES])
+        if sequence is None or not 0 < sequence - self._document.sequence <= _FORESEEN_EVENTS:
+            return None
+        later = self._journal.after(self._document.sequence)
+        document = fold_all(self._document, [event for event in later if event["seq"] <= sequence])
+        return document if self._codec.is_text_of(document, text) else None
 
     def _warn_once(self, message: str) -> None:
         if message not in self._warned:
