@@ -189,6 +189,24 @@ def test_status_shows_all_agents_and_what_runs(fleet: MetricTracker, run: Run) -
     assert (task["task_id"], task["is_overdue"]) == ("t2", False)
 
 
+@pytest.mark.processes
+def test_a_terminal_shows_who_is_refused_in_red(fleet: MetricTracker, home: Home) -> None:
+    command = f"{sys.executable} -m otel_tracker status --home {home.folder}"
+    environment = {**os.environ, "TERM": "xterm"}
+    for quiet in ({"NO_COLOR": "1"}, {}):
+        environment.pop("NO_COLOR", None)
+        done = subprocess.run(
+            ["script", "-qec", command, "/dev/null"],
+            env={**environment, **quiet},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        rows = done.stdout.splitlines()
+        assert rows[1].startswith("experts/db.md" if quiet else "\x1b[31mexperts/db.md")
+        assert rows[2].startswith("core/coder.md")
+
+
 def test_status_says_which_running_task_is_overdue(tracker: MetricTracker, run: Run) -> None:
     tracker.register_agent("A", "a.md")
     text = tracker.config_file.read_text()

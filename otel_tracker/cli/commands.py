@@ -202,7 +202,7 @@ def _print_status(document: "Document", now: float, form: str) -> None:
         for row in agents
     ]
     headings = ("Agent", "Breaker", "Failures", "Cooldown left", "Running", "Tasks", "Success", "Last task (UTC)")
-    print_table(headings, shown, "llrrrrrr")
+    print_table(headings, shown, "llrrrrrr", [row["state"] for row in agents])
 
 
 def _left(until: "str | None", now: float) -> str:

@@ -21,13 +21,22 @@ def print_json(value: "Any") -> None:
     print(json.dumps(value, indent=2, ensure_ascii=False))
 
 
-def print_table(headings: "Sequence[str]", rows: "Iterable[Sequence[object]]", alignment: str) -> None:
-    """Print an aligned table; `alignment` has a letter for each column: l or r."""
+def print_table(
+    headings: "Sequence[str]",
+    rows: "Iterable[Sequence[object]]",
+    alignment: str,
+    states: "Sequence[str] | None" = None,
+) -> None:
+    """Print an aligned table; `alignment` has a letter for each column: l or r.
+
+    With the breaker's state of each row as `states`, the rows that aren't closed have its colour.
+    """
     shown = [[plain(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(headings, *shown, strict=True)]
     print(coloured("  ".join(padded(headings, widths, alignment)).rstrip(), _BOLD))
-    for row in shown:
-        print("  ".join(padded(row, widths, alignment)).rstrip())
+    for row, state in zip(shown, states or [names.CLOSED] * len(shown), strict=True):
+        line = "  ".join(padded(row, widths, alignment)).rstrip()
+        print(line if state == names.CLOSED else coloured(line, _COLOURS[state]))
 
 
 def plain(value: object) -> str:
