@@ -1,5 +1,6 @@
 import json
 import os
+import pty
 import subprocess
 import sys
 from collections.abc import Callable
@@ -191,19 +192,15 @@ def test_status_shows_all_agents_and_what_runs(fleet: MetricTracker, run: Run) -
 
 @pytest.mark.processes
 def test_a_terminal_shows_who_is_refused_in_red(fleet: MetricTracker, home: Home) -> None:
-    command = f"{sys.executable} -m otel_tracker status --home {home.folder}"
-    environment = {**os.environ, "TERM": "xterm"}
-    for quiet in ({"NO_COLOR": "1"}, {}):
-        environment.pop("NO_COLOR", None)
-        done = subprocess.run(
-            ["script", "-qec", command, "/dev/null"],
-            env={**environment, **quiet},
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        rows = done.stdout.splitlines()
-        assert rows[1].startswith("experts/db.md" if quiet else "\x1b[31mexperts/db.md")
+    command = [sys.executable, "-m", "otel_tracker", "status", "--home", home.folder]
+    for quiet, beginning in (("1", "experts/db.md"), ("", "\x1b[31mexperts/db.md")):
+        near, far = pty.openpty()
+        environment = {**os.environ, "TERM": "xterm", "NO_COLOR": quiet}
+        subprocess.run(command, env=environment, stdout=far, check=True)
+        rows = os.read(near, 10_000).decode().splitlines()
+        os.close(near)
+        os.close(far)
+        assert rows[1].startswith(beginning)
         assert rows[2].startswith("core/coder.md")
 
 
