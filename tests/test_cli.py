@@ -110,10 +110,10 @@ def test_health_reads_a_document_in_any_layout(fleet: MetricTracker, home: Home,
 
 def test_health_exits_with_3_when_it_cannot_tell(home: Home, run: Run) -> None:
     Path(home.document).parent.mkdir(parents=True)
-    Path(home.document).write_text("{")
+    Path(home.document).write_text('{"agents": []}')
     status, out, err = run("health", "a.md")
     assert (status, out, err.count("\n")) == (3, "", 1)
-    assert "not JSON" in err
+    assert "$.agents: expected an object" in err
 
 
 def test_reset_lets_an_agent_work_again(fleet: MetricTracker, run: Run) -> None:

@@ -10,10 +10,12 @@ if TYPE_CHECKING:
     from typing import Any
 
     from otel_tracker.codec import DocumentCodec
+    from otel_tracker.document import Document
     from otel_tracker.storage.files import Files
     from otel_tracker.storage.home import Home
 
 _STAMP = "%Y%m%d_%H%M%S"
+_DAMAGED, _KEPT_DAMAGED = ".corrupt-", 5
 
 
 class Backups:
@@ -38,6 +40,32 @@ class Backups:
             if self._files.create(path, content):
                 return path
             second += 1
+
+    def newest_valid(self, codec: "DocumentCodec") -> "tuple[str, Document] | None":
+        """Return the newest backup that can be read, and the document that it holds; None if there is none."""
+        for path in reversed(self.paths()):
+            read = self._files.read(path)
+            try:
+                document = codec.decode(read[1], path) if read else None
+                if document is not None and document.history.entries() is not None:
+                    return path, document
+            except DocumentError:
+                continue
+        return None
+
+    def keep_damaged(self, content: bytes, now: float) -> str:
+        """Keep a damaged document beside the backups, apart from them, and return its path; the newest 5 are kept."""
+        self._files.make_folder(self._folder)
+        prefix, second = self._prefix[:-1] + _DAMAGED, int(now)
+        kept = sorted(name for name in self._files.names(self._folder) if name.startswith(prefix))
+        # Behind the newest one, whose second it may share: the oldest are deleted by their names.
+        while kept and f"{prefix}{_stamp(second)}.json" <= kept[-1]:
+            second += 1
+        name = f"{prefix}{_stamp(second)}.json"
+        self._files.create(os.path.join(self._folder, name), content)
+        for old in [*kept, name][:-_KEPT_DAMAGED]:
+            self._files.remove(os.path.join(self._folder, old))
+        return os.path.join(self._folder, name)
 
     def made_at(self, path: str) -> float:
         """Return the moment that the name of a backup says."""

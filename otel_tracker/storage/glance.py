@@ -27,7 +27,7 @@ def glance(home: "Home") -> Document:
     document = codec.decode_beginning(read[1], home.document) if read else new_document()
     later = Journal(home.journal, files).after(document.sequence if document else 0)
     if document is None or any(event["action"] != names.TASK_STARTED for event in later):
-        # Only the whole document tells whether an event is a repeated one.
-        whole = files.read(home.document)
-        document = codec.decode(whole[1], home.document) if whole else new_document()
+        from otel_tracker.storage.store import Store
+
+        return Store(home).read()  # only the whole document tells whether an event is a repeated one
     return fold_all(document, later)

@@ -59,6 +59,7 @@ class Store:
         self._document = new_document()
         self._signature: Signature | None = None  # of the file that `_document` was read from or written to
         self._folded = self._folded_from = self._document  # the state: `_document` and the journal's later events
+        self._torn: bytes | None = None  # the content of a file that `_document` had to be found elsewhere for
         self._written: Document | None = None
         self._peeked: tuple[Signature | None, int] | None = None  # the sequence of a file that was not read whole
         self._warned: set[str] = set()
@@ -107,7 +108,11 @@ class Store:
     def back_up(self) -> "str | None":
         """Make a backup of the document as it is on the disk, and return its path; None if there is no document."""
         with self._locked():
-            return self._back_up(self._load())
+            document = self._load()
+            if self._torn is not None:
+                self._project()
+                document = self._document
+            return self._back_up(document)
 
     @contextmanager
     def _locked(self) -> "Iterator[None]":
@@ -149,14 +154,28 @@ class Store:
         if self._files.signature(self.home.document) != self._signature:
             read = self._files.read(self.home.document)
             if read is None:
-                self._document, self._signature = new_document(), None
+                self._document, self._signature, self._torn = new_document(), None, None
             else:
                 signature, text = read
-                self._document = self._foreseen(text) or self._codec.decode(text, self.home.document)
+                self._document = self._foreseen(text) or self._decoded(text)
                 self._signature = signature
                 for problem in Settings.of(self._document.config).problems:
                     self._warn_once(f"{self.home.document}: {problem}")
         return self._document
+
+    def _decoded(self, text: bytes) -> Document:
+        """Return the document of a file; for a torn one the newest backup, which the journal brings up to date."""
+        self._torn = None
+        try:
+            return self._codec.decode(text, self.home.document)
+        except DocumentError as error:
+            if error.place or isinstance(error, UnsupportedVersionError):
+                raise  # a wrong value: somebody has put it there, and is to correct it
+            self._torn = text
+            backup = self.backups.newest_valid(DocumentCodec())
+            path, document = backup or ("no backup", new_document())
+            self._warn_once(f"{self.home.document} is torn: {error.reason}; going on from {path} and the journal")
+            return document
 
     def _foreseen(self, text: bytes) -> "Document | None":
         """Return the document in memory moved on by the journal, if that is to the letter what `text` says.
@@ -223,12 +242,14 @@ class Store:
             text = self._codec.encode(document)
         except (ValueError, RecursionError) as error:
             raise DocumentError(self.home.document, "$", f"can't be written again: {error}") from error
-        self._signature = self._files.replace(self.home.document, text)
+        if self._torn is not None:
+            self.backups.keep_damaged(self._torn, self._clock())
+        self._signature, self._torn = self._files.replace(self.home.document, text), None
         self._document = self._folded = self._folded_from = self._written = document
 
     def _back_up_if_due(self, document: Document) -> None:
         """Make a backup before the first write of an hour, and before settings changed by hand come into force."""
-        if self._signature is None or self._is_backed_up(document):
+        if self._signature is None or self._torn is not None or self._is_backed_up(document):
             return
         newest = self.backups.paths()[-1:]
         if newest:
