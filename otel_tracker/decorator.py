@@ -27,7 +27,9 @@ def track_agent(
         def new_task() -> TaskTracker:
             return TaskTracker(agent_file, default_model, tracker=tracker)
 
-        wrap = next(wrap for is_kind, wrap in _KINDS if is_kind(function))
+        wrap = next((wrap for is_kind, wrap in _KINDS if is_kind(function)), None)
+        if wrap is None:
+            raise TypeError(f"cannot track {function!r}: expected a function; put @track_agent below @classmethod")
         return cast("_Function", functools.wraps(function)(wrap(function, new_task)))
 
     return decorate

@@ -2,12 +2,21 @@
 
 import os
 
+from otel_tracker.errors import InvalidValueError
+
 DEFAULT_HOME = "~/.claude/agents"
 
 
 def home_folder() -> str:
     """Return the home: `OTEL_TRACKER_HOME`, else `~/.claude/agents`."""
     return os.path.expanduser(os.environ.get("OTEL_TRACKER_HOME") or DEFAULT_HOME)
+
+
+def chosen_home(folder: "str | None") -> str:
+    """Return the home that a caller names, else that of the environment; raises InvalidValueError for a blank one."""
+    if folder is not None and not folder.strip():
+        raise InvalidValueError("a home", folder, "a folder")
+    return folder or home_folder()
 
 
 def has_colour(is_terminal: bool) -> bool:

@@ -77,7 +77,9 @@ def task_ended(
 
 def about_agent(agent: str, action: str, **known: Any) -> Event:
     """Return an event, now, that is about an agent and not about a task."""
-    return {"id": new_id(), "timestamp": format_timestamp(time.time()), "agent": agent, "action": action, **known}
+    no_task = dict.fromkeys(("model", "task_id", "tokens_used", "duration_seconds"))
+    now = format_timestamp(time.time())
+    return {"id": new_id(), "timestamp": now, "agent": agent, "action": action, **no_task, **known}
 
 
 def checked_agent(value: object) -> str:

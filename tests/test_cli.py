@@ -284,6 +284,45 @@ def test_init_is_safe_to_repeat(home: Home, run: Run) -> None:
     assert Path(home.document).read_text() == text
 
 
+def test_init_keeps_a_module_that_somebody_else_has_made(home: Home, run: Run) -> None:
+    module = Path(home.scripts, "metric_tracker.py")
+    module.parent.mkdir(parents=True)
+    module.write_text("# my own tracker\n")
+    assert "metric_tracker.py.before-otel-tracker.1" in run("init")[1]
+    assert Path(f"{module}.before-otel-tracker.1").read_text() == "# my own tracker\n"
+    assert "before-otel-tracker" not in run("init")[1]
+
+
+def test_the_demo_never_touches_a_home_that_is_in_use(fleet: MetricTracker, home: Home, run: Run) -> None:
+    before = Path(home.document).read_bytes()
+    status, _, err = run("demo", "--into", home.folder)
+    assert (status, err.count("\n"), Path(home.document).read_bytes()) == (1, 1, before)
+
+
+def test_a_blank_home_or_agent_is_refused(run: Run) -> None:
+    assert main(["status", "--home", ""]) == 1
+    assert main(["health", "", "--home", ""]) == 3
+    assert run("health", " ")[0] == 3
+
+
+def test_health_hints_at_who_may_be_meant(fleet: MetricTracker, run: Run) -> None:
+    for name in ("Coder", "coder", "./core/coder.md"):
+        assert "did you mean core/coder.md?" in run("health", name)[1]
+
+
+def test_health_cannot_tell_wherever_the_home_is_named(home: Home) -> None:
+    Path(home.document).parent.mkdir(parents=True)
+    Path(home.document).write_text('{"agents": []}')
+    assert main(["--home", home.folder, "health", "a.md"]) == main(["health", "a.md", "--home", home.folder]) == 3
+
+
+@pytest.mark.processes
+def test_an_output_that_cannot_be_written_is_one_line(fleet: MetricTracker, home: Home) -> None:
+    command = f"{sys.executable} -m otel_tracker status --home {home.folder} > /dev/full"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+
+
 def test_the_demo_trips_a_breaker_and_leaves_the_users_home_alone(run: Run, home: Home, tmp_path: Path) -> None:
     status, out, _ = run("demo", "--into", str(tmp_path / "demo"))
     assert status == 0

@@ -163,6 +163,11 @@ def test_a_method_keeps_its_self(tracker: MetricTracker) -> None:
     assert actions(tracker) == ["task_completed"]
 
 
+def test_what_cannot_be_called_is_refused_when_it_is_decorated() -> None:
+    with pytest.raises(TypeError, match="expected a function"):
+        track_agent("a.md")(5)  # type: ignore[type-var]
+
+
 def test_a_wrong_agent_is_refused_when_the_function_is_decorated() -> None:
     with pytest.raises(InvalidValueError):
         track_agent("")

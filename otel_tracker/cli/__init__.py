@@ -15,19 +15,32 @@ EXIT_FAILURE, EXIT_CANNOT_TELL, EXIT_INTERRUPTED = 1, 3, 130
 def main(arguments: "Sequence[str] | None" = None) -> int:
     """Run a command and return its exit status: 0, 1 on an error, 2 for wrong usage, and what a command says itself."""
     given = sys.argv[1:] if arguments is None else list(arguments)
-    failure = EXIT_CANNOT_TELL if given[:1] == ["health"] else EXIT_FAILURE
+    failure = EXIT_CANNOT_TELL if _command(given) == "health" else EXIT_FAILURE
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="replace")  # a terminal that lacks a letter is no reason to stop
     try:
         status = _run(given)
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except OtelTrackerError as error:
         print(f"otel-tracker: {error}", file=sys.stderr)
         return failure
     except BrokenPipeError:  # the reader of our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_FAILURE
+    except OSError as error:
+        print(f"otel-tracker: cannot write the output: {error.strerror}", file=sys.stderr)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return failure
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     return status
+
+
+def _command(arguments: "list[str]") -> "str | None":
+    """Return the name of the command, which may stand behind the home."""
+    rest = arguments[2:] if arguments[:1] == ["--home"] else arguments
+    return next((argument for argument in rest if not argument.startswith("-")), None)
 
 
 def _run(arguments: "list[str]") -> int:

@@ -7,7 +7,7 @@ import time
 
 from otel_tracker import names, reports, summary
 from otel_tracker.cli.terminal import plain, print_json, print_table, shown_state
-from otel_tracker.environment import home_folder
+from otel_tracker.environment import chosen_home
 from otel_tracker.storage.files import Files
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.store import Store
@@ -169,14 +169,14 @@ def backups_list(options: "Namespace") -> int:
 
 def store_of(options: "Namespace") -> Store:
     """Return the store of the home that a command line names."""
-    return Store(Home(options.home or home_folder()))
+    return Store(Home(chosen_home(options.home)))
 
 
 def tracker_of(options: "Namespace") -> "MetricTracker":
     """Return the tracker of the home that a command line names."""
     from otel_tracker.metric_tracker import MetricTracker
 
-    return MetricTracker(Home(options.home or home_folder()).document)
+    return MetricTracker(Home(chosen_home(options.home)).document)
 
 
 def _print_status(document: "Document", now: float, form: str) -> None:

@@ -5,6 +5,7 @@ import os
 import tempfile
 import time
 
+from otel_tracker.errors import InvalidValueError
 from otel_tracker.metric_tracker import MetricTracker
 from otel_tracker.storage.home import Home
 from otel_tracker.task import TaskTracker
@@ -26,6 +27,8 @@ _WORK_SECONDS = 0.02
 def demo(options: "Namespace") -> int:
     """Record the fleet's tasks, and print the report and where the document is."""
     home = Home(options.into or os.path.join(tempfile.mkdtemp(prefix="otel-tracker-demo-"), "agents"))
+    if os.path.exists(home.document):
+        raise InvalidValueError("the demo's home", home.folder, "a folder without a document")
     tracker = MetricTracker(home.document)
     for name, agent in _AGENTS.items():
         tracker.register_agent(name, agent)
@@ -84,7 +87,7 @@ def _trip(tracker: MetricTracker) -> None:
                 _query_the_database()
         except ConnectionError:
             continue
-    print(f"experts/database_expert.md failed {attempts} times in a row and is refused from now on.\n")
+    print(f"experts/database_expert.md failed {attempts} times in a row and is blacklisted.\n")
 
 
 def _query_the_database() -> None:

@@ -4,7 +4,8 @@ import time
 
 from otel_tracker import names, summary
 from otel_tracker.cli.terminal import plain, print_json, shown_state
-from otel_tracker.environment import home_folder
+from otel_tracker.environment import chosen_home
+from otel_tracker.errors import InvalidValueError
 from otel_tracker.storage.glance import glance
 from otel_tracker.storage.home import Home
 
@@ -12,12 +13,16 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from otel_tracker.document import Document
+
 _FORMATS = ("table", "json")
 
 
 def health(agent: str, home: "str | None" = None, form: str = "table") -> int:
     """Say whether a task of an agent would be let through: status 0, else 1."""
-    document, now = glance(Home(home or home_folder())), time.time()
+    if not agent.strip():
+        raise InvalidValueError("an agent", agent, 'a text such as "core/coder.md"')
+    document, now = glance(Home(chosen_home(home))), time.time()
     is_admitted = summary.is_admitted(document, agent, now)
     is_known = agent in document.agents
     row = summary.agent_state(document, agent, now) if is_known else {"state": names.CLOSED, "failures": 0}
@@ -25,8 +30,15 @@ def health(agent: str, home: "str | None" = None, form: str = "table") -> int:
         facts = {key: row.get(key) for key in ("state", "failures", "last_failure", "blacklisted_until")}
         print_json({"agent": agent, "is_admitted": is_admitted, "is_known": is_known, **facts})
     else:
-        print(f"{plain(agent)}: {shown_state(row) if is_known else 'healthy (unknown agent)'}")
+        print(f"{plain(agent)}: {shown_state(row) if is_known else f'healthy (unknown agent{_hint(document, agent)})'}")
     return 0 if is_admitted else 1
+
+
+def _hint(document: "Document", agent: str) -> str:
+    """Return who may be meant: an agent is known by its file relative to its home only."""
+    stem = names.agent_stem(agent)
+    meant = [key for key, entry in document.agents.items() if stem in (names.agent_stem(key), entry.get("name"))]
+    return f"; did you mean {meant[0]}?" if meant else ""
 
 
 def plain_call(arguments: "Sequence[str]") -> "dict[str, str] | None":

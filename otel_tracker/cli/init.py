@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _NOT_AGENTS = ("config", "journal", "backups", "scripts")
 _FRONT_MATTER_BYTES = 16_384
+_MADE_BY = b"Made by `otel-tracker init`"
 _DROP_IN = "metric_tracker.py"
 
 
@@ -30,12 +31,25 @@ def init(options: "Namespace") -> int:
     if is_new:
         store.rewrite()
     added = register_agents(store)
-    files.replace(os.path.join(home.scripts, _DROP_IN), [_drop_in().encode()])
+    module = os.path.join(home.scripts, _DROP_IN)
+    kept = keep_foreign_module(module, files)
+    files.replace(module, [_drop_in().encode()])
     print(f"home:     {home.folder}")
     print(f"document: {home.document} ({'new' if is_new else 'kept'})")
     print(f"agents:   {len(store.read().agents)} registered, {added} of them now")
-    print(f"module:   {os.path.join(home.scripts, _DROP_IN)}")
+    print(f"module:   {module}" + (f" (what was there is now {kept})" if kept else ""))
     return 0
+
+
+def keep_foreign_module(module: str, files: Files) -> "str | None":
+    """Copy a module that this command has not made to a name of its own, and return that; None if there is none."""
+    read = files.read(module)
+    if read is None or _MADE_BY in read[1]:
+        return None
+    number = 1
+    while not files.create(copy := f"{module}.before-otel-tracker.{number}", read[1]):
+        number += 1
+    return copy
 
 
 def register_agents(store: "Store") -> int:

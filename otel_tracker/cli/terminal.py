@@ -50,7 +50,7 @@ def plain(value: object) -> str:
 
 def coloured(text: str, colour: str) -> str:
     """Return `text` in a colour or style of ANSI's SGR codes, where standard output shows colours."""
-    return f"\033[{colour}m{text}\033[0m" if has_colour(sys.stdout.isatty()) else text
+    return f"\033[{colour}m{text}\033[0m" if has_colour(sys.stdout is not None and sys.stdout.isatty()) else text
 
 
 def shown_state(row: "dict[str, Any]") -> str:
