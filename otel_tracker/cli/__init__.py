@@ -26,15 +26,20 @@ def main(arguments: "Sequence[str] | None" = None) -> int:
         print(f"otel-tracker: {error}", file=sys.stderr)
         return failure
     except BrokenPipeError:  # the reader of our output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return EXIT_FAILURE
     except OSError as error:
-        print(f"otel-tracker: cannot write the output: {error.strerror}", file=sys.stderr)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        print(f"otel-tracker: cannot go on, most likely with the output: {error}", file=sys.stderr)
+        _drop_output()
         return failure
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     return status
+
+
+def _drop_output() -> None:
+    """Send what is still to be written nowhere, so that Python's own last flush doesn't fail, too."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _command(arguments: "list[str]") -> "str | None":
