@@ -70,9 +70,10 @@ def is_event(value: "Any") -> bool:
         _check_fields("$", value, _EVENT)
     except ShapeError:
         return False
-    is_task = value["action"] == names.TASK_STARTED or value["action"] in names.OUTCOMES
-    needed = "run_id" if is_task else "name" if value["action"] == names.AGENT_REGISTERED else "id"
-    return isinstance(value.get(needed), str)
+    needed = _NEEDED.get(value["action"], ())
+    return all(value.get(key) is not None for key in needed) and (
+        value["agent"] is not None or value["action"] in _ABOUT_NO_AGENT
+    )
 
 
 def version_of(version: "Any") -> "tuple[int, ...]":
@@ -158,6 +159,7 @@ _HEAD: "dict[str, Check]" = {
     "agents": _object,
     "metrics": _object,
     "in_flight": _object,
+    "config_digest": _text,
 }
 _AGENT: "dict[str, Check]" = {
     "name": _text_or_null,
@@ -230,6 +232,11 @@ def _object_or_null(value: "Any") -> "str | None":
     return None if value is None or isinstance(value, dict) else "an object, or null"
 
 
+def _objects(value: "Any") -> "str | None":
+    is_right = isinstance(value, dict) and all(isinstance(inner, dict) for inner in value.values())
+    return None if is_right else "an object of objects"
+
+
 def _outcome_or_null(value: "Any") -> "str | None":
     return None if value is None or value in list(names.ACTIONS) else "an outcome, or null"
 
@@ -254,13 +261,14 @@ _EVENT: "dict[str, Check]" = {
     "seq": _count,
     "id": _text,
     "timestamp": _moment,
-    "agent": _text,
+    "agent": _text_or_null,
     "action": _text,
     "run_id": _text_or_null,
     "started": _timestamp_or_null,
     "model": _text_or_null,
     "task_id": _text_or_null,
     "duration_seconds": _number_or_null,
+    "previous_duration_seconds": _number_or_null,
     "tokens_used": _number_or_null,
     "tokens": _tokens_or_null,
     "models": _models_or_null,
@@ -268,4 +276,18 @@ _EVENT: "dict[str, Check]" = {
     "previous_outcome": _outcome_or_null,
     "name": _text_or_null,
     "owner": _object_or_null,
+    "config": _object,
+    "agents": _objects,
+    "since": _count,
+    "backup": _text,
+    "after": _count,
+    "until": _count,
 }
+# What an event of an action must say beside what every event says.
+_NEEDED = {
+    **dict.fromkeys((names.TASK_STARTED, *names.OUTCOMES), ("run_id",)),
+    names.AGENT_REGISTERED: ("name",),
+    names.SETTINGS_CHANGED: ("config", "agents", "since"),
+    names.DOCUMENT_RESTORED: ("backup", "after", "until"),
+}
+_ABOUT_NO_AGENT = (names.SETTINGS_CHANGED, names.DOCUMENT_RESTORED)

@@ -75,14 +75,36 @@ def count_task(agent: "Agent", outcome: str, event: "Event") -> None:
     metrics["first_task_timestamp"] = metrics["first_task_timestamp"] or event["timestamp"]
     duration = event.get("duration_seconds")
     if duration is not None:
-        add(agent, "metrics", total_duration_seconds=duration)
-        add(agent, "durations", sum=duration)
-        buckets = list(agent["durations"]["buckets"])
-        buckets[bisect_left(DURATION_BOUNDS, duration)] += 1
-        agent["durations"]["buckets"] = buckets
-    set_average(agent["metrics"])
+        _add_duration(agent, duration)
+        _count_in_bucket(agent, duration, 1)
+    _set_average(agent["metrics"])
     if outcome == names.LOST:
         add(agent, "tallies", lost=1)
+
+
+def amend_duration(agent: "Agent", event: "Event") -> None:
+    """Add the difference that an amendment says; the task moves to another bucket, or to its first one."""
+    difference = event.get("duration_seconds")
+    if difference is None:
+        return
+    _add_duration(agent, difference)
+    previous = event.get("previous_duration_seconds")
+    if previous is not None:
+        _count_in_bucket(agent, previous, -1)
+    _count_in_bucket(agent, (previous or 0.0) + difference, 1)
+    _set_average(agent["metrics"])
+
+
+def _add_duration(agent: "Agent", seconds: float) -> None:
+    add(agent, "metrics", total_duration_seconds=seconds)
+    add(agent, "durations", sum=seconds)
+
+
+def _count_in_bucket(agent: "Agent", duration: float, change: int) -> None:
+    buckets = list(agent["durations"]["buckets"])
+    place = bisect_left(DURATION_BOUNDS, duration)
+    buckets[place] = max(0, buckets[place] + change)
+    agent["durations"] = {**agent["durations"], "buckets": buckets}
 
 
 def count_tokens(agent: "Agent", event: "Event", model: "str | None", tasks: int) -> None:
@@ -99,8 +121,7 @@ def count_tokens(agent: "Agent", event: "Event", model: "str | None", tasks: int
         _add_tokens(agent, "token_usage", name, tokens, tasks)
 
 
-def set_average(metrics: "Agent") -> None:
-    """Set the average duration, in seconds, from the total and the number of tasks."""
+def _set_average(metrics: "Agent") -> None:
     total = metrics["tasks_total"]
     metrics["avg_duration_seconds"] = round(metrics["total_duration_seconds"] / total, 6) if total else 0.0
 

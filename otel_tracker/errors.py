@@ -52,6 +52,35 @@ class UnknownMetricError(InvalidValueError):
         return f"cannot rank agents by {self.value!r}: expected {self.expected}"
 
 
+class UnknownBackupError(OtelTrackerError, KeyError):
+    """A backup is asked for that isn't there."""
+
+    def __init__(self, name: str, folder: str) -> None:
+        super().__init__(name, folder)
+        self.name, self.folder = name, folder
+
+    def message(self) -> str:
+        """Return the sentence that a person reads."""
+        return (
+            f"unknown backup {self.name!r}: {self.folder} has no such file; list them with: otel-tracker backups list"
+        )
+
+
+class RestoreError(OtelTrackerError):
+    """A backup belongs to what an earlier restore has discarded: its `path`."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.path = path
+
+    def message(self) -> str:
+        """Return the sentence that a person reads."""
+        return (
+            f"cannot restore {self.path} and go on with what came after it: an earlier restore has discarded that; "
+            "go back to the backup as it is with --discard-later"
+        )
+
+
 class DocumentError(OtelTrackerError, ValueError):
     """A document can't be used: `path` of the file, `place` in it (`$.agents["a.md"].failures`), and the `reason`."""
 
@@ -88,6 +117,22 @@ class StorageError(OtelTrackerError, OSError):
         )
 
 
+class SharedDocumentError(StorageError):
+    """A document is reached by two homes, which would each keep a journal for it: `path`, and the two `homes`."""
+
+    def __init__(self, path: str, homes: tuple[str, str]) -> None:
+        super().__init__("write to", path, f"both {homes[0]} and {homes[1]} are homes of it")
+        self.homes = homes
+        self.fields = (path, homes)
+
+    def message(self) -> str:
+        """Return the sentence that a person reads."""
+        return (
+            f"cannot {self.attempted} {self.path}: {self.reason}; "
+            "use one of them for both with OTEL_TRACKER_HOME, or put a copy in the place of the link"
+        )
+
+
 class LockTimeoutError(StorageError):
     """The lock of the home could not be had within its bound."""
 
@@ -95,5 +140,5 @@ class LockTimeoutError(StorageError):
         """Return the sentence that a person reads."""
         return (
             f"cannot {self.attempted} {self.path}: {self.reason}; "
-            "another process holds it: find it with `fuser` on that file and end it if it hangs"
+            "end that process if it hangs (otel-tracker doctor tells), or try again"
         )

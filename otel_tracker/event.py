@@ -47,7 +47,7 @@ def task_ended(
     *,
     run_id: str | None,
     started: str,
-    duration_seconds: float,
+    duration_seconds: float | None,
     model: str | None = None,
     task_id: str | None = None,
     tokens: Mapping[str, int] | None = None,
@@ -55,7 +55,7 @@ def task_ended(
 ) -> Event:
     """Return the event of a task's end at the moment `at`.
 
-    `tokens` is by type (names.TOKEN_TYPES), None if unmeasured. What else is `known` is left out where it is None.
+    `tokens` is by type (names.TOKEN_TYPES), None if unmeasured, and so is a duration. What else is `known` is left out where it is None.
     """
     event: Event = {
         "id": new_id(),
@@ -66,7 +66,7 @@ def task_ended(
         "model": model,
         "task_id": task_id,
         "tokens_used": None if tokens is None else sum(tokens.values()),
-        "duration_seconds": round(duration_seconds, 6),
+        "duration_seconds": None if duration_seconds is None else round(duration_seconds, 6),
         "started": started,
     }
     if tokens:
@@ -80,6 +80,12 @@ def about_agent(agent: str, action: str, **known: Any) -> Event:
     no_task = dict.fromkeys(("model", "task_id", "tokens_used", "duration_seconds"))
     now = format_timestamp(time.time())
     return {"id": new_id(), "timestamp": now, "agent": agent, "action": action, **no_task, **known}
+
+
+def about_document(action: str, at: float, **known: Any) -> Event:
+    """Return an event, at the moment `at`, that is about the document as a whole."""
+    nobody = dict.fromkeys(("agent", "model", "task_id", "tokens_used", "duration_seconds"))
+    return {"id": new_id(), "timestamp": format_timestamp(at), "action": action, **nobody, **known}
 
 
 def checked_agent(value: object) -> str:

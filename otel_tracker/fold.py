@@ -1,13 +1,16 @@
 """The fold: (document, event) -> document. Pure, so that any document can be computed again from a backup and the journal.
 
-An event's `seq` decides whether a document has it already; runs.py decides whether it merely repeats another one.
+An event's `seq` decides whether a document has it already, replay.py in which order those count that it hasn't, and
+runs.py whether one merely repeats another.
 """
 
 from itertools import takewhile
 
 from otel_tracker import breaker, entry, names
 from otel_tracker.document import Document, encode_line
+from otel_tracker.replay import in_force
 from otel_tracker.runs import as_news
+from otel_tracker.schema import settings_digest
 from otel_tracker.settings import Settings
 from otel_tracker.timestamps import parse_timestamp
 
@@ -22,28 +25,32 @@ if TYPE_CHECKING:
 
 
 def fold_all(document: Document, events: "Iterable[Event]") -> Document:
-    """Return `document` after `events`, which are in the order of their `seq`."""
-    for event in events:
-        document = fold(document, event)
+    """Return `document` after `events`, all those that the journal has after some number, in its order.
+
+    They must go on from the document: replay.is_discarded tells.
+    """
+    for event in in_force([event for event in events if event["seq"] > document.sequence]):
+        document = _after(document, event)
     return document
 
 
 def fold(document: Document, event: "Event") -> Document:
     """Return `document` after one event; the same object if it has the event already."""
-    if event["seq"] <= document.sequence:
-        return document
-    head = {**document.head, "sequence": event["seq"]}
+    return fold_all(document, (event,))
+
+
+def _after(document: Document, event: "Event") -> Document:
+    head = {**document.head, "sequence": max(document.sequence, event["seq"])}
     new = as_news(document, event)
     if new is None:
         return Document(head, document.history)
     event = new
     head["updated"] = event["timestamp"]
-    settings = Settings.of(head["config"])
-    _APPLY.get(event["action"], _apply_nothing)(head, event, settings)
+    _APPLY.get(event["action"], _apply_nothing)(head, event, Settings.of(head["config"]))
     head["metrics"] = {**head["metrics"], "total_agents": len(head["agents"])}
     if event["action"] == names.TASK_STARTED:
         return Document(head, document.history)
-    return pruned(Document(head, document.history.append(encode_line(event))), settings)
+    return pruned(Document(head, document.history.append(encode_line(event))), Settings.of(head["config"]))
 
 
 def pruned(document: Document, settings: Settings) -> Document:
@@ -52,21 +59,31 @@ def pruned(document: Document, settings: Settings) -> Document:
     history = history.drop_first(history.count - settings.history_max_entries)
     if document.head["updated"] is not None:
         oldest = parse_timestamp(document.head["updated"]) - settings.history_retention_days * 86_400
-        if _is_before({"timestamp": history.oldest_timestamp()}, oldest):
-            too_old = takewhile(lambda past: _is_before(past, oldest), history.oldest())
+        if is_before({"timestamp": history.oldest_timestamp()}, oldest):
+            too_old = takewhile(lambda past: is_before(past, oldest), history.oldest())
             history = history.drop_first(sum(1 for _ in too_old))
     return Document(document.head, history)
 
 
-def _is_before(past: "Event", oldest: float) -> bool:
+def is_before(past: "Event", moment: float) -> bool:
+    """Tell whether an entry of the history is older than a moment; not where its age is unknown."""
     try:
-        return parse_timestamp(past["timestamp"]) < oldest
+        return parse_timestamp(past["timestamp"]) < moment
     except (KeyError, ValueError, AttributeError, TypeError):
-        return False  # an entry of somebody else's: its age is unknown
+        return False  # an entry of somebody else's
 
 
 def _apply_nothing(head: "Head", event: "Event", settings: Settings) -> None:
-    """Keep an event whose action this version doesn't know in the history only."""
+    """Keep an event that changes nothing, or whose action this version doesn't know, in the history only."""
+
+
+def _apply_settings(head: "Head", event: "Event", settings: Settings) -> None:
+    head["config"] = event["config"]
+    for key in [key for key, agent in head["agents"].items() if agent.get("config") and key not in event["agents"]]:
+        del entry.open_agent(head, key)["config"]
+    for key, config in event["agents"].items():
+        entry.open_agent(head, key)["config"] = config
+    head["config_digest"] = settings_digest(head)
 
 
 def _apply_registered(head: "Head", event: "Event", settings: Settings) -> None:
@@ -119,8 +136,7 @@ def _apply_amended(head: "Head", event: "Event", settings: Settings) -> None:
     """Apply differences to what has been counted: tokens, duration, and the outcome if it turned out another."""
     agent = entry.open_agent(head, event["agent"])
     entry.count_tokens(agent, event, event.get("model"), tasks=0)
-    entry.add(agent, "metrics", total_duration_seconds=event.get("duration_seconds") or 0.0)
-    entry.set_average(agent["metrics"])
+    entry.amend_duration(agent, event)
     for key, change in (("previous_outcome", -1), ("outcome", 1)):
         if event.get(key):
             agent_counter, system_counter = entry.TASK_COUNTERS[event[key]]
@@ -132,6 +148,7 @@ def _apply_amended(head: "Head", event: "Event", settings: Settings) -> None:
 _APPLY: "dict[str, Callable[[Head, Event, Settings], None]]" = {
     names.AGENT_REGISTERED: _apply_registered,
     names.AGENT_RESET: _apply_reset,
+    names.SETTINGS_CHANGED: _apply_settings,
     names.TASK_STARTED: _apply_started,
     names.TASK_AMENDED: _apply_amended,
     **dict.fromkeys(names.OUTCOMES, _apply_ended),

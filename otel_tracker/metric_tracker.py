@@ -11,6 +11,7 @@ from otel_tracker import event, names, reports, summary
 from otel_tracker.document import Document
 from otel_tracker.errors import InvalidValueError, UnknownAgentError
 from otel_tracker.storage.files import Files
+from otel_tracker.storage.past import history
 from otel_tracker.storage.recorder import Recorder
 from otel_tracker.storage.registry import recorder_of
 from otel_tracker.timestamps import format_timestamp
@@ -160,8 +161,12 @@ class MetricTracker:
         return summary.token_summary(self._read())
 
     def get_history(self, agent_file: str | None = None, limit: int = 100) -> list[dict[str, Any]]:
-        """Return the newest `limit` entries of the history, of one agent or of all, oldest first."""
-        return summary.recent_history(self._read(), agent_file, event.checked_tokens(limit, "a limit"))
+        """Return the newest `limit` entries of the history, of one agent or of all, oldest first.
+
+        What the document no longer holds comes from the journal.
+        """
+        self._recorder.flush()
+        return history(self._store, agent_file, event.checked_tokens(limit, "a limit"))
 
     def generate_report(self, output_file: "str | os.PathLike[str] | None" = None) -> str:
         """Return a report in Markdown, and write it to `output_file` if there is one."""

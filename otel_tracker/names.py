@@ -13,6 +13,8 @@ TASK_LOST = "task_lost"
 TASK_AMENDED = "task_amended"
 AGENT_REGISTERED = "agent_registered"
 AGENT_RESET = "agent_reset"
+SETTINGS_CHANGED = "settings_changed"
+DOCUMENT_RESTORED = "document_restored"
 
 SUCCESS, FAILURE, CANCELLED, LOST = "success", "failure", "cancelled", "lost"
 OUTCOMES = {TASK_COMPLETED: SUCCESS, TASK_FAILED: FAILURE, TASK_CANCELLED: CANCELLED, TASK_LOST: LOST}

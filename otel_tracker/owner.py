@@ -1,4 +1,7 @@
-"""Who has promised to see the end of a task: a process, told from all others by host, boot, pid and start."""
+"""Who has promised to see the end of a task: a process, told from all others by host, boot, pid and start.
+
+Only a process of the same host, boot and pid namespace can be seen; of any other nobody here can tell.
+"""
 
 import os
 import socket
@@ -10,24 +13,70 @@ if TYPE_CHECKING:
 
 
 def this_process() -> "dict[str, Any]":
-    """Return what tells the running process from any other: `host`, `boot_id`, `pid`, `started`.
+    """Return what tells the running process from any other: `host`, `boot_id`, `namespace`, `pid`, `started`.
 
-    `started` is in the system's own units (clock ticks since boot on Linux) and only good for comparing; `boot_id`
-    and `started` are null where the system doesn't tell.
+    `started` is in the system's own units (clock ticks since boot on Linux) and only good for comparing; `boot_id`,
+    `namespace` (of pids) and `started` are null where the system doesn't tell.
     """
     return dict(_process(os.getpid()))
 
 
+def is_visible(owner: "dict[str, Any]") -> bool:
+    """Tell whether this process can see if an owner has ended: only on its host, and in its pid namespace."""
+    here = _process(os.getpid())
+    if (
+        os.name != "posix"
+        or owner.get("host") != here["host"]
+        or type(owner.get("pid")) is not int
+        or owner["pid"] <= 0
+    ):
+        return False
+    return owner.get("namespace") == here["namespace"] or _is_of_another_boot(owner, here)
+
+
+def is_seen_gone(owner: "dict[str, Any]") -> bool:
+    """Tell whether an owner is visible and has ended."""
+    return is_visible(owner) and is_gone(owner)
+
+
+def is_gone(owner: "dict[str, Any]", *, thoroughly: bool = True) -> bool:
+    """Tell whether a visible owner has ended.
+
+    Unless `thoroughly`, a process that has got the pid of one that has ended passes for it: that takes a microsecond.
+    """
+    here = _process(os.getpid())
+    if owner == here:
+        return False
+    if _is_of_another_boot(owner, here):
+        return True
+    pid: int = owner["pid"]
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except OSError:  # it is somebody else's
+        pass
+    # A zombie has ended; of a process that hides its start nothing more can be said.
+    return thoroughly and owner.get("started") is not None and process_start(pid) not in (owner["started"], None)
+
+
 @cache
 def _process(pid: int) -> "dict[str, Any]":
-    return {"host": socket.gethostname(), "boot_id": _boot_id(), "pid": pid, "started": process_start(pid)}
+    return {
+        "host": socket.gethostname(),
+        "boot_id": _boot_id(),
+        "namespace": _pid_namespace(),
+        "pid": pid,
+        "started": process_start(pid),
+    }
 
 
 def process_start(pid: int) -> "str | None":
-    """Return when a process was started, None if it is not running or can't be told."""
+    """Return when a process was started, `ended` for a zombie, None where that can't be told."""
     stat = _text(f"/proc/{pid}/stat")
     if stat is not None:
-        return stat.rpartition(")")[2].split()[19]  # field 22 of proc(5), counted behind the name
+        fields = stat.rpartition(")")[2].split()  # behind the name, which may hold anything: from field 3 of proc(5) on
+        return "ended" if fields[0] in "ZX" else fields[19]
     if os.name != "posix" or os.path.isdir("/proc/self"):
         return None
     import subprocess  # macOS
@@ -36,8 +85,20 @@ def process_start(pid: int) -> "str | None":
     return shown.stdout.strip() or None
 
 
+def _is_of_another_boot(owner: "dict[str, Any]", here: "dict[str, Any]") -> bool:
+    boots = owner.get("boot_id"), here["boot_id"]
+    return None not in boots and boots[0] != boots[1]
+
+
 def _boot_id() -> "str | None":
     return _text("/proc/sys/kernel/random/boot_id")
+
+
+def _pid_namespace() -> "str | None":
+    try:
+        return os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return None
 
 
 def _text(path: str) -> "str | None":

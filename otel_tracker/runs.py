@@ -77,12 +77,13 @@ def _newest(document: Document, key: str, value: str) -> "Event | None":
 
 
 def _amendment(lost: "Event", event: "Event") -> "Event":
-    seconds = (event.get("duration_seconds") or 0.0) - (lost.get("duration_seconds") or 0.0)
+    duration = event.get("duration_seconds")
     outcomes = {"previous_outcome": names.LOST, "outcome": names.OUTCOMES[event["action"]]}
     return {
         **event,
         **outcomes,
         "action": names.TASK_AMENDED,
         "model": event.get("model") or lost.get("model"),
-        "duration_seconds": round(seconds, 6),
+        "duration_seconds": None if duration is None else round(duration - (lost.get("duration_seconds") or 0.0), 6),
+        "previous_duration_seconds": lost.get("duration_seconds"),
     }

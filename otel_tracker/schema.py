@@ -4,6 +4,8 @@ Source of the format: the Metrics Tracker System v7.0 specification, and the key
 docs/document.md lists. Keys that are not named here pass through untouched.
 """
 
+import json
+
 from otel_tracker import names
 from otel_tracker.checks import DURATION_BOUNDS, version_of
 from otel_tracker.settings import default_config
@@ -17,7 +19,7 @@ VERSION = "7.0"
 
 def new_head() -> "dict[str, Any]":
     """Return a new document without its `history`."""
-    return {
+    head = {
         "version": VERSION,
         "updated": None,
         "sequence": 0,
@@ -26,6 +28,19 @@ def new_head() -> "dict[str, Any]":
         "metrics": _new_system_metrics(),
         "in_flight": {},
     }
+    return {**head, "config_digest": settings_digest(head)}
+
+
+def settings_of(head: "dict[str, Any]") -> "tuple[dict[str, Any], dict[str, Any]]":
+    """Return what people may change by hand in a document: its `config`, and those of agents that have one."""
+    return head["config"], {key: agent["config"] for key, agent in head["agents"].items() if agent.get("config")}
+
+
+def settings_digest(head: "dict[str, Any]") -> str:
+    """Return what tells the settings of a document from others: where it isn't `config_digest`, a hand has changed them."""
+    from zlib import crc32
+
+    return f"{crc32(json.dumps(settings_of(head), sort_keys=True).encode()):08x}"
 
 
 def new_agent() -> "dict[str, Any]":
@@ -36,6 +51,11 @@ def new_agent() -> "dict[str, Any]":
 def new_token_entry() -> "dict[str, Any]":
     """Return the token counts of a model that has not been used yet."""
     return {"total": 0, "last": None, "count": 0, **dict.fromkeys(names.TOKEN_TYPES, 0)}
+
+
+def has_changed_settings(head: "dict[str, Any]") -> bool:
+    """Tell whether a hand has changed the settings of a document since an event was last folded into it."""
+    return bool(head["config_digest"] != settings_digest(head))
 
 
 def complete_head(head: "dict[str, Any]") -> "dict[str, Any]":
@@ -52,6 +72,8 @@ def complete_head(head: "dict[str, Any]") -> "dict[str, Any]":
     completed["agents"] = {key: complete_agent(agent) for key, agent in head.get("agents", {}).items()}
     completed["metrics"] = {**_new_system_metrics(), **head.get("metrics", {})}
     completed.setdefault("in_flight", {})
+    if "config_digest" not in completed:
+        completed["config_digest"] = settings_digest(completed)
     return completed
 
 

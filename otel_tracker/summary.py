@@ -4,11 +4,13 @@ from otel_tracker import breaker, names
 from otel_tracker.document import Document
 from otel_tracker.entry import circuit_of
 from otel_tracker.errors import UnknownMetricError
+from otel_tracker.fold import is_before
 from otel_tracker.settings import Settings
 from otel_tracker.timestamps import format_timestamp, parse_timestamp
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     Row = dict[str, Any]
@@ -104,23 +106,34 @@ def system_metrics(document: Document) -> "Row":
     return {**counted, "success_rate": _rate(metrics["successful"], metrics["total_requests"])}
 
 
-def recent_history(document: Document, agent: "str | None" = None, limit: int = 100) -> "list[Row]":
-    """Return the newest `limit` entries of the history, oldest first, without the starts of tasks."""
-    wanted = [
+def past(entries: "list[Row]", agent: "str | None" = None, since: float = 0.0) -> "list[Row]":
+    """Return those of `entries` that are about `agent`, or any, and not before `since`, without the starts of tasks."""
+    return [
         entry
-        for entry in document.history.entries()
-        if entry.get("action") != names.TASK_STARTED and agent in (None, entry.get("agent"))
+        for entry in entries
+        if entry.get("action") != names.TASK_STARTED
+        and agent in (None, entry.get("agent"))
+        and not is_before(entry, since)
     ]
-    return wanted[-limit:] if limit else []
 
 
-def running_tasks(document: Document, now: float) -> "list[Row]":
-    """Return the tasks in flight, the longest running first, with `run_id`, `running_seconds` and `is_overdue`."""
-    timeout = Settings.of(document.config).timeout_seconds
+def timeout_seconds(document: Document) -> float:
+    """Return after how many seconds a running task is overdue."""
+    return Settings.of(document.config).timeout_seconds
+
+
+def running_tasks(document: Document, now: float, is_gone: "Callable[[Row], bool]") -> "list[Row]":
+    """Return the tasks in flight, the longest running first.
+
+    Each has `run_id`, `running_seconds`, `is_overdue` (`timeout_seconds`), and `is_gone`: its process has ended, as
+    `is_gone(owner)` tells, and the next event of anybody will record it as lost.
+    """
+    timeout = timeout_seconds(document)
     rows = []
     for run_id, task in document.head["in_flight"].items():
         seconds = max(0.0, now - parse_timestamp(task["started"]))
-        rows.append({"run_id": run_id, **task, "running_seconds": round(seconds, 3), "is_overdue": seconds > timeout})
+        row = {"run_id": run_id, **task, "running_seconds": round(seconds, 3), "is_overdue": seconds > timeout}
+        rows.append({**row, "is_gone": bool(task.get("owner")) and is_gone(task["owner"])})
     return sorted(rows, key=lambda row: -row["running_seconds"])
 
 

@@ -185,7 +185,8 @@ class TaskTracker:
             id=self._run_id,  # one end, one id, however many exporters ask for it
             run_id=self._run_id,
             started=format_timestamp(self._started_ns / 1e9),
-            duration_seconds=duration,
+            duration_seconds=max(0.0, duration),
+            clock_skew=True if duration < 0 else None,
             model=self._named_model(),
             task_id=self._task_id,
             tokens=self._tokens,

@@ -1,6 +1,7 @@
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -209,7 +210,8 @@ def test_status_says_which_running_task_is_overdue(tracker: MetricTracker, run: 
     text = tracker.config_file.read_text()
     tracker.config_file.write_text(text.replace('"timeout_seconds": 180', '"timeout_seconds": 0'))
     tracker.record_task_start("a.md")
-    assert "1 overdue" in run("status")[1]
+    shown = run("status")[1]
+    assert re.search(r"^a\.md +- +sonnet .* overdue \(more than 0\.00s\)$", shown, re.MULTILINE)
 
 
 def test_status_watches_until_it_is_interrupted(

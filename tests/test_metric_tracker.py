@@ -1,4 +1,5 @@
 import inspect
+import json
 import re
 import threading
 import time
@@ -163,7 +164,8 @@ def test_save_makes_a_backup_unless_told_otherwise_and_prunes_the_history(tracke
     path = tracker.config_file
     path.write_text(path.read_text().replace('"history_max_entries": 1000', '"history_max_entries": 2'))
     tracker.save(backup=False)
-    assert len(tracker.get_history()) == 2
+    assert len(json.loads(path.read_bytes())["history"]) == 2
+    assert len(tracker.get_history()) == 7  # the journal has the others, and the change of the settings
     backups = len(tracker._store.backups.paths())
     tracker.save()
     assert len(tracker._store.backups.paths()) == backups + 1

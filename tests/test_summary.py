@@ -186,22 +186,23 @@ def test_system_metrics_count_the_agents_that_there_are() -> None:
 def test_the_history_has_the_newest_entries_oldest_first_without_the_starts() -> None:
     adopted = document_of({"history": [{"action": names.TASK_STARTED, "run_id": "old"}, {"run_id": "foreign"}]})
     document = folded(end("r1"), end("r2", agent="x.md"), start("r3"), end("r3"), into=adopted)
-    shown = [entry["run_id"] for entry in summary.recent_history(document)]
+    shown = [entry["run_id"] for entry in summary.past(document.history.entries())]
     assert shown == ["foreign", "r1", "r2", "r3"]
-    assert [entry["run_id"] for entry in summary.recent_history(document, AGENT)] == ["r1", "r3"]
-    assert summary.recent_history(document, "unknown.md") == []
-    for limit in range(6):
-        newest = [entry["run_id"] for entry in summary.recent_history(document, limit=limit)]
-        assert newest == shown[max(0, len(shown) - limit) :]
+    assert [entry["run_id"] for entry in summary.past(document.history.entries(), AGENT)] == ["r1", "r3"]
+    assert summary.past(document.history.entries(), "unknown.md") == []
+    assert summary.past(document.history.entries(), AGENT, NOON + 60) == document.history.entries()[2:5:2]
+    assert summary.past(document.history.entries(), AGENT, NOON + 61) == []
 
 
 def test_running_tasks_begin_with_the_longest_running_one_and_say_which_are_overdue() -> None:
-    document = folded(start("new", 50), start("old", 0), start("future", 900), into=document_of(timeout_seconds=60))
-    rows = summary.running_tasks(document, NOON + 60.5)
-    assert [(row["run_id"], row["running_seconds"], row["is_overdue"]) for row in rows] == [
-        ("old", 60.5, True),
-        ("new", 10.5, False),
-        ("future", 0.0, False),
+    document = folded(
+        start("new", 50, owner={"pid": 2}), start("old", 0), start("future", 900), into=document_of(timeout_seconds=60)
+    )
+    rows = summary.running_tasks(document, NOON + 60.5, lambda owner: owner["pid"] == 2)
+    assert [(row["run_id"], row["running_seconds"], row["is_overdue"], row["is_gone"]) for row in rows] == [
+        ("old", 60.5, True, False),
+        ("new", 10.5, False, True),
+        ("future", 0.0, False, False),
     ]
 
 

@@ -5,9 +5,11 @@ import os
 import sys
 import time
 
-from otel_tracker import names, reports, summary
+from otel_tracker import names, owner, reports, summary
 from otel_tracker.cli.terminal import plain, print_json, print_table, shown_state
 from otel_tracker.environment import chosen_home
+from otel_tracker.errors import InvalidValueError
+from otel_tracker.storage import past
 from otel_tracker.storage.files import Files
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.store import Store
@@ -16,11 +18,14 @@ from otel_tracker.timestamps import format_timestamp, parse_timestamp
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import Namespace
+    from typing import Any
 
     from otel_tracker.document import Document
     from otel_tracker.metric_tracker import MetricTracker
 
 WATCH_SECONDS = 2.0
+HISTORY_ENTRIES = 20
+_UNITS = {"d": 86_400, "h": 3600, "m": 60, "s": 1}
 
 
 def report(options: "Namespace") -> int:
@@ -104,8 +109,9 @@ def health(options: "Namespace") -> int:
 
 
 def history(options: "Namespace") -> int:
-    """Print the newest entries of the history, newest first."""
-    rows = summary.recent_history(store_of(options).read(), options.agent, options.number)[::-1]
+    """Print the newest entries of the history, newest first; all since a moment if only that is given."""
+    number = options.number if options.number is not None or options.since is not None else HISTORY_ENTRIES
+    rows = past.history(store_of(options), options.agent, number, _moment(options.since))[::-1]
     if options.format == "json":
         print_json(rows)
         return 0
@@ -147,26 +153,6 @@ def reset(options: "Namespace") -> int:
     return 0
 
 
-def backups_create(options: "Namespace") -> int:
-    """Make a backup now."""
-    store = store_of(options)
-    path = store.back_up()
-    print(path or f"nothing to back up: {store.home.document} does not exist yet; make it with: otel-tracker init")
-    return 0 if path else 1
-
-
-def backups_list(options: "Namespace") -> int:
-    """Print all backups, oldest first."""
-    backups = store_of(options).backups
-    rows = [(path, format_timestamp(backups.made_at(path)), os.path.getsize(path)) for path in backups.paths()]
-    if options.format == "json":
-        print_json([{"path": path, "made_at": made_at, "bytes": size} for path, made_at, size in rows])
-        return 0
-    shown = [(os.path.basename(path), reports.moment(made_at), size) for path, made_at, size in rows]
-    print_table(("Name", "Made (UTC)", "Bytes"), shown, "llr")
-    return 0
-
-
 def store_of(options: "Namespace") -> Store:
     """Return the store of the home that a command line names."""
     return Store(Home(chosen_home(options.home)))
@@ -180,21 +166,20 @@ def tracker_of(options: "Namespace") -> "MetricTracker":
 
 
 def _print_status(document: "Document", now: float, form: str) -> None:
-    agents, running = summary.agent_states(document, now), summary.running_tasks(document, now)
+    agents, running = summary.agent_states(document, now), summary.running_tasks(document, now, owner.is_seen_gone)
     if form == "json":
         print_json({"generated_at": format_timestamp(now), "agents": agents, "running": running})
         return
     if not agents:
         print("no agents yet; register those of the home with: otel-tracker init")
         return
-    overdue = {task["agent"] for task in running if task["is_overdue"]}
     shown = [
         (
             row["agent_file"],
             row["status"],
             row["failures"],
             _left(row["blacklisted_until"], now),
-            f"{row['in_flight']}{' overdue' if row['agent_file'] in overdue else ''}" if row["in_flight"] else "-",
+            row["in_flight"] or "-",
             row["metrics"]["tasks_total"],
             reports.percent(row["success_rate"]),
             reports.moment(row["metrics"]["last_task_timestamp"]),
@@ -203,6 +188,43 @@ def _print_status(document: "Document", now: float, form: str) -> None:
     ]
     headings = ("Agent", "Breaker", "Failures", "Cooldown left", "Running", "Tasks", "Success", "Last task (UTC)")
     print_table(headings, shown, "llrrrrrr", [row["state"] for row in agents])
+    if running:
+        print()
+        _print_running(running, summary.timeout_seconds(document))
+
+
+def _print_running(running: "list[dict[str, Any]]", timeout: float) -> None:
+    """Print the running tasks; those that are overdue or gone have the colour of a breaker that is not closed."""
+    overdue = f"overdue (more than {reports.seconds(timeout)})"
+    shown = [
+        (
+            task["agent"],
+            task["task_id"],
+            task["model"],
+            reports.moment(task["started"]),
+            reports.seconds(task["running_seconds"]),
+            "its process is gone" if task["is_gone"] else overdue if task["is_overdue"] else "",
+        )
+        for task in running
+    ]
+    states = [
+        names.OPEN if task["is_gone"] else names.HALF_OPEN if task["is_overdue"] else names.CLOSED for task in running
+    ]
+    print_table(("Running now", "Task", "Model", "Since (UTC)", "For", ""), shown, "llllrl", states)
+
+
+def _moment(since: "str | None") -> float:
+    """Return the moment that `--since` names: a time before now (`7d`, `12h`, `30m`, `90s`), or a timestamp."""
+    if since is None:
+        return 0.0
+    number, unit = since[:-1], since[-1:]
+    if unit in _UNITS and number.replace(".", "", 1).isdecimal():
+        return time.time() - float(number) * _UNITS[unit]
+    try:
+        return parse_timestamp(since)
+    except ValueError:
+        expected = 'a time before now such as 7d, 12h, 30m or 90s, or a timestamp such as "2026-02-15T21:30:00Z"'
+        raise InvalidValueError("--since", since, expected) from None
 
 
 def _left(until: "str | None", now: float) -> str:

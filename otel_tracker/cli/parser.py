@@ -53,7 +53,8 @@ def _add_reading_commands(commands: "Any") -> None:
 
     history = _add(commands, "history", "what has happened, newest first", formats=("table", "json"))
     history.add_argument("--agent", metavar="AGENT", help="only of this agent")
-    history.add_argument("-n", "--number", type=_number, default=20, help="entries to show (20)")
+    history.add_argument("-n", "--number", type=_number, help="entries to show (20; all with --since)")
+    history.add_argument("--since", metavar="WHEN", help="not older than 7d, 12h, 30m, 90s, or a timestamp")
 
     status = _add(commands, "status", "all agents: breaker, running tasks, last task", formats=("table", "json"))
     status.add_argument("--watch", action="store_true", help="show it again every two seconds, until Ctrl-C")
@@ -71,6 +72,12 @@ def _add_changing_commands(commands: "Any") -> None:
     )
     _add(actions, "create", "make a backup now", function="backups_create")
     _add(actions, "list", "all backups, oldest first", formats=("table", "json"), function="backups_list")
+    restore = _add(actions, "restore", "bring the backup NAME back, and what came after it", function="backups_restore")
+    restore.add_argument("backup", metavar="NAME", help="as `list` shows it")
+    restore.add_argument("--discard-later", action="store_true", help="without what came after it")
+
+    doctor = _add(commands, "doctor", "what is wrong with the home, and what mends it", formats=("table", "json"))
+    doctor.add_argument("--repair", action="store_true", help="mend it, after a backup")
 
     demo = _add(commands, "demo", "record a small fleet's tasks in a home of its own, and report")
     demo.add_argument("--into", metavar="DIR", help="the demo's home (a new temporary folder)")
@@ -101,11 +108,19 @@ def _loaded(function: str) -> "Callable[[argparse.Namespace], int]":
     def run(options: argparse.Namespace) -> int:
         from importlib import import_module
 
-        module = {"init": "init", "demo": "demo"}.get(function, "commands")
+        module = _MODULES.get(function, "commands")
         status: int = getattr(import_module(f"otel_tracker.cli.{module}"), function)(options)
         return status
 
     return run
+
+
+_MODULES = {
+    "init": "init",
+    "demo": "demo",
+    "doctor": "doctor",
+    **dict.fromkeys(("backups_create", "backups_list", "backups_restore"), "backups"),
+}
 
 
 def _number(text: str) -> int:

@@ -1,91 +1,148 @@
-"""Backups: copies of validated documents, named by the second (UTC) in which they were made."""
+"""Backups: copies of validated documents, named by the second (UTC) in which they were made.
+
+Which one is newer is said by the sequence of the document in it, not by the name: clocks jump.
+"""
 
 import os
 import re
 
-from otel_tracker.errors import DocumentError
+from otel_tracker.codec import DocumentCodec, sequence_of
+from otel_tracker.errors import DocumentError, UnknownBackupError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from collections.abc import Iterator
 
-    from otel_tracker.codec import DocumentCodec
     from otel_tracker.document import Document
     from otel_tracker.storage.files import Files
     from otel_tracker.storage.home import Home
 
+KEPT_NEWEST, KEPT_DAYS, KEPT_DAMAGED = 5, 7, 5
 _STAMP = "%Y%m%d_%H%M%S"
-_DAMAGED, _KEPT_DAMAGED = ".corrupt-", 5
+_BEGINNING_BYTES = 4096
+_UNREADABLE = -1
 
 
 class Backups:
     """The backups of one document."""
 
     def __init__(self, home: "Home", files: "Files") -> None:
-        self._folder, self._files = home.backups, files
-        self._prefix = f"{home.name}_"
-        self._pattern = re.compile(re.escape(self._prefix) + r"\d{8}_\d{6}\.json")
+        self._home, self._folder, self._files = home, home.backups, files
+        self._pattern = re.compile(re.escape(home.name) + r"_(\d{8})_\d{6}\.json")
+        self._damaged = re.compile(re.escape(home.name) + r"\.corrupt-\d{8}_\d{6}\.json")
+        self._sequences: dict[str, int] = {}
 
     def paths(self) -> list[str]:
         """Return the paths of all backups, oldest first."""
         names = [name for name in self._files.names(self._folder) if self._pattern.fullmatch(name)]
+        return sorted(
+            (os.path.join(self._folder, name) for name in names), key=lambda path: (self.sequence(path), path)
+        )
+
+    def damaged_paths(self) -> list[str]:
+        """Return the paths of the damaged documents that were set aside, oldest first."""
+        names = [name for name in self._files.names(self._folder) if self._damaged.fullmatch(name)]
         return [os.path.join(self._folder, name) for name in sorted(names)]
 
+    def path_of(self, name: str) -> str:
+        """Return the path of the backup that a person calls `name`: with or without folder and ending."""
+        wanted = os.path.basename(name)
+        for path in self.paths():
+            if os.path.basename(path) in (wanted, f"{wanted}.json"):
+                return path
+        raise UnknownBackupError(name, self._folder)
+
     def create(self, content: bytes, now: float) -> str:
-        """Keep `content` and return the path; a name that is taken moves on to the next second."""
+        """Keep `content` and return the path; a name that is taken moves on to the next second.
+
+        Who calls holds the document's lock.
+        """
         self._files.make_folder(self._folder)
         second = int(now)
         while True:
-            path = os.path.join(self._folder, f"{self._prefix}{_stamp(second)}.json")
+            path = os.path.join(self._folder, f"{self._home.name}_{_stamp(second)}.json")
             if self._files.create(path, content):
                 return path
             second += 1
 
-    def newest_valid(self, codec: "DocumentCodec") -> "tuple[str, Document] | None":
-        """Return the newest backup that can be read, and the document that it holds; None if there is none."""
+    def prune(self) -> None:
+        """Delete all but the 5 newest and the newest of each of the last 7 days; unreadable ones are left alone."""
+        readable = [path for path in self.paths() if self.sequence(path) != _UNREADABLE]
+        of_day: dict[str, str] = {}
+        for path in reversed(readable):
+            of_day.setdefault(self._day(path), path)
+        kept = {*readable[-KEPT_NEWEST:], *list(of_day.values())[:KEPT_DAYS]}
+        for path in readable:
+            if path not in kept:
+                self._files.remove(path)
+
+    def oldest_sequence(self) -> "int | None":
+        """Return the sequence of the oldest readable backup, None if there is none."""
+        sequences = [self.sequence(path) for path in self.paths()]
+        return min((sequence for sequence in sequences if sequence != _UNREADABLE), default=None)
+
+    def valid(self) -> "Iterator[tuple[str, Document]]":
+        """Yield each backup that can be read, and the document that it holds, the newest first."""
         for path in reversed(self.paths()):
-            read = self._files.read(path)
-            try:
-                document = codec.decode(read[1], path) if read else None
-                if document is not None and document.history.entries() is not None:
-                    return path, document
-            except DocumentError:
-                continue
-        return None
+            document = self._document_or_none(path)
+            if document is not None:
+                yield path, document
+
+    def document(self, path: str) -> "Document":
+        """Return the document that a backup holds; raises DocumentError where it holds none."""
+        read = self._files.read(path)
+        if read is None:
+            raise DocumentError(path, "", "it has vanished")
+        document = DocumentCodec().decode(read[1], path)
+        document.history.entries()
+        return document
 
     def keep_damaged(self, content: bytes, now: float) -> str:
         """Keep a damaged document beside the backups, apart from them, and return its path; the newest 5 are kept."""
         self._files.make_folder(self._folder)
-        prefix, second = self._prefix[:-1] + _DAMAGED, int(now)
-        kept = sorted(name for name in self._files.names(self._folder) if name.startswith(prefix))
+        kept, second = self.damaged_paths(), int(now)
+        newest = self._files.read(kept[-1]) if kept else None
+        if newest is not None and newest[1] == content:  # an earlier attempt has kept it and got no further
+            return kept[-1]
         # Behind the newest one, whose second it may share: the oldest are deleted by their names.
-        while kept and f"{prefix}{_stamp(second)}.json" <= kept[-1]:
+        while kept and self._damaged_path(second) <= kept[-1]:
             second += 1
-        name = f"{prefix}{_stamp(second)}.json"
-        self._files.create(os.path.join(self._folder, name), content)
-        for old in [*kept, name][:-_KEPT_DAMAGED]:
-            self._files.remove(os.path.join(self._folder, old))
-        return os.path.join(self._folder, name)
+        path = self._damaged_path(second)
+        self._files.create(path, content)
+        for old in [*kept, path][:-KEPT_DAMAGED]:
+            self._files.remove(old)
+        return path
 
     def made_at(self, path: str) -> float:
         """Return the moment that the name of a backup says."""
         from datetime import datetime, timezone
 
-        stamp = os.path.basename(path)[len(self._prefix) : -len(".json")]
+        stamp = os.path.basename(path)[len(self._home.name) + 1 : -len(".json")]
         return datetime.strptime(stamp, _STAMP).replace(tzinfo=timezone.utc).timestamp()
 
-    def settings(self, path: str, codec: "DocumentCodec") -> "Any":
-        """Return the settings that a backup holds, None if it can't be read."""
-        read = self._files.read(path)
+    def sequence(self, path: str) -> int:
+        """Return the sequence of the document that a backup holds, -1 if it can't be read."""
+        if path not in self._sequences:
+            read = self._files.read(path, 0, _BEGINNING_BYTES)
+            sequence = sequence_of(read[1]) if read else None
+            if sequence is None:  # the file was not written by this package
+                document = self._document_or_none(path)
+                sequence = _UNREADABLE if document is None else document.sequence
+            self._sequences[path] = sequence
+        return self._sequences[path]
+
+    def _document_or_none(self, path: str) -> "Document | None":
         try:
-            return settings_of(codec.decode(read[1], path).head) if read else None
+            return self.document(path)
         except DocumentError:
             return None
 
+    def _day(self, path: str) -> str:
+        match = self._pattern.fullmatch(os.path.basename(path))
+        return match[1] if match else ""
 
-def settings_of(head: "dict[str, Any]") -> "Any":
-    """Return what people may change by hand in a document: its `config`, and the agents' own."""
-    return head["config"], {key: agent["config"] for key, agent in head["agents"].items() if agent.get("config")}
+    def _damaged_path(self, second: int) -> str:
+        return os.path.join(self._folder, f"{self._home.name}.corrupt-{_stamp(second)}.json")
 
 
 def _stamp(second: int) -> str:

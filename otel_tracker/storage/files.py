@@ -1,9 +1,13 @@
 """Every file operation of the storage, so that a test can replace them all.
 
-What is created is for its owner only, whatever the umask says; what exists keeps its mode. Failures are StorageErrors.
+What is created is for its owner only, whatever the umask says, and belongs to the folder's owner where root creates it;
+what exists keeps its mode and its owner. A link in the place of a file that this package makes itself is not followed.
+Failures are StorageErrors.
 """
 
+import errno
 import os
+import re
 import stat
 from contextlib import suppress
 
@@ -17,7 +21,9 @@ if TYPE_CHECKING:
 
 _NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
 _BINARY = getattr(os, "O_BINARY", 0)
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NOFOLLOW
 _FILE_MODE, _FOLDER_MODE = 0o600, 0o700
+_TEMPORARY = re.compile(r"\.\d+\.[0-9a-f]{8}\.tmp$")
 
 
 class Files:
@@ -30,6 +36,27 @@ class Files:
                 return _signature(os.stat(path))
             except FileNotFoundError:
                 return None
+
+    def identity(self, path: str) -> "tuple[int, int] | None":
+        """Return what tells a file or a folder from all others on this machine: device, inode; None if there is none."""
+        with saying("look at", path):
+            try:
+                status = os.stat(path)
+            except FileNotFoundError:
+                return None
+            return status.st_dev, status.st_ino
+
+    def refuse_planted_link(self, path: str) -> None:
+        """Raise StorageError if `path` is a link that somebody else has made in a folder that isn't theirs."""
+        with saying("follow the link", path):
+            try:
+                link = os.lstat(path)
+            except FileNotFoundError:
+                return
+            if stat.S_ISLNK(link.st_mode) and hasattr(os, "geteuid"):
+                trusted = (os.geteuid(), 0, os.stat(os.path.dirname(path) or ".").st_uid)
+                if link.st_uid not in trusted:
+                    raise StorageError("follow the link", path, f"user {link.st_uid} made it, whom nobody here trusts")
 
     def read(self, path: str, start: int = 0, limit: int = -1) -> "tuple[Signature, bytes] | None":
         """Return the signature and the content of a file, or `limit` bytes of it; None if there is none."""
@@ -60,24 +87,27 @@ class Files:
             with suppress(FileExistsError):
                 os.mkdir(path)
                 os.chmod(path, _FOLDER_MODE)
+                _give_away(path, path)
+                self.sync_folder(parent or ".")
 
     def open_lock(self, path: str) -> int:
         """Return a descriptor of a lock file, which is created, with its folder, where it is missing."""
         with saying("open the lock", path):
             try:
-                return os.open(path, os.O_RDWR | _BINARY)
+                return os.open(path, os.O_RDWR | _BINARY | _NOFOLLOW)
             except FileNotFoundError:
                 self.make_folder(os.path.dirname(path))
-                descriptor = os.open(path, os.O_RDWR | os.O_CREAT | _BINARY, _FILE_MODE)
-                _set_mode(descriptor, _FILE_MODE)
+                descriptor = os.open(path, os.O_RDWR | os.O_CREAT | _BINARY | _NOFOLLOW, _FILE_MODE)
+                _make_ours(descriptor, path)
                 return descriptor
 
     def append(self, path: str, content: bytes) -> None:
         """Add `content` to the end of a file, all of it or, where that fails, nothing."""
-        with saying("append to", path), _Opened(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT) as descriptor:
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | _NOFOLLOW
+        with saying("append to", path), _Opened(path, flags) as descriptor:
             size = os.fstat(descriptor).st_size
             if not size:
-                _set_mode(descriptor, _FILE_MODE)
+                _make_ours(descriptor, path)
             try:
                 _write(descriptor, content)
             except OSError:
@@ -86,8 +116,19 @@ class Files:
 
     def truncate(self, path: str, size: int) -> None:
         """Cut a file off after `size` bytes."""
-        with saying("cut off", path), _Opened(path, os.O_WRONLY) as descriptor:
+        with saying("cut off", path), _Opened(path, os.O_WRONLY | _NOFOLLOW) as descriptor:
             os.ftruncate(descriptor, size)
+
+    def rewrite(self, path: str, start: int) -> None:
+        """Write what a file has from `start` on to the same place again.
+
+        After a flush has failed, the system takes what it could not write for written: flushing again flushes nothing.
+        """
+        with saying("write again", path), _Opened(path, os.O_RDWR | _NOFOLLOW) as descriptor:
+            os.lseek(descriptor, start, os.SEEK_SET)
+            content = _read(descriptor, -1)
+            os.lseek(descriptor, start, os.SEEK_SET)
+            _write(descriptor, content)
 
     def sync(self, path: str) -> None:
         """Return when the content of a file, whoever wrote it, is on the disk."""
@@ -103,15 +144,18 @@ class Files:
 
     def replace(self, path: str, parts: "Iterable[bytes | memoryview]") -> "Signature":
         """Put the joined `parts` in the place of a file in one step, and return its signature."""
-        temporary = f"{path}.{os.getpid()}.{os.urandom(4).hex()}.tmp"
+        temporary = _temporary(path)
         with saying("write", path):
             try:
-                mode = stat.S_IMODE(os.stat(path).st_mode)
+                old = os.stat(path)
             except FileNotFoundError:
-                mode = _FILE_MODE
+                old = None
             try:
-                with _Opened(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NOFOLLOW, mode) as descriptor:
-                    _set_mode(descriptor, mode)
+                with _Opened(temporary, _NEW) as descriptor:
+                    if old is None:
+                        _make_ours(descriptor, path)
+                    else:
+                        _make_alike(descriptor, old)
                     _write_parts(descriptor, list(parts))
                     signature = _signature(os.fstat(descriptor))
                 os.replace(temporary, path)
@@ -122,21 +166,42 @@ class Files:
             return signature
 
     def create(self, path: str, content: bytes) -> bool:
-        """Create a file with `content` on the disk; False, and nothing done, if the name is taken."""
+        """Create a file with `content`, in one step and on the disk; False, and nothing done, if the name is taken.
+
+        Who calls holds a lock that keeps others from taking the name meanwhile.
+        """
+        temporary = _temporary(path)
         with saying("create", path):
+            if os.path.lexists(path):
+                return False
             try:
-                with _Opened(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NOFOLLOW) as descriptor:
-                    _set_mode(descriptor, _FILE_MODE)
+                with _Opened(temporary, _NEW) as descriptor:
+                    _make_ours(descriptor, path)
                     _write(descriptor, content)
                     os.fsync(descriptor)
-            except FileExistsError:
-                return False
+                os.replace(temporary, path)
+            except BaseException:
+                with suppress(OSError):
+                    os.unlink(temporary)
+                raise
+            self.sync_folder(os.path.dirname(path))
             return True
+
+    def temporary_files(self, beginning: str) -> list[str]:
+        """Return what processes have made, and may have left, on their way to files whose paths begin like this."""
+        folder, name = os.path.split(beginning)
+        found = [left for left in self.names(folder) if left.startswith(name) and _TEMPORARY.search(left)]
+        return [os.path.join(folder, left) for left in found]
 
     def remove(self, path: str) -> None:
         """Delete a file, if it is there."""
         with saying("delete", path), suppress(FileNotFoundError):
             os.unlink(path)
+
+    def remove_folder(self, path: str) -> None:
+        """Delete a folder, if it is there and empty."""
+        with suppress(OSError):
+            os.rmdir(path)
 
 
 class saying:  # noqa: N801 - reads as a statement: `with saying("read", path):`
@@ -152,7 +217,9 @@ class saying:  # noqa: N801 - reads as a statement: `with saying("read", path):`
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         if isinstance(error, OSError) and not isinstance(error, StorageError):
-            raise StorageError(self._attempted, self._path, error.strerror or str(error)) from error
+            is_link = error.errno == errno.ELOOP
+            reason = "it is a link, which is not followed here" if is_link else error.strerror or str(error)
+            raise StorageError(self._attempted, self._path, reason) from error
 
 
 class _Opened:
@@ -160,8 +227,8 @@ class _Opened:
 
     __slots__ = ("_descriptor",)
 
-    def __init__(self, path: str, flags: int, mode: int = _FILE_MODE) -> None:
-        self._descriptor = os.open(path, flags | _BINARY, mode)
+    def __init__(self, path: str, flags: int) -> None:
+        self._descriptor = os.open(path, flags | _BINARY, _FILE_MODE)
 
     def __enter__(self) -> int:
         return self._descriptor
@@ -201,10 +268,32 @@ def _write_parts(descriptor: int, parts: "list[bytes | memoryview]") -> None:
         _write(descriptor, b"".join(parts)[written:])
 
 
-def _set_mode(descriptor: int, mode: int) -> None:
-    """Give a new file its mode, whatever the umask has made of it."""
+def _temporary(path: str) -> str:
+    return f"{path}.{os.getpid()}.{os.urandom(4).hex()}.tmp"
+
+
+def _make_ours(descriptor: int, path: str) -> None:
+    """Give a new file its mode, whatever the umask has made of it, and its owner."""
     if hasattr(os, "fchmod"):
-        os.fchmod(descriptor, mode)
+        os.fchmod(descriptor, _FILE_MODE)
+        _give_away(descriptor, path)
+
+
+def _give_away(file: "int | str", path: str) -> None:
+    """Give what root has created to the owner of the folder, who could not read it otherwise."""
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        folder = os.stat(os.path.dirname(path) or ".")
+        if folder.st_uid != 0:
+            os.chown(file, folder.st_uid, folder.st_gid)
+
+
+def _make_alike(descriptor: int, old: os.stat_result) -> None:
+    """Give a new file the mode of the one that it replaces, and its owner where that is allowed."""
+    if hasattr(os, "fchmod"):
+        if old.st_uid != os.geteuid():
+            with suppress(OSError):
+                os.chown(descriptor, old.st_uid, old.st_gid)
+        os.fchmod(descriptor, stat.S_IMODE(old.st_mode))
 
 
 def _signature(status: os.stat_result) -> "Signature":

@@ -12,11 +12,13 @@ from otel_tracker.log import warn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
     from otel_tracker.storage.files import Files
 
     Event = dict[str, Any]
+    Mark = tuple[str | None, int, int]  # an end of the journal: segment, bytes, number of the last event
 
 SEGMENT_BYTES = 4 * 1024 * 1024
 _BLOCK_BYTES = 64 * 1024
@@ -47,6 +49,10 @@ class Journal:
         numbers = [name[: -len(_SUFFIX)] for name in self._files.names(self._folder) if name.endswith(_SUFFIX)]
         return [self._path(number) for number in sorted(int(text) for text in numbers if text.isdigit())]
 
+    def last_numbers(self, segments: list[str]) -> list[int]:
+        """Return the number of the last event of each of `segments` but the last, which may still grow."""
+        return [_first_number(later) - 1 for later in segments[1:]]
+
     def last(self) -> int:
         """Return the number of the last event, 0 if there is none."""
         if not self._catch_up():
@@ -64,6 +70,26 @@ class Journal:
         events = [self._written.get(line) or _parse(line, self._segment) for line in self._tail.splitlines()]
         self._written = {}
         return [event for event in events if event is not None]
+
+    def before(self, sequence: float) -> "Iterator[list[Event]]":
+        """Yield the events with a lower number than `sequence`, the newest segment's first, in order in each."""
+        for segment in reversed(self.segments()):
+            if _first_number(segment) < sequence:
+                read = self._files.read(segment)
+                events = [_parse(line, segment) for line in (read[1] if read else b"").splitlines()]
+                yield [event for event in events if event is not None and event["seq"] < sequence]
+
+    def mark(self) -> "Mark":
+        """Return where the journal ends; it must have been read to its end (`last`)."""
+        return self._segment, self._offset, self._last
+
+    def write_again(self, mark: "Mark") -> "list[str]":
+        """Write what stands behind `mark` to its place again, and return the paths of the segments that it stands in."""
+        first, offset, _ = mark
+        segments = [path for path in self.segments() if first is None or _first_number(path) >= _first_number(first)]
+        for segment in segments:
+            self._files.rewrite(segment, offset if segment == first else 0)
+        return segments
 
     def append(self, events: "list[Event]") -> str:
         """Write numbered events behind the last one and return the path of their segment.

@@ -1,6 +1,7 @@
 """Lock files: created once, never deleted, and held for as short as possible.
 
 Waiting is polling with short random pauses: with 50 processes it starves nobody (docs/decisions.md has the figures).
+A process that has waited for a lock in vain doesn't wait for it again before it has had it.
 """
 
 import os
@@ -17,18 +18,23 @@ if TYPE_CHECKING:
 
 WAIT_SECONDS = 5.0
 _LONGEST_PAUSE = 0.001
+_given_up: set[str] = set()
 
 
 @contextmanager
-def held(path: str, files: "Files", is_needless: "Callable[[], bool] | None" = None) -> "Iterator[bool]":
+def held(
+    path: str, files: "Files", is_needless: "Callable[[], bool] | None" = None, began: "float | None" = None
+) -> "Iterator[bool]":
     """Hold the lock file at `path`, and say whether it is held.
 
     It isn't where, while another one held it, it has become needless. Raises LockTimeoutError when it could not be had
-    within WAIT_SECONDS.
+    within WAIT_SECONDS from `began` (of time.monotonic) on, by default from now.
     """
     descriptor = files.open_lock(path)
     try:
-        yield _try_lock(descriptor) or _wait_for(descriptor, path, is_needless)
+        is_held = _try_lock(descriptor) or _wait_for(descriptor, path, is_needless, began)
+        _given_up.discard(path)
+        yield is_held
     finally:
         os.close(descriptor)  # which releases the lock, too
 
@@ -43,14 +49,32 @@ def held_if_free(path: str, files: "Files") -> "Iterator[bool]":
         os.close(descriptor)
 
 
-def _wait_for(descriptor: int, path: str, is_needless: "Callable[[], bool] | None") -> bool:
-    began = time.monotonic()
+def holders(path: str) -> list[int]:
+    """Return the pids of the processes that hold the lock file at `path`, as far as the system tells."""
+    try:
+        inode = os.stat(path).st_ino
+        with open("/proc/locks", encoding="ascii") as table:  # see proc_locks(5)
+            rows = [line.split() for line in table]
+    except OSError:
+        return []
+    return [int(row[4]) for row in rows if row[1] == "FLOCK" and row[5].rpartition(":")[2] == str(inode)]
+
+
+def _wait_for(
+    descriptor: int, path: str, is_needless: "Callable[[], bool] | None", began: "float | None" = None
+) -> bool:
+    began, paused = time.monotonic() if began is None else began, 0.0
     while is_needless is None or not is_needless():
         if _try_lock(descriptor):
             return True
-        if time.monotonic() - began > WAIT_SECONDS:
-            raise LockTimeoutError("lock", path, f"not free within {WAIT_SECONDS:g} s")
-        time.sleep(_LONGEST_PAUSE * int.from_bytes(os.urandom(2), "big") / 65_536)
+        # The sum of the pauses bounds the wait where the clock jumps back.
+        if path in _given_up or max(time.monotonic() - began, paused) > WAIT_SECONDS:
+            _given_up.add(path)
+            by = " and ".join(f"process {pid}" for pid in holders(path)) or "another process"
+            raise LockTimeoutError("lock", path, f"not free within {WAIT_SECONDS:g} s, {by} holds it")
+        pause = _LONGEST_PAUSE * int.from_bytes(os.urandom(2), "big") / 65_536
+        time.sleep(pause)
+        paused += pause
     return False
 
 

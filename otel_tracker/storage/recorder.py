@@ -1,8 +1,9 @@
 """The recorder: hands events to a store and never raises into the task that they are about.
 
-Events that can't be written now wait in memory, in order, and go with the next one, or at exit. A recorder counts an
-event once, by its `id`, however many span processors and exporters hand it over. It is given a function that makes the
-event: who drops events does not pay for making them.
+Events that can't be written now wait in memory, in order, and go with the next one, or at exit; what can't be written
+then is left beside the journal for the next writer, if that can be. A recorder counts an event once, by its `id`,
+however many span processors and exporters hand it over. It is given a function that makes the event: who drops events
+does not pay for making them.
 """
 
 import atexit
@@ -11,6 +12,7 @@ import weakref
 from collections import OrderedDict
 
 from otel_tracker.log import warn
+from otel_tracker.storage import left_over
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     MakeEvent = Callable[[], Event]
 
 _REMEMBERED = 10_000
+_LONGEST_QUEUE = 100_000  # events; beyond, the oldest are given up: an agent's memory is not ours to fill
 
 
 class Recorder:
@@ -54,9 +57,19 @@ class Recorder:
             waiting, self._waiting = self._waiting, []
         return not waiting or self._write(waiting, is_start=False)
 
-    def waiting(self) -> int:
-        """Return how many events could not be written so far."""
-        return len(self._waiting)
+    def leave(self) -> None:
+        """Write what waits, or leave it beside the journal, or say what is lost: for the end of the process."""
+        if self.flush():
+            return
+        with self._guard:
+            waiting, self._waiting = self._waiting, []
+        store = self.store
+        try:
+            path = left_over.leave(store.home, store.files, waiting)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the process ends
+            warn("%d events of %s could not be written and are lost: %s", len(waiting), store.home.document, error)
+        else:
+            warn("%d events are left in %s for the next task of anybody to take in", len(waiting), path)
 
     def _hand_over(self, make_event: "MakeEvent", *, is_start: bool) -> None:
         try:
@@ -84,7 +97,7 @@ class Recorder:
 
     def _keep(self, events: "list[Event]", error: Exception) -> None:
         with self._guard:
-            self._waiting = [*events, *self._waiting]
+            self._waiting = [*events, *self._waiting][-_LONGEST_QUEUE:]
         if not self._has_complained:
             self._has_complained = True
             warn("%s (%d events wait in memory and are tried again with the next one)", error, len(self._waiting))
@@ -103,5 +116,4 @@ def renew_guards() -> None:
 @atexit.register
 def _flush_all() -> None:
     for recorder in list(_recorders):
-        if not recorder.flush():
-            warn("%d events of %s could not be written and are lost", recorder.waiting(), recorder.store.home.document)
+        recorder.leave()

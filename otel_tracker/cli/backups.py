@@ -1,0 +1,60 @@
+"""`otel-tracker backups`: make, list and bring back copies of the document."""
+
+import os
+
+from otel_tracker import reports
+from otel_tracker.cli.commands import store_of
+from otel_tracker.cli.terminal import plain, print_json, print_table
+from otel_tracker.storage.restore import restore
+from otel_tracker.timestamps import format_timestamp
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from typing import Any
+
+
+def backups_create(options: "Namespace") -> int:
+    """Make a backup now."""
+    store = store_of(options)
+    path = store.back_up()
+    print(path or f"nothing to back up: {store.home.document} does not exist yet; make it with: otel-tracker init")
+    return 0 if path else 1
+
+
+def backups_list(options: "Namespace") -> int:
+    """Print all backups, oldest first, and the damaged documents that were set aside."""
+    backups = store_of(options).backups
+    rows: list[dict[str, Any]] = [
+        {
+            "path": path,
+            "made_at": format_timestamp(backups.made_at(path)),
+            "bytes": os.path.getsize(path),
+            "sequence": None if backups.sequence(path) < 0 else backups.sequence(path),
+        }
+        for path in backups.paths()
+    ]
+    if options.format == "json":
+        print_json(rows)
+        return 0
+    shown = [
+        (
+            os.path.basename(row["path"]),
+            reports.moment(row["made_at"]),
+            row["bytes"],
+            "damaged" if row["sequence"] is None else row["sequence"],
+        )
+        for row in rows
+    ]
+    print_table(("Name", "Made (UTC)", "Bytes", "Up to event"), shown, "llrr")
+    for path in backups.damaged_paths():
+        print(f"set aside as damaged: {path}")
+    return 0
+
+
+def backups_restore(options: "Namespace") -> int:
+    """Bring a backup back."""
+    path, folded, discarded = restore(store_of(options), options.backup, discard_later=options.discard_later)
+    print(f"restored {plain(path)}")
+    print(f"{folded:,} later events were folded into it" + (f", {discarded:,} discarded" if discarded else ""))
+    return 0

@@ -1,0 +1,44 @@
+"""Examines a home, says what is wrong and the command that mends it, and mends what needs no person.
+
+Reading order: finding, place, state (with compare), surroundings; repair.
+"""
+
+import os
+from typing import TYPE_CHECKING
+
+from otel_tracker.doctor import place, state, surroundings
+from otel_tracker.doctor.finding import NOTE, OK, WRONG, Finding
+from otel_tracker.doctor.repair import repair
+from otel_tracker.errors import OtelTrackerError
+from otel_tracker.storage.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+__all__ = ["NOTE", "OK", "WRONG", "Finding", "examine", "repair"]
+
+_OF_THE_HOME = (
+    place.home,
+    place.permissions,
+    place.locks,
+    place.leavings,
+    state.document,
+    state.journal,
+    state.comparison,
+    state.backups,
+    state.running,
+    surroundings.clock,
+)
+
+
+def examine(store: Store) -> list[Finding]:
+    """Return what there is to say of a home, in a fixed order of topics. Nothing is changed."""
+    checks = _OF_THE_HOME if os.path.isdir(store.home.folder) else (place.home,)
+    return [*(finding for check in checks for finding in _found(check, store)), *surroundings.packages()]
+
+
+def _found(check: "Callable[[Store], Iterator[Finding]]", store: Store) -> list[Finding]:
+    try:
+        return list(check(store))
+    except OtelTrackerError as error:
+        return [Finding(check.__name__, WRONG, str(error))]

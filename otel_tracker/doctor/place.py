@@ -1,0 +1,92 @@
+"""Where the home is: its folders and their owners, its locks, what processes have left in it."""
+
+import os
+import stat
+from collections.abc import Iterator
+
+from otel_tracker.doctor.finding import NOTE, OK, REPAIR, WRONG, Finding
+from otel_tracker.errors import StorageError
+from otel_tracker.storage import claim, left_over, lock, mounts
+from otel_tracker.storage.store import Store, temporary_files
+
+_OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
+
+
+def home(store: Store) -> Iterator[Finding]:
+    """Look at the home's folder, the file system that it is on, and whether it has its document for itself."""
+    home = store.home
+    kind = mounts.filesystem_of(home.folder)
+    shown = f"{home.folder}{f' on {kind}' if kind else ''}"
+    if not os.path.isdir(home.folder):
+        yield Finding("home", NOTE, f"{home.folder} does not exist yet", "otel-tracker init")
+        return
+    if kind in mounts.NETWORK:
+        text = (
+            f"{shown}: between machines neither its locks nor its renames are proven; processes of one machine are safe"
+        )
+        yield Finding("home", NOTE, text, "export OTEL_TRACKER_HOME=a folder on a disk of this machine")
+    else:
+        yield Finding("home", OK, shown)
+    try:
+        claim.check(home, store.files)
+    except StorageError as error:
+        yield Finding("home", WRONG, str(error), "the change that the sentence names")
+
+
+def permissions(store: Store) -> Iterator[Finding]:
+    """Look for folders that can't be written to, and for files that others may write to."""
+    home = store.home
+    folders = [folder for folder in _folders(store) if os.path.isdir(folder)]
+    closed = [folder for folder in folders if not os.access(folder, os.R_OK | os.W_OK | os.X_OK)]
+    for folder in closed:
+        yield Finding("permissions", WRONG, f"{folder} can't be written to by this user", f"chmod u+rwx {folder}")
+    if os.path.exists(home.document) and not os.access(home.document, os.R_OK):
+        yield Finding(
+            "permissions", WRONG, f"{home.document} can't be read by this user", f"chmod u+rw {home.document}"
+        )
+    for path in open_to_others(store):
+        yield Finding("permissions", WRONG, f"others may write to {path}", REPAIR)
+    if folders and not closed:
+        yield Finding("permissions", OK, f"{len(folders)} folders can be written to")
+
+
+def open_to_others(store: Store) -> list[str]:
+    """Return the folders and files of this package that users beside their owner may write to."""
+    home = store.home
+    files = [home.document, home.append_lock, home.document_lock, *store.journal.segments(), *store.backups.paths()]
+    existing = [path for path in [*_folders(store), *files] if os.path.exists(path)]
+    return [path for path in existing if stat.S_IMODE(os.stat(path).st_mode) & _OTHERS_MAY_WRITE]
+
+
+def locks(store: Store) -> Iterator[Finding]:
+    """Try to take both locks, for as long as a task would."""
+    paths = [path for path in (store.home.document_lock, store.home.append_lock) if os.path.exists(path)]
+    stuck = next((found for found in (_stuck(path, store) for path in paths) if found), None)
+    yield stuck or Finding("lock", OK, "free" if paths else "not used yet")
+
+
+def _stuck(path: str, store: Store) -> "Finding | None":
+    try:
+        with lock.held(path, store.files):
+            return None
+    except StorageError as error:
+        pids = " ".join(str(pid) for pid in lock.holders(path))
+        return Finding("lock", WRONG, str(error), f"kill {pids}" if pids else f"fuser -k {path}")
+
+
+def leavings(store: Store) -> Iterator[Finding]:
+    """Look for events that could not be written, and for what killed processes have left."""
+    waiting = left_over.paths(store.home, store.files)
+    if waiting:
+        count = sum(len(left_over.read(path, store.files)) for path in waiting)
+        text = f"{count} events in {store.home.left_over} wait for the next task of anybody to take them in"
+        yield Finding("journal", WRONG, text, REPAIR)
+    temporary = temporary_files(store.home, store.files)
+    if temporary:
+        text = f"{len(temporary)} temporary files, of writers at work or of killed ones: {temporary[0]}"
+        yield Finding("home", NOTE, text, REPAIR)
+
+
+def _folders(store: Store) -> list[str]:
+    home = store.home
+    return [home.folder, os.path.dirname(home.document), home.journal, home.backups]

@@ -1,0 +1,59 @@
+"""Mends what can be mended without a person, after a backup."""
+
+import os
+import stat
+
+from otel_tracker.doctor import place, state
+from otel_tracker.doctor.finding import WRONG
+from otel_tracker.fold import fold_all
+from otel_tracker.storage.store import Store, temporary_files
+
+
+def repair(store: Store) -> list[str]:
+    """Mend a home, and return what was done, in words.
+
+    Numbers that are not what the journal gives are replaced by those that are. Nothing is deleted but what is empty or
+    was never whole: the document as it was is among the backups, damaged files are set aside. Raises StorageError and
+    DocumentError where that is not possible.
+    """
+    done = []
+    for path in place.open_to_others(store):
+        os.chmod(path, stat.S_IMODE(os.stat(path).st_mode) & ~0o022)
+        done.append(f"closed {path} to others")
+    waiting = store.take_in_left_over()
+    if waiting:
+        done.append(f"took in {waiting} events that were left over")
+    with store.locked():
+        for path in temporary_files(store.home, store.files):
+            store.files.remove(path)
+            done.append(f"removed {path}")
+        done += _set_aside_backups(store)
+        done += _mend_document(store)
+    return done
+
+
+def _set_aside_backups(store: Store) -> list[str]:
+    done = []
+    valid = {path for path, _ in store.backups.valid()}
+    for path in store.backups.paths():
+        if path not in valid:
+            read = store.files.read(path)
+            kept = store.backups.keep_damaged(read[1] if read else b"", store.clock())
+            store.files.remove(path)
+            done.append(f"set {path} aside as {kept}")
+    return done
+
+
+def _mend_document(store: Store) -> list[str]:
+    store.file.load()
+    damage = store.file.damage
+    if damage is not None:
+        store.write(store.present())
+        return [f"rebuilt the document from {damage.base}"]
+    expected = state.expected(store)
+    if expected is None or not any(finding.level == WRONG for finding in state.comparison(store)):
+        return []
+    copy = store.keep_copy()
+    store.present()  # records settings that a hand has changed: they stay
+    store.write(fold_all(expected, store.journal.after(expected.sequence)))
+    return [f"wrote what the journal gives; the document as it was is {copy}"]

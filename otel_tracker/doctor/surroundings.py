@@ -1,0 +1,69 @@
+"""What is around the home: the clock, and the packages."""
+
+import sys
+import time
+from collections.abc import Iterator
+from importlib import metadata
+from itertools import pairwise
+
+from otel_tracker import __version__
+from otel_tracker.doctor.finding import NOTE, OK, WRONG, Finding
+from otel_tracker.storage.store import Store
+from otel_tracker.timestamps import format_timestamp, parse_timestamp
+
+_TOLERANCE_SECONDS = 60.0
+_REQUIRED = ("opentelemetry-api", "opentelemetry-sdk", "prometheus-client")
+
+
+def clock(store: Store) -> Iterator[Finding]:
+    """Compare the clock with the times of the events."""
+    now = time.time()
+    moments = [(parse_timestamp(event["timestamp"]), event["seq"]) for event in store.journal.after(0)]
+    newest, number = max(moments, default=(0.0, 0))
+    backwards = [later[1] for earlier, later in pairwise(moments) if later[0] < earlier[0] - 3600]
+    if newest > now + _TOLERANCE_SECONDS:
+        text = f"event {number} is dated {format_timestamp(newest)}, which is ahead of it: one of the two is wrong"
+        yield Finding("clock", WRONG, text, "timedatectl (or date) to check it; the event keeps its date")
+    elif backwards:
+        text = f"it was put back by more than an hour {len(backwards)} times, last before event {backwards[-1]}"
+        yield Finding("clock", NOTE, text)
+    else:
+        yield Finding("clock", OK, f"{format_timestamp(now)}, not behind any event")
+
+
+def packages() -> Iterator[Finding]:
+    """Compare the versions that are installed with those that are required."""
+    found = {name: _version(name) for name in _REQUIRED}
+    for name, version in found.items():
+        least = _least(name)
+        if version is None or (least and _as_numbers(version) < _as_numbers(least)):
+            text = f"{name} {version or 'is missing'}: {least or 'any version'} or newer is needed"
+            yield Finding("packages", WRONG, text, f"pip install --upgrade '{name}{f'>={least}' if least else ''}'")
+    if found["opentelemetry-api"] != found["opentelemetry-sdk"]:
+        text = "opentelemetry-api {opentelemetry-api} and -sdk {opentelemetry-sdk} should be of one version"
+        yield Finding(
+            "packages", WRONG, text.format(**found), "pip install --upgrade opentelemetry-api opentelemetry-sdk"
+        )
+    shown = ", ".join(f"{name} {version}" for name, version in found.items())
+    yield Finding("packages", OK, f"otel-tracker {__version__}, Python {sys.version.split()[0]}, {shown}")
+
+
+def _version(name: str) -> "str | None":
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _least(name: str) -> "str | None":
+    """Return the oldest version of a package that this one is installed to be used with."""
+    try:
+        requirements = metadata.requires("otel-tracker") or []
+    except metadata.PackageNotFoundError:
+        return None
+    found = next((line for line in requirements if line.startswith(f"{name}>=") and ";" not in line), None)
+    return found.partition(">=")[2] if found else None
+
+
+def _as_numbers(version: str) -> "tuple[int, ...]":
+    return tuple(int(part) for part in version.split(".") if part.isdigit())

@@ -1,0 +1,57 @@
+"""Whose document it is: a home checks, before it writes for the first time, that no other home writes the same file.
+
+Two homes reach one document through links. Each would number its own events, and each would lose what the other has
+recorded. A home that reaches its document through a link leaves a note beside the file that says so; a file that is
+reached without one has its own home around it.
+"""
+
+import json
+import os
+
+from otel_tracker.errors import SharedDocumentError
+from otel_tracker.storage.home import Home
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from otel_tracker.storage.files import Files
+
+
+def check(home: Home, files: "Files") -> None:
+    """Raise SharedDocumentError if another home has the same document, and StorageError if a planted link leads to it."""
+    for path in (home.folder, os.path.dirname(home.named), home.named, home.journal, home.backups):
+        files.refuse_planted_link(path)
+    noted = _noted(home, files)
+    around = Home.of_document(home.document)
+    for other in (around, noted):
+        if other is not None and _is_rival(home, other, files):
+            raise SharedDocumentError(home.document, (home.folder, other.folder))
+
+
+def is_needed(home: Home, files: "Files") -> bool:
+    """Tell whether the home has to leave a note."""
+    noted = _noted(home, files)
+    return home.named != home.document and (noted is None or noted.named != home.named)
+
+
+def leave_note(home: Home, files: "Files") -> None:
+    """Note beside the document that it is this home's; who calls holds the document's lock."""
+    files.replace(home.claim, [json.dumps({"document": home.named, "home": home.folder}).encode() + b"\n"])
+
+
+def _noted(home: Home, files: "Files") -> "Home | None":
+    read = files.read(home.claim)
+    try:
+        note = json.loads(read[1]) if read else {}
+        return Home(note["home"], note["document"])
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _is_rival(home: Home, other: Home, files: "Files") -> bool:
+    """Tell whether another home is alive, has a journal of its own, and the same document."""
+    journal = files.identity(other.journal)
+    return (
+        journal is not None
+        and journal != files.identity(home.journal)
+        and os.path.realpath(other.named) == home.document
+    )

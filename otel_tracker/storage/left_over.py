@@ -1,0 +1,77 @@
+"""Events that a process could not write before it ended, left beside the journal for the next writer to take in.
+
+A file of them appears in one step, and is deleted when its events are in the journal. Who takes them in may be killed
+in between, but then nobody appends anything before the next one looks: it finds them in the newest two segments.
+"""
+
+import os
+
+from otel_tracker.checks import is_event
+from otel_tracker.document import decode_json, encode_line
+from otel_tracker.log import warn
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from otel_tracker.storage.files import Files
+    from otel_tracker.storage.home import Home
+    from otel_tracker.storage.journal import Journal
+
+    Event = dict[str, Any]
+
+_SUFFIX = ".jsonl"
+
+
+def leave(home: "Home", files: "Files", events: "list[Event]") -> str:
+    """Write `events`, which have no numbers yet, beside the journal, and return the path."""
+    files.make_folder(home.left_over)
+    path = os.path.join(home.left_over, f"{os.getpid()}-{os.urandom(4).hex()}{_SUFFIX}")
+    files.create(path, b"".join(encode_line(event) + b"\n" for event in events))
+    return path
+
+
+def paths(home: "Home", files: "Files") -> list[str]:
+    """Return the paths of the files that are to be taken in."""
+    found = [name for name in files.names(home.left_over) if name.endswith(_SUFFIX)]
+    return [os.path.join(home.left_over, name) for name in sorted(found)]
+
+
+def read(path: str, files: "Files") -> "list[Event]":
+    """Return the events of a file that was left; lines that are none are skipped with a warning."""
+    content = files.read(path)
+    events = [_parsed(line) for line in (content[1] if content else b"").splitlines()]
+    known = [event for event in events if event is not None]
+    if len(known) < len(events):
+        warn("skipped %d lines of %s that are no events", len(events) - len(known), path)
+    return known
+
+
+def not_in(journal: "Journal", events: "list[Event]") -> "list[Event]":
+    """Return those of `events` that the newest two segments of the journal don't have."""
+    written: set[str] = set()
+    segments = journal.before(float("inf"))
+    for _, events_of_segment in zip(range(2), segments, strict=False):
+        written.update(event["id"] for event in events_of_segment)
+    return [event for event in events if event["id"] not in written]
+
+
+def remove(home: "Home", files: "Files", taken_in: list[str]) -> None:
+    """Delete files whose events are in the journal, on the disk."""
+    for path in taken_in:
+        files.remove(path)
+    files.remove_folder(home.left_over)
+
+
+def _parsed(line: bytes) -> "Event | None":
+    try:
+        event = decode_json(line)
+    except (ValueError, RecursionError):
+        return None
+    is_right = isinstance(event, dict) and is_event({"seq": 0, "run_id": "", **_without_nulls(event)})
+    return event if is_right else None
+
+
+def _without_nulls(event: "Event") -> "Event":
+    """Return an event without the run that it is still to be given."""
+    return {key: value for key, value in event.items() if value is not None or key != "run_id"}

@@ -1,0 +1,84 @@
+"""What the store finds out by itself, as events: settings that a hand has changed, tasks whose process is gone."""
+
+import time
+
+from otel_tracker import names, owner
+from otel_tracker.schema import has_changed_settings, settings_of
+from otel_tracker.settings import Settings
+from otel_tracker.timestamps import parse_timestamp
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from otel_tracker.document import Document
+
+    Event = dict[str, Any]
+
+_THOROUGH_SECONDS = 1.0  # between two looks that tell a process from another one that has got its pid
+
+
+class Observer:
+    """Compares a document with the world around it. Who calls holds the document's lock."""
+
+    def __init__(self, clock: "Callable[[], float]") -> None:
+        self._clock = clock
+        self._looked_at = float("-inf")
+
+    def settings(self, document: "Document", later: "list[Event]") -> "list[Event]":
+        """Return the event of settings that were changed by hand in the file of `document`, none if it is known.
+
+        `later` are the journal's events that the document doesn't hold.
+        """
+        if not has_changed_settings(document.head):
+            return []
+        config, agents = settings_of(document.head)
+        known = {"action": names.SETTINGS_CHANGED, "config": config, "agents": agents, "since": document.sequence}
+        if any(known == {key: event.get(key) for key in known} for event in later):
+            return []
+        from otel_tracker.event import about_document
+
+        return [
+            about_document(names.SETTINGS_CHANGED, self._clock(), config=config, agents=agents, since=document.sequence)
+        ]
+
+    def lost(self, state: "Document", seen_before: "str | None") -> "list[Event]":
+        """Return an event for each running task of `state` whose end nobody will see.
+
+        A task without an owner, or whose owner can't be seen from here, is lost after `in_flight_max_hours`: if both the
+        clock and an event before this transaction, at `seen_before`, say that they have passed.
+        """
+        running = state.head["in_flight"]
+        if not running:
+            return []
+        now, moment = self._clock(), time.monotonic()
+        thoroughly = not 0 <= moment - self._looked_at < _THOROUGH_SECONDS
+        if thoroughly:
+            self._looked_at = moment
+        hours = Settings.of(state.config).in_flight_max_hours
+        limit = min(now, parse_timestamp(seen_before) if seen_before else 0.0) - hours * 3600
+        events = []
+        for run_id, task in running.items():
+            promised = task.get("owner")
+            if promised and owner.is_visible(promised):
+                if owner.is_gone(promised, thoroughly=thoroughly):
+                    events.append(self._lost(run_id, task, now, f"its process {promised['pid']} has ended without it"))
+            elif parse_timestamp(task["started"]) < limit:
+                events.append(self._lost(run_id, task, now, f"not ended within {hours:g} hours"))
+        return events
+
+    def _lost(self, run_id: str, task: "Event", now: float, reason: str) -> "Event":
+        from otel_tracker.event import task_ended
+
+        known = {key: task.get(key) for key in ("model", "task_id")}
+        return task_ended(
+            task["agent"],
+            names.LOST,
+            now,
+            run_id=run_id,
+            started=task["started"],
+            duration_seconds=None,
+            reason=reason,
+            **known,
+        )

@@ -1,0 +1,34 @@
+"""The history beyond what the document holds: the journal's older events."""
+
+from otel_tracker import names, summary
+from otel_tracker.fold import is_before
+from otel_tracker.replay import not_discarded
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from otel_tracker.storage.store import Store
+
+    Event = dict[str, Any]
+
+
+def history(store: "Store", agent: "str | None", limit: "int | None", since: float = 0.0) -> "list[Event]":
+    """Return the newest `limit` events, all of them if it is None, from the moment `since` on, oldest first.
+
+    Starts of tasks are left out. Entries that were in the document before its first event are older than any of the
+    journal's.
+    """
+    entries = store.read().history.entries()
+    wanted = summary.past(entries, agent, since)
+    discarded: list[tuple[int, int]] = []
+    not_discarded([entry for entry in entries if entry.get("action") == names.DOCUMENT_RESTORED], discarded)
+    oldest = entries[0] if entries else {"seq": float("inf")}
+    segments = store.journal.before(oldest["seq"]) if "seq" in oldest else iter(())
+    while (limit is None or len(wanted) < limit) and not is_before(oldest, since):
+        events = next(segments, None)
+        if events is None:
+            break
+        wanted = summary.past(not_discarded(events, discarded), agent, since) + wanted
+        oldest = events[0] if events else oldest
+    return wanted[len(wanted) - limit :] if limit is not None and limit < len(wanted) else wanted

@@ -1,0 +1,49 @@
+"""Where the state comes from when the document is damaged: the newest valid backup, else the journal alone."""
+
+from otel_tracker.document import Document, new_document
+from otel_tracker.replay import is_discarded
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from otel_tracker.storage.backups import Backups
+    from otel_tracker.storage.journal import Journal
+
+
+class Base:
+    """A document from which the journal leads to the present state."""
+
+    __slots__ = ("document", "missing", "source")
+
+    def __init__(self, document: Document, source: "str | None", missing: str) -> None:
+        self.document = document
+        self.source = source
+        """The path of the backup that it is, None where there is none."""
+        self.missing = missing
+        """What neither it nor the journal has, in words; empty if that is nothing that one can see from here."""
+
+    def __str__(self) -> str:
+        """Return what the state comes from, in words."""
+        return f"{self.source or 'no backup'} and the journal{self.missing and f'; missing: {self.missing}'}"
+
+
+def newest_base(backups: "Backups", journal: "Journal") -> "Base | None":
+    """Return the newest valid backup that no restore has discarded, else an empty document; None without a source.
+
+    A backup lacks nothing if the journal goes on where it ends.
+    """
+    for path, document in backups.valid():
+        events = journal.after(document.sequence)
+        if not is_discarded(document.sequence, events):
+            return Base(document, path, _gap(document.sequence, events[0]["seq"] if events else None))
+    first = next((event["seq"] for event in journal.after(0)), None)
+    if first is None:
+        return None
+    unknown = "settings, keys and totals that were in the document before its first event"
+    gap = _gap(0, first)
+    return Base(new_document(), None, f"{gap}, {unknown}" if gap else unknown)
+
+
+def _gap(sequence: int, first: "int | None") -> str:
+    if first is None or first <= sequence + 1:
+        return ""
+    return f"event {first - 1}" if first == sequence + 2 else f"events {sequence + 1} to {first - 1}"

@@ -1,0 +1,56 @@
+"""How long segments of the journal live: as long as `history_retention_days` and the oldest backup want them.
+
+A segment's age is the time between its newest event and the oldest one of the segment that is being written. Beside
+that the wall clock may only lengthen its life: a clock that jumps ahead for a while deletes nothing.
+"""
+
+import re
+
+from otel_tracker.settings import Settings
+from otel_tracker.timestamps import parse_timestamp
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from otel_tracker.document import Document
+    from otel_tracker.storage.backups import Backups
+    from otel_tracker.storage.files import Files
+    from otel_tracker.storage.journal import Journal
+
+_TIMESTAMP = re.compile(rb'"timestamp": "([\x20-\x7e]{1,40}?)"')
+
+
+def delete_old_segments(
+    document: "Document", journal: "Journal", backups: "Backups", files: "Files", now: float
+) -> None:
+    """Delete the segments that neither the settings nor a backup wants; who calls holds the document's lock.
+
+    `document` is the one on the disk.
+    """
+    segments = journal.segments()
+    oldest_backup = backups.oldest_sequence()
+    if len(segments) < 2 or oldest_backup is None:
+        return
+    wanted = min(oldest_backup, document.sequence)
+    deletable = [path for path, last in zip(segments, journal.last_numbers(segments), strict=False) if last <= wanted]
+    if not deletable:
+        return
+    oldest_now = min([now, *_moments(segments[-1], files)])
+    limit = oldest_now - Settings.of(document.config).history_retention_days * 86_400
+    for segment in deletable:
+        if max(_moments(segment, files), default=now) >= limit:
+            break  # those after it must go on from it
+        files.remove(segment)
+
+
+def _moments(segment: str, files: "Files") -> list[float]:
+    """Return the moments of a segment's events, in seconds since 1970."""
+    read = files.read(segment)
+    known = (_moment(match[1].decode()) for match in _TIMESTAMP.finditer(read[1] if read else b""))
+    return [moment for moment in known if moment is not None]
+
+
+def _moment(text: str) -> "float | None":
+    try:
+        return parse_timestamp(text)
+    except (ValueError, OverflowError):
+        return None  # on a line that somebody has damaged
