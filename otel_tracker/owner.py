@@ -4,7 +4,6 @@ Only a process of the same host, boot and pid namespace can be seen; of any othe
 """
 
 import os
-import socket
 from functools import cache
 
 TYPE_CHECKING = False
@@ -63,7 +62,7 @@ def is_gone(owner: "dict[str, Any]", *, thoroughly: bool = True) -> bool:
 @cache
 def _process(pid: int) -> "dict[str, Any]":
     return {
-        "host": socket.gethostname(),
+        "host": _host(),
         "boot_id": _boot_id(),
         "namespace": _pid_namespace(),
         "pid": pid,
@@ -83,6 +82,14 @@ def process_start(pid: int) -> "str | None":
 
     shown = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
     return shown.stdout.strip() or None
+
+
+def _host() -> str:
+    if hasattr(os, "uname"):
+        return os.uname().nodename
+    import socket
+
+    return socket.gethostname()
 
 
 def _is_of_another_boot(owner: "dict[str, Any]", here: "dict[str, Any]") -> bool:

@@ -4,10 +4,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from otel_tracker import MetricTracker
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.store import Store
+
+settings.register_profile("otel-tracker", deadline=None)  # how long an example takes says something about the machine
+settings.load_profile("otel-tracker")
 
 REAL_DOCUMENT = Path(__file__).parent / "data" / "circuit-breaker-v7-42-agents.json"
 

@@ -1,6 +1,5 @@
 import json
 import os
-import shutil
 import stat
 import threading
 from collections.abc import Callable
@@ -261,48 +260,6 @@ def test_a_document_that_is_a_link_is_written_through(tmp_path: Path) -> None:
     assert link.is_symlink()
     assert json.loads(real.read_bytes())["sequence"] == 1
     assert (tmp_path / "agents" / "journal" / "1.jsonl").exists()
-
-
-TEARS: dict[str, Callable[[bytes], bytes]] = {
-    "empty": lambda text: text[:0],
-    "cut off": lambda text: text[: len(text) // 2],
-    "zeros where it was": lambda text: bytes(len(text)),
-    "zeros at its end": lambda text: text[:-200] + bytes(200),
-}
-
-
-@pytest.mark.parametrize("tear", TEARS.values(), ids=TEARS)
-@pytest.mark.parametrize("has_backup", [True, False])
-def test_a_torn_document_comes_back_whole(
-    store: Store, home: Home, tear: Callable[[bytes], bytes], has_backup: bool, warnings_logged: Callable[[], list[str]]
-) -> None:
-    store.record([ended(outcome=names.FAILURE), ended()])
-    if has_backup:
-        store.back_up()
-    else:
-        shutil.rmtree(home.backups, ignore_errors=True)
-    store.record([ended(), ended(outcome=names.FAILURE)])
-    whole = store.read()
-    torn = tear(Path(home.document).read_bytes())
-    Path(home.document).write_bytes(torn)
-    assert Store(home).read().head == whole.head
-    assert Store(home).read().history.entries() == whole.history.entries()
-    assert Path(home.document).read_bytes() == torn  # who only reads leaves it alone
-    Store(home).record([ended()])
-    assert on_disk(home)["agents"]["core/coder.md"]["metrics"]["tasks_total"] == 5
-    (kept,) = Path(home.backups).glob("circuit-breaker.corrupt-*.json")
-    assert kept.read_bytes() == torn
-    assert any("torn" in message and "journal" in message for message in warnings_logged())
-    assert str(kept) not in store.backups.paths()
-
-
-def test_at_most_five_torn_documents_are_kept(store: Store, home: Home) -> None:
-    for number in range(7):
-        store.record([ended()])
-        Path(home.document).write_bytes(b"{ %d" % number)
-        Store(home).record([ended()])
-    kept = sorted(Path(home.backups).glob("circuit-breaker.corrupt-*.json"))
-    assert [path.read_bytes() for path in kept] == [b"{ %d" % number for number in range(2, 7)]
 
 
 def test_a_document_of_a_newer_version_is_refused_and_nothing_is_written(store: Store, home: Home) -> None:

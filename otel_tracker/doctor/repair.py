@@ -12,8 +12,8 @@ from otel_tracker.storage.store import Store, temporary_files
 def repair(store: Store) -> list[str]:
     """Mend a home, and return what was done, in words.
 
-    Numbers that are not what the journal gives are replaced by those that are. Nothing is deleted but what is empty or
-    was never whole: the document as it was is among the backups, damaged files are set aside. Raises StorageError and
+    Numbers that are not what the journal gives are replaced by those that are. Nothing is deleted but what was never
+    whole: the document as it was is set aside, and so are damaged files. Raises StorageError and
     DocumentError where that is not possible.
     """
     done = []
@@ -53,7 +53,8 @@ def _mend_document(store: Store) -> list[str]:
     expected = state.expected(store)
     if expected is None or not any(finding.level == WRONG for finding in state.comparison(store)):
         return []
-    copy = store.keep_copy()
+    # Set aside, not among the backups: from there it could come back.
+    kept = store.backups.keep_damaged(store.file.valid_text() or b"", store.clock())
     store.present()  # records settings that a hand has changed: they stay
     store.write(fold_all(expected, store.journal.after(expected.sequence)))
-    return [f"wrote what the journal gives; the document as it was is {copy}"]
+    return [f"wrote what the journal gives; the document as it was is {kept}"]

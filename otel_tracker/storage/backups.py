@@ -28,20 +28,20 @@ class Backups:
 
     def __init__(self, home: "Home", files: "Files") -> None:
         self._home, self._folder, self._files = home, home.backups, files
-        self._pattern = re.compile(re.escape(home.name) + r"_(\d{8})_\d{6}\.json")
-        self._damaged = re.compile(re.escape(home.name) + r"\.corrupt-\d{8}_\d{6}\.json")
+        self._pattern = re.escape(home.name) + r"_(\d{8})_\d{6}\.json"
+        self._damaged = re.escape(home.name) + r"\.corrupt-\d{8}_\d{6}\.json"
         self._sequences: dict[str, int] = {}
 
     def paths(self) -> list[str]:
         """Return the paths of all backups, oldest first."""
-        names = [name for name in self._files.names(self._folder) if self._pattern.fullmatch(name)]
+        names = [name for name in self._files.names(self._folder) if re.fullmatch(self._pattern, name)]
         return sorted(
             (os.path.join(self._folder, name) for name in names), key=lambda path: (self.sequence(path), path)
         )
 
     def damaged_paths(self) -> list[str]:
         """Return the paths of the damaged documents that were set aside, oldest first."""
-        names = [name for name in self._files.names(self._folder) if self._damaged.fullmatch(name)]
+        names = [name for name in self._files.names(self._folder) if re.fullmatch(self._damaged, name)]
         return [os.path.join(self._folder, name) for name in sorted(names)]
 
     def path_of(self, name: str) -> str:
@@ -138,7 +138,7 @@ class Backups:
             return None
 
     def _day(self, path: str) -> str:
-        match = self._pattern.fullmatch(os.path.basename(path))
+        match = re.fullmatch(self._pattern, os.path.basename(path))
         return match[1] if match else ""
 
     def _damaged_path(self, second: int) -> str:

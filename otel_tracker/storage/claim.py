@@ -28,9 +28,12 @@ def check(home: Home, files: "Files") -> None:
 
 
 def is_needed(home: Home, files: "Files") -> bool:
-    """Tell whether the home has to leave a note."""
-    noted = _noted(home, files)
-    return home.named != home.document and (noted is None or noted.named != home.named)
+    """Tell whether the home has to leave a note: the folder around the document isn't its own."""
+    if home.named == home.document:
+        return False
+    around, noted = Home.of_document(home.document), _noted(home, files)
+    is_elsewhere = files.identity(around.folder) != files.identity(home.folder)
+    return is_elsewhere and (noted is None or noted.named != home.named)
 
 
 def leave_note(home: Home, files: "Files") -> None:

@@ -23,7 +23,7 @@ _NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
 _BINARY = getattr(os, "O_BINARY", 0)
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NOFOLLOW
 _FILE_MODE, _FOLDER_MODE = 0o600, 0o700
-_TEMPORARY = re.compile(r"\.\d+\.[0-9a-f]{8}\.tmp$")
+_TEMPORARY = r"\.\d+\.[0-9a-f]{8}\.tmp$"
 
 
 class Files:
@@ -190,7 +190,7 @@ class Files:
     def temporary_files(self, beginning: str) -> list[str]:
         """Return what processes have made, and may have left, on their way to files whose paths begin like this."""
         folder, name = os.path.split(beginning)
-        found = [left for left in self.names(folder) if left.startswith(name) and _TEMPORARY.search(left)]
+        found = [left for left in self.names(folder) if left.startswith(name) and re.search(_TEMPORARY, left)]
         return [os.path.join(folder, left) for left in found]
 
     def remove(self, path: str) -> None:

@@ -25,6 +25,14 @@ class Observer:
     def __init__(self, clock: "Callable[[], float]") -> None:
         self._clock = clock
         self._looked_at = float("-inf")
+        self._is_thorough = True
+
+    def look(self) -> None:
+        """Begin a look around; not each one is thorough."""
+        moment = time.monotonic()
+        self._is_thorough = not 0 <= moment - self._looked_at < _THOROUGH_SECONDS
+        if self._is_thorough:
+            self._looked_at = moment
 
     def settings(self, document: "Document", later: "list[Event]") -> "list[Event]":
         """Return the event of settings that were changed by hand in the file of `document`, none if it is known.
@@ -52,17 +60,14 @@ class Observer:
         running = state.head["in_flight"]
         if not running:
             return []
-        now, moment = self._clock(), time.monotonic()
-        thoroughly = not 0 <= moment - self._looked_at < _THOROUGH_SECONDS
-        if thoroughly:
-            self._looked_at = moment
+        now = self._clock()
         hours = Settings.of(state.config).in_flight_max_hours
         limit = min(now, parse_timestamp(seen_before) if seen_before else 0.0) - hours * 3600
         events = []
         for run_id, task in running.items():
             promised = task.get("owner")
             if promised and owner.is_visible(promised):
-                if owner.is_gone(promised, thoroughly=thoroughly):
+                if owner.is_gone(promised, thoroughly=self._is_thorough):
                     events.append(self._lost(run_id, task, now, f"its process {promised['pid']} has ended without it"))
             elif parse_timestamp(task["started"]) < limit:
                 events.append(self._lost(run_id, task, now, f"not ended within {hours:g} hours"))

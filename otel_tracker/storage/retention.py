@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from otel_tracker.storage.files import Files
     from otel_tracker.storage.journal import Journal
 
-_TIMESTAMP = re.compile(rb'"timestamp": "([\x20-\x7e]{1,40}?)"')
+_TIMESTAMP = rb'"timestamp": "([\x20-\x7e]{1,40}?)"'
 
 
 def delete_old_segments(
@@ -45,7 +45,7 @@ def delete_old_segments(
 def _moments(segment: str, files: "Files") -> list[float]:
     """Return the moments of a segment's events, in seconds since 1970."""
     read = files.read(segment)
-    known = (_moment(match[1].decode()) for match in _TIMESTAMP.finditer(read[1] if read else b""))
+    known = (_moment(match[1].decode()) for match in re.finditer(_TIMESTAMP, read[1] if read else b""))
     return [moment for moment in known if moment is not None]
 
 

@@ -110,11 +110,10 @@ class Store:
         """Write the document anew, within the limits of its settings, even if nothing has come."""
         with self.locked():
             state = self.present()
-            self._back_up_if_due()
             state = pruned(state, Settings.of(state.config))
             if state.head["updated"] is None:
                 state = Document({**state.head, "updated": format_timestamp(self.clock())}, state.history)
-            self.write(state)
+            self._put(state)
 
     def back_up(self) -> "str | None":
         """Make a backup of the document as it is on the disk, and return its path; None if there is no document.
@@ -125,7 +124,9 @@ class Store:
             self.file.load()
             if self.file.damage is not None:
                 self.write(self.present())
-            return self.keep_copy()
+            path = self.keep_copy()
+            self._tidy()
+            return path
 
     def take_in_left_over(self) -> int:
         """Record what other processes could not write before they ended, and return how many events that are."""
@@ -146,6 +147,7 @@ class Store:
 
     def present(self) -> Document:
         """Return the present state, after recording what the store itself finds out."""
+        self._observer.look()
         state = self._state()
         if not self._found(state):
             return state
@@ -166,12 +168,8 @@ class Store:
         text = self.file.valid_text()
         if text is None:
             return None
-        now = self.clock()
-        path = self.backups.create(text, now)
-        self._backed_up_at = now
-        self.backups.prune()
-        delete_old_segments(self.file.load(), self.journal, self.backups, self.files, now)
-        return path
+        self._backed_up_at = self.clock()
+        return self.backups.create(text, self._backed_up_at)
 
     def write(self, state: Document) -> None:
         """Replace the document by `state`; a damaged one is kept, and a line of log says so."""
@@ -207,16 +205,14 @@ class Store:
     def _found(self, state: Document) -> "list[Event]":
         """Return what the store itself finds out about the document on the disk, and the state."""
         document = self.file.load()
-        is_on_disk = self.file.exists and not self.file.is_ours and self.file.damage is None
-        changed = self._observer.settings(document, self.journal.after(document.sequence)) if is_on_disk else []
+        later = self.journal.after(document.sequence)
+        changed = self._observer.settings(document, later) if self._may_be_edited() else []
         return changed + self._observer.lost(state, document.head["updated"])
 
     def _project(self) -> None:
         """Bring the document up to the journal's end. Where that fails the next writer does it: no event is lost."""
         try:
-            state = self.present()
-            self._back_up_if_due()
-            self.write(state)
+            self._put(self.present())
         except Exception as error:  # noqa: BLE001 - whatever it is, the events are recorded
             self._warn_once(f"{error} (the new events are safe in the journal)")
 
@@ -258,19 +254,44 @@ class Store:
                 claim.leave_note(self.home, self.files)
         self._is_checked = True
 
-    def _back_up_if_due(self) -> None:
-        """Make a backup before the first write of an hour, and before what a hand has changed comes into force."""
+    def _put(self, state: Document) -> None:
+        """Replace the document by `state`, with the backups that are due.
+
+        There is one before the first write of an hour, and before what somebody else's program has written is written
+        anew; settings that a hand has changed are in one once they have come into force, with their event.
+        """
         self._sweep()
-        document = self.file.load()
-        if not self.file.exists or self.file.damage is not None or not self._is_backup_due(document):
-            return
+        is_changed = self._may_be_edited() and has_changed_settings(self.file.load().head)
+        is_due = not is_changed and self.file.damage is None and self._is_backup_due()
+        if is_due:
+            self._try_to_back_up()
+        self.write(state)
+        if is_changed:
+            self._try_to_back_up()
+        if is_due or is_changed:
+            self._tidy()
+
+    def _may_be_edited(self) -> bool:
+        """Tell whether the document in memory is that of a file, and of one that this process has not written."""
+        self.file.load()
+        return self.file.exists and not self.file.is_ours and self.file.damage is None
+
+    def _try_to_back_up(self) -> None:
         try:
             self.keep_copy()
         except StorageError as error:
             self._warn_once(f"{error} (going on without a new backup)")
 
-    def _is_backup_due(self, document: Document) -> bool:
-        if not self.file.is_ours and (self.file.is_foreign or has_changed_settings(document.head)):
+    def _tidy(self) -> None:
+        """Delete the backups that are too many, and the segments of the journal that nobody wants."""
+        try:
+            self.backups.prune()
+            delete_old_segments(self.file.load(), self.journal, self.backups, self.files, self.clock())
+        except StorageError as error:
+            self._warn_once(str(error))
+
+    def _is_backup_due(self) -> bool:
+        if self._may_be_edited() and self.file.is_foreign:
             return True
         if self._backed_up_at is None or not 0 <= self.clock() - self._backed_up_at < BACKUP_SECONDS:
             newest = self.backups.paths()[-1:]

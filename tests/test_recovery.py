@@ -1,0 +1,199 @@
+"""A damaged document comes back from the newest valid backup and the journal, and nobody starts empty."""
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from otel_tracker import names
+from otel_tracker.cli import main
+from otel_tracker.errors import DocumentError
+from otel_tracker.storage.glance import glance
+from otel_tracker.storage.home import Home
+from otel_tracker.storage.store import Store
+from tests.builders import AGENT, end, start
+
+Damage = Callable[[Path], None]
+Warnings = Callable[[], list[str]]
+
+
+def on_disk(home: Home) -> Any:
+    return json.loads(Path(home.document).read_bytes())
+
+
+def tasks(home: Home) -> int:
+    number: int = on_disk(home)["agents"][AGENT]["metrics"]["tasks_total"]
+    return number
+
+
+def replaced(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def rewritten(change: "Callable[[bytes], bytes]") -> Damage:
+    def damage(path: Path) -> None:
+        path.write_bytes(change(path.read_bytes()))
+
+    return damage
+
+
+def with_another(old: str, new: str) -> Damage:
+    return lambda path: replaced(path, old, new)
+
+
+DAMAGES: dict[str, Damage] = {
+    "empty": rewritten(lambda text: text[:0]),
+    "cut off": rewritten(lambda text: text[: len(text) // 2]),
+    "zeros where it was": rewritten(lambda text: bytes(len(text))),
+    "zeros at its end": rewritten(lambda text: text[:-200] + bytes(200)),
+    "vanished": lambda path: path.unlink(),
+    "a list": rewritten(lambda _: b"[]"),
+    "a wrong number": with_another('"tasks_total": ', '"tasks_total": -'),
+    "a wrong config": with_another('"config": {', '"config": 5, "was": {'),
+    "a wrong timestamp": with_another('"last_task_timestamp": "', '"last_task_timestamp": "x'),
+    "a history that is no JSON": with_another('"action": "task_completed"', '"action": task'),
+    "a history that is no list": with_another('"history": [', '"history": {}, "was": ['),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+@pytest.mark.parametrize("has_backup", [True, False])
+def test_a_damaged_document_comes_back_whole(
+    store: Store, home: Home, damage: Damage, has_backup: bool, warnings_logged: Warnings
+) -> None:
+    store.record([end("r1", names.FAILURE), end("r2")])
+    if has_backup:
+        store.back_up()
+    store.record([end("r3"), end("r4", names.FAILURE)])
+    if not has_backup:
+        shutil.rmtree(home.backups)
+    whole, path = store.read(), Path(home.document)
+    damage(path)
+    damaged = path.read_bytes() if path.exists() else None
+    assert Store(home).read().head == whole.head
+    assert Store(home).read().history.entries() == whole.history.entries()
+    assert glance(home).agents[AGENT]["metrics"]["tasks_total"] == 4
+    assert (path.read_bytes() if path.exists() else None) == damaged  # who only reads leaves it alone
+    Store(home).record([end("r5")])
+    assert tasks(home) == 5
+    kept = [path.read_bytes() for path in Path(home.backups).glob("circuit-breaker.corrupt-*.json")]
+    assert kept == ([] if damaged is None else [damaged])
+    read, rebuilt = warnings_logged()[0], warnings_logged()[-1]
+    assert "is damaged: " in read
+    assert "this is the state of " in read
+    assert "was damaged: " in rebuilt
+    assert ("circuit-breaker_" if has_backup else "no backup and the journal; missing: settings, keys") in rebuilt
+    assert not any("corrupt" in path for path in store.backups.paths())
+
+
+def test_a_foreign_writer_in_the_middle_is_waited_for(
+    store: Store, home: Home, monkeypatch: pytest.MonkeyPatch, warnings_logged: Warnings
+) -> None:
+    store.record([end("r1")])
+    whole = Path(home.document).read_bytes()
+    Path(home.document).write_bytes(whole[:100])
+
+    def finish_meanwhile(seconds: float) -> None:
+        Path(home.document).write_bytes(whole)
+
+    monkeypatch.setattr(time, "sleep", finish_meanwhile)
+    assert Store(home).read().sequence == 1
+    assert warnings_logged() == []
+
+
+def test_an_older_backup_serves_where_the_newest_is_damaged_too(store: Store, home: Home) -> None:
+    store.record([end("r1")])
+    store.back_up()
+    store.record([end("r2")])
+    newest = store.back_up()
+    store.record([end("r3")])
+    Path(str(newest)).write_text("{")
+    Path(home.document).write_text("{")
+    Store(home).record([end("r4")])
+    assert tasks(home) == 4
+
+
+def test_what_neither_backup_nor_journal_has_is_named(
+    home: Home, warnings_logged: Warnings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("otel_tracker.storage.journal.SEGMENT_BYTES", 1)
+    store = Store(home)
+    for number in range(5):
+        store.record([end(f"r{number}")])
+    for segment in ("2.jsonl", "3.jsonl"):
+        os.unlink(os.path.join(home.journal, segment))
+    Path(home.document).unlink()
+    Store(home).record([end("r9")])
+    assert "missing: events 2 to 3" in warnings_logged()[-1]
+    assert tasks(home) == 4
+
+
+def test_a_damaged_document_without_any_source_is_an_error_and_stays(home: Home, store: Store) -> None:
+    Path(home.document).parent.mkdir(parents=True)
+    Path(home.document).write_text('{"agents": {"a.md": {"failures": "x"}}}')
+    with pytest.raises(DocumentError, match=r'\$\.agents\["a\.md"\]\.failures: expected a whole number from 0'):
+        store.read()
+    with pytest.raises(DocumentError):
+        store.back_up()
+    with pytest.raises(DocumentError):
+        store.rewrite()
+    assert Path(home.document).read_text().startswith('{"agents"')
+
+
+def test_a_wrong_value_in_the_config_is_no_damage(store: Store, home: Home, warnings_logged: Warnings) -> None:
+    store.record([end("r1")])
+    replaced(Path(home.document), '"failure_threshold": 5', '"failure_threshold": "x"')
+    Store(home).record([end("r2")])
+    assert on_disk(home)["config"]["failure_threshold"] == "x"
+    assert ["$.config.failure_threshold" in message for message in warnings_logged()] == [True]
+
+
+def test_at_most_five_damaged_documents_are_kept(store: Store, home: Home) -> None:
+    for number in range(7):
+        store.record([end(f"r{number}")])
+        Path(home.document).write_bytes(b"{ %d" % number)
+        Store(home).record([end(f"again {number}")])
+    kept = sorted(Path(home.backups).glob("circuit-breaker.corrupt-*.json"))
+    assert [path.read_bytes() for path in kept] == [b"{ %d" % number for number in range(2, 7)]
+
+
+def test_a_damaged_document_that_cannot_be_replaced_is_kept_once(store: Store, home: Home) -> None:
+    store.record([end("r1")])
+    Path(home.document).write_bytes(b"{")
+    for attempt in range(3):
+        broken = Store(home)
+        broken.file.write = _refuse  # type: ignore[method-assign]
+        broken.record([end(f"attempt {attempt}")])
+    assert len(list(Path(home.backups).glob("circuit-breaker.corrupt-*.json"))) == 1
+    Store(home).record([end("r2")])
+    assert tasks(home) == 5
+
+
+def _refuse(document: Any) -> None:
+    raise OSError("Permission denied")
+
+
+def test_the_command_shows_the_state_of_a_damaged_document_and_says_so(
+    store: Store, home: Home, capsys: pytest.CaptureFixture[str], warnings_logged: Warnings
+) -> None:
+    store.announce([start("r1")])
+    store.record([end("r2")])
+    Path(home.document).unlink()
+    assert main(["agent", AGENT, "--home", home.folder]) == 0
+    assert "tasks: 1, 1 successful" in capsys.readouterr().out
+    assert "it has vanished" in warnings_logged()[0]
+
+
+def test_a_home_that_was_deleted_altogether_begins_anew(store: Store, home: Home, warnings_logged: Warnings) -> None:
+    store.record([end("r1")])
+    shutil.rmtree(home.folder)
+    Store(home).record([end("r2")])
+    assert tasks(home) == 1
+    assert warnings_logged() == []
