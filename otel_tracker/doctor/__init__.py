@@ -1,6 +1,6 @@
 """Examines a home, says what is wrong and the command that mends it, and mends what needs no person.
 
-Reading order: finding, place, state (with compare), surroundings; repair.
+Reading order: finding, subject, place, state (with compare), surroundings; repair.
 """
 
 import os
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from otel_tracker.doctor import place, state, surroundings
 from otel_tracker.doctor.finding import NOTE, OK, WRONG, Finding
 from otel_tracker.doctor.repair import repair
+from otel_tracker.doctor.subject import Subject
 from otel_tracker.errors import OtelTrackerError
 from otel_tracker.storage.store import Store
 
@@ -33,12 +34,13 @@ _OF_THE_HOME = (
 
 def examine(store: Store) -> list[Finding]:
     """Return what there is to say of a home, in a fixed order of topics. Nothing is changed."""
+    subject = Subject(store)
     checks = _OF_THE_HOME if os.path.isdir(store.home.folder) else (place.home,)
-    return [*(finding for check in checks for finding in _found(check, store)), *surroundings.packages()]
+    return [*(finding for check in checks for finding in _found(check, subject)), *surroundings.packages()]
 
 
-def _found(check: "Callable[[Store], Iterator[Finding]]", store: Store) -> list[Finding]:
+def _found(check: "Callable[[Subject], Iterator[Finding]]", subject: Subject) -> list[Finding]:
     try:
-        return list(check(store))
+        return list(check(subject))
     except OtelTrackerError as error:
         return [Finding(check.__name__, WRONG, str(error))]

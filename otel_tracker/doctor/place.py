@@ -5,6 +5,7 @@ import stat
 from collections.abc import Iterator
 
 from otel_tracker.doctor.finding import NOTE, OK, REPAIR, WRONG, Finding
+from otel_tracker.doctor.subject import Subject
 from otel_tracker.errors import StorageError
 from otel_tracker.storage import claim, left_over, lock, mounts
 from otel_tracker.storage.store import Store, temporary_files
@@ -12,9 +13,9 @@ from otel_tracker.storage.store import Store, temporary_files
 _OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
-def home(store: Store) -> Iterator[Finding]:
+def home(subject: Subject) -> Iterator[Finding]:
     """Look at the home's folder, the file system that it is on, and whether it has its document for itself."""
-    home = store.home
+    store, home = subject.store, subject.store.home
     kind = mounts.filesystem_of(home.folder)
     shown = f"{home.folder}{f' on {kind}' if kind else ''}"
     if not os.path.isdir(home.folder):
@@ -33,9 +34,9 @@ def home(store: Store) -> Iterator[Finding]:
         yield Finding("home", WRONG, str(error), "the change that the sentence names")
 
 
-def permissions(store: Store) -> Iterator[Finding]:
+def permissions(subject: Subject) -> Iterator[Finding]:
     """Look for folders that can't be written to, and for files that others may write to."""
-    home = store.home
+    store, home = subject.store, subject.store.home
     folders = [folder for folder in _folders(store) if os.path.isdir(folder)]
     closed = [folder for folder in folders if not os.access(folder, os.R_OK | os.W_OK | os.X_OK)]
     for folder in closed:
@@ -58,8 +59,9 @@ def open_to_others(store: Store) -> list[str]:
     return [path for path in existing if stat.S_IMODE(os.stat(path).st_mode) & _OTHERS_MAY_WRITE]
 
 
-def locks(store: Store) -> Iterator[Finding]:
+def locks(subject: Subject) -> Iterator[Finding]:
     """Try to take both locks, for as long as a task would."""
+    store = subject.store
     paths = [path for path in (store.home.document_lock, store.home.append_lock) if os.path.exists(path)]
     stuck = next((found for found in (_stuck(path, store) for path in paths) if found), None)
     yield stuck or Finding("lock", OK, "free" if paths else "not used yet")
@@ -74,8 +76,9 @@ def _stuck(path: str, store: Store) -> "Finding | None":
         return Finding("lock", WRONG, str(error), f"kill {pids}" if pids else f"fuser -k {path}")
 
 
-def leavings(store: Store) -> Iterator[Finding]:
+def leavings(subject: Subject) -> Iterator[Finding]:
     """Look for events that could not be written, and for what killed processes have left."""
+    store = subject.store
     waiting = left_over.paths(store.home, store.files)
     if waiting:
         count = sum(len(left_over.read(path, store.files)) for path in waiting)

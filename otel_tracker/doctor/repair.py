@@ -5,6 +5,7 @@ import stat
 
 from otel_tracker.doctor import place, state
 from otel_tracker.doctor.finding import WRONG
+from otel_tracker.doctor.subject import Subject
 from otel_tracker.fold import fold_all
 from otel_tracker.storage.store import Store, temporary_files
 
@@ -50,8 +51,9 @@ def _mend_document(store: Store) -> list[str]:
     if damage is not None:
         store.write(store.present())
         return [f"rebuilt the document from {damage.base}"]
-    expected = state.expected(store)
-    if expected is None or not any(finding.level == WRONG for finding in state.comparison(store)):
+    subject = Subject(store)
+    expected = state.expected(subject)
+    if expected is None or not any(finding.level == WRONG for finding in state.comparison(subject)):
         return []
     # Set aside, not among the backups: from there it could come back.
     kept = store.backups.keep_damaged(store.file.valid_text() or b"", store.clock())

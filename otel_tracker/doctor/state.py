@@ -8,21 +8,21 @@ from typing import Any
 
 from otel_tracker import owner, summary
 from otel_tracker.codec import DocumentCodec
-from otel_tracker.doctor.compare import differences, numbers
+from otel_tracker.doctor.compare import Difference, differences, numbers
 from otel_tracker.doctor.finding import NOTE, OK, REPAIR, WRONG, Finding
+from otel_tracker.doctor.subject import Subject
 from otel_tracker.document import Document
 from otel_tracker.errors import DocumentError, UnsupportedVersionError
 from otel_tracker.fold import fold_all
-from otel_tracker.replay import is_discarded
 from otel_tracker.schema import has_changed_settings
 from otel_tracker.settings import Settings
-from otel_tracker.storage.store import Store
 
 _SHOWN_DIFFERENCES = 5
 
 
-def document(store: Store) -> Iterator[Finding]:
+def document(subject: Subject) -> Iterator[Finding]:
     """Read the document as any process would."""
+    store = subject.store
     path = store.home.document
     try:
         state = store.file.load()
@@ -46,13 +46,13 @@ def document(store: Store) -> Iterator[Finding]:
     yield Finding("document", OK, f"version {state.head['version']}, {len(state.agents)} agents, {path}")
 
 
-def journal(store: Store) -> Iterator[Finding]:
+def journal(subject: Subject) -> Iterator[Finding]:
     """Read every line of the journal."""
+    store, events = subject.store, subject.events
     segments, lines = store.journal.segments(), 0
     for segment in segments:
         read = store.files.read(segment)
         lines += (read[1] if read else b"").count(b"\n")
-    events = store.journal.after(0)
     found = [event["seq"] for event in events]
     if lines > len(events):
         text = f"{lines - len(events)} of {lines} lines are no events: somebody has changed them; they don't count"
@@ -67,36 +67,35 @@ def journal(store: Store) -> Iterator[Finding]:
         yield Finding("journal", OK, f"{len(events)} events in {len(segments)} segments")
 
 
-def comparison(store: Store) -> Iterator[Finding]:
+def comparison(subject: Subject) -> Iterator[Finding]:
     """Fold the journal again, from the oldest backup that it leads on from, and compare every number."""
-    actual = _on_disk(store)
+    actual = subject.document
     if actual is None:
         return
-    bases = [(path, base) for path, base in store.backups.valid() if _leads_on(store, base, actual)]
-    if not bases:
+    if not subject.bases:
         yield Finding("document", NOTE, "no backup leads to it yet, so that its numbers can't be computed again")
         return
-    found = {path: _differences(store, base, actual) for path, base in (bases[0], bases[-1])}
-    newest, oldest = os.path.basename(bases[0][0]), os.path.basename(bases[-1][0])
-    from_newest, from_oldest = found[bases[0][0]], found[bases[-1][0]]
+    (newest_path, newest), (oldest_path, oldest) = subject.bases[0], subject.bases[-1]
+    from_oldest = _differences(oldest, actual, subject)
+    from_newest = _differences(newest, actual, subject) if from_oldest else []
+    newest_name, oldest_name = os.path.basename(newest_path), os.path.basename(oldest_path)
     if from_newest:
-        text = f"it is not what {newest} and the journal give, in {len(from_newest)} places: "
+        text = f"it is not what {newest_name} and the journal give, in {len(from_newest)} places: "
         shown = "; ".join(str(difference) for difference in from_newest[:_SHOWN_DIFFERENCES])
         remedy = f"{REPAIR} (to keep what a hand has changed: otel-tracker backups create)"
         yield Finding("document", WRONG, text + shown, remedy)
     elif from_oldest:
-        text = (
-            f"it was changed by hand before {newest}, in {len(from_oldest)} places: {from_oldest[0]} from {oldest} on"
-        )
-        yield Finding("document", NOTE, text)
+        text = f"it was changed by hand before {newest_name}, in {len(from_oldest)} places: "
+        yield Finding("document", NOTE, f"{text}{from_oldest[0]} from {oldest_name} on")
     else:
         count = numbers(actual.head) + numbers(actual.history.entries())
-        events = actual.sequence - bases[-1][1].sequence
-        yield Finding("document", OK, f"{count} numbers are what {oldest} and {events} events after it give")
+        events = actual.sequence - oldest.sequence
+        yield Finding("document", OK, f"{count} numbers are what {oldest_name} and {events} events after it give")
 
 
-def backups(store: Store) -> Iterator[Finding]:
+def backups(subject: Subject) -> Iterator[Finding]:
     """Read every backup."""
+    store = subject.store
     paths = store.backups.paths()
     valid = [path for path, _ in store.backups.valid()]
     for path in paths:
@@ -110,10 +109,10 @@ def backups(store: Store) -> Iterator[Finding]:
         yield Finding("backups", NOTE, "none yet; the first one is made before the document is next written")
 
 
-def running(store: Store) -> Iterator[Finding]:
+def running(subject: Subject) -> Iterator[Finding]:
     """Look for running tasks that run too long, or whose process is gone."""
     try:
-        state = store.read()
+        state = subject.store.read()
     except DocumentError:
         return
     for task in summary.running_tasks(state, time.time(), owner.is_seen_gone):
@@ -124,44 +123,24 @@ def running(store: Store) -> Iterator[Finding]:
             yield Finding("tasks", NOTE, f"{shown} is overdue")
 
 
-def expected(store: Store) -> "Document | None":
+def expected(subject: Subject) -> "Document | None":
     """Return what the document should be by the oldest backup that leads to it, None where nothing tells."""
-    actual = _on_disk(store)
-    bases = [base for _, base in store.backups.valid() if actual and _leads_on(store, base, actual)]
-    return _refolded(store, bases[-1], actual) if actual and bases else None
-
-
-def _on_disk(store: Store) -> "Document | None":
-    try:
-        document = store.file.load()
-    except DocumentError:
+    actual = subject.document
+    if actual is None or not subject.bases:
         return None
-    return document if store.file.exists and store.file.damage is None else None
+    _, oldest = subject.bases[-1]
+    return fold_all(oldest, subject.between(oldest, actual))
 
 
-def _leads_on(store: Store, base: Document, actual: Document) -> bool:
-    """Tell whether the journal has all that lies between a backup and the document."""
-    events = store.journal.after(base.sequence)
-    if base.sequence > actual.sequence or is_discarded(base.sequence, events):
-        return False
-    between = [event["seq"] for event in events if event["seq"] <= actual.sequence]
-    return between == list(range(base.sequence + 1, actual.sequence + 1))
-
-
-def _refolded(store: Store, base: Document, actual: Document) -> Document:
-    events = [event for event in store.journal.after(base.sequence) if event["seq"] <= actual.sequence]
-    return fold_all(base, events)
-
-
-def _differences(store: Store, base: Document, actual: Document) -> "list[Any]":
+def _differences(base: Document, actual: Document, subject: Subject) -> list[Difference]:
     """Return in what a document differs from the fold, apart from settings that no event has recorded yet."""
-    refolded = _refolded(store, base, actual)
+    refolded = fold_all(base, subject.between(base, actual))
     pending = {"config": actual.config} if has_changed_settings(actual.head) else {}
     return list(differences(_value({**refolded.head, **pending}, refolded), _value(actual.head, actual)))
 
 
-def _value(head: "dict[str, Any]", document: Document) -> "dict[str, Any]":
-    """Return a document as a JSON value as it is written."""
+def _value(head: dict[str, Any], document: Document) -> dict[str, Any]:
+    """Return a document as a JSON value, as it is written."""
     text = b"".join(DocumentCodec().encode(Document(head, document.history)))
     read = DocumentCodec().decode(text, "")
     return {**read.head, "history": read.history.entries()}

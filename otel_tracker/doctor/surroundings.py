@@ -8,17 +8,17 @@ from itertools import pairwise
 
 from otel_tracker import __version__
 from otel_tracker.doctor.finding import NOTE, OK, WRONG, Finding
-from otel_tracker.storage.store import Store
+from otel_tracker.doctor.subject import Subject
 from otel_tracker.timestamps import format_timestamp, parse_timestamp
 
 _TOLERANCE_SECONDS = 60.0
 _REQUIRED = ("opentelemetry-api", "opentelemetry-sdk", "prometheus-client")
 
 
-def clock(store: Store) -> Iterator[Finding]:
+def clock(subject: Subject) -> Iterator[Finding]:
     """Compare the clock with the times of the events."""
     now = time.time()
-    moments = [(parse_timestamp(event["timestamp"]), event["seq"]) for event in store.journal.after(0)]
+    moments = [(parse_timestamp(event["timestamp"]), event["seq"]) for event in subject.events]
     newest, number = max(moments, default=(0.0, 0))
     backwards = [later[1] for earlier, later in pairwise(moments) if later[0] < earlier[0] - 3600]
     if newest > now + _TOLERANCE_SECONDS:
