@@ -12,6 +12,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from otel_tracker.settings import Settings
 
+TOLERANCE_SECONDS = 60.0  # by which the clocks of machines that share a home may differ
+
 
 class Circuit:
     """What a breaker remembers of an agent. Never changed in place."""
@@ -75,7 +77,6 @@ def after_task(circuit: Circuit, end: TaskEnd, settings: "Settings") -> Circuit:
         return circuit
     if circuit.state == CLOSED:
         return _after_task_while_closed(circuit, end, settings)
-    circuit = _without_clock_jump(circuit, end.at, settings)
     if circuit.blacklisted_until is not None and end.started < circuit.blacklisted_until:
         return circuit  # a late result: begun before the trip, or let run in spite of it
     if end.outcome == SUCCESS:
@@ -91,6 +92,23 @@ def _after_task_while_closed(circuit: Circuit, end: TaskEnd, settings: "Settings
         return circuit.replace(failures=0) if circuit.failures else circuit
     failed = circuit.replace(failures=circuit.failures + 1, last_failure=end.at)
     return _opened(failed, end.at, 0, settings) if failed.failures >= settings.failure_threshold else failed
+
+
+def cooldown_after_clock_jump(circuit: Circuit, now: float, settings: "Settings") -> "float | None":
+    """Return when the cooldown of an open circuit should end, if it was set by a clock that has jumped; else None.
+
+    It ends at most one present cooldown from now. Who finds out has to record it: seen from later it would be later.
+    """
+    latest = now + cooldown_seconds(circuit.reopenings, settings)
+    is_too_late = circuit.blacklisted_until is not None and circuit.blacklisted_until > latest + TOLERANCE_SECONDS
+    return latest if is_too_late else None
+
+
+def after_clock_jump(circuit: Circuit, until: float) -> Circuit:
+    """Return an open circuit whose cooldown ends at `until`, or earlier if it did so before."""
+    if circuit.blacklisted_until is None or circuit.blacklisted_until <= until:
+        return circuit
+    return circuit.replace(blacklisted_until=until)
 
 
 def after_reset(circuit: Circuit) -> Circuit:
@@ -114,15 +132,8 @@ def view(circuit: Circuit, now: float, settings: "Settings") -> "tuple[str, floa
         return CLOSED, None
     if circuit.blacklisted_until is None:
         return HALF_OPEN, None
-    until = _without_clock_jump(circuit, now, settings).blacklisted_until or now
+    until = cooldown_after_clock_jump(circuit, now, settings) or circuit.blacklisted_until
     return (OPEN, until) if now < until else (HALF_OPEN, None)
-
-
-def _without_clock_jump(circuit: Circuit, now: float, settings: "Settings") -> Circuit:
-    """Return an open circuit whose cooldown ends at most one cooldown from now."""
-    latest = now + cooldown_seconds(circuit.reopenings, settings)
-    is_too_late = circuit.blacklisted_until is not None and circuit.blacklisted_until > latest
-    return circuit.replace(blacklisted_until=latest) if is_too_late else circuit
 
 
 def _opened(circuit: Circuit, at: float, reopenings: int, settings: "Settings") -> Circuit:

@@ -276,6 +276,8 @@ _EVENT: "dict[str, Check]" = {
     "previous_outcome": _outcome_or_null,
     "name": _text_or_null,
     "owner": _object_or_null,
+    "clock": _object_or_null,
+    "blacklisted_until": _moment,
     "config": _object,
     "agents": _objects,
     "since": _count,
@@ -287,6 +289,7 @@ _EVENT: "dict[str, Check]" = {
 _NEEDED = {
     **dict.fromkeys((names.TASK_STARTED, *names.OUTCOMES), ("run_id",)),
     names.AGENT_REGISTERED: ("name",),
+    names.COOLDOWN_SHORTENED: ("blacklisted_until",),
     names.SETTINGS_CHANGED: ("config", "agents", "since"),
     names.DOCUMENT_RESTORED: ("backup", "after", "until"),
 }

@@ -24,9 +24,15 @@ def new_id() -> str:
     return os.urandom(16).hex()
 
 
-def task_started(agent: str, at: float, *, run_id: str, model: str | None, task_id: str | None, owner: Any) -> Event:
-    """Return the event of a task's start at the moment `at`; `owner` is the process that will see its end, if any."""
-    return {
+def task_started(
+    agent: str, at: float, *, run_id: str, model: str | None, task_id: str | None, owner: Any, clock: Any = None
+) -> Event:
+    """Return the event of a task's start at the moment `at`.
+
+    `owner` is the process that will see its end, if any; without one, `clock` tells how long ago it was, whatever the
+    wall clock does (owner.py).
+    """
+    event = {
         "id": new_id(),
         "run_id": run_id,
         "timestamp": format_timestamp(at),
@@ -38,6 +44,7 @@ def task_started(agent: str, at: float, *, run_id: str, model: str | None, task_
         "duration_seconds": None,
         "owner": owner,
     }
+    return event if clock is None else {**event, "clock": clock}
 
 
 def task_ended(
@@ -77,15 +84,13 @@ def task_ended(
 
 def about_agent(agent: str, action: str, **known: Any) -> Event:
     """Return an event, now, that is about an agent and not about a task."""
+    return happened(action, time.time(), agent=agent, **known)
+
+
+def happened(action: str, at: float, *, agent: str | None = None, **known: Any) -> Event:
+    """Return an event, at the moment `at`, that is about no task; without an agent it is about the whole document."""
     no_task = dict.fromkeys(("model", "task_id", "tokens_used", "duration_seconds"))
-    now = format_timestamp(time.time())
-    return {"id": new_id(), "timestamp": now, "agent": agent, "action": action, **no_task, **known}
-
-
-def about_document(action: str, at: float, **known: Any) -> Event:
-    """Return an event, at the moment `at`, that is about the document as a whole."""
-    nobody = dict.fromkeys(("agent", "model", "task_id", "tokens_used", "duration_seconds"))
-    return {"id": new_id(), "timestamp": format_timestamp(at), "action": action, **nobody, **known}
+    return {"id": new_id(), "timestamp": format_timestamp(at), "agent": agent, "action": action, **no_task, **known}
 
 
 def checked_agent(value: object) -> str:

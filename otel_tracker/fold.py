@@ -96,10 +96,19 @@ def _apply_reset(head: "Head", event: "Event", settings: Settings) -> None:
     entry.write_circuit(agent, before, breaker.after_reset(before))
 
 
+def _apply_shortened(head: "Head", event: "Event", settings: Settings) -> None:
+    agent = entry.open_agent(head, event["agent"])
+    before = entry.circuit_of(agent)
+    after = breaker.after_clock_jump(before, parse_timestamp(event["blacklisted_until"]))
+    entry.write_circuit(agent, before, after)
+
+
 def _apply_started(head: "Head", event: "Event", settings: Settings) -> None:
     agent = entry.open_agent(head, event["agent"])
     task = {key: event.get(key) for key in ("agent", "model", "task_id")}
     task |= {"started": event["timestamp"], "owner": event.get("owner"), "generation": agent["circuit"]["generation"]}
+    if event.get("clock"):
+        task["clock"] = event["clock"]
     head["in_flight"] = {**head["in_flight"], event["run_id"]: task}
 
 
@@ -148,6 +157,7 @@ def _apply_amended(head: "Head", event: "Event", settings: Settings) -> None:
 _APPLY: "dict[str, Callable[[Head, Event, Settings], None]]" = {
     names.AGENT_REGISTERED: _apply_registered,
     names.AGENT_RESET: _apply_reset,
+    names.COOLDOWN_SHORTENED: _apply_shortened,
     names.SETTINGS_CHANGED: _apply_settings,
     names.TASK_STARTED: _apply_started,
     names.TASK_AMENDED: _apply_amended,

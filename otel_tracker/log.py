@@ -1,8 +1,15 @@
 """One line of log for people; `logging` is loaded only when there is something to say."""
 
+import sys
+from contextlib import suppress
+
 
 def warn(message: str, *arguments: object) -> None:
-    """Log a warning under the name `otel_tracker`."""
-    import logging
+    """Log a warning under the name `otel_tracker`; never raise, even where nothing can be loaded any more."""
+    try:
+        import logging
 
-    logging.getLogger("otel_tracker").warning(message, *arguments)
+        logging.getLogger("otel_tracker").warning(message, *arguments)
+    except Exception:  # noqa: BLE001 - out of memory or of file descriptors
+        with suppress(Exception):
+            sys.stderr.write(f"{message % arguments}\n")

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from otel_tracker import event, names, reports, summary
 from otel_tracker.document import Document
 from otel_tracker.errors import InvalidValueError, UnknownAgentError
+from otel_tracker.log import warn
+from otel_tracker.owner import boot_clock
 from otel_tracker.storage.files import Files
 from otel_tracker.storage.past import history
 from otel_tracker.storage.recorder import Recorder
@@ -54,6 +56,7 @@ class MetricTracker:
         self._store = self._recorder.store
         self._tracer_provider = tracer_provider
         self._pipeline: Pipeline | None = None
+        self._has_complained = False
 
     @property
     def config_file(self) -> Path:
@@ -85,7 +88,9 @@ class MetricTracker:
             if len(_starts) >= _REMEMBERED_STARTS:
                 del _starts[next(iter(_starts))]
             _starts[key] = _Start(run_id, time.perf_counter(), model, task_id)
-        started = event.task_started(agent, at, run_id=run_id, model=model, task_id=task_id, owner=None)
+        started = event.task_started(
+            agent, at, run_id=run_id, model=model, task_id=task_id, owner=None, clock=boot_clock()
+        )
         self._recorder.announce(lambda: started)
         return key[-1]
 
@@ -176,8 +181,14 @@ class MetricTracker:
         return text
 
     def check_agent_health(self, agent_file: str) -> bool:
-        """Tell whether a task of the agent would be let through now. Nothing is changed by asking."""
-        return summary.is_admitted(self._read(), agent_file, time.time())
+        """Tell whether a task of the agent would be let through now. Nothing is changed by asking.
+
+        But where a clock that has jumped back would refuse the agent for long, that is put right first.
+        """
+        document, now = self._read(), time.time()
+        if summary.has_jumped_cooldown(document, agent_file, now):
+            self._store.settle()
+        return summary.is_admitted(document, agent_file, now)
 
     def reset_agent_failures(self, agent_file: str) -> None:
         """Close the agent's breaker and forget its failures, after a backup; raises UnknownAgentError."""
@@ -238,7 +249,15 @@ class MetricTracker:
             task_id=task_id,
             **known,
         )
-        self.pipeline.record_span(ended, started_at, ended_at)
+        try:
+            pipeline = self.pipeline
+        except Exception as error:  # noqa: BLE001 - no file can be opened, say: then there is no span
+            if not self._has_complained:
+                self._has_complained = True
+                warn("tasks are recorded without their spans: %r", error)
+            self._recorder.record(lambda: ended)
+        else:
+            pipeline.record_span(ended, started_at, ended_at)
         return max(0.0, duration)
 
 

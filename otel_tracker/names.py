@@ -13,6 +13,7 @@ TASK_LOST = "task_lost"
 TASK_AMENDED = "task_amended"
 AGENT_REGISTERED = "agent_registered"
 AGENT_RESET = "agent_reset"
+COOLDOWN_SHORTENED = "cooldown_shortened"
 SETTINGS_CHANGED = "settings_changed"
 DOCUMENT_RESTORED = "document_restored"
 

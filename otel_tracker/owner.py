@@ -4,6 +4,7 @@ Only a process of the same host, boot and pid namespace can be seen; of any othe
 """
 
 import os
+import time
 from functools import cache
 
 TYPE_CHECKING = False
@@ -49,14 +50,38 @@ def is_gone(owner: "dict[str, Any]", *, thoroughly: bool = True) -> bool:
     if _is_of_another_boot(owner, here):
         return True
     pid: int = owner["pid"]
+    if is_ended(pid):
+        return True
+    # A zombie has ended; of a process that hides its start nothing more can be said.
+    return thoroughly and owner.get("started") is not None and process_start(pid) not in (owner["started"], None)
+
+
+def is_ended(pid: int) -> bool:
+    """Tell whether there is no process with this id, as far as this one can see."""
+    if os.name != "posix":
+        return False
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return True
     except OSError:  # it is somebody else's
-        pass
-    # A zombie has ended; of a process that hides its start nothing more can be said.
-    return thoroughly and owner.get("started") is not None and process_start(pid) not in (owner["started"], None)
+        return False
+    return False
+
+
+def boot_clock() -> "dict[str, Any] | None":
+    """Return `boot_id` and the `seconds` since that boot, suspension included; None where the system doesn't tell."""
+    if not hasattr(time, "CLOCK_BOOTTIME") or _boot_id() is None:
+        return None
+    return {"boot_id": _boot_id(), "seconds": round(time.clock_gettime(time.CLOCK_BOOTTIME), 3)}
+
+
+def seconds_since(clock: "dict[str, Any] | None") -> "float | None":
+    """Return how long ago a boot clock was read, whatever the wall clock did; None if that was in another boot."""
+    now = boot_clock()
+    if clock is None or now is None or clock.get("boot_id") != now["boot_id"]:
+        return None
+    return float(now["seconds"]) - float(clock.get("seconds", now["seconds"]))
 
 
 @cache
@@ -97,6 +122,7 @@ def _is_of_another_boot(owner: "dict[str, Any]", here: "dict[str, Any]") -> bool
     return None not in boots and boots[0] != boots[1]
 
 
+@cache
 def _boot_id() -> "str | None":
     return _text("/proc/sys/kernel/random/boot_id")
 

@@ -38,6 +38,13 @@ def is_admitted(document: Document, agent: str, now: float) -> bool:
     return state != names.OPEN
 
 
+def has_jumped_cooldown(document: Document, agent: str, now: float) -> bool:
+    """Tell whether an agent's cooldown was set by a clock that has jumped back: the next event of anybody shortens it."""
+    entry = document.agents.get(agent)
+    settings = Settings.of(document.config)
+    return entry is not None and breaker.cooldown_after_clock_jump(circuit_of(entry), now, settings) is not None
+
+
 def agent_name(agent: str, entry: "Row") -> str:
     """Return the name that an agent was registered with, else its file's stem."""
     name: str = entry.get("name") or names.agent_stem(agent)

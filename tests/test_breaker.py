@@ -2,7 +2,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otel_tracker.breaker import Circuit, TaskEnd, after_reset, after_task, view
+from otel_tracker.breaker import (
+    Circuit,
+    TaskEnd,
+    after_clock_jump,
+    after_reset,
+    after_task,
+    cooldown_after_clock_jump,
+    view,
+)
 from otel_tracker.names import CANCELLED, CLOSED, FAILURE, HALF_OPEN, LOST, OPEN, SUCCESS
 from otel_tracker.settings import Settings
 
@@ -227,8 +235,23 @@ def test_moving_a_breaker_leaves_the_one_before_as_it_was() -> None:
     assert (before.state, before.failures, before.last_failure, before.generation) == (CLOSED, 2, 3, 0)
 
 
-def test_after_a_clock_jump_the_first_end_limits_the_blacklisting_to_one_cooldown() -> None:
+def test_a_cooldown_that_a_clock_has_set_which_jumped_back_is_shortened_to_one_from_now() -> None:
     blocked = opened(at=1_000_000)
-    late = after(blocked, TaskEnd(FAILURE, 100, started=90))
-    assert (late.state, late.failures, late.blacklisted_until) == (OPEN, blocked.failures, 100 + COOLDOWN)
-    assert after(late, TaskEnd(SUCCESS, 100 + COOLDOWN + 5, started=100 + COOLDOWN)).state == CLOSED
+    assert cooldown_after_clock_jump(blocked, 100, SETTINGS) == 100 + COOLDOWN
+    shortened = after_clock_jump(blocked, 100 + COOLDOWN)
+    assert (shortened.state, shortened.failures, shortened.blacklisted_until) == (OPEN, 3, 100 + COOLDOWN)
+    assert cooldown_after_clock_jump(shortened, 101, SETTINGS) is None
+    assert after(shortened, TaskEnd(SUCCESS, 100 + COOLDOWN + 5, started=100 + COOLDOWN)).state == CLOSED
+    assert after_clock_jump(shortened, 1e9) is shortened
+    assert after_clock_jump(Circuit(), 5).blacklisted_until is None
+
+
+def test_clocks_that_differ_by_less_than_a_minute_have_not_jumped() -> None:
+    assert cooldown_after_clock_jump(opened(at=59), 0, SETTINGS) is None
+    assert cooldown_after_clock_jump(opened(at=61), 0, SETTINGS) == COOLDOWN
+    assert cooldown_after_clock_jump(Circuit(), 0, SETTINGS) is None
+
+
+def test_a_result_of_a_clock_that_was_behind_does_not_end_a_cooldown() -> None:
+    blocked = opened(at=3600)
+    assert after(blocked, TaskEnd(FAILURE, 0, started=-1)) is blocked

@@ -161,18 +161,32 @@ def test_what_root_creates_in_the_home_of_another_user_belongs_to_that_user(home
     assert {(path.stat().st_uid, path.stat().st_gid) for path in found} == {(12345, 12346)}
 
 
-@pytest.mark.parametrize("name", ["append_lock", "document_lock", "segment"])
+@pytest.mark.parametrize("name", ["append_lock", "segment"])
 def test_a_link_in_the_place_of_a_file_that_only_this_package_makes_is_refused(
     home: Home, tmp_path: Path, name: str
 ) -> None:
-    victim = tmp_path / "victim"
-    victim.write_text("precious")
-    place = Path(home.journal, "1.jsonl") if name == "segment" else Path(getattr(home, name))
-    place.parent.mkdir(parents=True)
-    place.symlink_to(victim)
+    victim = link_to_victim(tmp_path, Path(home.journal, "1.jsonl") if name == "segment" else Path(home.append_lock))
     with pytest.raises(StorageError, match="it is a link, which is not followed here"):
         Store(home).record([end("r1")])
     assert victim.read_text() == "precious"
+
+
+def test_a_link_in_the_place_of_the_documents_lock_keeps_events_in_the_journal(
+    home: Home, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    victim = link_to_victim(tmp_path, Path(home.document_lock))
+    Store(home).record([end("r1")])
+    assert victim.read_text() == "precious"
+    assert len(journal(home)) == 1
+    assert "it is a link, which is not followed here" in caplog.text
+
+
+def link_to_victim(folder: Path, place: Path) -> Path:
+    """Put a link to a file of value in a place, and return that file."""
+    (folder / "victim").write_text("precious")
+    place.parent.mkdir(parents=True)
+    place.symlink_to(folder / "victim")
+    return folder / "victim"
 
 
 def test_a_link_in_the_place_of_a_temporary_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,12 @@ def health(agent: str, home: "str | None" = None, form: str = "table") -> int:
     """Say whether a task of an agent would be let through: status 0, else 1."""
     if not agent.strip():
         raise InvalidValueError("an agent", agent, 'a text such as "core/coder.md"')
-    document, now = glance(Home(chosen_home(home))), time.time()
+    place, now = Home(chosen_home(home)), time.time()
+    document = glance(place)
+    if summary.has_jumped_cooldown(document, agent, now):
+        from otel_tracker.storage.store import Store
+
+        Store(place).settle()
     is_admitted = summary.is_admitted(document, agent, now)
     is_known = agent in document.agents
     row = summary.agent_state(document, agent, now) if is_known else {"state": names.CLOSED, "failures": 0}

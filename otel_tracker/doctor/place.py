@@ -8,7 +8,8 @@ from otel_tracker.doctor.finding import NOTE, OK, REPAIR, WRONG, Finding
 from otel_tracker.doctor.subject import Subject
 from otel_tracker.errors import StorageError
 from otel_tracker.storage import claim, left_over, lock, mounts
-from otel_tracker.storage.store import Store, temporary_files
+from otel_tracker.storage.store import Store
+from otel_tracker.storage.upkeep import temporary_files
 
 _OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 

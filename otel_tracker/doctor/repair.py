@@ -7,7 +7,8 @@ from otel_tracker.doctor import place, state
 from otel_tracker.doctor.finding import WRONG
 from otel_tracker.doctor.subject import Subject
 from otel_tracker.fold import fold_all
-from otel_tracker.storage.store import Store, temporary_files
+from otel_tracker.storage.store import Store
+from otel_tracker.storage.upkeep import temporary_files
 
 
 def repair(store: Store) -> list[str]:

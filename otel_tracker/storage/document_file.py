@@ -53,6 +53,11 @@ class DocumentFile:
         """Whether there is a file, as of the last `load` or `write`."""
         return self._signature is not None
 
+    def may_be_edited(self) -> bool:
+        """Tell whether the document in memory is that of a file, and of one that this process has not written."""
+        self.load()
+        return self.exists and not self.is_ours and self.damage is None
+
     def load(self) -> Document:
         """Return the document on the disk, from memory if it is still the same.
 

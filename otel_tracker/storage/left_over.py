@@ -9,6 +9,7 @@ import os
 from otel_tracker.checks import is_event
 from otel_tracker.document import decode_json, encode_line
 from otel_tracker.log import warn
+from otel_tracker.owner import is_ended
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -58,9 +59,15 @@ def not_in(journal: "Journal", events: "list[Event]") -> "list[Event]":
 
 def remove(home: "Home", files: "Files", taken_in: list[str]) -> None:
     """Delete files whose events are in the journal, on the disk."""
-    for path in taken_in:
+    for path in [*taken_in, *filter(_is_abandoned, files.temporary_files(os.path.join(home.left_over, "")))]:
         files.remove(path)
     files.remove_folder(home.left_over)
+
+
+def _is_abandoned(temporary: str) -> bool:
+    """Tell whether the process that was writing a file has ended; its name begins with the process's id."""
+    pid = os.path.basename(temporary).partition("-")[0]
+    return pid.isdecimal() and is_ended(int(pid))
 
 
 def _parsed(line: bytes) -> "Event | None":

@@ -6,9 +6,10 @@ A process that has waited for a lock in vain doesn't wait for it again before it
 
 import os
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from otel_tracker.errors import LockTimeoutError
+from otel_tracker.storage.files import saying
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,11 +33,11 @@ def held(
     """
     descriptor = files.open_lock(path)
     try:
-        is_held = _try_lock(descriptor) or _wait_for(descriptor, path, is_needless, began)
+        is_held = _locks(descriptor, path) or _wait_for(descriptor, path, is_needless, began)
         _given_up.discard(path)
         yield is_held
     finally:
-        os.close(descriptor)  # which releases the lock, too
+        _release(descriptor)
 
 
 @contextmanager
@@ -44,9 +45,9 @@ def held_if_free(path: str, files: "Files") -> "Iterator[bool]":
     """Hold the lock file at `path` if nobody else does, and say whether it is held."""
     descriptor = files.open_lock(path)
     try:
-        yield _try_lock(descriptor)
+        yield _locks(descriptor, path)
     finally:
-        os.close(descriptor)
+        _release(descriptor)
 
 
 def holders(path: str) -> list[int]:
@@ -60,12 +61,23 @@ def holders(path: str) -> list[int]:
     return [int(row[4]) for row in rows if row[1] == "FLOCK" and row[5].rpartition(":")[2] == str(inode)]
 
 
+def _release(descriptor: int) -> None:
+    """Close a lock file, which releases the lock even where it is reported to have failed (close(2))."""
+    with suppress(OSError):
+        os.close(descriptor)
+
+
+def _locks(descriptor: int, path: str) -> bool:
+    with saying("lock", path):
+        return _try_lock(descriptor)
+
+
 def _wait_for(
     descriptor: int, path: str, is_needless: "Callable[[], bool] | None", began: "float | None" = None
 ) -> bool:
     began, paused = time.monotonic() if began is None else began, 0.0
     while is_needless is None or not is_needless():
-        if _try_lock(descriptor):
+        if _locks(descriptor, path):
             return True
         # The sum of the pauses bounds the wait where the clock jumps back.
         if path in _given_up or max(time.monotonic() - began, paused) > WAIT_SECONDS:

@@ -1,11 +1,16 @@
-"""What the store finds out by itself, as events: settings that a hand has changed, tasks whose process is gone."""
+"""What the store finds out by itself, as events.
+
+Settings that a hand has changed, tasks whose process is gone, cooldowns that a clock has set which has jumped since.
+"""
 
 import time
 
 from otel_tracker import names, owner
+from otel_tracker.breaker import cooldown_after_clock_jump
+from otel_tracker.entry import circuit_of
 from otel_tracker.schema import has_changed_settings, settings_of
 from otel_tracker.settings import Settings
-from otel_tracker.timestamps import parse_timestamp
+from otel_tracker.timestamps import format_timestamp, parse_timestamp
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,17 +50,16 @@ class Observer:
         known = {"action": names.SETTINGS_CHANGED, "config": config, "agents": agents, "since": document.sequence}
         if any(known == {key: event.get(key) for key in known} for event in later):
             return []
-        from otel_tracker.event import about_document
+        from otel_tracker.event import happened
 
-        return [
-            about_document(names.SETTINGS_CHANGED, self._clock(), config=config, agents=agents, since=document.sequence)
-        ]
+        return [happened(names.SETTINGS_CHANGED, self._clock(), config=config, agents=agents, since=document.sequence)]
 
     def lost(self, state: "Document", seen_before: "str | None") -> "list[Event]":
         """Return an event for each running task of `state` whose end nobody will see.
 
-        A task without an owner, or whose owner can't be seen from here, is lost after `in_flight_max_hours`: if both the
-        clock and an event before this transaction, at `seen_before`, say that they have passed.
+        A task without an owner, or whose owner can't be seen from here, is lost after `in_flight_max_hours`: by the clock
+        of the boot, which doesn't jump; in another boot if both the wall clock and an event before this transaction,
+        at `seen_before`, say so.
         """
         running = state.head["in_flight"]
         if not running:
@@ -63,15 +67,39 @@ class Observer:
         now = self._clock()
         hours = Settings.of(state.config).in_flight_max_hours
         limit = min(now, parse_timestamp(seen_before) if seen_before else 0.0) - hours * 3600
+
+        def is_too_old(task: "Event") -> bool:
+            age = owner.seconds_since(task.get("clock"))
+            return parse_timestamp(task["started"]) < limit if age is None else age > hours * 3600
+
         events = []
         for run_id, task in running.items():
             promised = task.get("owner")
             if promised and owner.is_visible(promised):
                 if owner.is_gone(promised, thoroughly=self._is_thorough):
                     events.append(self._lost(run_id, task, now, f"its process {promised['pid']} has ended without it"))
-            elif parse_timestamp(task["started"]) < limit:
+            elif is_too_old(task):
                 events.append(self._lost(run_id, task, now, f"not ended within {hours:g} hours"))
         return events
+
+    def cooldowns(self, state: "Document") -> "list[Event]":
+        """Return an event for each agent whose cooldown was set by a clock that has jumped back since."""
+        blacklisted = [
+            (key, agent) for key, agent in state.agents.items() if agent["status"] == names.STATUSES[names.OPEN]
+        ]
+        if not blacklisted:
+            return []
+        now, settings = self._clock(), Settings.of(state.config)
+        ends = [(key, cooldown_after_clock_jump(circuit_of(agent), now, settings)) for key, agent in blacklisted]
+        jumped = [(key, until) for key, until in ends if until is not None]
+        if not jumped:
+            return []
+        from otel_tracker.event import happened
+
+        return [
+            happened(names.COOLDOWN_SHORTENED, now, agent=key, blacklisted_until=format_timestamp(until))
+            for key, until in jumped
+        ]
 
     def _lost(self, run_id: str, task: "Event", now: float, reason: str) -> "Event":
         from otel_tracker.event import task_ended

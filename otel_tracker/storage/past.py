@@ -25,10 +25,12 @@ def history(store: "Store", agent: "str | None", limit: "int | None", since: flo
     not_discarded([entry for entry in entries if entry.get("action") == names.DOCUMENT_RESTORED], discarded)
     oldest = entries[0] if entries else {"seq": float("inf")}
     segments = store.journal.before(oldest["seq"]) if "seq" in oldest else iter(())
-    while (limit is None or len(wanted) < limit) and not is_before(oldest, since):
+    last: list[Event] = []
+    # Clocks jump: only where nothing of a whole segment is young enough nothing before it is.
+    while (limit is None or len(wanted) < limit) and not (last and all(is_before(event, since) for event in last)):
         events = next(segments, None)
         if events is None:
             break
         wanted = summary.past(not_discarded(events, discarded), agent, since) + wanted
-        oldest = events[0] if events else oldest
+        last = events
     return wanted[len(wanted) - limit :] if limit is not None and limit < len(wanted) else wanted

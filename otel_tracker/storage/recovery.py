@@ -1,5 +1,6 @@
 """Where the state comes from when the document is damaged: the newest valid backup, else the journal alone."""
 
+from otel_tracker import names
 from otel_tracker.document import Document, new_document
 from otel_tracker.replay import is_discarded
 
@@ -29,15 +30,18 @@ class Base:
 def newest_base(backups: "Backups", journal: "Journal") -> "Base | None":
     """Return the newest valid backup that no restore has discarded, else an empty document; None without a source.
 
+    Starts of tasks are no source: they are appended before there is a document.
+
     A backup lacks nothing if the journal goes on where it ends.
     """
     for path, document in backups.valid():
         events = journal.after(document.sequence)
         if not is_discarded(document.sequence, events):
             return Base(document, path, _gap(document.sequence, events[0]["seq"] if events else None))
-    first = next((event["seq"] for event in journal.after(0)), None)
-    if first is None:
-        return None
+    events = journal.after(0)
+    if all(event["action"] == names.TASK_STARTED for event in events):
+        return None  # the first task still runs: there has been no document yet
+    first = events[0]["seq"]
     unknown = "settings, keys and totals that were in the document before its first event"
     gap = _gap(0, first)
     return Base(new_document(), None, f"{gap}, {unknown}" if gap else unknown)

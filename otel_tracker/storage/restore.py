@@ -2,7 +2,7 @@
 
 from otel_tracker import names
 from otel_tracker.errors import RestoreError
-from otel_tracker.event import about_document
+from otel_tracker.event import happened
 from otel_tracker.fold import fold_all
 from otel_tracker.replay import is_discarded
 
@@ -25,7 +25,7 @@ def restore(store: "Store", name: str, *, discard_later: bool) -> "tuple[str, in
         if is_discarded(document.sequence, later) and not discard_later:
             raise RestoreError(path)
         store.keep_copy()
-        restored = about_document(
+        restored = happened(
             names.DOCUMENT_RESTORED,
             store.clock(),
             backup=path.rpartition("/")[2],

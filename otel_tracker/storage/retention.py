@@ -1,7 +1,7 @@
 """How long segments of the journal live: as long as `history_retention_days` and the oldest backup want them.
 
-A segment's age is the time between its newest event and the oldest one of the segment that is being written. Beside
-that the wall clock may only lengthen its life: a clock that jumps ahead for a while deletes nothing.
+A segment's age is the time between its newest event and the oldest one of the newest two segments. Beside that the wall
+clock may only lengthen its life: a clock that is ahead for a while, for less than a segment, deletes nothing.
 """
 
 import re
@@ -28,13 +28,15 @@ def delete_old_segments(
     """
     segments = journal.segments()
     oldest_backup = backups.oldest_sequence()
-    if len(segments) < 2 or oldest_backup is None:
+    if len(segments) < 3 or oldest_backup is None:
         return
     wanted = min(oldest_backup, document.sequence)
-    deletable = [path for path, last in zip(segments, journal.last_numbers(segments), strict=False) if last <= wanted]
+    numbered = zip(segments[:-2], journal.last_numbers(segments), strict=False)
+    deletable = [path for path, last in numbered if last <= wanted]
     if not deletable:
         return
-    oldest_now = min([now, *_moments(segments[-1], files)])
+    recent = [moment for segment in segments[-2:] for moment in _moments(segment, files)]
+    oldest_now = min([now, *recent])
     limit = oldest_now - Settings.of(document.config).history_retention_days * 86_400
     for segment in deletable:
         if max(_moments(segment, files), default=now) >= limit:

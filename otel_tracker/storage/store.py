@@ -8,7 +8,6 @@ another one has often replaced for all. Whoever reads needs no lock: the documen
 the present state. Who holds the document's lock may take that of the journal, never the other way round.
 """
 
-import os
 import threading
 import time
 import weakref
@@ -30,7 +29,7 @@ from otel_tracker.storage.files import Files
 from otel_tracker.storage.journal import Journal
 from otel_tracker.storage.observer import Observer
 from otel_tracker.storage.recovery import newest_base
-from otel_tracker.storage.retention import delete_old_segments
+from otel_tracker.storage.upkeep import Upkeep
 from otel_tracker.timestamps import format_timestamp
 
 TYPE_CHECKING = False
@@ -41,8 +40,6 @@ if TYPE_CHECKING:
     from otel_tracker.storage.home import Home
 
     Event = dict[str, Any]
-
-BACKUP_SECONDS = 3600
 
 
 class Store:
@@ -63,8 +60,8 @@ class Store:
         self._guard = threading.RLock()
         self._folded = new_document()  # the state: a document and the journal's later events
         self._folded_from: Document | None = None
-        self._is_checked = self._is_swept = False
-        self._backed_up_at: float | None = None
+        self._upkeep = Upkeep(home, self.files, self.file, self.backups, self.journal, clock)
+        self._is_checked = False
         self._warned: set[str] = set()
         _stores.add(self)
 
@@ -84,9 +81,12 @@ class Store:
         with self._guard:
             self._check_home()
             appended = self._appender.append(events)
-            with lock.held_if_free(self.home.document_lock, self.files) as is_alone:
-                if is_alone:
-                    self._project()
+            try:
+                with lock.held_if_free(self.home.document_lock, self.files) as is_alone:
+                    if is_alone:
+                        self._project()
+            except StorageError:  # nobody may lock it: who waits for it in vain says so
+                is_alone = False
         self._appender.flush(appended)
         if not is_alone:
             self._project_in_turn(max(event["seq"] for event in appended.events), began)
@@ -115,6 +115,13 @@ class Store:
                 state = Document({**state.head, "updated": format_timestamp(self.clock())}, state.history)
             self._put(state)
 
+    def settle(self) -> None:
+        """Record what the store itself finds out, if that is possible now; never raises."""
+        try:
+            self.rewrite()
+        except Exception as error:  # noqa: BLE001 - who only asks needs no more than the answer
+            self._warn_once(str(error))
+
     def back_up(self) -> "str | None":
         """Make a backup of the document as it is on the disk, and return its path; None if there is no document.
 
@@ -125,7 +132,7 @@ class Store:
             if self.file.damage is not None:
                 self.write(self.present())
             path = self.keep_copy()
-            self._tidy()
+            self._upkeep.tidy()
             return path
 
     def take_in_left_over(self) -> int:
@@ -165,11 +172,7 @@ class Store:
 
     def keep_copy(self) -> "str | None":
         """Make a backup of the document as it is on the disk, and return its path; None if there is no valid one."""
-        text = self.file.valid_text()
-        if text is None:
-            return None
-        self._backed_up_at = self.clock()
-        return self.backups.create(text, self._backed_up_at)
+        return self._upkeep.keep_copy()
 
     def write(self, state: Document) -> None:
         """Replace the document by `state`; a damaged one is kept, and a line of log says so."""
@@ -206,8 +209,8 @@ class Store:
         """Return what the store itself finds out about the document on the disk, and the state."""
         document = self.file.load()
         later = self.journal.after(document.sequence)
-        changed = self._observer.settings(document, later) if self._may_be_edited() else []
-        return changed + self._observer.lost(state, document.head["updated"])
+        changed = self._observer.settings(document, later) if self.file.may_be_edited() else []
+        return changed + self._observer.lost(state, document.head["updated"]) + self._observer.cooldowns(state)
 
     def _project(self) -> None:
         """Bring the document up to the journal's end. Where that fails the next writer does it: no event is lost."""
@@ -260,61 +263,21 @@ class Store:
         There is one before the first write of an hour, and before what somebody else's program has written is written
         anew; settings that a hand has changed are in one once they have come into force, with their event.
         """
-        self._sweep()
-        is_changed = self._may_be_edited() and has_changed_settings(self.file.load().head)
-        is_due = not is_changed and self.file.damage is None and self._is_backup_due()
+        self._upkeep.sweep()
+        is_changed = self.file.may_be_edited() and has_changed_settings(self.file.load().head)
+        is_due = not is_changed and self._upkeep.is_backup_due()
         if is_due:
-            self._try_to_back_up()
+            self._upkeep.keep_copy_if_possible()
         self.write(state)
         if is_changed:
-            self._try_to_back_up()
+            self._upkeep.keep_copy_if_possible()
         if is_due or is_changed:
-            self._tidy()
-
-    def _may_be_edited(self) -> bool:
-        """Tell whether the document in memory is that of a file, and of one that this process has not written."""
-        self.file.load()
-        return self.file.exists and not self.file.is_ours and self.file.damage is None
-
-    def _try_to_back_up(self) -> None:
-        try:
-            self.keep_copy()
-        except StorageError as error:
-            self._warn_once(f"{error} (going on without a new backup)")
-
-    def _tidy(self) -> None:
-        """Delete the backups that are too many, and the segments of the journal that nobody wants."""
-        try:
-            self.backups.prune()
-            delete_old_segments(self.file.load(), self.journal, self.backups, self.files, self.clock())
-        except StorageError as error:
-            self._warn_once(str(error))
-
-    def _is_backup_due(self) -> bool:
-        if self._may_be_edited() and self.file.is_foreign:
-            return True
-        if self._backed_up_at is None or not 0 <= self.clock() - self._backed_up_at < BACKUP_SECONDS:
-            newest = self.backups.paths()[-1:]
-            self._backed_up_at = self.backups.made_at(newest[0]) if newest else None
-        return self._backed_up_at is None or not 0 <= self.clock() - self._backed_up_at < BACKUP_SECONDS
-
-    def _sweep(self) -> None:
-        """Delete what killed processes have left of their attempts to write a document or a backup, once."""
-        if not self._is_swept:
-            self._is_swept = True
-            for left in temporary_files(self.home, self.files):
-                self.files.remove(left)
+            self._upkeep.tidy()
 
     def _warn_once(self, message: str) -> None:
         if message not in self._warned:
             self._warned.add(message)
             warn("%s", message)
-
-
-def temporary_files(home: "Home", files: "Files") -> list[str]:
-    """Return what is left of attempts to write a document or a backup, if nobody is writing one just now."""
-    beginnings = (f"{home.document}.", os.path.join(home.backups, home.name))
-    return [path for beginning in beginnings for path in files.temporary_files(beginning)]
 
 
 _stores: "weakref.WeakSet[Store]" = weakref.WeakSet()
