@@ -4,11 +4,11 @@ A span is a lossy carrier: limits cut its attributes, samplers drop it, a provid
 waits here for the span with the same ids, and any exporter of this package that gets the span takes the event.
 """
 
-import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
+from otel_tracker.guard import Guard
 from otel_tracker.storage.recorder import Recorder
 
 SpanKey = tuple[int, int]
@@ -16,7 +16,7 @@ MakeEvent = Callable[[], dict[str, Any]]
 
 _REMEMBERED = 10_000
 
-_guard = threading.Lock()
+_guard = Guard()
 _spans: OrderedDict[SpanKey, tuple[Recorder, MakeEvent] | None] = OrderedDict()
 
 

@@ -1,5 +1,7 @@
 """What each value of a document and of an event must be: the first wrong one is an error that names its place. Pure."""
 
+import re
+
 from otel_tracker import names
 from otel_tracker.timestamps import parse_timestamp
 
@@ -80,10 +82,10 @@ def version_of(version: "Any") -> "tuple[int, ...]":
     """Return the version as numbers; files before 7.0 may have none."""
     if version is None:
         return (6, 0)
-    try:
-        return tuple(int(part) for part in str(version).split("."))[:2]
-    except ValueError:
-        raise ShapeError("$.version", f'expected a version such as "7.0", got {version!r}') from None
+    digits = re.match(r"v?(\d{1,9})(?:\.(\d{1,9}))?", str(version))
+    if digits is None:
+        raise ShapeError("$.version", f'expected a version such as "7.0", got {version!r}')
+    return tuple(int(part) for part in digits.groups(default="0"))
 
 
 # A check returns what was expected, or nothing where the value is right.

@@ -66,6 +66,8 @@ class DocumentCodec:
                     pass  # changed by hand: the whole text tells how
         value = _loads(text, path)
         history = value.pop("history", []) if isinstance(value, dict) else []
+        if isinstance(value, dict) and "sequence" not in value:  # a program that keeps only the keys that it knows
+            value["sequence"] = _newest_number(history)
         return Document(_checked(value, path), _checked_history(history, path))
 
     def decode_beginning(self, beginning: bytes, path: str) -> "Document | None":
@@ -160,6 +162,12 @@ def sequence_of(beginning: bytes) -> "int | None":
     digits = beginning[at + len(_SEQUENCE) : end] if 0 < at < end else b""
     # The key must stand before any nested object, where it could be somebody else's.
     return int(digits) if digits.isdigit() and beginning.find(b"{", 1, at) < 0 else None
+
+
+def _newest_number(history: "Any") -> int:
+    entries = history if isinstance(history, list) else []
+    numbers = [entry.get("seq") for entry in entries if isinstance(entry, dict)]
+    return max((number for number in numbers if type(number) is int), default=0)
 
 
 def _split_history(text: bytes, path: str) -> "tuple[bytes, History] | None":

@@ -2,7 +2,6 @@
 
 import copy
 import os
-import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from otel_tracker import event, names, reports, summary
 from otel_tracker.document import Document
 from otel_tracker.errors import InvalidValueError, UnknownAgentError
+from otel_tracker.guard import Guard
 from otel_tracker.log import warn
 from otel_tracker.owner import boot_clock
 from otel_tracker.storage.files import Files
@@ -34,7 +34,7 @@ class _Start(NamedTuple):
     task_id: str | None
 
 
-_guard = threading.Lock()
+_guard = Guard()
 _starts: dict[tuple[str, str, str], _Start] = {}
 _REMEMBERED_STARTS = 10_000
 

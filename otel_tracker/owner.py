@@ -4,6 +4,7 @@ Only a process of the same host, boot and pid namespace can be seen; of any othe
 """
 
 import os
+import sys
 import time
 from functools import cache
 
@@ -31,7 +32,10 @@ def is_visible(owner: "dict[str, Any]") -> bool:
         or owner["pid"] <= 0
     ):
         return False
-    return owner.get("namespace") == here["namespace"] or _is_of_another_boot(owner, here)
+    if _is_of_another_boot(owner, here):
+        return True
+    is_told = here["namespace"] is not None or not sys.platform.startswith("linux")
+    return is_told and owner.get("namespace") == here["namespace"]
 
 
 def is_seen_gone(owner: "dict[str, Any]") -> bool:

@@ -4,7 +4,6 @@ Whose provider it is: the one passed in; else the SDK provider that the applicat
 application's global provider is never set from here.
 """
 
-import threading
 import weakref
 from typing import Any
 
@@ -15,11 +14,12 @@ from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer
 from opentelemetry.util.types import Attributes
 
 from otel_tracker import __version__, carrier, names
+from otel_tracker.guard import Guard
 from otel_tracker.log import warn
 from otel_tracker.storage.recorder import Recorder
 from otel_tracker_exporters.circuit_breaker import AgentSpanProcessor, CircuitBreakerSpanExporter
 
-_guard = threading.Lock()
+_guard = Guard()
 _with_processor: "weakref.WeakSet[trace.TracerProvider]" = weakref.WeakSet()
 _own_provider: TracerProvider | None = None
 

@@ -1,6 +1,7 @@
 """`TaskTracker`: a `with` block around one task of an agent."""
 
 import asyncio
+import os
 import time
 from contextlib import AbstractContextManager, suppress
 from functools import partial
@@ -124,7 +125,7 @@ class TaskTracker:
         """Start the task without a `with` block; its span isn't made the current one. End it with `end`."""
         if self._span is not None:
             raise RuntimeError(f"this task of {self._agent} has begun already; make a TaskTracker for each task")
-        self._run_id = event.new_id()
+        self._run_id, self._pid = event.new_id(), os.getpid()
         attributes = {
             names.GEN_AI_OPERATION: names.INVOKE_AGENT,
             names.GEN_AI_AGENT: self._agent,
@@ -140,7 +141,10 @@ class TaskTracker:
 
     def end(self, error: BaseException | None = None) -> None:
         """End the task, with the exception that ended it if there was one, and return when it is recorded."""
-        span, duration, ended_ns = self._running_span(), time.perf_counter() - self._began, time.time_ns()
+        span = self._running_span()
+        if os.getpid() != self._pid:
+            return  # the child of a fork leaves a block of its parent, whose task goes on
+        duration, ended_ns = time.perf_counter() - self._began, time.time_ns()
         outcome = _outcome(error, is_failed=self._is_failed)
         message = self._failure if error is None else event.error_text(error)
         span.set_attributes(self._attributes(outcome, error))

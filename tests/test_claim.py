@@ -137,15 +137,20 @@ def test_a_link_that_somebody_else_has_planted_is_not_followed(home: Home, tmp_p
 
 
 @as_root
-def test_a_link_of_the_folders_owner_is_followed(home: Home, tmp_path: Path) -> None:
+def test_a_link_of_the_folders_owner_is_followed_but_not_by_root(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "disk").mkdir()
     Path(home.folder).mkdir()
     os.symlink(tmp_path / "disk", home.journal)
     for path in (home.folder, tmp_path / "disk"):
         os.chown(path, 12345, 12345)
     os.lchown(home.journal, 12345, 12345)
-    Store(home).record([end("r1")])
-    assert (tmp_path / "disk" / "1.jsonl").exists()
+    monkeypatch.setattr(os, "geteuid", lambda: 67890)
+    Files().refuse_planted_link(home.journal)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    with pytest.raises(StorageError, match="user 12345 made it"):  # of whom root has to beware
+        Files().refuse_planted_link(home.journal)
 
 
 @as_root

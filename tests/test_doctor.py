@@ -132,7 +132,7 @@ def test_a_damaged_backup_is_found_and_set_aside(used: Home) -> None:
     path = Store(used).backups.paths()[0]
     Path(path).write_text("{")
     (finding,) = found(used, WRONG)
-    assert finding.text == f"{path} can't be read"
+    assert path in finding.text
     repair(Store(used))
     assert not os.path.exists(path)
     assert [Path(kept).read_text() for kept in Store(used).backups.damaged_paths()] == ["{"]
@@ -153,7 +153,7 @@ def test_files_that_others_may_write_to_are_found_and_closed(used: Home) -> None
     os.chmod(used.journal, 0o777)  # noqa: S103
     assert {finding.text.rpartition(" ")[2] for finding in found(used, WRONG)} == {used.document, used.journal}
     repair(Store(used))
-    assert os.stat(used.document).st_mode & 0o777 == 0o644
+    assert os.stat(used.document).st_mode & 0o777 == 0o664
     assert found(used, WRONG) == []
 
 

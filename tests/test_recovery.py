@@ -12,7 +12,7 @@ import pytest
 
 from otel_tracker import names
 from otel_tracker.cli import main
-from otel_tracker.errors import DocumentError
+from otel_tracker.errors import DocumentError, StorageError, UnsupportedVersionError
 from otel_tracker.storage.glance import glance
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.store import Store
@@ -54,7 +54,6 @@ DAMAGES: dict[str, Damage] = {
     "zeros where it was": rewritten(lambda text: bytes(len(text))),
     "zeros at its end": rewritten(lambda text: text[:-200] + bytes(200)),
     "vanished": lambda path: path.unlink(),
-    "a list": rewritten(lambda _: b"[]"),
     "a wrong number": with_another('"tasks_total": ', '"tasks_total": -'),
     "a wrong config": with_another('"config": {', '"config": 5, "was": {'),
     "a wrong timestamp": with_another('"last_task_timestamp": "', '"last_task_timestamp": "x'),
@@ -155,7 +154,90 @@ def test_a_wrong_value_in_the_config_is_no_damage(store: Store, home: Home, warn
     assert ["$.config.failure_threshold" in message for message in warnings_logged()] == [True]
 
 
+FOREIGN = ["[]", '{"version": "7.0", "agents": {"a.md": {"failures": "3"}}}', '{"version": "7.0",}', "my thesis"]
+
+
+@pytest.mark.parametrize("text", FOREIGN)
+def test_a_file_that_this_package_has_not_written_stays_until_a_person_corrects_it(
+    home: Home, text: str, warnings_logged: Warnings
+) -> None:
+    path = Path(home.document)
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+    for number in range(3):
+        Store(home).record([end(f"r{number}")])
+    assert path.read_text() == text
+    assert all("the new events are safe in the journal" in message for message in warnings_logged())
+    path.write_text('{"version": "7.0", "agents": {"core/coder.md": {"failures": 3}}}')
+    Store(home).record([end("r3")])
+    assert tasks(home) == 4
+
+
+def test_a_file_that_this_package_has_not_written_gives_way_to_a_backup(store: Store, home: Home) -> None:
+    store.record([end("r1")])
+    store.back_up()
+    Path(home.document).write_text("[]")
+    Store(home).record([end("r2")])
+    assert tasks(home) == 2
+
+
+def test_an_unreadable_backup_is_no_hindrance(store: Store, home: Home) -> None:
+    store.record([end("r1")])
+    store.back_up()
+    Path(home.backups, "circuit-breaker_20990101_000000.json").mkdir()
+    Path(home.backups, "circuit-breaker_20260230_120000.json").write_text("{}")
+    Path(home.document).write_text("{")
+    Store(home).record([end("r2")])
+    assert tasks(home) == 2
+
+
+def test_a_backup_of_another_life_of_the_home_does_not_bring_it_back(store: Store, home: Home, tmp_path: Path) -> None:
+    other = Store(Home(str(tmp_path / "other")))
+    other.record([end(f"other {number}") for number in range(9)])
+    foreign = other.back_up()
+    store.record([end("r1")])
+    own = store.back_up()
+    shutil.copy(str(foreign), Path(home.backups, "circuit-breaker_20000101_000000.json"))
+    Path(home.document).write_text("{")
+    Store(home).record([end("r2")])
+    assert tasks(home) == 2
+    assert store.backups.paths()[-1] == own
+
+
+@pytest.mark.parametrize("version", ["8.0-beta", "8.0.0rc1", "v8.0", "10"])
+def test_a_newer_version_in_whatever_form_is_no_damage(store: Store, home: Home, version: str) -> None:
+    store.record([end("r1")])
+    replaced(Path(home.document), '"version": "7.0"', f'"version": "{version}"')
+    before = Path(home.document).read_bytes()
+    with pytest.raises(UnsupportedVersionError):
+        Store(home).record([end("r2")])
+    assert Path(home.document).read_bytes() == before
+
+
+def test_a_program_that_drops_the_sequence_makes_nothing_count_twice(store: Store, home: Home) -> None:
+    store.record([end(f"r{number}") for number in range(4)])
+    document = on_disk(home)
+    del document["sequence"]
+    for entry in document["history"]:
+        del entry["run_id"]
+    Path(home.document).write_text(json.dumps(document))
+    Store(home).record([end("r9")])
+    assert tasks(home) == 5
+
+
+def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(store: Store, home: Home) -> None:
+    store.record([end("r1")])
+    store.back_up()
+    for path in (Path(home.document), Path(home.backups, "circuit-breaker_20990101_000000.json")):
+        path.unlink(missing_ok=True)
+        os.mkfifo(path)
+    with pytest.raises(StorageError, match="it is no file"):
+        Store(home).read()
+
+
 def test_at_most_five_damaged_documents_are_kept(store: Store, home: Home) -> None:
+    store.record([end("first")])
+    store.back_up()
     for number in range(7):
         store.record([end(f"r{number}")])
         Path(home.document).write_bytes(b"{ %d" % number)

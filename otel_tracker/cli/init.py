@@ -5,6 +5,7 @@ import os
 from otel_tracker import event, names
 from otel_tracker.cli.commands import store_of
 from otel_tracker.errors import InvalidValueError
+from otel_tracker.storage import claim
 from otel_tracker.storage.files import Files, saying
 
 TYPE_CHECKING = False
@@ -25,6 +26,7 @@ def init(options: "Namespace") -> int:
     """Make the home, register its agents, write the drop-in module, and say what was done."""
     store = store_of(options)
     home, files = store.home, Files()
+    claim.check(home, files)
     for folder in (os.path.dirname(home.document), home.journal, home.backups, home.scripts):
         files.make_folder(folder)
     is_new = files.signature(home.document) is None

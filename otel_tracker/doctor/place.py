@@ -11,8 +11,6 @@ from otel_tracker.storage import claim, left_over, lock, mounts
 from otel_tracker.storage.store import Store
 from otel_tracker.storage.upkeep import temporary_files
 
-_OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
-
 
 def home(subject: Subject) -> Iterator[Finding]:
     """Look at the home's folder, the file system that it is on, and whether it has its document for itself."""
@@ -47,17 +45,17 @@ def permissions(subject: Subject) -> Iterator[Finding]:
             "permissions", WRONG, f"{home.document} can't be read by this user", f"chmod u+rw {home.document}"
         )
     for path in open_to_others(store):
-        yield Finding("permissions", WRONG, f"others may write to {path}", REPAIR)
+        yield Finding("permissions", WRONG, f"everybody may write to {path}", REPAIR)
     if folders and not closed:
         yield Finding("permissions", OK, f"{len(folders)} folders can be written to")
 
 
 def open_to_others(store: Store) -> list[str]:
-    """Return the folders and files of this package that users beside their owner may write to."""
+    """Return the folders and files of this package that everybody may write to."""
     home = store.home
     files = [home.document, home.append_lock, home.document_lock, *store.journal.segments(), *store.backups.paths()]
     existing = [path for path in [*_folders(store), *files] if os.path.exists(path)]
-    return [path for path in existing if stat.S_IMODE(os.stat(path).st_mode) & _OTHERS_MAY_WRITE]
+    return [path for path in existing if os.stat(path).st_mode & stat.S_IWOTH]
 
 
 def locks(subject: Subject) -> Iterator[Finding]:

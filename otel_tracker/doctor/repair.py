@@ -2,13 +2,17 @@
 
 import os
 import stat
+from contextlib import suppress
 
 from otel_tracker.doctor import place, state
 from otel_tracker.doctor.finding import WRONG
 from otel_tracker.doctor.subject import Subject
+from otel_tracker.errors import DocumentError, StorageError, UnsupportedVersionError
 from otel_tracker.fold import fold_all
 from otel_tracker.storage.store import Store
 from otel_tracker.storage.upkeep import temporary_files
+
+_ALL = 1_000_000
 
 
 def repair(store: Store) -> list[str]:
@@ -20,8 +24,9 @@ def repair(store: Store) -> list[str]:
     """
     done = []
     for path in place.open_to_others(store):
-        os.chmod(path, stat.S_IMODE(os.stat(path).st_mode) & ~0o022)
-        done.append(f"closed {path} to others")
+        with suppress(PermissionError):  # it is somebody else's: the doctor goes on saying so
+            os.chmod(path, stat.S_IMODE(os.stat(path).st_mode) & ~stat.S_IWOTH)
+            done.append(f"closed {path} to others")
     waiting = store.take_in_left_over()
     if waiting:
         done.append(f"took in {waiting} events that were left over")
@@ -38,12 +43,23 @@ def _set_aside_backups(store: Store) -> list[str]:
     done = []
     valid = {path for path, _ in store.backups.valid()}
     for path in store.backups.paths():
-        if path not in valid:
+        if path not in valid and _is_damaged(path, store):
             read = store.files.read(path)
-            kept = store.backups.keep_damaged(read[1] if read else b"", store.clock())
+            kept = store.backups.keep_damaged(read[1] if read else b"", store.clock(), most=_ALL)
             store.files.remove(path)
             done.append(f"set {path} aside as {kept}")
     return done
+
+
+def _is_damaged(path: str, store: Store) -> bool:
+    """Tell whether a backup can be read and makes no sense; one of a newer version does, to others."""
+    try:
+        store.backups.document(path)
+    except (UnsupportedVersionError, StorageError):
+        return False
+    except DocumentError:
+        return True
+    return False
 
 
 def _mend_document(store: Store) -> list[str]:
@@ -60,4 +76,5 @@ def _mend_document(store: Store) -> list[str]:
     kept = store.backups.keep_damaged(store.file.valid_text() or b"", store.clock())
     store.present()  # records settings that a hand has changed: they stay
     store.write(fold_all(expected, store.journal.after(expected.sequence)))
+    store.keep_copy()
     return [f"wrote what the journal gives; the document as it was is {kept}"]

@@ -12,10 +12,11 @@ from otel_tracker.doctor.compare import Difference, differences, numbers
 from otel_tracker.doctor.finding import NOTE, OK, REPAIR, WRONG, Finding
 from otel_tracker.doctor.subject import Subject
 from otel_tracker.document import Document
-from otel_tracker.errors import DocumentError, UnsupportedVersionError
+from otel_tracker.errors import DocumentError, OtelTrackerError, UnsupportedVersionError
 from otel_tracker.fold import fold_all
-from otel_tracker.schema import has_changed_settings
+from otel_tracker.schema import has_changed_settings, settings_of
 from otel_tracker.settings import Settings
+from otel_tracker.storage.store import Store
 
 _SHOWN_DIFFERENCES = 5
 
@@ -100,13 +101,23 @@ def backups(subject: Subject) -> Iterator[Finding]:
     valid = [path for path, _ in store.backups.valid()]
     for path in paths:
         if path not in valid:
-            yield Finding("backups", WRONG, f"{path} can't be read", REPAIR)
+            yield _unreadable(path, store)
     for path in store.backups.damaged_paths():
         yield Finding("backups", NOTE, f"a damaged document was set aside: {path}", f"rm {path}")
     if valid:
         yield Finding("backups", OK, f"{len(valid)} valid, the newest is {os.path.basename(valid[0])}")
     elif store.file.exists:
         yield Finding("backups", NOTE, "none yet; the first one is made before the document is next written")
+
+
+def _unreadable(path: str, store: Store) -> Finding:
+    try:
+        store.backups.document(path)
+    except UnsupportedVersionError as error:
+        return Finding("backups", NOTE, str(error))
+    except OtelTrackerError as error:
+        return Finding("backups", WRONG, str(error), REPAIR)
+    return Finding("backups", OK, path)
 
 
 def running(subject: Subject) -> Iterator[Finding]:
@@ -124,19 +135,30 @@ def running(subject: Subject) -> Iterator[Finding]:
 
 
 def expected(subject: Subject) -> "Document | None":
-    """Return what the document should be by the oldest backup that leads to it, None where nothing tells."""
+    """Return what the document should be by the newest backup that leads to it, None where nothing tells."""
     actual = subject.document
     if actual is None or not subject.bases:
         return None
-    _, oldest = subject.bases[-1]
-    return fold_all(oldest, subject.between(oldest, actual))
+    _, newest = subject.bases[0]
+    return fold_all(newest, subject.between(newest, actual))
 
 
 def _differences(base: Document, actual: Document, subject: Subject) -> list[Difference]:
     """Return in what a document differs from the fold, apart from settings that no event has recorded yet."""
     refolded = fold_all(base, subject.between(base, actual))
-    pending = {"config": actual.config} if has_changed_settings(actual.head) else {}
-    return list(differences(_value({**refolded.head, **pending}, refolded), _value(actual.head, actual)))
+    head = _with_settings_of(actual, refolded.head) if has_changed_settings(actual.head) else refolded.head
+    return list(differences(_value(head, refolded), _value(actual.head, actual)))
+
+
+def _with_settings_of(actual: Document, head: dict[str, Any]) -> dict[str, Any]:
+    """Return a head with the settings of another document, which are in no event yet."""
+    config, of_agents = settings_of(actual.head)
+    agents = {
+        key: {name: value for name, value in agent.items() if name != "config"} for key, agent in head["agents"].items()
+    }
+    for key in of_agents.keys() & agents.keys():
+        agents[key]["config"] = of_agents[key]
+    return {**head, "config": config, "agents": agents}
 
 
 def _value(head: dict[str, Any], document: Document) -> dict[str, Any]:

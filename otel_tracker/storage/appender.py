@@ -5,6 +5,7 @@ what was appended since is in doubt: the next attempt writes it to its place aga
 """
 
 from otel_tracker.errors import DocumentError, StorageError, UnsupportedVersionError
+from otel_tracker.log import warn
 from otel_tracker.storage import left_over, lock
 
 TYPE_CHECKING = False
@@ -37,6 +38,7 @@ class Appender:
         self, home: "Home", files: "Files", journal: "Journal", document_file: "DocumentFile", resolve: "Resolve"
     ) -> None:
         self._home, self._files, self._journal, self._file, self._resolve = home, files, journal, document_file, resolve
+        self._unreadable: set[str] = set()  # files that were left over, and that this process can't take in
         self._doubt: Mark | None = None  # an end of the journal: what comes after it may not be on the disk
 
     def append(self, events: "list[Event]") -> Appended:
@@ -105,12 +107,28 @@ class Appender:
     def _take_in_left_over(self) -> int:
         if self._files.signature(self._home.left_over) is None:
             return 0
-        paths = left_over.paths(self._home, self._files)
-        events = [event for path in paths for event in left_over.read(path, self._files)]
+        paths = [path for path in left_over.paths(self._home, self._files) if path not in self._unreadable]
+        events = [event for path in paths for event in self._read_left_over(path)]
+        paths = [path for path in paths if path not in self._unreadable]
+        if not paths:
+            left_over.remove(self._home, self._files, [])
+            return 0
         new = left_over.not_in(self._journal, events)
         if new:
             self._number(new)
         for segment in self._journal.segments()[-2:]:
             self._files.sync(segment)
-        left_over.remove(self._home, self._files, paths)
+        try:
+            left_over.remove(self._home, self._files, paths)
+        except StorageError as error:
+            self._unreadable.update(paths)
+            warn("%s", error)
         return len(new)
+
+    def _read_left_over(self, path: str) -> "list[Event]":
+        try:
+            return left_over.read(path, self._files)
+        except StorageError as error:
+            self._unreadable.add(path)
+            warn("%s", error)
+            return []

@@ -7,15 +7,16 @@ import os
 import re
 
 from otel_tracker.codec import DocumentCodec, sequence_of
-from otel_tracker.errors import DocumentError, UnknownBackupError
+from otel_tracker.errors import DocumentError, StorageError, UnknownBackupError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from otel_tracker.document import Document
-    from otel_tracker.storage.files import Files
+    from otel_tracker.storage.files import Files, Signature
     from otel_tracker.storage.home import Home
+    from otel_tracker.storage.journal import Journal
 
 KEPT_NEWEST, KEPT_DAYS, KEPT_DAMAGED = 5, 7, 5
 _STAMP = "%Y%m%d_%H%M%S"
@@ -26,18 +27,24 @@ _UNREADABLE = -1
 class Backups:
     """The backups of one document."""
 
-    def __init__(self, home: "Home", files: "Files") -> None:
-        self._home, self._folder, self._files = home, home.backups, files
+    def __init__(self, home: "Home", files: "Files", journal: "Journal") -> None:
+        self._home, self._folder, self._files, self._journal = home, home.backups, files, journal
         self._pattern = re.escape(home.name) + r"_(\d{8})_\d{6}\.json"
         self._damaged = re.escape(home.name) + r"\.corrupt-\d{8}_\d{6}\.json"
-        self._sequences: dict[str, int] = {}
+        self._sequences: dict[tuple[str, Signature | None], int] = {}
 
     def paths(self) -> list[str]:
-        """Return the paths of all backups, oldest first."""
-        names = [name for name in self._files.names(self._folder) if re.fullmatch(self._pattern, name)]
-        return sorted(
-            (os.path.join(self._folder, name) for name in names), key=lambda path: (self.sequence(path), path)
-        )
+        """Return the paths of all backups, oldest first.
+
+        Those that hold more events than the journal are from another life of the home: they come before all others.
+        """
+        names = [name for name in self._files.names(self._folder) if self._is_name(name)]
+        last = self._journal.last() or float("inf")
+
+        def age(path: str) -> "tuple[bool, int, str]":
+            return self.sequence(path) <= last, self.sequence(path), path
+
+        return sorted((os.path.join(self._folder, name) for name in names), key=age)
 
     def damaged_paths(self) -> list[str]:
         """Return the paths of the damaged documents that were set aside, oldest first."""
@@ -97,8 +104,8 @@ class Backups:
         document.history.entries()
         return document
 
-    def keep_damaged(self, content: bytes, now: float) -> str:
-        """Keep a damaged document beside the backups, apart from them, and return its path; the newest 5 are kept."""
+    def keep_damaged(self, content: bytes, now: float, most: int = KEPT_DAMAGED) -> str:
+        """Keep a damaged document beside the backups, apart from them, and return its path; the newest ones are kept."""
         self._files.make_folder(self._folder)
         kept, second = self.damaged_paths(), int(now)
         newest = self._files.read(kept[-1]) if kept else None
@@ -109,7 +116,7 @@ class Backups:
             second += 1
         path = self._damaged_path(second)
         self._files.create(path, content)
-        for old in [*kept, path][:-KEPT_DAMAGED]:
+        for old in [*kept, path][:-most]:
             self._files.remove(old)
         return path
 
@@ -122,20 +129,33 @@ class Backups:
 
     def sequence(self, path: str) -> int:
         """Return the sequence of the document that a backup holds, -1 if it can't be read."""
-        if path not in self._sequences:
-            read = self._files.read(path, 0, _BEGINNING_BYTES)
-            sequence = sequence_of(read[1]) if read else None
+        key = path, self._files.signature(path)
+        if key not in self._sequences:
+            sequence = self._sequence_from_beginning(path)
             if sequence is None:  # the file was not written by this package
                 document = self._document_or_none(path)
                 sequence = _UNREADABLE if document is None else document.sequence
-            self._sequences[path] = sequence
-        return self._sequences[path]
+            self._sequences[key] = sequence
+        return self._sequences[key]
 
     def _document_or_none(self, path: str) -> "Document | None":
         try:
             return self.document(path)
-        except DocumentError:
+        except (DocumentError, StorageError):
             return None
+
+    def _is_name(self, name: str) -> bool:
+        try:
+            return bool(re.fullmatch(self._pattern, name)) and self.made_at(name) > 0
+        except (ValueError, OverflowError):  # the 30th of February
+            return False
+
+    def _sequence_from_beginning(self, path: str) -> "int | None":
+        try:
+            read = self._files.read(path, 0, _BEGINNING_BYTES)
+        except StorageError:
+            return _UNREADABLE
+        return sequence_of(read[1]) if read else None
 
     def _day(self, path: str) -> str:
         match = re.fullmatch(self._pattern, os.path.basename(path))

@@ -8,23 +8,31 @@ reached without one has its own home around it.
 import json
 import os
 
-from otel_tracker.errors import SharedDocumentError
+from otel_tracker.errors import SharedDocumentError, StorageError
 from otel_tracker.storage.home import Home
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from otel_tracker.storage.files import Files
 
 
 def check(home: Home, files: "Files") -> None:
     """Raise SharedDocumentError if another home has the same document, and StorageError if a planted link leads to it."""
-    for path in (home.folder, os.path.dirname(home.named), home.named, home.journal, home.backups):
-        files.refuse_planted_link(path)
+    check_links(home, files)
     noted = _noted(home, files)
     around = Home.of_document(home.document)
     for other in (around, noted):
         if other is not None and _is_rival(home, other, files):
             raise SharedDocumentError(home.document, (home.folder, other.folder))
+
+
+def check_links(home: Home, files: "Files") -> None:
+    """Raise StorageError if a link that somebody has planted leads into the home, or out of it."""
+    inside = (os.path.dirname(home.named), home.named, home.journal, home.left_over, home.backups, home.scripts)
+    for path in (*_parents(home.folder), home.folder, *inside):
+        files.refuse_planted_link(path)
 
 
 def is_needed(home: Home, files: "Files") -> bool:
@@ -52,9 +60,15 @@ def _noted(home: Home, files: "Files") -> "Home | None":
 
 def _is_rival(home: Home, other: Home, files: "Files") -> bool:
     """Tell whether another home is alive, has a journal of its own, and the same document."""
-    journal = files.identity(other.journal)
-    return (
-        journal is not None
-        and journal != files.identity(home.journal)
-        and os.path.realpath(other.named) == home.document
-    )
+    try:
+        is_other = files.identity(other.journal) != files.identity(home.journal)
+        has_events = any(name.endswith(".jsonl") for name in files.names(other.journal))
+    except StorageError:
+        return False  # nobody of this user is at home there
+    return is_other and has_events and os.path.realpath(other.named) == home.document
+
+
+def _parents(folder: str) -> "Iterator[str]":
+    while folder != os.path.dirname(folder):
+        folder = os.path.dirname(folder)
+        yield folder

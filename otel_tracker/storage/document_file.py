@@ -22,6 +22,12 @@ _FORESEEN_EVENTS = 8
 _OUR_BEGINNING = b'{\n  "version": "7.'
 
 
+def _may_be_precious(text: bytes) -> bool:
+    """Tell whether a damaged file says something that this package has not written: an adopted document, or a mistake."""
+    is_ours = sequence_of(text[:_BEGINNING_BYTES]) is not None or _OUR_BEGINNING.startswith(text[: len(_OUR_BEGINNING)])
+    return bool(text.strip(b"\0 \r\n\t")) and not is_ours
+
+
 class Damage:
     """Why a file is no document: its `text` (None if it has vanished), the `reason`, and the `base` to go on from."""
 
@@ -125,7 +131,7 @@ class DocumentFile:
         error = self._take(read)
         if error is not None:
             base = newest_base(self._backups, self._journal)
-            if base is None:
+            if base is None or (base.source is None and read is not None and _may_be_precious(read[1])):
                 raise error
             reason = f"{error.place}: {error.reason}" if error.place else error.reason
             self._document, self.damage = base.document, Damage(read[1] if read else None, reason, base)

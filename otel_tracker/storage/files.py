@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
 _BINARY = getattr(os, "O_BINARY", 0)
+_NONBLOCK = getattr(os, "O_NONBLOCK", 0)  # a pipe in the place of a file must not be waited for
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NOFOLLOW
 _FILE_MODE, _FOLDER_MODE = 0o600, 0o700
 _TEMPORARY = r"\.\d+\.[0-9a-f]{8}\.tmp$"
@@ -47,14 +48,18 @@ class Files:
             return status.st_dev, status.st_ino
 
     def refuse_planted_link(self, path: str) -> None:
-        """Raise StorageError if `path` is a link that somebody else has made in a folder that isn't theirs."""
+        """Raise StorageError if `path` is a link that somebody else has made in a folder that isn't theirs.
+
+        Root follows only root's links: the folder's owner is who it has to beware of.
+        """
         with saying("follow the link", path):
             try:
                 link = os.lstat(path)
             except FileNotFoundError:
                 return
             if stat.S_ISLNK(link.st_mode) and hasattr(os, "geteuid"):
-                trusted = (os.geteuid(), 0, os.stat(os.path.dirname(path) or ".").st_uid)
+                user = os.geteuid()
+                trusted = (user, 0, os.stat(os.path.dirname(path) or ".").st_uid if user else 0)
                 if link.st_uid not in trusted:
                     raise StorageError("follow the link", path, f"user {link.st_uid} made it, whom nobody here trusts")
 
@@ -62,9 +67,12 @@ class Files:
         """Return the signature and the content of a file, or `limit` bytes of it; None if there is none."""
         with saying("read", path):
             try:
-                with open(path, "rb", buffering=0) as file:
-                    file.seek(start)
-                    return _signature(os.fstat(file.fileno())), _read(file.fileno(), limit)
+                with _Opened(path, os.O_RDONLY | _NONBLOCK) as descriptor:
+                    status = os.fstat(descriptor)
+                    if not stat.S_ISREG(status.st_mode):
+                        raise StorageError("read", path, "it is no file")
+                    os.lseek(descriptor, start, os.SEEK_SET)
+                    return _signature(status), _read(descriptor, limit)
             except FileNotFoundError:
                 return None
 
@@ -85,9 +93,8 @@ class Files:
             if parent and parent != path:
                 self.make_folder(parent)
             with suppress(FileExistsError):
-                os.mkdir(path)
-                os.chmod(path, _FOLDER_MODE)
-                _give_away(path, path)
+                os.mkdir(path, _FOLDER_MODE)
+                _make_folder_ours(path)
                 self.sync_folder(parent or ".")
 
     def open_lock(self, path: str) -> int:
@@ -103,7 +110,7 @@ class Files:
 
     def append(self, path: str, content: bytes) -> None:
         """Add `content` to the end of a file, all of it or, where that fails, nothing."""
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | _NOFOLLOW
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | _NOFOLLOW | _NONBLOCK
         with saying("append to", path), _Opened(path, flags) as descriptor:
             size = os.fstat(descriptor).st_size
             if not size:
@@ -279,12 +286,20 @@ def _make_ours(descriptor: int, path: str) -> None:
         _give_away(descriptor, path)
 
 
-def _give_away(file: "int | str", path: str) -> None:
+def _make_folder_ours(path: str) -> None:
+    """Give a new folder its mode and its owner; it may have been replaced by a link meanwhile, which isn't followed."""
+    if hasattr(os, "fchmod"):
+        with _Opened(path, os.O_RDONLY | os.O_DIRECTORY | _NOFOLLOW) as descriptor:
+            os.fchmod(descriptor, _FOLDER_MODE)
+            _give_away(descriptor, path)
+
+
+def _give_away(descriptor: int, path: str) -> None:
     """Give what root has created to the owner of the folder, who could not read it otherwise."""
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         folder = os.stat(os.path.dirname(path) or ".")
         if folder.st_uid != 0:
-            os.chown(file, folder.st_uid, folder.st_gid)
+            os.fchown(descriptor, folder.st_uid, folder.st_gid)
 
 
 def _make_alike(descriptor: int, old: os.stat_result) -> None:
@@ -292,7 +307,7 @@ def _make_alike(descriptor: int, old: os.stat_result) -> None:
     if hasattr(os, "fchmod"):
         if old.st_uid != os.geteuid():
             with suppress(OSError):
-                os.chown(descriptor, old.st_uid, old.st_gid)
+                os.fchown(descriptor, old.st_uid, old.st_gid)
         os.fchmod(descriptor, stat.S_IMODE(old.st_mode))
 
 

@@ -5,26 +5,26 @@ It reads the document's head and the journal's tail, takes no lock, and loads no
 
 from otel_tracker import names
 from otel_tracker.codec import DocumentCodec
-from otel_tracker.document import Document, new_document
 from otel_tracker.fold import fold_all
 from otel_tracker.storage.files import Files
 from otel_tracker.storage.journal import Journal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from otel_tracker.document import Document
     from otel_tracker.storage.home import Home
 
 _BEGINNING_BYTES = 128 * 1024
 
 
-def glance(home: "Home") -> Document:
+def glance(home: "Home") -> "Document":
     """Return the present state of a home, without the history where that can be left out.
 
     Raises DocumentError and StorageError like a store.
     """
     files, codec = Files(), DocumentCodec()
     read = files.read(home.document, 0, _BEGINNING_BYTES)
-    document = codec.decode_beginning(read[1], home.document) if read else new_document()
+    document = codec.decode_beginning(read[1], home.document) if read else None
     later = Journal(home.journal, files).after(document.sequence if document else 0)
     if document is None or any(event["action"] != names.TASK_STARTED for event in later):
         from otel_tracker.storage.store import Store

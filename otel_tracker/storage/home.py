@@ -28,19 +28,21 @@ class Home:
 
     def __init__(self, folder: str, document: "str | None" = None) -> None:
         self.folder = os.path.abspath(os.path.expanduser(folder))
-        named = document or os.path.join(self.folder, "config", DOCUMENT_NAME)
+        usual = os.path.join(self.folder, "config", DOCUMENT_NAME)
+        named = document or usual
         config, file_name = os.path.split(named)
-        self.name = os.path.splitext(file_name)[0]
-        is_usual = file_name == DOCUMENT_NAME
+        self.name = _stem(file_name)
         self.named, self.document = named, os.path.realpath(named)
         self.append_lock = os.path.join(config, f".{self.name}.lock")
-        place, real_name = os.path.split(os.path.splitext(self.document)[0])
+        place, real_name = os.path.split(_stem(self.document))
         self.document_lock = os.path.join(place, f".{real_name}.document.lock")
         self.claim = os.path.join(place, f".{real_name}.home")
-        # Documents of other names that share a folder have a journal each.
-        self.journal = os.path.join(self.folder, "journal" if is_usual else f"journal-{self.name}")
+        # Documents that share a folder have a journal each: `journal-team`, and `journal-config+team` for config/team.json.
+        inner = os.path.relpath(_stem(named), self.folder).replace(os.sep, "+")
+        own = "" if named == usual else f"-{inner}"
+        self.journal = os.path.join(self.folder, f"journal{own}")
         self.left_over = os.path.join(self.journal, "left-over")
-        self.backups = os.path.join(self.folder, "backups")
+        self.backups = os.path.join(self.folder, f"backups{own}")
         self.scripts = os.path.join(self.folder, "scripts")
 
     @classmethod
@@ -49,3 +51,8 @@ class Home:
         document = os.path.abspath(os.path.expanduser(os.fspath(path)))
         folder = os.path.dirname(document)
         return cls(os.path.dirname(folder) if os.path.basename(folder) == "config" else folder, document)
+
+
+def _stem(path: str) -> str:
+    """Return a path without `.json`; another ending tells documents apart."""
+    return path.removesuffix(".json")

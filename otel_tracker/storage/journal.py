@@ -26,6 +26,7 @@ _SUFFIX = ".jsonl"
 _KEPT_BYTES = 1024 * 1024
 _NUMBERED = b'{"seq": '  # what each line begins with
 _ENDLESS = float("inf")
+_MOST_DIGITS = 20
 
 
 class Journal:
@@ -47,7 +48,7 @@ class Journal:
     def segments(self) -> list[str]:
         """Return the paths of all segments, oldest first."""
         numbers = [name[: -len(_SUFFIX)] for name in self._files.names(self._folder) if name.endswith(_SUFFIX)]
-        return [self._path(number) for number in sorted(int(text) for text in numbers if text.isdigit())]
+        return [self._path(number) for number in sorted(int(text) for text in numbers if _is_number(text))]
 
     def last_numbers(self, segments: list[str]) -> list[int]:
         """Return the number of the last event of each of `segments` but the last, which may still grow."""
@@ -185,6 +186,10 @@ class Journal:
         return 0
 
 
+def _is_number(text: "str | bytes") -> bool:
+    return text.isascii() and text.isdigit() and len(text) < _MOST_DIGITS
+
+
 def _first_number(segment: str) -> int:
     return int(os.path.basename(segment)[: -len(_SUFFIX)])
 
@@ -218,7 +223,7 @@ def _number(line: bytes) -> "int | None":
     if not line.startswith(_NUMBERED):
         return None
     digits = line[len(_NUMBERED) : line.find(b",")]
-    return int(digits) if digits.isdigit() else None
+    return int(digits) if _is_number(digits) else None
 
 
 def _parse(line: bytes, segment: "str | None") -> "Event | None":

@@ -76,7 +76,10 @@ def _parsed(line: bytes) -> "Event | None":
     except (ValueError, RecursionError):
         return None
     is_right = isinstance(event, dict) and is_event({"seq": 0, "run_id": "", **_without_nulls(event)})
-    return event if is_right else None
+    if not is_right:
+        return None
+    event.pop("seq", None)  # it gets its number when it is taken in
+    return event  # type: ignore[no-any-return]
 
 
 def _without_nulls(event: "Event") -> "Event":

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 WAIT_SECONDS = 5.0
 _LONGEST_PAUSE = 0.001
 _given_up: set[str] = set()
+_open: set[int] = set()  # descriptors of lock files
 
 
 @contextmanager
@@ -31,7 +32,7 @@ def held(
     It isn't where, while another one held it, it has become needless. Raises LockTimeoutError when it could not be had
     within WAIT_SECONDS from `began` (of time.monotonic) on, by default from now.
     """
-    descriptor = files.open_lock(path)
+    descriptor = _opened(path, files)
     try:
         is_held = _locks(descriptor, path) or _wait_for(descriptor, path, is_needless, began)
         _given_up.discard(path)
@@ -43,7 +44,7 @@ def held(
 @contextmanager
 def held_if_free(path: str, files: "Files") -> "Iterator[bool]":
     """Hold the lock file at `path` if nobody else does, and say whether it is held."""
-    descriptor = files.open_lock(path)
+    descriptor = _opened(path, files)
     try:
         yield _locks(descriptor, path)
     finally:
@@ -61,8 +62,28 @@ def holders(path: str) -> list[int]:
     return [int(row[4]) for row in rows if row[1] == "FLOCK" and row[5].rpartition(":")[2] == str(inode)]
 
 
+def forget() -> None:
+    """Close, in the child of a fork, what the parent's threads held: else it is locked for as long as the child lives."""
+    for descriptor in list(_open):
+        with suppress(OSError):
+            os.close(descriptor)
+    _open.clear()
+
+
+def _opened(path: str, files: "Files") -> int:
+    descriptor = files.open_lock(path)
+    _open.add(descriptor)
+    return descriptor
+
+
 def _release(descriptor: int) -> None:
-    """Close a lock file, which releases the lock even where it is reported to have failed (close(2))."""
+    """Unlock a lock file, which a child that was forked meanwhile has open, too, and close it.
+
+    It is closed even where that is reported to have failed (close(2)).
+    """
+    _open.discard(descriptor)
+    with suppress(OSError):
+        _unlock(descriptor)
     with suppress(OSError):
         os.close(descriptor)
 
@@ -100,6 +121,9 @@ if os.name == "nt":
             return False
         return True
 
+    def _unlock(descriptor: int) -> None:
+        msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)  # type: ignore[attr-defined,unused-ignore]
+
 else:
     import fcntl
 
@@ -109,3 +133,6 @@ else:
         except BlockingIOError:
             return False
         return True
+
+    def _unlock(descriptor: int) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_UN)

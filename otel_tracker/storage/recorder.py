@@ -7,12 +7,14 @@ does not pay for making them.
 """
 
 import atexit
-import threading
+import sys
 import weakref
 from collections import OrderedDict
+from threading import get_ident
 
+from otel_tracker.guard import Guard
 from otel_tracker.log import warn
-from otel_tracker.storage import left_over
+from otel_tracker.storage import claim, left_over
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,15 +35,16 @@ class Recorder:
 
     def __init__(self, store: "Store") -> None:
         self.store = store
-        self.renew_guard()
+        self._guard = Guard()
+        self._writers: set[int] = set()  # the threads that are writing
         self._taken: OrderedDict[str, None] = OrderedDict()  # ids of events that have been handed over
         self._waiting: list[Event] = []
         self._has_complained = False
         _recorders.add(self)
 
-    def renew_guard(self) -> None:
-        """Forget threads that a fork left behind."""
-        self._guard = threading.Lock()
+    def forget(self) -> None:
+        """Begin anew in the child of a fork: what waits in memory is the parent's to write."""
+        self._waiting, self._writers = [], set()
 
     def announce(self, make_event: "MakeEvent") -> None:
         """Write the start of a task."""
@@ -54,6 +57,8 @@ class Recorder:
     def flush(self) -> bool:
         """Try to write what waits, and tell whether nothing waits any more."""
         with self._guard:
+            if get_ident() in self._writers:
+                return not self._waiting
             waiting, self._waiting = self._waiting, []
         return not waiting or self._write(waiting, is_start=False)
 
@@ -65,6 +70,7 @@ class Recorder:
             waiting, self._waiting = self._waiting, []
         store = self.store
         try:
+            claim.check_links(store.home, store.files)
             path = left_over.leave(store.home, store.files, waiting)
         except Exception as error:  # noqa: BLE001 - whatever it is, the process ends
             warn("%d events of %s could not be written and are lost: %s", len(waiting), store.home.document, error)
@@ -83,15 +89,28 @@ class Recorder:
             self._taken[event["id"]] = None
             if len(self._taken) > _REMEMBERED:
                 self._taken.popitem(last=False)
+            if get_ident() in self._writers:
+                # A signal handler, or a generator that is collected, has come in the middle of writing.
+                self._waiting.append(event)
+                return
             events, self._waiting = [*self._waiting, event], []
         self._write(events, is_start=is_start)
+        if self._waiting and not self._has_complained:
+            self.flush()  # what came meanwhile
 
     def _write(self, events: "list[Event]", *, is_start: bool) -> bool:
+        self._writers.add(get_ident())
         try:
             (self.store.announce if is_start and len(events) == 1 else self.store.record)(events)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is not the fault of the user's task
             self._keep(events, error)
             return False
+        except BaseException:  # Ctrl-C: at the process's end they are tried again
+            with self._guard:
+                self._waiting = [*events, *self._waiting]
+            raise
+        finally:
+            self._writers.discard(get_ident())
         self._has_complained = False
         return True
 
@@ -106,14 +125,16 @@ class Recorder:
 _recorders: "weakref.WeakSet[Recorder]" = weakref.WeakSet()
 
 
-def renew_guards() -> None:
-    """Make the recorders usable in the child of a fork; what waits in memory is the parent's to write."""
+def forget_all() -> None:
+    """Make the recorders usable in the child of a fork."""
     for recorder in list(_recorders):
-        recorder.renew_guard()
-        recorder._waiting = []  # noqa: SLF001 - of this module's own class
+        recorder.forget()
+    util = sys.modules.get("multiprocessing.util")
+    if util is not None:  # its children end without atexit
+        util.Finalize(None, _leave_all, exitpriority=0)
 
 
 @atexit.register
-def _flush_all() -> None:
+def _leave_all() -> None:
     for recorder in list(_recorders):
         recorder.leave()

@@ -2,10 +2,13 @@
 
 from otel_tracker import names
 from otel_tracker.document import Document, new_document
+from otel_tracker.errors import StorageError
 from otel_tracker.replay import is_discarded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from otel_tracker.storage.backups import Backups
     from otel_tracker.storage.journal import Journal
 
@@ -34,7 +37,7 @@ def newest_base(backups: "Backups", journal: "Journal") -> "Base | None":
 
     A backup lacks nothing if the journal goes on where it ends.
     """
-    for path, document in backups.valid():
+    for path, document in _valid(backups):
         events = journal.after(document.sequence)
         if not is_discarded(document.sequence, events):
             return Base(document, path, _gap(document.sequence, events[0]["seq"] if events else None))
@@ -45,6 +48,13 @@ def newest_base(backups: "Backups", journal: "Journal") -> "Base | None":
     unknown = "settings, keys and totals that were in the document before its first event"
     gap = _gap(0, first)
     return Base(new_document(), None, f"{gap}, {unknown}" if gap else unknown)
+
+
+def _valid(backups: "Backups") -> "Iterable[tuple[str, Document]]":
+    try:
+        yield from backups.valid()
+    except StorageError:
+        return
 
 
 def _gap(sequence: int, first: "int | None") -> str:

@@ -1,16 +1,17 @@
 """One recorder for each home in a process, so that everybody in it shares what has been read and what waits."""
 
 import os
-import threading
 
 from otel_tracker.environment import home_folder
+from otel_tracker.guard import Guard
+from otel_tracker.storage import lock
 from otel_tracker.storage import recorder as recorders
 from otel_tracker.storage import store as stores
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.recorder import Recorder
 from otel_tracker.storage.store import Store
 
-_guard = threading.Lock()
+_guard = Guard()
 _by_document: dict[str, Recorder] = {}
 _by_folder: dict[str, Recorder] = {}
 
@@ -35,10 +36,10 @@ def _shared(home: Home) -> Recorder:
 
 
 def _after_fork() -> None:
-    global _guard  # noqa: PLW0603 - a lock that another thread of the parent may hold
-    _guard = threading.Lock()
-    stores.renew_guards()
-    recorders.renew_guards()
+    """Make what the child has inherited its own; another thread of the parent may have been in the middle of it."""
+    lock.forget()
+    stores.forget_all()
+    recorders.forget_all()
 
 
 if hasattr(os, "register_at_fork"):

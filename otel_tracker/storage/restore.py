@@ -1,7 +1,9 @@
 """Bringing a backup back, with what came after it or without."""
 
+from contextlib import suppress
+
 from otel_tracker import names
-from otel_tracker.errors import RestoreError
+from otel_tracker.errors import DocumentError, RestoreError
 from otel_tracker.event import happened
 from otel_tracker.fold import fold_all
 from otel_tracker.replay import is_discarded
@@ -24,6 +26,8 @@ def restore(store: "Store", name: str, *, discard_later: bool) -> "tuple[str, in
         later = store.journal.after(document.sequence)
         if is_discarded(document.sequence, later) and not discard_later:
             raise RestoreError(path)
+        with suppress(DocumentError):  # a file that nothing can be made of is no hindrance
+            store.settle_file()
         store.keep_copy()
         restored = happened(
             names.DOCUMENT_RESTORED,

@@ -8,7 +8,6 @@ another one has often replaced for all. Whoever reads needs no lock: the documen
 the present state. Who holds the document's lock may take that of the journal, never the other way round.
 """
 
-import threading
 import time
 import weakref
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from contextlib import contextmanager
 from otel_tracker.document import Document, new_document
 from otel_tracker.errors import DocumentError, StorageError
 from otel_tracker.fold import fold, fold_all, pruned
+from otel_tracker.guard import Guard
 from otel_tracker.log import warn
 from otel_tracker.replay import is_discarded
 from otel_tracker.runs import resolve
@@ -52,18 +52,23 @@ class Store:
         self.home = home
         self.files = files or Files()
         self.clock = clock
-        self.backups = Backups(home, self.files)
+        self._guard = Guard()
+        self.forget()
+        _stores.add(self)
+
+    def forget(self) -> None:
+        """Forget what has been read: in the child of a fork another thread may have been in the middle of reading it."""
+        home, clock = self.home, self.clock
         self.journal = Journal(home.journal, self.files)
+        self.backups = Backups(home, self.files, self.journal)
         self.file = DocumentFile(home, self.files, self.journal, self.backups)
         self._appender = Appender(home, self.files, self.journal, self.file, self._resolved)
         self._observer = Observer(clock)
-        self._guard = threading.RLock()
         self._folded = new_document()  # the state: a document and the journal's later events
         self._folded_from: Document | None = None
         self._upkeep = Upkeep(home, self.files, self.file, self.backups, self.journal, clock)
         self._is_checked = False
         self._warned: set[str] = set()
-        _stores.add(self)
 
     def announce(self, events: "list[Event]") -> None:
         """Write `events` to the journal only: they survive the process, but not a power cut; errors as `record`."""
@@ -128,9 +133,7 @@ class Store:
         A damaged one is rebuilt first. Backups that are too many, and segments that nobody wants, are deleted.
         """
         with self.locked():
-            self.file.load()
-            if self.file.damage is not None:
-                self.write(self.present())
+            self.settle_file()
             path = self.keep_copy()
             self._upkeep.tidy()
             return path
@@ -166,6 +169,12 @@ class Store:
         """Append an event, and return it with its number when it is on the disk."""
         return self._appender.append_durably(lambda: [event])[0]
 
+    def settle_file(self) -> None:
+        """Write the document anew where it is damaged, or where a hand has changed settings that no event tells yet."""
+        is_changed = self.file.may_be_edited() and has_changed_settings(self.file.load().head)
+        if is_changed or self.file.damage is not None:
+            self.write(self.present())
+
     def last_number(self) -> int:
         """Return the number of the last event."""
         return self._appender.last_number()
@@ -185,10 +194,6 @@ class Store:
         if damage is not None:
             set_aside = f"; what was there is now {kept}" if kept else ""
             warn("%s was damaged: %s; rebuilt from %s%s", self.home.document, damage.reason, damage.base, set_aside)
-
-    def renew_guard(self) -> None:
-        """Forget threads that a fork left behind: in the child nobody would ever release their lock."""
-        self._guard = threading.RLock()
 
     def _state(self) -> Document:
         """Return the present state: the document, and what the journal has and it doesn't."""
@@ -283,7 +288,7 @@ class Store:
 _stores: "weakref.WeakSet[Store]" = weakref.WeakSet()
 
 
-def renew_guards() -> None:
+def forget_all() -> None:
     """Make the stores usable in the child of a fork."""
     for store in list(_stores):
-        store.renew_guard()
+        store.forget()
