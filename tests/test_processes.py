@@ -2,14 +2,20 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from otel_tracker import MetricTracker
+from otel_tracker.storage import lock
+from otel_tracker.storage.files import Files
 from otel_tracker.storage.home import Home
+from otel_tracker.storage.store import Store
+from tests.builders import end
 
 pytestmark = pytest.mark.processes
 
@@ -73,6 +79,61 @@ if child:
     environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
     done = subprocess.run([sys.executable, "-c", code, home.document], env=environment, check=False)
     assert done.returncode == 0
+    assert MetricTracker(home.document).get_system_metrics()["successful"] == 3
+
+
+def test_a_child_that_was_forked_while_a_thread_held_the_lock_does_not_keep_it(home: Home) -> None:
+    Store(home).record([end("r1")])
+    with lock.held(home.append_lock, Files()):
+        child = os.fork()
+        if not child:
+            time.sleep(60)
+            os._exit(0)
+    with lock.held_if_free(home.append_lock, Files()) as is_held:
+        assert is_held
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+
+
+def test_the_child_of_a_fork_that_leaves_its_parents_block_does_not_end_the_task(home: Home) -> None:
+    code = """
+import os, sys
+from otel_tracker import MetricTracker, TaskTracker
+try:
+    with TaskTracker("a.md", tracker=MetricTracker(sys.argv[1])) as task:
+        if not os.fork():
+            raise ValueError("of the child")
+        os.wait()
+        task.set_tokens_used(7)
+except ValueError:
+    pass
+"""
+    environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
+    subprocess.run([sys.executable, "-c", code, home.document], env=environment, check=True)
+    agent = MetricTracker(home.document).get_agent("a.md")
+    assert (agent["metrics"]["tasks_successful"], agent["metrics"]["tasks_total"]) == (1, 1)
+    assert agent["token_usage"]["sonnet"]["total"] == 7
+
+
+def test_what_waits_in_a_child_of_multiprocessing_is_left_over_at_its_end(home: Home) -> None:
+    code = """
+import multiprocessing, os, sys
+from otel_tracker import MetricTracker, TaskTracker
+from otel_tracker.storage import journal
+
+def work():
+    journal.Journal.append = lambda journal, events: 1 / 0
+    with TaskTracker("a.md", tracker=tracker): pass
+
+tracker = MetricTracker(sys.argv[1])
+with TaskTracker("a.md", tracker=tracker): pass
+child = multiprocessing.get_context("fork").Process(target=work)
+child.start()
+child.join()
+with TaskTracker("a.md", tracker=tracker): pass
+"""
+    environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
+    subprocess.run([sys.executable, "-c", code, home.document], env=environment, check=True, capture_output=True)
     assert MetricTracker(home.document).get_system_metrics()["successful"] == 3
 
 

@@ -131,6 +131,50 @@ def test_an_end_that_was_left_over_finds_its_start(home: Home) -> None:
     assert tasks(home) == 2
 
 
+def test_an_event_that_comes_in_the_middle_of_another_one_is_recorded_after_it(
+    recording: Recorder, disk: Disk, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A signal handler does that, and a generator with a task in it that is collected just then."""
+    interrupted = []
+
+    def append(path: str, content: bytes) -> None:
+        if not interrupted:
+            interrupted.append(path)
+            record(recording, end("r2"))
+        Files.append(disk, path, content)
+
+    monkeypatch.setattr(disk, "append", append)
+    record(recording, end("r1"))
+    assert tasks(home) == 2
+    assert recording.flush()
+
+
+def test_events_that_ctrl_c_has_interrupted_are_recorded_with_the_next_one(
+    recording: Recorder, disk: Disk, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(path: str, content: bytes) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(disk, "append", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            record(recording, end("r1"))
+    record(recording, end("r2"))
+    assert tasks(home) == 2
+
+
+def test_a_left_over_file_that_cannot_be_read_keeps_nobody_from_recording(
+    home: Home, warnings_logged: Warnings
+) -> None:
+    left_over.leave(home, Files(), [end("r1")])
+    Path(home.left_over, "1-odd.jsonl").mkdir()
+    store = Store(home)
+    store.record([end("r2")])
+    store.record([end("r3")])
+    assert tasks(home) == 3
+    assert len(warnings_logged()) == 1
+
+
 def test_no_more_events_wait_than_a_bound(
     recording: Recorder, disk: Disk, home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:

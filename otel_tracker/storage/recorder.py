@@ -130,8 +130,8 @@ def forget_all() -> None:
     for recorder in list(_recorders):
         recorder.forget()
     util = sys.modules.get("multiprocessing.util")
-    if util is not None:  # its children end without atexit
-        util.Finalize(None, _leave_all, exitpriority=0)
+    if util is not None:  # its children end without atexit, and forget what was registered before they began
+        util.register_after_fork(_recorders, lambda _: util.Finalize(None, _leave_all, exitpriority=0))
 
 
 @atexit.register
