@@ -135,7 +135,7 @@ def test_an_event_that_comes_in_the_middle_of_another_one_is_recorded_after_it(
     recording: Recorder, disk: Disk, home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A signal handler does that, and a generator with a task in it that is collected just then."""
-    interrupted = []
+    interrupted: list[str] = []
 
     def append(path: str, content: bytes) -> None:
         if not interrupted:

@@ -5,6 +5,7 @@ what was appended since is in doubt: the next attempt writes it to its place aga
 """
 
 from otel_tracker.errors import DocumentError, StorageError, UnsupportedVersionError
+from otel_tracker.guard import Guard
 from otel_tracker.log import warn
 from otel_tracker.storage import left_over, lock
 
@@ -25,10 +26,10 @@ if TYPE_CHECKING:
 class Appended:
     """Events that are in the journal: numbered, in `segments` that are still to be flushed."""
 
-    __slots__ = ("doubt", "events", "mark", "segments")
+    __slots__ = ("events", "failures", "segments")
 
-    def __init__(self, events: "list[Event]", segments: list[str], mark: "Mark", doubt: "Mark | None") -> None:
-        self.events, self.segments, self.mark, self.doubt = events, segments, mark, doubt
+    def __init__(self, events: "list[Event]", segments: list[str], failures: int) -> None:
+        self.events, self.segments, self.failures = events, segments, failures
 
 
 class Appender:
@@ -39,40 +40,46 @@ class Appender:
     ) -> None:
         self._home, self._files, self._journal, self._file, self._resolve = home, files, journal, document_file, resolve
         self._unreadable: set[str] = set()  # files that were left over, and that this process can't take in
-        self._doubt: Mark | None = None  # an end of the journal: what comes after it may not be on the disk
+        self._flushed: Mark | None = None  # an end of the journal: what comes after it may not be on the disk
+        self._unflushed: list[Event] = []  # own events after it
+        self._failures = 0
+        self._is_in_doubt = False  # whether an attempt has failed since
+        self._guard = Guard()  # threads flush side by side
 
     def append(self, events: "list[Event]") -> Appended:
         """Append events, and before them what others have left over."""
-        with lock.held(self._home.append_lock, self._files):
+        with lock.held(self._home.append_lock, self._files), _Attempt(self):
             self._journal.last()
-            mark, doubt = self._journal.mark(), self._doubt
-            try:
-                segments, written = self._write_again(doubt) if doubt else ([], {})
-                self._take_in_left_over()
-                new = [event for event in events if event["id"] not in written]
-                if new:
-                    segment, numbered = self._number(new)
-                    segments.append(segment)
-                    written.update((event["id"], event) for event in numbered)
-            except BaseException:
-                self._doubt = doubt or mark
-                raise
-            return Appended([written[event["id"]] for event in events], segments, mark, doubt)
+            doubt = self._flushed if self._is_in_doubt else None
+            segments, written = self._write_again(doubt) if doubt else ([], {})
+            self._take_in_left_over()
+            new = [event for event in events if event["id"] not in written]
+            if new:
+                segment, numbered = self._number(new)
+                segments.append(segment)
+                written.update((event["id"], event) for event in numbered)
+            return Appended([written[event["id"]] for event in events], segments, self._failures)
 
     def flush(self, appended: Appended) -> None:
         """Return when what was appended is on the disk."""
-        try:
+        with _Attempt(self):
             for segment in dict.fromkeys(appended.segments):
                 self._files.sync(segment)
-        except StorageError:
-            self._doubt = self._doubt or appended.mark
-            raise
-        if self._doubt is appended.doubt:
-            self._doubt = None
+            if self._failures != appended.failures:  # that one may have been about these events, too
+                raise StorageError("flush", self._home.journal, "another attempt to do so has failed meanwhile")
+        with self._guard:
+            if not self._unflushed or self._unflushed[-1]["seq"] <= appended.events[-1]["seq"]:
+                self._flushed, self._unflushed, self._is_in_doubt = None, [], False
+
+    def flush_all(self) -> None:
+        """Return when all that is in the journal, whoever has written it, is on the disk."""
+        with _Attempt(self):
+            for segment in self._journal.segments()[-1:]:
+                self._files.sync(segment)
 
     def append_durably(self, find: "Callable[[], list[Event]]") -> "list[Event]":
         """Append what `find` returns once nobody else can append, and return it when it is on the disk."""
-        with lock.held(self._home.append_lock, self._files):
+        with lock.held(self._home.append_lock, self._files), _Attempt(self):
             events = find()
             if events:
                 segment, events = self._number(events)
@@ -81,7 +88,7 @@ class Appender:
 
     def take_in_left_over(self) -> int:
         """Append what others have left over, and return how many events that are, when they are on the disk."""
-        with lock.held(self._home.append_lock, self._files):
+        with lock.held(self._home.append_lock, self._files), _Attempt(self):
             return self._take_in_left_over()
 
     def last_number(self) -> int:
@@ -94,15 +101,38 @@ class Appender:
             of_document = 0
         return max(self._journal.last(), of_document)
 
+    def fail(self) -> None:
+        """Take what is in the journal since the last good flush for doubtful."""
+        with self._guard:
+            self._failures += 1
+            self._is_in_doubt = self._flushed is not None
+
     def _number(self, events: "list[Event]") -> "tuple[str, list[Event]]":
         sequence = self.last_number()
         numbered = [{"seq": sequence + n, **event} for n, event in enumerate(self._resolve(events), 1)]
-        return self._journal.append(numbered), numbered
+        return self._append(numbered), numbered
+
+    def _append(self, numbered: "list[Event]") -> str:
+        with self._guard:
+            self._flushed = self._flushed or self._journal.mark()
+            segment = self._journal.append(numbered)
+            self._unflushed += numbered
+            return segment
 
     def _write_again(self, doubt: "Mark") -> "tuple[list[str], dict[str, Event]]":
-        """Write what is in doubt to its place again, and return its segments, and its events by their ids."""
+        """Write what is in doubt to its place again, and return its segments, and its events by their ids.
+
+        What is no longer there is appended under its old number, as which the document may have counted it; unless
+        others have gone on from there.
+        """
         segments = self._journal.write_again(doubt)
-        return segments, {event["id"]: event for event in self._journal.after(doubt[2])}
+        self._journal.forget()
+        found = {event["id"]: event for event in self._journal.after(doubt[2])}
+        lost = [event for event in self._unflushed if event["id"] not in found]
+        if lost and lost[0]["seq"] > self._journal.last():
+            segments.append(self._journal.append(lost))
+            found.update((event["id"], event) for event in lost)
+        return segments, found
 
     def _take_in_left_over(self) -> int:
         if self._files.signature(self._home.left_over) is None:
@@ -132,3 +162,19 @@ class Appender:
             self._unreadable.add(path)
             warn("%s", error)
             return []
+
+
+class _Attempt:
+    """A block whose failure leaves it open what the disk has."""
+
+    __slots__ = ("_appender",)
+
+    def __init__(self, appender: Appender) -> None:
+        self._appender = appender
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        if kind is not None:
+            self._appender.fail()

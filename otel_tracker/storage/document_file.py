@@ -111,7 +111,10 @@ class DocumentFile:
             text = self._codec.encode(document)
         except (ValueError, RecursionError) as error:
             raise DocumentError(self._path, "$", f"can't be written again: {error}") from error
-        self._signature = self._files.replace(self._path, text)
+        if self._signature is None and self._files.create(self._path, b"".join(text)):
+            self._signature = self._files.signature(self._path)  # nothing could stand in for the first one
+        else:
+            self._signature = self._files.replace(self._path, text)
         self._document, self.damage = document, None
         self._is_known, self.is_ours, self.is_foreign = True, True, False
 

@@ -77,8 +77,13 @@ class Journal:
         for segment in reversed(self.segments()):
             if _first_number(segment) < sequence:
                 read = self._files.read(segment)
-                events = [_parse(line, segment) for line in (read[1] if read else b"").splitlines()]
+                content = read[1] if read else b""
+                events = [_parse(line, segment) for line in content[: content.rfind(b"\n") + 1].splitlines()]
                 yield [event for event in events if event is not None and event["seq"] < sequence]
+
+    def forget(self) -> None:
+        """Read everything again when it is needed: what is in memory may no longer be in the files."""
+        self._segment, self._written = None, {}
 
     def mark(self) -> "Mark":
         """Return where the journal ends; it must have been read to its end (`last`)."""
@@ -113,6 +118,8 @@ class Journal:
         return segment
 
     def _begin_segment(self, sequence: int) -> str:
+        if self._segment is not None:  # so that what is missing after a power cut is the journal's end
+            self._files.sync(self._segment)
         self._files.make_folder(self._folder)
         segment = self._path(sequence)
         self._files.append(segment, b"")
@@ -139,7 +146,7 @@ class Journal:
                 self._take(self._segment, self._offset)
             if self._offset < SEGMENT_BYTES:
                 return True
-            later = [path for path in self.segments() if _first_number(path) > self._last]
+            later = [path for path in self.segments() if _first_number(path) > _first_number(self._segment)]
             if not later:
                 return True
             self._move_to(later[0])

@@ -66,7 +66,7 @@ class Store:
         self._observer = Observer(clock)
         self._folded = new_document()  # the state: a document and the journal's later events
         self._folded_from: Document | None = None
-        self._upkeep = Upkeep(home, self.files, self.file, self.backups, self.journal, clock)
+        self._upkeep = Upkeep(home, self.files, self.file, self.backups, self.journal, clock, self._appender.flush_all)
         self._is_checked = False
         self._warned: set[str] = set()
 

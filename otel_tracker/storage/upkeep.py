@@ -31,9 +31,11 @@ class Upkeep:
         backups: "Backups",
         journal: "Journal",
         clock: "Callable[[], float]",
+        flush: "Callable[[], None]",
     ) -> None:
         self._home, self._files, self._clock = home, files, clock
         self._file, self._backups, self._journal = document_file, backups, journal
+        self._flush = flush
         self._backed_up_at = _NEVER
         self._is_swept = False
 
@@ -42,6 +44,7 @@ class Upkeep:
         text = self._file.valid_text()
         if text is None:
             return None
+        self._flush()  # a backup must not have what the journal loses when the power is cut
         self._backed_up_at = self._clock()
         return self._backups.create(text, self._backed_up_at)
 

@@ -1,0 +1,24 @@
+"""The two events of a task that takes no time, for tests at the level of the store."""
+
+import time
+from typing import Any
+
+from otel_tracker import event, names
+from otel_tracker.owner import this_process
+from otel_tracker.timestamps import format_timestamp
+
+Event = dict[str, Any]
+
+AGENTS = ("core/coder.md", "core/tester.md", "ui/designer.md")
+
+
+def begin(run_id: str, agent: str = AGENTS[0]) -> Event:
+    """Return the start of a task whose end this process has promised to see."""
+    now = time.time()
+    return event.task_started(agent, now, run_id=run_id, model="sonnet", task_id=None, owner=this_process())
+
+
+def end(run_id: str, agent: str = AGENTS[0]) -> Event:
+    now = time.time()
+    started = format_timestamp(now)
+    return event.task_ended(agent, names.SUCCESS, now, run_id=run_id, started=started, duration_seconds=0.0)
