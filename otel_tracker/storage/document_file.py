@@ -43,8 +43,9 @@ class DocumentFile:
     def __init__(self, home: "Home", files: "Files", journal: "Journal", backups: "Backups") -> None:
         self._path, self._files, self._journal, self._backups = home.document, files, journal, backups
         self._codec = DocumentCodec()
-        self._document = new_document()
-        self._signature: Signature | None = None  # of the file that `_document` was read from or written to
+        self.document = new_document()
+        """The document in memory, as of the last `load` or `write`."""
+        self._signature: Signature | None = None  # of the file that `document` was read from or written to
         self._is_known = False
         self._peeked: tuple[Signature | None, int] | None = None  # the sequence of a file that was not read whole
         self.damage: Damage | None = None
@@ -61,7 +62,6 @@ class DocumentFile:
 
     def may_be_edited(self) -> bool:
         """Tell whether the document in memory is that of a file, and of one that this process has not written."""
-        self.load()
         return self.exists and not self.is_ours and self.damage is None
 
     def load(self) -> Document:
@@ -75,18 +75,18 @@ class DocumentFile:
             read = self._files.read(self._path)
             foreseen = self._foreseen(read[1]) if read and self._is_known else None
             if read and foreseen:
-                self._document, self.damage, self.is_foreign = foreseen, None, False
+                self.document, self.damage, self.is_foreign = foreseen, None, False
             else:
                 read = self._decode(read)
             self._signature = read[0] if read else None
             self._is_known, self.is_ours = True, False
-        return self._document
+        return self.document
 
     def sequence(self) -> int:
         """Return the number of the last event that the document on the disk holds, from its beginning if possible."""
         signature = self._files.signature(self._path)
         if self._is_known and signature == self._signature:
-            return self._document.sequence
+            return self.document.sequence
         if self._peeked is None or self._peeked[0] != signature:
             read = self._files.read(self._path, 0, _BEGINNING_BYTES)
             sequence = sequence_of(read[1]) if read and read[1].startswith(_OUR_BEGINNING) else None
@@ -115,7 +115,7 @@ class DocumentFile:
             self._signature = self._files.signature(self._path)  # nothing could stand in for the first one
         else:
             self._signature = self._files.replace(self._path, text)
-        self._document, self.damage = document, None
+        self.document, self.damage = document, None
         self._is_known, self.is_ours, self.is_foreign = True, True, False
 
     def _decode(self, read: "tuple[Signature, bytes] | None") -> "tuple[Signature, bytes] | None":
@@ -127,7 +127,7 @@ class DocumentFile:
         if error is None:
             return read
         if read is None and newest_base(self._backups, self._journal) is None:
-            self._document, self.damage, self.is_foreign = new_document(), None, False
+            self.document, self.damage, self.is_foreign = new_document(), None, False
             return None
         time.sleep(REREAD_SECONDS)
         read = self._files.read(self._path)
@@ -137,7 +137,7 @@ class DocumentFile:
             if base is None or (base.source is None and read is not None and _may_be_precious(read[1])):
                 raise error
             reason = f"{error.place}: {error.reason}" if error.place else error.reason
-            self._document, self.damage = base.document, Damage(read[1] if read else None, reason, base)
+            self.document, self.damage = base.document, Damage(read[1] if read else None, reason, base)
             self.is_foreign = False
         return read
 
@@ -152,7 +152,7 @@ class DocumentFile:
             raise
         except DocumentError as error:
             return error
-        self._document, self.damage = document, None
+        self.document, self.damage = document, None
         self.is_foreign = sequence_of(read[1][:_BEGINNING_BYTES]) is None
         return None
 
@@ -162,8 +162,8 @@ class DocumentFile:
         It mostly is when another process has recorded a task, and takes a third of the time of decoding.
         """
         sequence = sequence_of(text[:_BEGINNING_BYTES])
-        if sequence is None or not 0 < sequence - self._document.sequence <= _FORESEEN_EVENTS:
+        if sequence is None or not 0 < sequence - self.document.sequence <= _FORESEEN_EVENTS:
             return None
-        later = self._journal.after(self._document.sequence)
-        document = fold_all(self._document, [event for event in later if event["seq"] <= sequence])
+        later = self._journal.after(self.document.sequence)
+        document = fold_all(self.document, [event for event in later if event["seq"] <= sequence])
         return document if self._codec.is_text_of(document, text) else None

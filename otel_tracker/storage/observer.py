@@ -8,7 +8,7 @@ import time
 from otel_tracker import names, owner
 from otel_tracker.breaker import cooldown_after_clock_jump
 from otel_tracker.entry import circuit_of
-from otel_tracker.schema import has_changed_settings, settings_of
+from otel_tracker.schema import settings_of
 from otel_tracker.settings import Settings
 from otel_tracker.timestamps import format_timestamp, parse_timestamp
 
@@ -44,8 +44,6 @@ class Observer:
 
         `later` are the journal's events that the document doesn't hold.
         """
-        if not has_changed_settings(document.head):
-            return []
         config, agents = settings_of(document.head)
         known = {"action": names.SETTINGS_CHANGED, "config": config, "agents": agents, "since": document.sequence}
         if any(known == {key: event.get(key) for key in known} for event in later):

@@ -171,7 +171,8 @@ class Store:
 
     def settle_file(self) -> None:
         """Write the document anew where it is damaged, or where a hand has changed settings that no event tells yet."""
-        is_changed = self.file.may_be_edited() and has_changed_settings(self.file.load().head)
+        document = self.file.load()
+        is_changed = self.file.may_be_edited() and has_changed_settings(document.head)
         if is_changed or self.file.damage is not None:
             self.write(self.present())
 
@@ -212,10 +213,11 @@ class Store:
 
     def _found(self, state: Document) -> "list[Event]":
         """Return what the store itself finds out about the document on the disk, and the state."""
-        document = self.file.load()
-        later = self.journal.after(document.sequence)
-        changed = self._observer.settings(document, later) if self.file.may_be_edited() else []
-        return changed + self._observer.lost(state, document.head["updated"]) + self._observer.cooldowns(state)
+        document: Document = self.file.document
+        found: list[Event] = []
+        if self.file.may_be_edited() and has_changed_settings(document.head):
+            found += self._observer.settings(document, self.journal.after(document.sequence))
+        return found + self._observer.lost(state, document.head["updated"]) + self._observer.cooldowns(state)
 
     def _project(self) -> None:
         """Bring the document up to the journal's end. Where that fails the next writer does it: no event is lost."""
@@ -269,7 +271,7 @@ class Store:
         anew; settings that a hand has changed are in one once they have come into force, with their event.
         """
         self._upkeep.sweep()
-        is_changed = self.file.may_be_edited() and has_changed_settings(self.file.load().head)
+        is_changed = self.file.may_be_edited() and has_changed_settings(self.file.document.head)
         is_due = not is_changed and self._upkeep.is_backup_due()
         if is_due:
             self._upkeep.keep_copy_if_possible()
