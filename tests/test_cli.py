@@ -172,6 +172,20 @@ def test_tokens_are_shown_by_model(fleet: MetricTracker, run: Run) -> None:
     assert parsed(run("tokens", "--format", "json")[1])["opus"]["count"] == 5
 
 
+@pytest.mark.parametrize(
+    ("since", "number"),
+    [("7d", 7), ("1.5h", 7), ("30m", 7), ("0s", 0), ("2020-01-01", 7), ("2020-01-01T00:00:00Z", 7), ("2999-01-01", 0)],
+)
+def test_history_goes_back_to_a_moment(fleet: MetricTracker, run: Run, since: str, number: int) -> None:
+    assert len(parsed(run("history", "--since", since, "--format", "json")[1])) == number
+
+
+@pytest.mark.parametrize("since", ["yesterday", "d", "-1d", "5"])
+def test_a_moment_that_makes_no_sense_is_wrong_usage(fleet: MetricTracker, run: Run, since: str) -> None:
+    status, _, said = run("history", f"--since={since}")
+    assert (status, "expected 7d, 12h" in said) == (2, True)
+
+
 def test_history_is_printed_newest_first_and_cannot_move_the_cursor(fleet: MetricTracker, run: Run) -> None:
     out = run("history", "-n", "2")[1]
     assert len(out.splitlines()) == 3

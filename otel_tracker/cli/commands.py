@@ -8,7 +8,6 @@ import time
 from otel_tracker import names, owner, reports, summary
 from otel_tracker.cli.terminal import plain, print_json, print_table, shown_state
 from otel_tracker.environment import chosen_home
-from otel_tracker.errors import InvalidValueError
 from otel_tracker.storage import past
 from otel_tracker.storage.files import Files
 from otel_tracker.storage.home import Home
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 
 WATCH_SECONDS = 2.0
 HISTORY_ENTRIES = 20
-_UNITS = {"d": 86_400, "h": 3600, "m": 60, "s": 1}
 
 
 def report(options: "Namespace") -> int:
@@ -111,7 +109,7 @@ def health(options: "Namespace") -> int:
 def history(options: "Namespace") -> int:
     """Print the newest entries of the history, newest first; all since a moment if only that is given."""
     number = options.number if options.number is not None or options.since is not None else HISTORY_ENTRIES
-    rows = past.history(store_of(options), options.agent, number, _moment(options.since))[::-1]
+    rows = past.history(store_of(options), options.agent, number, options.since or 0.0)[::-1]
     if options.format == "json":
         print_json(rows)
         return 0
@@ -211,20 +209,6 @@ def _print_running(running: "list[dict[str, Any]]", timeout: float) -> None:
         names.OPEN if task["is_gone"] else names.HALF_OPEN if task["is_overdue"] else names.CLOSED for task in running
     ]
     print_table(("Running now", "Task", "Model", "Since (UTC)", "For", ""), shown, "llllrl", states)
-
-
-def _moment(since: "str | None") -> float:
-    """Return the moment that `--since` names: a time before now (`7d`, `12h`, `30m`, `90s`), or a timestamp."""
-    if since is None:
-        return 0.0
-    number, unit = since[:-1], since[-1:]
-    if unit in _UNITS and number.replace(".", "", 1).isdecimal():
-        return time.time() - float(number) * _UNITS[unit]
-    try:
-        return parse_timestamp(since)
-    except ValueError:
-        expected = 'a time before now such as 7d, 12h, 30m or 90s, or a timestamp such as "2026-02-15T21:30:00Z"'
-        raise InvalidValueError("--since", since, expected) from None
 
 
 def _left(until: "str | None", now: float) -> str:

@@ -1,9 +1,11 @@
 """The arguments of every command, and which function runs it."""
 
 import argparse
+import time
 
 from otel_tracker import __version__
 from otel_tracker.summary import DEFAULT_METRIC, METRICS
+from otel_tracker.timestamps import parse_timestamp
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -54,7 +56,9 @@ def _add_reading_commands(commands: "Any") -> None:
     history = _add(commands, "history", "what has happened, newest first", formats=("table", "json"))
     history.add_argument("--agent", metavar="AGENT", help="only of this agent")
     history.add_argument("-n", "--number", type=_number, help="entries to show (20; all with --since)")
-    history.add_argument("--since", metavar="WHEN", help="not older than 7d, 12h, 30m, 90s, or a timestamp")
+    history.add_argument(
+        "--since", type=_moment, metavar="WHEN", help="not older than 7d, 12h, 30m, 90s, or a timestamp"
+    )
 
     status = _add(commands, "status", "all agents: breaker, running tasks, last task", formats=("table", "json"))
     status.add_argument("--watch", action="store_true", help="show it again every two seconds, until Ctrl-C")
@@ -115,12 +119,25 @@ def _loaded(function: str) -> "Callable[[argparse.Namespace], int]":
     return run
 
 
+_UNITS = {"d": 86_400, "h": 3600, "m": 60, "s": 1}
 _MODULES = {
     "init": "init",
     "demo": "demo",
     "doctor": "doctor",
     **dict.fromkeys(("backups_create", "backups_list", "backups_restore"), "backups"),
 }
+
+
+def _moment(text: str) -> float:
+    """Return the moment that a time before now (`7d`, `12h`, `30m`, `90s`) or a timestamp names."""
+    number, unit = text[:-1], text[-1:]
+    if unit in _UNITS and number.replace(".", "", 1).isdecimal():
+        return time.time() - float(number) * _UNITS[unit]
+    try:
+        return parse_timestamp(text)
+    except (ValueError, OverflowError):
+        expected = "7d, 12h, 30m, 90s, or a timestamp such as 2026-02-15T21:30:00Z"
+        raise argparse.ArgumentTypeError(f"expected {expected}, got {text!r}") from None
 
 
 def _number(text: str) -> int:

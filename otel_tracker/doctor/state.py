@@ -62,10 +62,10 @@ def journal(subject: Subject) -> Iterator[Finding]:
     if gaps:
         before, after = gaps[0]
         yield Finding(
-            "journal", NOTE, f"{len(gaps)} gaps: after event {before} comes {after}; what is between is missing"
+            "journal", NOTE, f"gaps: {len(gaps)}, after event {before} comes {after}; what is between is missing"
         )
     if not lines > len(events):
-        yield Finding("journal", OK, f"{len(events)} events in {len(segments)} segments")
+        yield Finding("journal", OK, f"{len(events)} events, segments: {len(segments)}")
 
 
 def comparison(subject: Subject) -> Iterator[Finding]:

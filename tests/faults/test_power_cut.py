@@ -4,8 +4,9 @@ import json
 import logging
 import os
 import shutil
+import signal
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -44,6 +45,7 @@ class Machine:
     def __init__(self, folder: Path) -> None:
         self.home, self.now = Home(str(folder / "agents")), NOON
         self.logged = LoggedOs(str(folder))
+        self.deleted: list[Event] = []
         self.start_process()
 
     def start_process(self) -> None:
@@ -79,6 +81,12 @@ class Machine:
     def restore(self, which: int, *, discard_later: bool) -> None:
         restore(self.store, self.store.backups.paths()[which], discard_later=discard_later)
         self.acknowledge(self.store.last_number())
+
+    def delete_oldest_segment(self) -> None:
+        """Delete what the journal begins with, which only a backup has then."""
+        oldest = self.store.journal.segments()[0]
+        self.deleted += [json.loads(line) for line in Path(oldest).read_bytes().splitlines()]
+        os.unlink(oldest)
 
     def pass_time(self, seconds: float) -> None:
         self.now += seconds
@@ -121,8 +129,17 @@ def two_tasks_and_a_backup(machine: Machine) -> None:
     machine.record("c D")
 
 
+def a_task_and_a_backup(machine: Machine) -> None:
+    machine.record("a")
+    machine.store.back_up()
+
+
 def a_torn_document(machine: Machine) -> None:
-    two_tasks_and_a_backup(machine)
+    two_tasks(machine)
+    machine.record("c")
+    machine.store.back_up()
+    machine.record("d")
+    machine.delete_oldest_segment()
     os.truncate(machine.home.document, 400)
 
 
@@ -197,7 +214,7 @@ CASES = {
     "backing up": (two_tasks, backing_up),
     "restoring backups": (two_tasks_and_a_backup, restoring_backups),
     "taking in events that were left": (two_tasks, taking_in_events_that_were_left),
-    "a backup and a task of others before the flush": (two_tasks_and_a_backup, others_before_the_flush),
+    "a backup and a task of others before the flush": (a_task_and_a_backup, others_before_the_flush),
     "rebuilding the document": (a_torn_document, a_task_each_of_two_processes),
 }
 
@@ -214,6 +231,19 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogC
     return made
 
 
+@pytest.fixture
+def stuck_after() -> Iterator[Callable[[int], int]]:
+    """Have the test fail, not hang, if it is still at work after so many seconds."""
+
+    def fail(*what: Any) -> None:
+        raise AssertionError("it hangs")
+
+    before = signal.signal(signal.SIGALRM, fail)
+    yield signal.alarm
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
 @pytest.mark.parametrize(("prepare", "act"), CASES.values(), ids=CASES)
 def test_a_power_cut_loses_nothing_that_was_acknowledged(
     machine: Machine,
@@ -226,7 +256,8 @@ def test_a_power_cut_loses_nothing_that_was_acknowledged(
     machine.logged.begin()
     act(machine)
     monkeypatch.setattr(files, "os", UnflushedOs())
-    aftermath = Aftermath(str(tmp_path / "after"), journal(taken(str(tmp_path / "machine"))))
+    events = [*machine.deleted, *journal(taken(str(tmp_path / "machine")))]
+    aftermath = Aftermath(str(tmp_path / "after"), events)
     for step, disk in machine.logged.disks():
         for image in disk.images():
             with telling(partial(described, step, image)):
@@ -234,6 +265,20 @@ def test_a_power_cut_loses_nothing_that_was_acknowledged(
                 assert found.sequence >= disk.acknowledged
                 assert found.ids.issuperset(disk.left)
     assert image == taken(str(tmp_path / "machine"))  # the log has missed nothing
+
+
+def test_a_full_segment_that_was_never_flushed_stops_nobody(
+    machine: Machine, stuck_after: Callable[[int], int]
+) -> None:
+    first = Path(machine.home.journal, "1.jsonl")
+    first.parent.mkdir(parents=True)
+    first.write_bytes(bytes(SEGMENT_BYTES) + b"\n")
+    machine.logged.begin()
+    stuck_after(20)
+    machine.record("a")
+    machine.start_process()
+    machine.record("b")
+    assert shown(value_of(machine.process().read()))["totals"] == {("core/coder.md", "tasks_successful"): 2}
 
 
 class Found(NamedTuple):

@@ -153,6 +153,16 @@ def test_the_start_of_a_task_is_known_whichever_call(
     sweep(tmp_path, monkeypatch, in_use, lambda process: process.start("x"), fault)
 
 
+def test_what_was_written_of_a_line_before_the_disk_was_full_is_taken_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = in_use(Home(str(tmp_path / "agents")))
+    before = journal(process.home)
+    monkeypatch.setattr(files, "os", FaultyOs(1, write_half, ("write",), 1))
+    process.end("x")
+    assert journal(process.home) == before
+
+
 def sweep(
     folder: Path, monkeypatch: pytest.MonkeyPatch, prepare: Prepare, act: "Callable[[Process], None]", fault: Fault
 ) -> None:
