@@ -1,6 +1,7 @@
 """Lock files: created once, never deleted, and held for as short as possible.
 
-Waiting is polling with short random pauses: with 50 processes it starves nobody (docs/decisions.md has the figures).
+Waiting is polling with random pauses, short at first and longer with each: with 50 processes it starves nobody, and
+leaves the machine to who works (docs/decisions.md has the figures).
 A process that has waited for a lock in vain doesn't wait for it again before it has had it.
 """
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from otel_tracker.storage.files import Files
 
 WAIT_SECONDS = 5.0
-_LONGEST_PAUSE = 0.001
+_FIRST_PAUSE, _PAUSE_GROWTH, _LONGEST_PAUSE = 0.001, 1.5, 0.02  # seconds, of which a random part is taken
 _given_up: set[str] = set()
 _open: set[int] = set()  # descriptors of lock files
 
@@ -97,6 +98,7 @@ def _wait_for(
     descriptor: int, path: str, is_needless: "Callable[[], bool] | None", began: "float | None" = None
 ) -> bool:
     began, paused = time.monotonic() if began is None else began, 0.0
+    longest = _FIRST_PAUSE
     while is_needless is None or not is_needless():
         if _locks(descriptor, path):
             return True
@@ -105,9 +107,10 @@ def _wait_for(
             _given_up.add(path)
             by = " and ".join(f"process {pid}" for pid in holders(path)) or "another process"
             raise LockTimeoutError("lock", path, f"not free within {WAIT_SECONDS:g} s, {by} holds it")
-        pause = _LONGEST_PAUSE * int.from_bytes(os.urandom(2), "big") / 65_536
+        pause = longest * int.from_bytes(os.urandom(2), "big") / 65_536
         time.sleep(pause)
         paused += pause
+        longest = min(longest * _PAUSE_GROWTH, _LONGEST_PAUSE)
     return False
 
 
