@@ -71,8 +71,8 @@ def test_what_could_not_be_written_goes_with_the_next_event_and_counts_once(
     assert tasks(home) == 4
     lines = Path(home.journal, "1.jsonl").read_bytes().splitlines()
     assert len(lines) == 4
-    assert len(warnings_logged()) == 1
-    assert "wait in memory and are tried again" in warnings_logged()[0]
+    said = ["wait in memory and are tried again" in message for message in warnings_logged()]
+    assert said in ([True], [False, True])  # a backup that was due could not be made either
 
 
 def test_what_could_not_be_written_by_the_end_is_left_for_the_next_writer(

@@ -66,9 +66,18 @@ class Store:
         self._observer = Observer(clock)
         self._folded = new_document()  # the state: a document and the journal's later events
         self._folded_from: Document | None = None
-        self._upkeep = Upkeep(home, self.files, self.file, self.backups, self.journal, clock, self._appender.flush_all)
-        self._is_checked = False
         self._warned: set[str] = set()
+        self._is_checked = False
+        self._upkeep = Upkeep(
+            home,
+            self.files,
+            self.file,
+            self.backups,
+            self.journal,
+            clock,
+            flush=self._appender.flush_all,
+            say=self._warn_once,
+        )
 
     def announce(self, events: "list[Event]") -> None:
         """Write `events` to the journal only: they survive the process, but not a power cut; errors as `record`."""

@@ -3,7 +3,6 @@
 import os
 
 from otel_tracker.errors import StorageError
-from otel_tracker.log import warn
 from otel_tracker.storage.retention import delete_old_segments
 
 TYPE_CHECKING = False
@@ -21,7 +20,10 @@ _NEVER = float("-inf")
 
 
 class Upkeep:
-    """Looks after the files of one home. Who calls holds the document's lock."""
+    """Looks after the files of one home. Who calls holds the document's lock.
+
+    `flush` brings the journal to the disk, `say` tells people what is wrong.
+    """
 
     def __init__(
         self,
@@ -32,10 +34,11 @@ class Upkeep:
         journal: "Journal",
         clock: "Callable[[], float]",
         flush: "Callable[[], None]",
+        say: "Callable[[str], None]",
     ) -> None:
         self._home, self._files, self._clock = home, files, clock
         self._file, self._backups, self._journal = document_file, backups, journal
-        self._flush = flush
+        self._flush, self._say = flush, say
         self._backed_up_at = _NEVER
         self._is_swept = False
 
@@ -53,7 +56,7 @@ class Upkeep:
         try:
             self.keep_copy()
         except StorageError as error:
-            warn("%s (going on without a new backup)", error)
+            self._say(f"{error} (going on without a new backup)")
 
     def is_backup_due(self) -> bool:
         """Tell whether the document should be kept before it is written anew.
@@ -76,7 +79,7 @@ class Upkeep:
             self._backups.prune()
             delete_old_segments(self._file.load(), self._journal, self._backups, self._files, self._clock())
         except StorageError as error:
-            warn("%s", error)
+            self._say(str(error))
 
     def sweep(self) -> None:
         """Delete what killed processes have left of their attempts to write a document or a backup, once."""

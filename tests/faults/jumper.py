@@ -175,7 +175,7 @@ def _left(home: Home) -> float | None:
     """Return for how many seconds the agent is still refused; None if it isn't."""
     document, now = Store(home).read(), time.time()
     until = summary.agent_state(document, AGENT, now)["blacklisted_until"] if document.agents else None
-    return None if until is None else parse_timestamp(until) - now
+    return None if until is None else round(parse_timestamp(until) - now, 3)
 
 
 def _task(home: Home, outcome: str) -> None:

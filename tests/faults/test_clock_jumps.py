@@ -198,7 +198,8 @@ def test_after_a_jump_back_an_agent_that_is_asked_for_is_refused_for_one_cooldow
 def test_after_a_jump_back_an_agent_that_works_on_is_refused_for_one_cooldown_at_most(
     machine: Machine, outcome: str
 ) -> None:
-    *_, worked, later = machine.walk(AHEAD, "blacklist", BACK, outcome, str(COOLDOWN + 1))
+    *_, back, worked, later = machine.walk(AHEAD, "blacklist", BACK, outcome, str(COOLDOWN + 1))
+    assert (back["left"] or 0) <= COOLDOWN
     assert (worked["left"] or 0) <= COOLDOWN
     _assert_admitted(later)
 
