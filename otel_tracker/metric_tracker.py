@@ -237,7 +237,7 @@ class MetricTracker:
             model, task_id = model or start.model, task_id or start.task_id
         else:
             duration = ended_at - started_at
-            known["clock_skew"] = True if duration < 0 else None
+        known["clock_skew"] = True if duration < 0 else None
         ended = event.task_ended(
             agent,
             outcome,

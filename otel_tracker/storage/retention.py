@@ -1,7 +1,8 @@
 """How long segments of the journal live: as long as `history_retention_days` and the oldest backup want them.
 
-A segment's age is the time between its newest event and the oldest one of the newest two segments. Beside that the wall
-clock may only lengthen its life: a clock that is ahead for a while, for less than a segment, deletes nothing.
+A segment's age is the time between its newest event and the oldest one of the newest two segments, or the oldest backup
+if that is earlier. Beside that the wall clock may only lengthen its life: a clock that is ahead for a while deletes
+nothing, since the backups of the present are still there.
 """
 
 import re
@@ -36,7 +37,7 @@ def delete_old_segments(
     if not deletable:
         return
     recent = [moment for segment in segments[-2:] for moment in _moments(segment, files)]
-    oldest_now = min([now, *recent])
+    oldest_now = min([now, *recent, *(backups.made_at(path) for path in backups.paths())])
     limit = oldest_now - Settings.of(document.config).history_retention_days * 86_400
     for segment in deletable:
         if max(_moments(segment, files), default=now) >= limit:

@@ -220,6 +220,7 @@ _SMALL = f"segments:{SEGMENT_BYTES}"
     [
         pytest.param(["success"] * 2, id="for two tasks"),
         pytest.param([_SMALL, *["success"] * 40], id="for some segments"),
+        pytest.param([_SMALL, *["success"] * 20, str(HOUR), "success"], id="for some segments and hours"),
     ],
 )
 def test_a_clock_that_is_ahead_for_a_while_deletes_nothing_of_the_present(
