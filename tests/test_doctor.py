@@ -207,10 +207,14 @@ def test_an_event_ahead_of_the_clock_is_found(used: Home) -> None:
     assert finding.text.startswith("event 7 is dated 2152-")
 
 
-def test_a_home_on_a_network_is_said(used: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_home_on_a_network_is_said(
+    used: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(mounts, "filesystem_of", lambda _: "nfs4")
     (finding,) = found(used, NOTE)
-    assert f"{used.folder} on nfs4: " in finding.text
+    assert finding.text.startswith(f"{used.folder} is on nfs4: ")
+    main(["init", "--home", used.folder])
+    assert finding.text in capsys.readouterr().out
 
 
 def test_the_command_says_what_is_wrong_and_mends_it(used: Home, capsys: pytest.CaptureFixture[str]) -> None:

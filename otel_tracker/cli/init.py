@@ -5,7 +5,7 @@ import os
 from otel_tracker import event, names
 from otel_tracker.cli.commands import store_of
 from otel_tracker.errors import InvalidValueError
-from otel_tracker.storage import claim
+from otel_tracker.storage import claim, mounts
 from otel_tracker.storage.files import Files, saying
 
 TYPE_CHECKING = False
@@ -37,6 +37,9 @@ def init(options: "Namespace") -> int:
     kept = keep_foreign_module(module, files)
     files.replace(module, [_drop_in().encode()])
     print(f"home:     {home.folder}")
+    warning = mounts.warning_about(home.folder)
+    if warning is not None:
+        print(f"note:     {warning}")
     print(f"document: {home.document} ({'new' if is_new else 'kept'})")
     print(f"agents:   {len(store.read().agents)} registered, {added} of them now")
     print(f"module:   {module}" + (f" (what was there is now {kept})" if kept else ""))

@@ -16,17 +16,14 @@ def home(subject: Subject) -> Iterator[Finding]:
     """Look at the home's folder, the file system that it is on, and whether it has its document for itself."""
     store, home = subject.store, subject.store.home
     kind = mounts.filesystem_of(home.folder)
-    shown = f"{home.folder}{f' on {kind}' if kind else ''}"
     if not os.path.isdir(home.folder):
         yield Finding("home", NOTE, f"{home.folder} does not exist yet", "otel-tracker init")
         return
-    if kind in mounts.NETWORK:
-        text = (
-            f"{shown}: between machines neither its locks nor its renames are proven; processes of one machine are safe"
-        )
-        yield Finding("home", NOTE, text, "export OTEL_TRACKER_HOME=a folder on a disk of this machine")
+    warning = mounts.warning_about(home.folder)
+    if warning is not None:
+        yield Finding("home", NOTE, warning, "export OTEL_TRACKER_HOME=a folder on a disk of this machine")
     else:
-        yield Finding("home", OK, shown)
+        yield Finding("home", OK, f"{home.folder}{f' on {kind}' if kind else ''}")
     try:
         claim.check(home, store.files)
     except StorageError as error:

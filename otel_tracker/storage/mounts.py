@@ -8,6 +8,17 @@ NETWORK = frozenset(
 _TABLE = "/proc/self/mountinfo"  # see proc_pid_mountinfo(5)
 
 
+def warning_about(folder: str) -> "str | None":
+    """Return what a person should know of the file system that a home is on, None if that is nothing."""
+    kind = filesystem_of(folder)
+    if kind not in NETWORK:
+        return None
+    return (
+        f"{folder} is on {kind}: between machines neither its locks nor its renames are proven; "
+        "processes of one machine are safe"
+    )
+
+
 def filesystem_of(path: str, table: "str | None" = None) -> "str | None":
     """Return the type of the file system that `path` is on, or would be, None where the system doesn't tell."""
     if table is None:
