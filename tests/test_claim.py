@@ -69,6 +69,8 @@ def test_a_home_that_is_gone_or_has_its_own_document_now_is_no_rival(tmp_path: P
     shutil.rmtree(second.folder)
     third = linked(Home(str(tmp_path / "three")), shared)
     Store(third).record([end("r4")])
+    homes = (Home(first.folder), third)
+    assert [Store(home).read().agents[AGENT]["metrics"]["tasks_total"] for home in homes] == [2, 3]
 
 
 @pytest.mark.parametrize("what", ["home", "parent"])
