@@ -22,9 +22,9 @@ _spans: OrderedDict[SpanKey, tuple[Recorder, MakeEvent] | None] = OrderedDict()
 
 def attach(key: SpanKey, recorder: Recorder, make_event: MakeEvent) -> None:
     """Keep an event for the span with the ids `key` (trace, span)."""
-    with _guard:
-        _spans[key] = (recorder, make_event)
-        if len(_spans) > _REMEMBERED:
+    _spans[key] = (recorder, make_event)
+    if len(_spans) > _REMEMBERED:
+        with _guard:
             _spans.popitem(last=False)
 
 

@@ -3,8 +3,6 @@
 An entry's parts are replaced, never changed in place: the document before the event still has them.
 """
 
-from bisect import bisect_left
-
 from otel_tracker import breaker, names, schema
 from otel_tracker.checks import DURATION_BOUNDS
 from otel_tracker.timestamps import format_timestamp, parse_timestamp
@@ -101,6 +99,8 @@ def _add_duration(agent: "Agent", seconds: float) -> None:
 
 
 def _count_in_bucket(agent: "Agent", duration: float, change: int) -> None:
+    from bisect import bisect_left  # only for who counts: who asks for an agent's health doesn't load it
+
     buckets = list(agent["durations"]["buckets"])
     place = bisect_left(DURATION_BOUNDS, duration)
     buckets[place] = max(0, buckets[place] + change)

@@ -26,7 +26,13 @@ class Guard:
 _guards: "weakref.WeakSet[Guard]" = weakref.WeakSet()
 
 
+forks = 0
+"""How many forks lie between this process and the one that has loaded this module."""
+
+
 def _renew_all() -> None:
+    global forks  # noqa: PLW0603 - cheaper to read than the process's id
+    forks += 1
     for guard in list(_guards):
         guard.renew()
 

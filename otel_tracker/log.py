@@ -1,7 +1,6 @@
 """One line of log for people; `logging` is loaded only when there is something to say."""
 
 import sys
-from contextlib import suppress
 
 
 def warn(message: str, *arguments: object) -> None:
@@ -11,5 +10,7 @@ def warn(message: str, *arguments: object) -> None:
 
         logging.getLogger("otel_tracker").warning(message, *arguments)
     except Exception:  # noqa: BLE001 - out of memory or of file descriptors
-        with suppress(Exception):
+        try:  # noqa: SIM105 - contextlib takes too long to load (files.py)
             sys.stderr.write(f"{message % arguments}\n")
+        except Exception:  # noqa: BLE001, S110 - there is nobody left to tell
+            pass

@@ -1,7 +1,6 @@
 """`TaskTracker`: a `with` block around one task of an agent."""
 
 import asyncio
-import os
 import time
 from contextlib import AbstractContextManager, suppress
 from functools import partial
@@ -12,7 +11,7 @@ from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.trace import Span, StatusCode
 
-from otel_tracker import event, names
+from otel_tracker import event, guard, names
 from otel_tracker.errors import InvalidValueError
 from otel_tracker.log import warn
 from otel_tracker.metric_tracker import MetricTracker, default_tracker
@@ -125,7 +124,7 @@ class TaskTracker:
         """Start the task without a `with` block; its span isn't made the current one. End it with `end`."""
         if self._span is not None:
             raise RuntimeError(f"this task of {self._agent} has begun already; make a TaskTracker for each task")
-        self._run_id, self._pid = event.new_id(), os.getpid()
+        self._run_id, self._forks = event.new_id(), guard.forks
         attributes = {
             names.GEN_AI_OPERATION: names.INVOKE_AGENT,
             names.GEN_AI_AGENT: self._agent,
@@ -142,7 +141,7 @@ class TaskTracker:
     def end(self, error: BaseException | None = None) -> None:
         """End the task, with the exception that ended it if there was one, and return when it is recorded."""
         span = self._running_span()
-        if os.getpid() != self._pid:
+        if guard.forks != self._forks:
             return  # the child of a fork leaves a block of its parent, whose task goes on
         duration, ended_ns = time.perf_counter() - self._began, time.time_ns()
         outcome = _outcome(error, is_failed=self._is_failed)

@@ -9,7 +9,6 @@ import errno
 import os
 import re
 import stat
-from contextlib import suppress
 
 from otel_tracker.errors import StorageError
 
@@ -92,7 +91,7 @@ class Files:
             parent = os.path.dirname(path)
             if parent and parent != path:
                 self.make_folder(parent)
-            with suppress(FileExistsError):
+            with ignoring(FileExistsError):
                 os.mkdir(path, _FOLDER_MODE)
                 _make_folder_ours(path)
                 self.sync_folder(parent or ".")
@@ -167,7 +166,7 @@ class Files:
                     signature = _signature(os.fstat(descriptor))
                 os.replace(temporary, path)
             except BaseException:
-                with suppress(OSError):
+                with ignoring(OSError):
                     os.unlink(temporary)
                 raise
             return signature
@@ -188,7 +187,7 @@ class Files:
                     os.fsync(descriptor)
                 os.replace(temporary, path)
             except BaseException:
-                with suppress(OSError):
+                with ignoring(OSError):
                     os.unlink(temporary)
                 raise
             self.sync_folder(os.path.dirname(path))
@@ -202,12 +201,12 @@ class Files:
 
     def remove(self, path: str) -> None:
         """Delete a file, if it is there."""
-        with saying("delete", path), suppress(FileNotFoundError):
+        with saying("delete", path), ignoring(FileNotFoundError):
             os.unlink(path)
 
     def remove_folder(self, path: str) -> None:
         """Delete a folder, if it is there and empty."""
-        with suppress(OSError):
+        with ignoring(OSError):
             os.rmdir(path)
 
 
@@ -227,6 +226,21 @@ class saying:  # noqa: N801 - reads as a statement: `with saying("read", path):`
             is_link = error.errno == errno.ELOOP
             reason = "it is a link, which is not followed here" if is_link else error.strerror or str(error)
             raise StorageError(self._attempted, self._path, reason) from error
+
+
+class ignoring:  # noqa: N801 - reads as a statement, too
+    """`contextlib.suppress`, whose module takes half a millisecond to load: too long for who asks for an agent's health."""
+
+    __slots__ = ("_kinds",)
+
+    def __init__(self, *kinds: type[BaseException]) -> None:
+        self._kinds = kinds
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: object, trace: object) -> bool:
+        return isinstance(error, self._kinds)
 
 
 class _Opened:
@@ -268,7 +282,7 @@ def _write_parts(descriptor: int, parts: "list[bytes | memoryview]") -> None:
     size = sum(len(part) for part in parts)
     if size and hasattr(os, "posix_fallocate"):
         # Else ext4 hands the data to the disk inside the rename, which takes longer than all the rest of a task.
-        with suppress(OSError):
+        with ignoring(OSError):
             os.posix_fallocate(descriptor, 0, size)
     written = os.writev(descriptor, parts)
     if written < size:
@@ -306,7 +320,7 @@ def _make_alike(descriptor: int, old: os.stat_result) -> None:
     """Give a new file the mode of the one that it replaces, and its owner where that is allowed."""
     if hasattr(os, "fchmod"):
         if old.st_uid != os.geteuid():
-            with suppress(OSError):
+            with ignoring(OSError):
                 os.fchown(descriptor, old.st_uid, old.st_gid)
         os.fchmod(descriptor, stat.S_IMODE(old.st_mode))
 
