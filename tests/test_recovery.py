@@ -279,3 +279,18 @@ def test_a_home_that_was_deleted_altogether_begins_anew(store: Store, home: Home
     Store(home).record([end("r2")])
     assert tasks(home) == 1
     assert warnings_logged() == []
+
+
+def test_a_long_lived_process_finds_a_damaged_history_before_it_makes_a_backup(home: Home) -> None:
+    clock = [1.8e9]
+    store = Store(home, clock=lambda: clock[0])
+    store.record([end("r1"), end("r2")])
+    store.back_up()
+    store.record([end("r3")])
+    replaced(Path(home.document), '"action": "task_completed"', '"action": task')
+    store.record([end("r4")])
+    clock[0] += 3600
+    store.record([end("r5")])
+    assert tasks(home) == 5
+    assert [store.backups.document(path).sequence for path in store.backups.paths()] == [2]
+    assert len(store.backups.damaged_paths()) == 1

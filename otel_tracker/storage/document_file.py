@@ -6,6 +6,7 @@ from otel_tracker.codec import DocumentCodec, sequence_of
 from otel_tracker.document import Document, new_document
 from otel_tracker.errors import DocumentError, UnsupportedVersionError
 from otel_tracker.fold import fold_all
+from otel_tracker.schema import has_changed_settings
 from otel_tracker.storage.recovery import newest_base
 
 TYPE_CHECKING = False
@@ -50,8 +51,8 @@ class DocumentFile:
         self._peeked: tuple[Signature | None, int] | None = None  # the sequence of a file that was not read whole
         self.damage: Damage | None = None
         """What was wrong with the file when it was read, None if nothing."""
-        self.is_ours = False
-        """Whether this process has written the document in memory."""
+        self.is_edited = False
+        """Whether a hand has changed the settings of the document in memory since it was last written."""
         self.is_foreign = False
         """Whether the document in memory comes from a file that this package would not have written like that."""
 
@@ -59,10 +60,6 @@ class DocumentFile:
     def exists(self) -> bool:
         """Whether there is a file, as of the last `load` or `write`."""
         return self._signature is not None
-
-    def may_be_edited(self) -> bool:
-        """Tell whether the document in memory is that of a file, and of one that this process has not written."""
-        return self.exists and not self.is_ours and self.damage is None
 
     def load(self) -> Document:
         """Return the document on the disk, from memory if it is still the same.
@@ -75,12 +72,20 @@ class DocumentFile:
             read = self._files.read(self._path)
             foreseen = self._foreseen(read[1]) if read and self._is_known else None
             if read and foreseen:
-                self.document, self.damage, self.is_foreign = foreseen, None, False
+                self.document, self.damage, self.is_edited, self.is_foreign = foreseen, None, False, False
             else:
                 read = self._decode(read)
             self._signature = read[0] if read else None
-            self._is_known, self.is_ours = True, False
+            self._is_known = True
         return self.document
+
+    def look_closer(self) -> None:
+        """Load the document, and check its history, too, which is mostly passed on unread."""
+        try:
+            self.load().history.entries()
+        except DocumentError:
+            self._is_known = False
+            self.load()
 
     def sequence(self) -> int:
         """Return the number of the last event that the document on the disk holds, from its beginning if possible."""
@@ -116,7 +121,7 @@ class DocumentFile:
         else:
             self._signature = self._files.replace(self._path, text)
         self.document, self.damage = document, None
-        self._is_known, self.is_ours, self.is_foreign = True, True, False
+        self._is_known, self.is_edited, self.is_foreign = True, False, False
 
     def _decode(self, read: "tuple[Signature, bytes] | None") -> "tuple[Signature, bytes] | None":
         """Take the document of a file, and return what was read: again where it makes no sense at first.
@@ -127,7 +132,7 @@ class DocumentFile:
         if error is None:
             return read
         if read is None and newest_base(self._backups, self._journal) is None:
-            self.document, self.damage, self.is_foreign = new_document(), None, False
+            self.document, self.damage, self.is_edited, self.is_foreign = new_document(), None, False, False
             return None
         time.sleep(REREAD_SECONDS)
         read = self._files.read(self._path)
@@ -138,7 +143,7 @@ class DocumentFile:
                 raise error
             reason = f"{error.place}: {error.reason}" if error.place else error.reason
             self.document, self.damage = base.document, Damage(read[1] if read else None, reason, base)
-            self.is_foreign = False
+            self.is_edited = self.is_foreign = False
         return read
 
     def _take(self, read: "tuple[Signature, bytes] | None") -> "DocumentError | None":
@@ -147,12 +152,14 @@ class DocumentFile:
             return DocumentError(self._path, "", "it has vanished")
         try:
             document = self._codec.decode(read[1], self._path)
-            document.history.entries()
+            if not self._is_known:  # once in a process's life: it takes as long as all the rest
+                document.history.entries()
         except UnsupportedVersionError:
             raise
         except DocumentError as error:
             return error
         self.document, self.damage = document, None
+        self.is_edited = has_changed_settings(document.head)
         self.is_foreign = sequence_of(read[1][:_BEGINNING_BYTES]) is None
         return None
 

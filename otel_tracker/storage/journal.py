@@ -8,6 +8,7 @@ import os
 
 from otel_tracker.checks import is_event
 from otel_tracker.document import decode_json, encode_line
+from otel_tracker.errors import StorageError
 from otel_tracker.log import warn
 
 TYPE_CHECKING = False
@@ -108,6 +109,8 @@ class Journal:
         segment = self._segment
         if segment is None or self._offset >= SEGMENT_BYTES:
             segment = self._begin_segment(events[0]["seq"])
+        if not self._offset:  # who has made the file may have been killed before it was on the disk
+            self._sync_names()
         written = {encode_line(event): event for event in events}
         lines = b"".join(line + b"\n" for line in written)
         self._files.append(segment, lines)
@@ -123,9 +126,22 @@ class Journal:
         self._files.make_folder(self._folder)
         segment = self._path(sequence)
         self._files.append(segment, b"")
-        self._files.sync_folder(self._folder)
         self._move_to(segment)
         return segment
+
+    def _sync_names(self) -> None:
+        """Flush the names of the newest segment, and of the folders around it if it is the first one."""
+        self._files.sync_folder(self._folder)
+        if len(self.segments()) == 1:
+            home = os.path.dirname(self._folder)
+            self._sync_if_ours(home)
+            self._sync_if_ours(os.path.dirname(home))
+
+    def _sync_if_ours(self, folder: str) -> None:
+        try:
+            self._files.sync_folder(folder)
+        except StorageError:
+            return  # who may not open it has not made what is in it
 
     def _path(self, sequence: int) -> str:
         return os.path.join(self._folder, f"{sequence}{_SUFFIX}")

@@ -19,7 +19,6 @@ from otel_tracker.guard import Guard
 from otel_tracker.log import warn
 from otel_tracker.replay import is_discarded
 from otel_tracker.runs import resolve
-from otel_tracker.schema import has_changed_settings
 from otel_tracker.settings import Settings
 from otel_tracker.storage import claim, lock
 from otel_tracker.storage.appender import Appender
@@ -180,9 +179,8 @@ class Store:
 
     def settle_file(self) -> None:
         """Write the document anew where it is damaged, or where a hand has changed settings that no event tells yet."""
-        document = self.file.load()
-        is_changed = self.file.may_be_edited() and has_changed_settings(document.head)
-        if is_changed or self.file.damage is not None:
+        self.file.look_closer()
+        if self.file.is_edited or self.file.damage is not None:
             self.write(self.present())
 
     def last_number(self) -> int:
@@ -224,7 +222,7 @@ class Store:
         """Return what the store itself finds out about the document on the disk, and the state."""
         document: Document = self.file.document
         found: list[Event] = []
-        if self.file.may_be_edited() and has_changed_settings(document.head):
+        if self.file.is_edited:
             found += self._observer.settings(document, self.journal.after(document.sequence))
         return found + self._observer.lost(state, document.head["updated"]) + self._observer.cooldowns(state)
 
@@ -280,9 +278,13 @@ class Store:
         anew; settings that a hand has changed are in one once they have come into force, with their event.
         """
         self._upkeep.sweep()
-        is_changed = self.file.may_be_edited() and has_changed_settings(self.file.document.head)
+        is_changed = self.file.is_edited
         is_due = not is_changed and self._upkeep.is_backup_due()
         if is_due:
+            self.file.look_closer()
+            if self.file.damage is not None:
+                self._put(self.present())
+                return
             self._upkeep.keep_copy_if_possible()
         self.write(state)
         if is_changed:

@@ -48,8 +48,10 @@ class Upkeep:
         if text is None:
             return None
         self._flush()  # a backup must not have what the journal loses when the power is cut
-        self._backed_up_at = self._clock()
-        return self._backups.create(text, self._backed_up_at)
+        now = self._clock()
+        path = self._backups.create(text, now)
+        self._backed_up_at = now
+        return path
 
     def keep_copy_if_possible(self) -> None:
         """Make a backup; where that fails, say so and go on."""
@@ -65,7 +67,7 @@ class Upkeep:
         """
         if self._file.damage is not None:
             return False
-        if self._file.may_be_edited() and self._file.is_foreign:
+        if self._file.is_foreign:
             return True
         hour_ago = self._clock() - BACKUP_SECONDS
         if not hour_ago < self._backed_up_at <= hour_ago + BACKUP_SECONDS:

@@ -207,6 +207,19 @@ def others_before_the_flush(machine: Machine) -> None:
     machine.record("g", slow)
 
 
+def a_task_after_one_who_was_killed_beginning_a_segment(machine: Machine) -> None:
+    path = os.path.join(machine.home.journal, f"{machine.store.last_number() + 1}.jsonl")
+    os.close(machine.logged.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
+    machine.start_process()
+    machine.record("e")
+
+
+def a_task_after_one_who_was_killed_making_the_home(machine: Machine) -> None:
+    for folder in (machine.home.folder, os.path.dirname(machine.home.document), machine.home.journal):
+        machine.logged.mkdir(folder)
+    machine.record("a")
+
+
 CASES = {
     "the first tasks": (nothing, the_first_tasks),
     "tasks": (two_tasks, tasks),
@@ -215,6 +228,11 @@ CASES = {
     "restoring backups": (two_tasks_and_a_backup, restoring_backups),
     "taking in events that were left": (two_tasks, taking_in_events_that_were_left),
     "a backup and a task of others before the flush": (a_task_and_a_backup, others_before_the_flush),
+    "a task after one who was killed beginning a segment": (
+        a_task_and_a_backup,
+        a_task_after_one_who_was_killed_beginning_a_segment,
+    ),
+    "a task after one who was killed making the home": (nothing, a_task_after_one_who_was_killed_making_the_home),
     "rebuilding the document": (a_torn_document, a_task_each_of_two_processes),
 }
 
