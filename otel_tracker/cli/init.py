@@ -6,7 +6,8 @@ from otel_tracker import event, names
 from otel_tracker.cli.commands import store_of
 from otel_tracker.errors import InvalidValueError
 from otel_tracker.storage import claim, mounts
-from otel_tracker.storage.files import Files, saying
+from otel_tracker.storage.attempt import saying
+from otel_tracker.storage.files import Files
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

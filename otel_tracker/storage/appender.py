@@ -49,7 +49,6 @@ class Appender:
     def append(self, events: "list[Event]") -> Appended:
         """Append events, and before them what others have left over."""
         with lock.held(self._home.append_lock, self._files), _Attempt(self):
-            self._journal.last()
             doubt = self._flushed if self._is_in_doubt else None
             segments, written = self._write_again(doubt) if doubt else ([], {})
             self._take_in_left_over()

@@ -72,7 +72,7 @@ class DocumentFile:
             read = self._files.read(self._path)
             foreseen = self._foreseen(read[1]) if read and self._is_known else None
             if read and foreseen:
-                self.document, self.damage, self.is_edited, self.is_foreign = foreseen, None, False, False
+                self._hold(foreseen)
             else:
                 read = self._decode(read)
             self._signature = read[0] if read else None
@@ -120,8 +120,8 @@ class DocumentFile:
             self._signature = self._files.signature(self._path)  # nothing could stand in for the first one
         else:
             self._signature = self._files.replace(self._path, text)
-        self.document, self.damage = document, None
-        self._is_known, self.is_edited, self.is_foreign = True, False, False
+        self._hold(document)
+        self._is_known = True
 
     def _decode(self, read: "tuple[Signature, bytes] | None") -> "tuple[Signature, bytes] | None":
         """Take the document of a file, and return what was read: again where it makes no sense at first.
@@ -132,7 +132,7 @@ class DocumentFile:
         if error is None:
             return read
         if read is None and newest_base(self._backups, self._journal) is None:
-            self.document, self.damage, self.is_edited, self.is_foreign = new_document(), None, False, False
+            self._hold(new_document())
             return None
         time.sleep(REREAD_SECONDS)
         read = self._files.read(self._path)
@@ -142,8 +142,8 @@ class DocumentFile:
             if base is None or (base.source is None and read is not None and _may_be_precious(read[1])):
                 raise error
             reason = f"{error.place}: {error.reason}" if error.place else error.reason
-            self.document, self.damage = base.document, Damage(read[1] if read else None, reason, base)
-            self.is_edited = self.is_foreign = False
+            self._hold(base.document)
+            self.damage = Damage(read[1] if read else None, reason, base)
         return read
 
     def _take(self, read: "tuple[Signature, bytes] | None") -> "DocumentError | None":
@@ -158,10 +158,15 @@ class DocumentFile:
             raise
         except DocumentError as error:
             return error
-        self.document, self.damage = document, None
+        self._hold(document)
         self.is_edited = has_changed_settings(document.head)
         self.is_foreign = sequence_of(read[1][:_BEGINNING_BYTES]) is None
         return None
+
+    def _hold(self, document: Document) -> None:
+        """Take a document for that of the file, in which nothing is wrong."""
+        self.document, self.damage = document, None
+        self.is_edited = self.is_foreign = False
 
     def _foreseen(self, text: bytes) -> "Document | None":
         """Return the document in memory moved on by the journal, if that is to the letter what `text` says.

@@ -10,7 +10,7 @@ import time
 from contextlib import contextmanager, suppress
 
 from otel_tracker.errors import LockTimeoutError
-from otel_tracker.storage.files import saying
+from otel_tracker.storage.attempt import saying
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
