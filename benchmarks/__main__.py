@@ -8,10 +8,11 @@ import os
 import sys
 import tempfile
 
-from benchmarks.commands import health_command, report_command
+from benchmarks.commands import exec_command, health_command, report_command
 from benchmarks.crowd import crowded_tasks
 from benchmarks.durable import durable_task, shared_task, task_behind_long_journal
 from benchmarks.measure import Row
+from benchmarks.permit import permit_of_closed_breaker
 from benchmarks.span import dropped_task
 
 _MEASUREMENTS = {
@@ -22,6 +23,8 @@ _MEASUREMENTS = {
     "journal": task_behind_long_journal,
     "health": health_command,
     "report": report_command,
+    "permit": permit_of_closed_breaker,
+    "exec": exec_command,
 }
 _LINE = "{:<40}  {:>10}  {:>10}  {:>6}  {:>6}  {}"
 
@@ -44,7 +47,7 @@ def main() -> None:
 
 def _shown(row: Row) -> str:
     show = _rate if row.is_rate else _time
-    bound = f"{'>' if row.is_rate else '<'} {row.bound:g}"
+    bound = "-" if row.bound is None else f"{'>' if row.is_rate else '<'} {row.bound:g}"
     verdict = "over" if row.is_over else ""
     return _LINE.format(row.name, show(row.ours), show(row.baseline), f"{row.ratio:.2f}", bound, verdict).rstrip()
 

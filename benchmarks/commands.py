@@ -25,13 +25,18 @@ def report_command(folder: str) -> Row:
     return _command(folder, "report", bound=6)
 
 
-def _command(folder: str, *arguments: str, bound: float) -> Row:
+def exec_command(folder: str) -> Row:
+    """Measure `otel-tracker exec AGENT -- true`: it asks, runs, and records a start and an end on the disk."""
+    return _command(folder, "exec", agent_of(0), "--", "true")
+
+
+def _command(folder: str, name: str, *arguments: str, bound: float | None = None) -> Row:
     binaries = _installed(os.path.join(folder, "venv"))
-    home = make_home(os.path.join(folder, f"home-of-{arguments[0]}"))
-    command = [os.path.join(binaries, "otel-tracker"), *arguments, "--home", home.folder]
+    home = make_home(os.path.join(folder, f"home-of-{name}"))
+    command = [os.path.join(binaries, "otel-tracker"), name, "--home", home.folder, *arguments]
     python = [os.path.join(binaries, "python"), "-c", "pass"]
     ours, bare = interleaved(_process(command), _process(python), _ROUNDS)
-    return Row(f"otel-tracker {arguments[0]}", ours, bare, bound)
+    return Row(f"otel-tracker {name}", ours, bare, bound)
 
 
 def _installed(venv: str) -> str:

@@ -18,8 +18,8 @@ class Row:
     name: str
     ours: float
     baseline: float
-    bound: float
-    """The ratio of times that is not to be exceeded, or of rates that is to be reached."""
+    bound: float | None = None
+    """The ratio of times that is not to be exceeded, or of rates that is to be reached; None: there is none."""
     is_rate: bool = False
 
     @property
@@ -30,6 +30,8 @@ class Row:
     @property
     def is_over(self) -> bool:
         """Whether the ratio is on the wrong side of its bound."""
+        if self.bound is None:
+            return False
         return self.ratio < self.bound if self.is_rate else self.ratio > self.bound
 
 

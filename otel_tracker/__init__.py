@@ -1,7 +1,7 @@
 """OpenTelemetry tracking and a circuit breaker for fleets of coding agents.
 
 Reading order of the modules: names, settings, schema, document, codec; breaker, fold; storage/ (files, lock, journal,
-backups, store, recorder); summary, reports; carrier, pipeline, metric_tracker, task, decorator; cli/. The names below
+backups, store, recorder); summary, reports; gate, carrier, pipeline, metric_tracker, task, decorator, runner; cli/. The names below
 are loaded when they are first used: importing the package loads neither the SDK nor prometheus_client.
 """
 
@@ -13,6 +13,13 @@ _HOMES = {
     "track_agent": "otel_tracker.decorator",
     "estimate_tokens": "otel_tracker.tokens",
     "CircuitBreakerSpanExporter": "otel_tracker_exporters.circuit_breaker",
+    "AgentBlacklistedError": "otel_tracker.errors",
+    "NoAgentAvailableError": "otel_tracker.errors",
+    "AgentTimeoutError": "otel_tracker.errors",
+    "Permit": "otel_tracker.permit",
+    "Rejection": "otel_tracker.gate",
+    "Selection": "otel_tracker.gate",
+    "current_task": "otel_tracker.task",
     "DocumentError": "otel_tracker.errors",
     "InvalidValueError": "otel_tracker.errors",
     "LockTimeoutError": "otel_tracker.errors",
@@ -27,32 +34,44 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from otel_tracker.decorator import track_agent
     from otel_tracker.errors import (
+        AgentBlacklistedError,
+        AgentTimeoutError,
         DocumentError,
         InvalidValueError,
         LockTimeoutError,
+        NoAgentAvailableError,
         OtelTrackerError,
         StorageError,
         UnknownAgentError,
         UnknownMetricError,
         UnsupportedVersionError,
     )
+    from otel_tracker.gate import Rejection, Selection
     from otel_tracker.metric_tracker import MetricTracker
-    from otel_tracker.task import TaskTracker
+    from otel_tracker.permit import Permit
+    from otel_tracker.task import TaskTracker, current_task
     from otel_tracker.tokens import estimate_tokens
     from otel_tracker_exporters.circuit_breaker import CircuitBreakerSpanExporter
 
 __all__ = [
+    "AgentBlacklistedError",
+    "AgentTimeoutError",
     "CircuitBreakerSpanExporter",
     "DocumentError",
     "InvalidValueError",
     "LockTimeoutError",
     "MetricTracker",
+    "NoAgentAvailableError",
     "OtelTrackerError",
+    "Permit",
+    "Rejection",
+    "Selection",
     "StorageError",
     "TaskTracker",
     "UnknownAgentError",
     "UnknownMetricError",
     "UnsupportedVersionError",
+    "current_task",
     "estimate_tokens",
     "track_agent",
 ]

@@ -2,23 +2,74 @@
 
 Nothing here asks a clock, draws a number or opens a file. Moments are seconds since 1970 (timestamps.py).
 
-    closed --failure_threshold consecutive failures--> open --cooldown over, a probe succeeds--> closed
-                                                        open --cooldown over, a probe fails--> open, for twice as long
+    closed    --failure_threshold consecutive failures-->  open
+    open      --cooldown over, somebody asks-->            half_open: that task has the permit, it is the probe
+    half_open --the probe succeeds-->                      closed
+    half_open --the probe fails-->                         open, for twice as long
+    half_open --the probe says nothing-->                  open, its cooldown over: the next one who asks is the probe
+
+A task that nobody has asked for is recorded all the same. One that began after the cooldown's end, while no permit was
+out, is a probe, too.
 """
 
-from otel_tracker.names import CANCELLED, CLOSED, HALF_OPEN, OPEN, SUCCESS
+from otel_tracker.names import CANCELLED, CLOSED, DISABLED, HALF_OPEN, OPEN, SUCCESS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from otel_tracker.settings import Settings
 
 TOLERANCE_SECONDS = 60.0  # by which the clocks of machines that share a home may differ
+LEASE_SECONDS = 900.0  # after which a permit is over whose task has not begun
+
+
+class Permit:
+    """The right to run the one probe of a half-open breaker."""
+
+    __slots__ = ("expires", "granted", "owner", "run_id", "task_id")
+
+    def __init__(
+        self,
+        run_id: str,
+        granted: float,
+        expires: float,
+        owner: "dict[str, Any] | None" = None,
+        task_id: "str | None" = None,
+    ) -> None:
+        self.run_id = run_id
+        """The run of the task that it is for."""
+        self.granted = granted
+        self.expires = expires
+        """When it is over unless its task has begun by then."""
+        self.owner = owner
+        """The process that has it, None where nobody can see it end."""
+        self.task_id = task_id
+
+
+class Override:
+    """What a person has decided about a breaker, whatever its state: `forced_open` or `disabled`."""
+
+    __slots__ = ("kind", "reason", "until")
+
+    def __init__(self, kind: str, until: "float | None" = None, reason: "str | None" = None) -> None:
+        self.kind, self.until, self.reason = kind, until, reason
 
 
 class Circuit:
     """What a breaker remembers of an agent. Never changed in place."""
 
-    __slots__ = ("blacklisted_until", "failures", "generation", "last_failure", "opened", "reopenings", "state")
+    __slots__ = (
+        "blacklisted_until",
+        "failures",
+        "generation",
+        "last_failure",
+        "opened",
+        "override",
+        "permit",
+        "reopenings",
+        "state",
+    )
 
     def __init__(
         self,
@@ -29,6 +80,8 @@ class Circuit:
         generation: int = 0,
         opened: "float | None" = None,
         reopenings: int = 0,
+        permit: "Permit | None" = None,
+        override: "Override | None" = None,
     ) -> None:
         self.state = state
         self.failures = failures
@@ -40,6 +93,9 @@ class Circuit:
         self.opened = opened
         self.reopenings = reopenings
         """Probes that failed since the breaker was last closed."""
+        self.permit = permit
+        """Who runs the probe, if the state is half_open."""
+        self.override = override
 
     def replace(self, **changes: object) -> "Circuit":
         """Return a copy with `changes`."""
@@ -52,7 +108,7 @@ class Circuit:
 class TaskEnd:
     """The end of a task, as far as a breaker is concerned."""
 
-    __slots__ = ("at", "generation", "is_counted", "outcome", "started")
+    __slots__ = ("at", "generation", "is_counted", "outcome", "run_id", "started")
 
     def __init__(
         self,
@@ -61,6 +117,7 @@ class TaskEnd:
         started: "float | None" = None,
         generation: "int | None" = None,
         is_counted: bool = True,
+        run_id: "str | None" = None,
     ) -> None:
         self.outcome = outcome
         self.at = at
@@ -69,16 +126,88 @@ class TaskEnd:
         """The circuit's generation when the task's start was folded, None if no start is known."""
         self.is_counted = is_counted
         """False where the failure is not the agent's: an outage, or a lost task that is not to count."""
+        self.run_id = run_id
+
+    @property
+    def says_nothing(self) -> bool:
+        """Whether the end tells nothing about the agent."""
+        return self.outcome == CANCELLED or not self.is_counted
+
+
+class Answer:
+    """What a breaker says to who asks: admitted, admitted as the probe, or refused, and why."""
+
+    __slots__ = ("is_admitted", "is_probe", "reason", "until")
+
+    def __init__(
+        self, is_admitted: bool, *, is_probe: bool = False, until: "float | None" = None, reason: str = ""
+    ) -> None:
+        self.is_admitted, self.is_probe = is_admitted, is_probe
+        self.until = until
+        """Until when it refuses, None where nobody knows."""
+        self.reason = reason
+
+
+def ask(circuit: Circuit, now: float, settings: "Settings") -> Answer:
+    """Return whether a task would be let through at `now`. Nothing moves before the permit is granted."""
+    override = override_at(circuit, now)
+    if override is not None:
+        why = f": {override.reason}" if override.reason else ""
+        is_disabled = override.kind == DISABLED
+        return Answer(is_disabled, until=None if is_disabled else override.until, reason=f"{override.kind}{why}")
+    if circuit.permit is not None:
+        return Answer(False, reason="a probe is running")
+    state, until = view(circuit, now, settings)
+    if state == OPEN:
+        return Answer(False, until=until, reason=_failures(circuit))
+    return Answer(True, is_probe=state == HALF_OPEN)
+
+
+def _failures(circuit: Circuit) -> str:
+    return f"{circuit.failures} failure{'' if circuit.failures == 1 else 's'} in a row"
+
+
+def override_at(circuit: Circuit, now: float) -> "Override | None":
+    """Return the override that is in force at `now`."""
+    override = circuit.override
+    is_over = override is not None and override.until is not None and now >= override.until
+    return None if is_over else override
+
+
+def is_lapsed(permit: Permit, now: float) -> bool:
+    """Tell whether a permit is over if its task has not begun. One of a clock that has jumped back since is, too."""
+    return not permit.expires - LEASE_SECONDS - TOLERANCE_SECONDS <= now < permit.expires
+
+
+def after_grant(circuit: Circuit, permit: Permit) -> Circuit:
+    """Return the circuit after the permit was granted."""
+    return circuit.replace(state=HALF_OPEN, permit=permit, generation=circuit.generation + 1)
+
+
+def after_return(circuit: Circuit, run_id: str) -> Circuit:
+    """Return the circuit after a permit was given back without a result; the same object if it is not this one."""
+    if circuit.permit is None or circuit.permit.run_id != run_id:
+        return circuit
+    return circuit.replace(state=OPEN, permit=None, generation=circuit.generation + 1)
 
 
 def after_task(circuit: Circuit, end: TaskEnd, settings: "Settings") -> Circuit:
     """Return the circuit after a task has ended; the same object where nothing moves."""
-    if end.outcome == CANCELLED or not end.is_counted:
+    permit = circuit.permit
+    if permit is not None and end.run_id == permit.run_id:
+        return _after_probe(circuit, end, settings)
+    if permit is not None or end.says_nothing:
         return circuit
     if circuit.state == CLOSED:
         return _after_task_while_closed(circuit, end, settings)
     if circuit.blacklisted_until is not None and end.started < circuit.blacklisted_until:
         return circuit  # a late result: begun before the trip, or let run in spite of it
+    return _after_probe(circuit, end, settings)
+
+
+def _after_probe(circuit: Circuit, end: TaskEnd, settings: "Settings") -> Circuit:
+    if end.says_nothing:
+        return after_return(circuit, end.run_id or "")
     if end.outcome == SUCCESS:
         return _closed(circuit)
     failed = circuit.replace(failures=circuit.failures + 1, last_failure=end.at)
@@ -112,8 +241,13 @@ def after_clock_jump(circuit: Circuit, until: float) -> Circuit:
 
 
 def after_reset(circuit: Circuit) -> Circuit:
-    """Return the circuit closed by hand, with its cooldown back at the first one."""
+    """Return the circuit closed by hand, with its cooldown back at the first one; an override stays."""
     return _closed(circuit)
+
+
+def after_override(circuit: Circuit, override: "Override | None") -> Circuit:
+    """Return the circuit with an override in force, or with none; its state goes on beside it."""
+    return circuit.replace(override=override)
 
 
 def cooldown_seconds(reopenings: int, settings: "Settings") -> float:
@@ -130,7 +264,7 @@ def view(circuit: Circuit, now: float, settings: "Settings") -> "tuple[str, floa
     """
     if circuit.state == CLOSED:
         return CLOSED, None
-    if circuit.blacklisted_until is None:
+    if circuit.permit is not None or circuit.blacklisted_until is None:
         return HALF_OPEN, None
     until = cooldown_after_clock_jump(circuit, now, settings) or circuit.blacklisted_until
     return (OPEN, until) if now < until else (HALF_OPEN, None)
@@ -142,11 +276,18 @@ def _opened(circuit: Circuit, at: float, reopenings: int, settings: "Settings") 
         opened=at,
         blacklisted_until=at + cooldown_seconds(reopenings, settings),
         reopenings=reopenings,
+        permit=None,
         generation=circuit.generation + 1,
     )
 
 
 def _closed(circuit: Circuit) -> Circuit:
     return circuit.replace(
-        state=CLOSED, failures=0, opened=None, blacklisted_until=None, reopenings=0, generation=circuit.generation + 1
+        state=CLOSED,
+        failures=0,
+        opened=None,
+        blacklisted_until=None,
+        reopenings=0,
+        permit=None,
+        generation=circuit.generation + 1,
     )

@@ -154,6 +154,30 @@ def _buckets(value: "Any") -> "str | None":
     return None if right else f"a list of {size} whole numbers"
 
 
+def _permit_or_null(value: "Any") -> "str | None":
+    if value is None:
+        return None
+    is_right = (
+        isinstance(value, dict)
+        and isinstance(value.get("run_id"), str)
+        and _timestamp(value.get("granted")) is None
+        and _timestamp(value.get("expires")) is None
+        and isinstance(value.get("owner"), (dict, type(None)))
+    )
+    return None if is_right else "a permit with run_id, granted and expires, or null"
+
+
+def _override_or_null(value: "Any") -> "str | None":
+    if value is None:
+        return None
+    is_right = (
+        isinstance(value, dict)
+        and value.get("kind") in (names.FORCED_OPEN, names.DISABLED)
+        and _timestamp_or_null(value.get("until")) is None
+    )
+    return None if is_right else f"an override of the kind {names.FORCED_OPEN} or {names.DISABLED}, or null"
+
+
 _HEAD: "dict[str, Check]" = {
     "updated": _timestamp_or_null,
     "sequence": _count,
@@ -198,6 +222,8 @@ _CIRCUIT: "dict[str, Check]" = {
     "generation": _count,
     "opened": _timestamp_or_null,
     "reopenings": _count,
+    "permit": _permit_or_null,
+    "override": _override_or_null,
 }
 _DURATIONS: "dict[str, Check]" = {"buckets": _buckets, "sum": _seconds}
 _TALLIES: "dict[str, Check]" = dict.fromkeys(("lost", "opened", "rejected", "fallback"), _count)
@@ -280,6 +306,12 @@ _EVENT: "dict[str, Check]" = {
     "owner": _object_or_null,
     "clock": _object_or_null,
     "blacklisted_until": _moment,
+    "permit": _text,
+    "override": _override_or_null,
+    "expires": _moment,
+    "refused_until": _timestamp_or_null,
+    "fallback_for": _text_or_null,
+    "error_type": _text_or_null,
     "config": _object,
     "agents": _objects,
     "since": _count,
@@ -292,6 +324,8 @@ _NEEDED = {
     **dict.fromkeys((names.TASK_STARTED, *names.OUTCOMES), ("run_id",)),
     names.AGENT_REGISTERED: ("name",),
     names.COOLDOWN_SHORTENED: ("blacklisted_until",),
+    names.PROBE_GRANTED: ("permit", "expires"),
+    names.PROBE_RETURNED: ("permit",),
     names.SETTINGS_CHANGED: ("config", "agents", "since"),
     names.DOCUMENT_RESTORED: ("backup", "after", "until"),
 }

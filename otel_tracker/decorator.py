@@ -2,7 +2,7 @@
 
 import functools
 import inspect
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from collections.abc import AsyncGenerator, Callable, Generator
 from typing import Any, TypeVar, cast
 
 from otel_tracker.event import checked_agent, checked_text
@@ -13,19 +13,24 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 def track_agent(
-    agent_file: str, default_model: str | None = DEFAULT_MODEL, *, tracker: MetricTracker | None = None
+    agent_file: str,
+    default_model: str | None = DEFAULT_MODEL,
+    *,
+    tracker: MetricTracker | None = None,
+    enforce: bool | None = None,
 ) -> Callable[[_Function], _Function]:
     """Record each call of the decorated function as a task of the agent `agent_file`.
 
     Functions, coroutines, generators and asynchronous generators alike. Where the result has `tokens_used`, as an
-    attribute or as a key, it is recorded. Exceptions are recorded and go on. Raises InvalidValueError at once.
+    attribute or as a key, it is recorded. Exceptions are recorded and go on. With `enforce` a call that the agent's
+    breaker refuses raises AgentBlacklistedError, as TaskTracker does. Raises InvalidValueError at once.
     """
     checked_agent(agent_file)
     checked_text("a model", default_model)
 
     def decorate(function: _Function) -> _Function:
         def new_task() -> TaskTracker:
-            return TaskTracker(agent_file, default_model, tracker=tracker)
+            return TaskTracker(agent_file, default_model, tracker=tracker, enforce=enforce)
 
         wrap = next((wrap for is_kind, wrap in _KINDS if is_kind(function)), None)
         if wrap is None:
@@ -38,7 +43,7 @@ def track_agent(
 def _wrap_function(function: Callable[..., Any], new_task: Callable[[], TaskTracker]) -> Callable[..., Any]:
     def wrapper(*arguments: Any, **keywords: Any) -> Any:
         with new_task() as task:
-            return _taken(task, function(*arguments, **keywords))
+            return task.take_tokens(function(*arguments, **keywords))
 
     return wrapper
 
@@ -46,7 +51,7 @@ def _wrap_function(function: Callable[..., Any], new_task: Callable[[], TaskTrac
 def _wrap_coroutine(function: Callable[..., Any], new_task: Callable[[], TaskTracker]) -> Callable[..., Any]:
     async def wrapper(*arguments: Any, **keywords: Any) -> Any:
         async with new_task() as task:
-            return _taken(task, await function(*arguments, **keywords))
+            return task.take_tokens(await function(*arguments, **keywords))
 
     return wrapper
 
@@ -60,7 +65,7 @@ def _wrap_generator(function: Callable[..., Any], new_task: Callable[[], TaskTra
         except BaseException as error:
             task.end(error)
             raise
-        _taken(task, result)
+        task.take_tokens(result)
         task.end()
         return result
 
@@ -123,11 +128,3 @@ _KINDS: tuple[tuple[Callable[[Any], bool], Callable[..., Callable[..., Any]]], .
     (inspect.isgeneratorfunction, _wrap_generator),
     (callable, _wrap_function),
 )
-
-
-def _taken(task: TaskTracker, result: Any) -> Any:
-    """Take the tokens from a task's result where it has some, and return the result."""
-    tokens = result.get("tokens_used") if isinstance(result, Mapping) else getattr(result, "tokens_used", None)
-    if tokens is not None:
-        task.set_tokens_used(tokens)
-    return result

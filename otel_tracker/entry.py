@@ -35,14 +35,17 @@ def circuit_of(agent: "Agent") -> breaker.Circuit:
     """Return the breaker that an agent's entry describes. Its `status` rules, since people edit it by hand."""
     is_open = agent["status"] in (names.STATUSES[names.OPEN], names.STATUSES[names.HALF_OPEN])
     circuit = agent["circuit"]
+    permit = _permit_of(circuit["permit"]) if agent["status"] == names.STATUSES[names.HALF_OPEN] else None
     return breaker.Circuit(
-        state=names.OPEN if is_open else names.CLOSED,
+        state=names.HALF_OPEN if permit else names.OPEN if is_open else names.CLOSED,
         failures=agent["failures"],
         last_failure=seconds_of(agent["last_failure"]),
         blacklisted_until=seconds_of(agent["blacklisted_until"]) if is_open else None,
         generation=circuit["generation"],
         opened=seconds_of(circuit["opened"]) if is_open else None,
         reopenings=circuit["reopenings"] if is_open else 0,
+        permit=permit,
+        override=override_of(circuit["override"]),
     )
 
 
@@ -61,7 +64,46 @@ def write_circuit(agent: "Agent", before: breaker.Circuit, after: breaker.Circui
         "generation": after.generation,
         "opened": _timestamp(after.opened),
         "reopenings": after.reopenings,
+        "permit": _permit_value(after.permit),
+        "override": _override_value(after.override),
     }
+
+
+def _permit_of(value: "Agent | None") -> "breaker.Permit | None":
+    if value is None:
+        return None
+    return breaker.Permit(
+        value["run_id"],
+        parse_timestamp(value["granted"]),
+        parse_timestamp(value["expires"]),
+        value.get("owner"),
+        value.get("task_id"),
+    )
+
+
+def _permit_value(permit: "breaker.Permit | None") -> "Agent | None":
+    if permit is None:
+        return None
+    return {
+        "run_id": permit.run_id,
+        "task_id": permit.task_id,
+        "granted": format_timestamp(permit.granted),
+        "expires": format_timestamp(permit.expires),
+        "owner": permit.owner,
+    }
+
+
+def override_of(value: "Agent | None") -> "breaker.Override | None":
+    """Return the override that a JSON value describes."""
+    if value is None:
+        return None
+    return breaker.Override(value["kind"], seconds_of(value.get("until")), value.get("reason"))
+
+
+def _override_value(override: "breaker.Override | None") -> "Agent | None":
+    if override is None:
+        return None
+    return {"kind": override.kind, "until": _timestamp(override.until), "reason": override.reason}
 
 
 def count_task(agent: "Agent", outcome: str, event: "Event") -> None:

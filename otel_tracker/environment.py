@@ -19,6 +19,11 @@ def chosen_home(folder: "str | None") -> str:
     return folder or home_folder()
 
 
+def is_enforced() -> bool:
+    """Tell whether tasks ask their agent's breaker first: `OTEL_TRACKER_ENFORCE` is 1, true, yes or on."""
+    return os.environ.get("OTEL_TRACKER_ENFORCE", "").strip().lower() in ("1", "true", "yes", "on")
+
+
 def has_colour(is_terminal: bool) -> bool:
     """Tell whether output may be coloured: on a terminal, unless `NO_COLOR` is set or the terminal is dumb."""
     return is_terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

@@ -4,6 +4,9 @@
 class OtelTrackerError(Exception):
     """Base of all errors that this package raises."""
 
+    is_final = False
+    """Whether there is no point in another attempt."""
+
     def __init__(self, *fields: object) -> None:
         super().__init__(*fields)
         self.fields = fields
@@ -50,6 +53,70 @@ class UnknownMetricError(InvalidValueError):
     def message(self) -> str:
         """Return the sentence that a person reads."""
         return f"cannot rank agents by {self.value!r}: expected {self.expected}"
+
+
+class AgentBlacklistedError(OtelTrackerError):
+    """A task was refused: the `agent`, `until` when (a timestamp, or None), the `reason`, and the `fallback` to use."""
+
+    def __init__(self, agent: str, until: str | None, reason: str, fallback: str | None) -> None:
+        super().__init__(agent, until, reason, fallback)
+        self.agent, self.until, self.reason, self.fallback = agent, until, reason, fallback
+
+    def message(self) -> str:
+        """Return the sentence that a person reads."""
+        until = f" until {self.until}" if self.until else ""
+        instead = f"use {self.fallback} instead" if self.fallback else "wait"
+        return (
+            f"cannot run a task of {self.agent}: it is refused{until} ({self.reason}); "
+            f"{instead}, or close its breaker with: otel-tracker reset {self.agent}"
+        )
+
+
+class NoAgentAvailableError(AgentBlacklistedError):
+    """Neither an agent nor any of its fallbacks is let through: `refused` has each with until when, and the reason."""
+
+    def __init__(self, agent: str, refused: "tuple[tuple[str, str | None, str], ...]") -> None:
+        first = min((until for _, until, _ in refused if until), default=None)
+        super().__init__(agent, first, "no fallback is let through", None)
+        self.refused = refused
+        self.fields = (agent, refused)
+
+    def message(self) -> str:
+        """Return the sentence that a person reads."""
+        listed = ", ".join(
+            f"{name}{f' until {until}' if until else ''} ({reason})" for name, until, reason in self.refused
+        )
+        return f"no agent can run a task of {self.agent}: refused are {listed}; wait, or see: otel-tracker status"
+
+
+class AgentTimeoutError(OtelTrackerError, TimeoutError):
+    """An attempt of the `agent` did not end within `seconds`."""
+
+    def __init__(self, agent: str, seconds: float) -> None:
+        super().__init__(agent, seconds)
+        self.agent, self.seconds = agent, seconds
+
+    def message(self) -> str:
+        """Return the sentence that a person reads."""
+        return (
+            f"a task of {self.agent} timed out: it did not end within {self.seconds:g} s; "
+            "allow it more with `timeout` or the setting timeout_seconds"
+        )
+
+
+class MissingPackageError(OtelTrackerError, ImportError):
+    """A `feature` needs a `package` that isn't installed; the `extra` of otel-tracker brings it."""
+
+    def __init__(self, feature: str, package: str, extra: str) -> None:
+        super().__init__(feature, package, extra)
+        self.feature, self.package, self.extra = feature, package, extra
+
+    def message(self) -> str:
+        """Return the sentence that a person reads."""
+        return (
+            f"cannot {self.feature}: the package {self.package} is not installed; "
+            f"get it with: pip install 'otel-tracker[{self.extra}]'"
+        )
 
 
 class UnknownBackupError(OtelTrackerError, KeyError):

@@ -103,6 +103,30 @@ def _apply_shortened(head: "Head", event: "Event", settings: Settings) -> None:
     entry.write_circuit(agent, before, after)
 
 
+def _apply_granted(head: "Head", event: "Event", settings: Settings) -> None:
+    agent = entry.open_agent(head, event["agent"])
+    before = entry.circuit_of(agent)
+    granted, expires = parse_timestamp(event["timestamp"]), parse_timestamp(event["expires"])
+    permit = breaker.Permit(event["permit"], granted, expires, event.get("owner"), event.get("task_id"))
+    entry.write_circuit(agent, before, breaker.after_grant(before, permit))
+
+
+def _apply_returned(head: "Head", event: "Event", settings: Settings) -> None:
+    agent = entry.open_agent(head, event["agent"])
+    before = entry.circuit_of(agent)
+    entry.write_circuit(agent, before, breaker.after_return(before, event["permit"]))
+
+
+def _apply_rejected(head: "Head", event: "Event", settings: Settings) -> None:
+    entry.add(entry.open_agent(head, event["agent"]), "tallies", rejected=1)
+
+
+def _apply_override(head: "Head", event: "Event", settings: Settings) -> None:
+    agent = entry.open_agent(head, event["agent"])
+    before = entry.circuit_of(agent)
+    entry.write_circuit(agent, before, breaker.after_override(before, entry.override_of(event.get("override"))))
+
+
 def _apply_started(head: "Head", event: "Event", settings: Settings) -> None:
     agent = entry.open_agent(head, event["agent"])
     task = {key: event.get(key) for key in ("agent", "model", "task_id")}
@@ -121,22 +145,27 @@ def _apply_ended(head: "Head", event: "Event", settings: Settings) -> None:
     entry.count_tokens(agent, event, event.get("model") or task.get("model"), tasks=1)
     _, system_counter = entry.TASK_COUNTERS[outcome]
     entry.add(head, "metrics", total_requests=1, **{system_counter: 1})
-    _move_breaker(head, agent, event, task, settings)
+    _move_breaker(head, agent, event, task)
+    replaced = event.get("fallback_for")
+    if replaced:
+        entry.add(entry.open_agent(head, replaced), "tallies", fallback=1)
+        entry.add(head, "metrics", fallback_used=1)
 
 
-def _move_breaker(head: "Head", agent: "Agent", event: "Event", task: "Agent", settings: Settings) -> None:
+def _move_breaker(head: "Head", agent: "Agent", event: "Event", task: "Agent") -> None:
     outcome = names.OUTCOMES[event["action"]]
+    settings = Settings.of_agent(head["config"], agent.get("config"))
     at = parse_timestamp(event["timestamp"])
     started = entry.seconds_of(event.get("started") or task.get("started"))
-    if started is None:
+    if started is None or started > at:  # a clock that has jumped back says nothing of when it began
         started = at - (event.get("duration_seconds") or 0.0)
-    is_counted = not event.get("environment_error") and (outcome != names.LOST or settings.count_lost)
+    is_outage = event.get("environment_error") or settings.is_environment_error(event)
+    is_counted = not is_outage and (outcome != names.LOST or settings.count_lost)
     before = entry.circuit_of(agent)
-    after = breaker.after_task(
-        before, breaker.TaskEnd(outcome, at, started, task.get("generation"), is_counted), settings
-    )
+    end = breaker.TaskEnd(outcome, at, started, task.get("generation"), is_counted, event["run_id"])
+    after = breaker.after_task(before, end, settings)
     entry.write_circuit(agent, before, after)
-    if after.generation != before.generation and after.state == names.OPEN:
+    if after.failures > before.failures and after.state == names.OPEN:  # not where a permit comes back
         entry.add(agent, "tallies", opened=1)
         entry.add(head, "metrics", circuit_breaks=1)
 
@@ -158,6 +187,10 @@ _APPLY: "dict[str, Callable[[Head, Event, Settings], None]]" = {
     names.AGENT_REGISTERED: _apply_registered,
     names.AGENT_RESET: _apply_reset,
     names.COOLDOWN_SHORTENED: _apply_shortened,
+    names.PROBE_GRANTED: _apply_granted,
+    names.PROBE_RETURNED: _apply_returned,
+    names.TASK_REJECTED: _apply_rejected,
+    names.BREAKER_OVERRIDE: _apply_override,
     names.SETTINGS_CHANGED: _apply_settings,
     names.TASK_STARTED: _apply_started,
     names.TASK_AMENDED: _apply_amended,

@@ -3,15 +3,16 @@
 import copy
 import os
 import time
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from otel_tracker import event, names, reports, summary
+from otel_tracker import event, names, outages, reports, starts, summary
 from otel_tracker.document import Document
-from otel_tracker.errors import InvalidValueError, UnknownAgentError
-from otel_tracker.guard import Guard
+from otel_tracker.errors import InvalidValueError
+from otel_tracker.gate import Gate, Rejection, Selection
 from otel_tracker.log import warn
-from otel_tracker.owner import boot_clock
+from otel_tracker.owner import boot_clock, is_seen_gone
 from otel_tracker.storage.files import Files
 from otel_tracker.storage.past import history
 from otel_tracker.storage.recorder import Recorder
@@ -20,23 +21,12 @@ from otel_tracker.timestamps import format_timestamp
 from otel_tracker.tokens import EstimatedTokens
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
     from opentelemetry.trace import TracerProvider
 
+    from otel_tracker.permit import Permit
     from otel_tracker.pipeline import Pipeline
-
-
-class _Start(NamedTuple):
-    """A start that this process has recorded and not yet ended."""
-
-    run_id: str
-    clock: float
-    model: str | None
-    task_id: str | None
-
-
-_guard = Guard()
-_starts: dict[tuple[str, str, str], _Start] = {}
-_REMEMBERED_STARTS = 10_000
 
 
 class MetricTracker:
@@ -54,6 +44,7 @@ class MetricTracker:
     ) -> None:
         self._recorder = recorder_of(config_file)
         self._store = self._recorder.store
+        self.gate = Gate(self._recorder)
         self._tracer_provider = tracer_provider
         self._pipeline: Pipeline | None = None
         self._has_complained = False
@@ -81,18 +72,15 @@ class MetricTracker:
         """Record that a task begins, and return its start's timestamp, which is unique within this process."""
         agent = event.checked_agent(agent_file)
         task_id, model = event.checked_text("a task id", task_id), event.checked_text("a model", model)
-        run_id, at = event.new_id(), time.time()
-        with _guard:
-            while (key := self._start_key(agent, format_timestamp(at))) in _starts:
-                at += 1e-6
-            if len(_starts) >= _REMEMBERED_STARTS:
-                del _starts[next(iter(_starts))]
-            _starts[key] = _Start(run_id, time.perf_counter(), model, task_id)
+        run_id = event.new_id()
+        start = starts.Start(run_id, time.perf_counter(), model, task_id)
+        at = starts.remember(self._store.home.document, agent, start, time.time())
         started = event.task_started(
             agent, at, run_id=run_id, model=model, task_id=task_id, owner=None, clock=boot_clock()
         )
         self._recorder.announce(lambda: started)
-        return key[-1]
+        timestamp: str = started["timestamp"]
+        return timestamp
 
     def record_task_complete(
         self,
@@ -117,8 +105,8 @@ class MetricTracker:
         task_id: str | None = None,
     ) -> float:
         """Record that a task failed, and return how long it took, in seconds."""
-        message = event.error_text(error_message)
-        return self._end(agent_file, start_timestamp, names.FAILURE, model, task_id, error=message)
+        known = {"error": event.error_text(error_message), "environment_error": outages.kind_of(None, error_message)}
+        return self._end(agent_file, start_timestamp, names.FAILURE, model, task_id, **known)
 
     def record_task_cancelled(
         self, agent_file: str, start_timestamp: str, reason: str | None = None, task_id: str | None = None
@@ -183,18 +171,109 @@ class MetricTracker:
     def check_agent_health(self, agent_file: str) -> bool:
         """Tell whether a task of the agent would be let through now. Nothing is changed by asking.
 
-        But where a clock that has jumped back would refuse the agent for long, that is put right first.
+        But what nobody has recorded yet is recorded first: a clock that has jumped back, a probe whose process is gone.
         """
         document, now = self._read(), time.time()
-        if summary.has_jumped_cooldown(document, agent_file, now):
+        if summary.is_overtaken(document, agent_file, now, is_seen_gone):
             self._store.settle()
-        return summary.is_admitted(document, agent_file, now)
+        return summary.answer(document, agent_file, now, is_seen_gone).is_admitted
+
+    def try_acquire(self, agent_file: str, task_id: str | None = None) -> "Permit | Rejection":
+        """Ask the agent's breaker whether a task may run, and take the permit for it.
+
+        A closed breaker lets everybody through; a half-open one lets exactly one task through over all processes. A
+        refusal is recorded and counted. The permit of a probe is over if its task has not begun within 15 minutes.
+        """
+        from otel_tracker.permit import Permit
+
+        agent, task = event.checked_agent(agent_file), event.checked_text("a task id", task_id)
+        said = self.gate.ask(agent, task)
+        return said if isinstance(said, Rejection) else Permit(self, said)
+
+    def select_agent(self, agent_file: str, fallbacks: "Sequence[str] | None" = None) -> "Selection":
+        """Return the first agent that would be let through: this one, or one that may stand in for it.
+
+        Who may is in `fallbacks`, else in the agent's own `config.fallbacks`, else in the document's `fallback_chain`.
+        Raises NoAgentAvailableError, which says who is refused until when.
+        """
+        checked = None if fallbacks is None else [event.checked_agent(name) for name in fallbacks]
+        return self.gate.select(event.checked_agent(agent_file), checked)
+
+    def run(
+        self,
+        agent_file: str,
+        func: "Callable[..., Any]",
+        /,
+        *args: Any,
+        model: str | None = "sonnet",
+        timeout: float | None = None,
+        retries: int | None = None,
+        fallbacks: "Sequence[str] | None" = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Run `func(*args, **kwargs)` as a task of the agent, and return its result.
+
+        Its breaker is asked first. Each attempt may take `timeout` seconds; a failed one is repeated up to `retries`
+        times, after a growing, random pause or what the error's `Retry-After` says, as long as the breaker isn't open;
+        when all have failed, or the agent is refused, the next of `fallbacks` runs the function as a task of its own.
+        What is None is taken from the settings: `timeout_seconds`, `retry_attempts`, and who may stand in for the agent
+        (`select_agent`); a `timeout` of 0 is none. All attempts of an agent are one task. The function finds it with
+        `current_task()`.
+
+        With a timeout the function runs in a thread. One that overruns can't be stopped: the task fails at the deadline
+        with AgentTimeoutError and is not repeated, while the thread goes on until the function returns, and does not
+        keep the process from ending.
+
+        Raises the error of the last attempt; AgentBlacklistedError or NoAgentAvailableError if nobody was let through;
+        InvalidValueError before anything starts.
+        """
+        from otel_tracker.runner import Plan, run
+
+        return run(Plan(self, agent_file, model, timeout, retries, fallbacks), partial(func, *args, **kwargs))
+
+    async def arun(
+        self,
+        agent_file: str,
+        func: "Callable[..., Awaitable[Any]]",
+        /,
+        *args: Any,
+        model: str | None = "sonnet",
+        timeout: float | None = None,
+        retries: int | None = None,
+        fallbacks: "Sequence[str] | None" = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Run and await `func(*args, **kwargs)` as a task of the agent, like `run`, and return its result.
+
+        At the deadline the coroutine is cancelled, and awaited until it has ended.
+        """
+        from otel_tracker.runner import Plan, arun
+
+        return await arun(Plan(self, agent_file, model, timeout, retries, fallbacks), partial(func, *args, **kwargs))
 
     def reset_agent_failures(self, agent_file: str) -> None:
         """Close the agent's breaker and forget its failures, after a backup; raises UnknownAgentError."""
         self._known(self._read(), agent_file)
         self._store.back_up()
         self._store.record([event.about_agent(agent_file, names.AGENT_RESET)])
+
+    def override_breaker(
+        self, agent_file: str, kind: str | None, seconds: float | None = None, reason: str | None = None
+    ) -> None:
+        """Put an order above the agent's breaker, after a backup: `forced_open`, `disabled`, or None to lift it.
+
+        It stands for so many seconds, or until it is lifted, whatever happens to the breaker below it. Raises
+        UnknownAgentError, InvalidValueError.
+        """
+        if kind not in (names.FORCED_OPEN, names.DISABLED, None):
+            raise InvalidValueError("an override", kind, f"{names.FORCED_OPEN}, {names.DISABLED} or None")
+        if seconds is not None and not 0 < seconds < 1e10:
+            raise InvalidValueError("a time", seconds, "seconds above 0, or None")
+        self._known(self._read(), agent_file)
+        until = None if seconds is None else format_timestamp(time.time() + seconds)
+        override = None if kind is None else {"kind": kind, "until": until, "reason": event.error_text(reason)}
+        self._store.back_up()
+        self._store.record([event.about_agent(agent_file, names.BREAKER_OVERRIDE, override=override)])
 
     def save(self, backup: bool = True) -> None:
         """Write the document anew, without the history that is out of date, after a backup if wanted."""
@@ -208,15 +287,7 @@ class MetricTracker:
         return self._store.read()
 
     def _known(self, document: Document, agent: str) -> dict[str, Any]:
-        if agent in document.agents:
-            return document.agents[agent]
-        from difflib import get_close_matches
-
-        similar = get_close_matches(str(agent), document.agents, n=2)
-        raise UnknownAgentError(agent, self._store.home.document, tuple(similar))
-
-    def _start_key(self, agent: str, start: str) -> tuple[str, str, str]:
-        return self._store.home.document, agent, start
+        return summary.known_agent(document, agent, self._store.home.document)
 
     def _end(
         self,
@@ -230,10 +301,9 @@ class MetricTracker:
         agent, started_at = event.checked_agent(agent_file), event.checked_timestamp("a start", start_timestamp)
         task_id, model = event.checked_text("a task id", task_id), event.checked_text("a model", model)
         ended_at = time.time()
-        with _guard:
-            start = _starts.pop(self._start_key(agent, start_timestamp), None)
+        start, clock = starts.take(self._store.home.document, agent, start_timestamp)
         if start is not None:
-            duration = time.perf_counter() - start.clock
+            duration = clock - start.clock
             model, task_id = model or start.model, task_id or start.task_id
         else:
             duration = ended_at - started_at

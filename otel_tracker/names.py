@@ -14,6 +14,10 @@ TASK_AMENDED = "task_amended"
 AGENT_REGISTERED = "agent_registered"
 AGENT_RESET = "agent_reset"
 COOLDOWN_SHORTENED = "cooldown_shortened"
+PROBE_GRANTED = "probe_granted"
+PROBE_RETURNED = "probe_returned"
+TASK_REJECTED = "task_rejected"
+BREAKER_OVERRIDE = "breaker_override"
 SETTINGS_CHANGED = "settings_changed"
 DOCUMENT_RESTORED = "document_restored"
 
@@ -32,6 +36,7 @@ UNKNOWN_MODEL = "unknown"
 
 # Breaker states, and what the document calls them in `status`.
 CLOSED, OPEN, HALF_OPEN = "closed", "open", "half_open"
+FORCED_OPEN, DISABLED = "forced_open", "disabled"
 STATUSES = {CLOSED: "healthy", OPEN: "blacklisted", HALF_OPEN: "half_open"}
 
 # Span attributes of the conventions.
@@ -45,6 +50,7 @@ GEN_AI_CACHE_READ_TOKENS = "gen_ai.usage.cache_read.input_tokens"
 GEN_AI_CACHE_WRITE_TOKENS = "gen_ai.usage.cache_creation.input_tokens"
 ERROR_TYPE = "error.type"
 INVOKE_AGENT = "invoke_agent"
+ATTEMPT = "attempt"  # a span event
 
 # Span attributes of our own.
 SPAN_RUN_ID = "otel_tracker.run_id"
@@ -52,6 +58,8 @@ SPAN_TASK_ID = "otel_tracker.task_id"
 SPAN_OUTCOME = "otel_tracker.outcome"
 SPAN_TOKENS = "otel_tracker.tokens_used"
 SPAN_ESTIMATED = "otel_tracker.tokens_estimated"
+SPAN_ATTEMPT = "otel_tracker.attempt"
+SPAN_ERROR = "otel_tracker.error"
 
 
 def model_family(model: str) -> str:

@@ -41,19 +41,25 @@ def markdown(document: Document, now: float) -> str:
 
 
 def _blacklisted(agents: "list[dict[str, Any]]", now: float) -> "list[str]":
-    refused = [row for row in agents if row["state"] == names.OPEN]
-    on_probation = [row for row in agents if row["state"] == names.HALF_OPEN]
-    if not refused and not on_probation:
-        return ["## Blacklisted", "No agent is blacklisted."]
     rows = [
-        (row["agent_file"], _until(row["blacklisted_until"], now), row["failures"], moment(row["last_failure"]))
-        for row in refused
+        (row["agent_file"], _refusal(row, now), row["failures"], moment(row["last_failure"]))
+        for row in agents
+        if row["state"] != names.CLOSED or row["override"]
     ]
-    rows += [
-        (row["agent_file"], "cooldown over: the next task decides", row["failures"], moment(row["last_failure"]))
-        for row in on_probation
-    ]
+    if not rows:
+        return ["## Blacklisted", "No agent is blacklisted."]
     return ["## Blacklisted", table(("Agent", "Until (UTC)", "Failures in a row", "Last failure (UTC)"), rows, "lrrr")]
+
+
+def _refusal(row: "dict[str, Any]", now: float) -> str:
+    """Return until when an agent that isn't simply healthy is refused, and by whom."""
+    if row["override"]:
+        return shown_override(row["override"])
+    if row["permit"]:
+        return f"a probe is running: {shown_permit(row['permit'])}"
+    if row["state"] == names.HALF_OPEN:
+        return "cooldown over: the next task decides"
+    return f"{moment(row['blacklisted_until'])} (in {left(row['blacklisted_until'], now)})"
 
 
 def _system(document: Document) -> "list[str]":
@@ -150,5 +156,20 @@ def seconds(duration: float) -> str:
     return f"{hours}h {minutes:02d}m" if hours else f"{minutes}m {rest:02d}s"
 
 
-def _until(text: str, now: float) -> str:
-    return f"{moment(text)} (in {seconds(max(0.0, parse_timestamp(text) - now))})"
+def left(until: str, now: float) -> str:
+    """Return how long it is until a timestamp."""
+    return seconds(max(0.0, parse_timestamp(until) - now))
+
+
+def shown_permit(permit: "dict[str, Any]") -> str:
+    """Return in words who runs the probe."""
+    task = f"task {permit['task_id']}, " if permit.get("task_id") else ""
+    process = f"process {permit['owner'].get('pid')}, " if permit.get("owner") else ""
+    return f"{task}{process}since {moment(permit['granted'])} UTC"
+
+
+def shown_override(override: "dict[str, Any]") -> str:
+    """Return in words what a person has ordered."""
+    until = f" until {moment(override['until'])} UTC" if override.get("until") else ""
+    reason = f": {override['reason']}" if override.get("reason") else ""
+    return f"{override['kind'].replace('_', ' ')}{until}{reason}"

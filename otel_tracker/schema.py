@@ -95,12 +95,21 @@ def complete_agent(agent: "dict[str, Any]") -> "dict[str, Any]":
     known = {model: usage.get(model, {}) for model in names.REPORTED_MODELS}
     completed["token_usage"] = {model: _complete_tokens(entry) for model, entry in {**known, **usage}.items()}
     completed["models"] = {model: _complete_tokens(use) for model, use in agent.get("models", {}).items()}
-    completed["circuit"] = {"state": "closed", "generation": 0, "opened": None, "reopenings": 0} | agent.get(
-        "circuit", {}
-    )
+    completed["circuit"] = _new_circuit() | agent.get("circuit", {})
     completed["durations"] = {"buckets": [0] * (len(DURATION_BOUNDS) + 1), "sum": 0.0} | agent.get("durations", {})
     completed["tallies"] = {"lost": 0, "opened": 0, "rejected": 0, "fallback": 0} | agent.get("tallies", {})
     return completed
+
+
+def _new_circuit() -> "dict[str, Any]":
+    return {
+        "state": "closed",
+        "generation": 0,
+        "opened": None,
+        "reopenings": 0,
+        "permit": None,
+        "override": None,
+    }
 
 
 def _complete_tokens(entry: "dict[str, Any]") -> "dict[str, Any]":

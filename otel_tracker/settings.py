@@ -2,8 +2,10 @@
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from typing import Any
+
+    Check = Callable[[Any], str | None]
 
 _YEAR_IN_MINUTES = 525_600
 
@@ -32,12 +34,16 @@ class Settings:
     """Whether a lost task counts as a failure for the breaker."""
     in_flight_max_hours: float = 24
     """Hours after which a task without an owner that was never ended counts as lost."""
+    environment_errors: "tuple[str, ...]" = ()
+    """Texts that tell an error that is not the agent's, beside those of outages.py."""
+    fallbacks: "tuple[str, ...]" = ()
+    """Agents that may stand in for this one, in their order; only an agent's own `config` has it."""
 
-    def __init__(self, config: "Mapping[str, Any]") -> None:
+    def __init__(self, config: "Mapping[str, Any]", overrides: "Mapping[str, Any] | None" = None) -> None:
         self.problems: list[str] = []
-        for key, (kind, least, most) in _RANGES.items():
-            if key in config:
-                self._take(key, config[key], kind, least, most)
+        self._take(config, DOCUMENT_KEYS, "$.config")
+        if overrides:
+            self._take(overrides, AGENT_KEYS, "config")
 
     @classmethod
     def of(cls, config: "Mapping[str, Any]") -> "Settings":
@@ -47,40 +53,87 @@ class Settings:
             remembered = cls._last = (config, cls(config))
         return remembered[1]
 
+    @classmethod
+    def of_agent(cls, config: "Mapping[str, Any]", overrides: "Mapping[str, Any] | None") -> "Settings":
+        """Return the settings of an agent: its own ones over the document's."""
+        return cls(config, overrides) if overrides else cls.of(config)
+
+    def is_environment_error(self, event: "Mapping[str, Any]") -> bool:
+        """Tell whether the error of an ended task is one of those that these settings take for no fault of the agent."""
+        if not self.environment_errors:
+            return False
+        said = f"{event.get('error_type') or ''}: {event.get('error') or ''}".lower()
+        return any(text.lower() in said for text in self.environment_errors)
+
     _last: "tuple[Mapping[str, Any], Settings] | None" = None
 
-    def _take(self, key: str, value: "Any", kind: type, least: float, most: float) -> None:
-        if kind is bool:
-            if isinstance(value, bool):
-                setattr(self, key, value)
+    def _take(self, config: "Mapping[str, Any]", keys: "Iterable[str]", place: str) -> None:
+        for key in keys:
+            if key not in config:
+                continue
+            value, expected = config[key], KEYS[key](config[key])
+            if expected is None:
+                setattr(self, key, tuple(value) if isinstance(value, list) else value)
             else:
-                self._refuse(key, value, "true or false")
-            return
+                holds = getattr(self, key)
+                self.problems.append(f"{place}.{key}: expected {expected}, got {value!r}; the default {holds} holds")
+
+
+def problems_in(head: "Mapping[str, Any]") -> "list[str]":
+    """Return what is wrong with the settings in the head of a document, of all agents, each with its place."""
+    found = list(Settings.of(head["config"]).problems)
+    for key, agent in head["agents"].items():
+        if agent.get("config"):
+            of_agent = Settings({}, agent["config"]).problems
+            found += [f"$.agents[{key!r}].{problem.partition(';')[0]}" for problem in of_agent]
+    return found
+
+
+def _number(kind: type, least: float, most: float) -> "Check":
+    noun = "a whole number" if kind is int else "a number"
+
+    def check(value: "Any") -> "str | None":
         is_number = isinstance(value, int if kind is int else (int, float)) and not isinstance(value, bool)
-        if is_number and least <= value <= most:
-            setattr(self, key, value)
-        else:
-            noun = "a whole number" if kind is int else "a number"
-            self._refuse(key, value, f"{noun} from {least:,} to {most:,}")
+        return None if is_number and least <= value <= most else f"{noun} from {least:,} to {most:,}"
 
-    def _refuse(self, key: str, value: "Any", expected: str) -> None:
-        self.problems.append(
-            f"$.config.{key}: expected {expected}, got {value!r}; the default {getattr(self, key)} holds"
-        )
+    return check
 
 
-# The range that each setting is taken from: type, least, most.
-_RANGES: "dict[str, tuple[type, float, float]]" = {
-    "failure_threshold": (int, 1, 1_000_000),
-    "cooldown_minutes": (float, 0, _YEAR_IN_MINUTES),
-    "cooldown_max_minutes": (float, 0, _YEAR_IN_MINUTES),
-    "timeout_seconds": (float, 0, 31_536_000),
-    "retry_attempts": (int, 0, 1000),
-    "history_max_entries": (int, 0, 10_000_000),
-    "history_retention_days": (float, 0, 36_500),
-    "count_lost": (bool, 0, 1),
-    "in_flight_max_hours": (float, 0, 876_000),
+def _truth(value: "Any") -> "str | None":
+    return None if isinstance(value, bool) else "true or false"
+
+
+def _texts(value: "Any") -> "str | None":
+    is_right = isinstance(value, list) and all(isinstance(text, str) and text.strip() for text in value)
+    return None if is_right else "a list of texts"
+
+
+# What each setting is checked with: what was expected, None where a value is right.
+KEYS: "dict[str, Check]" = {
+    "failure_threshold": _number(int, 1, 1_000_000),
+    "cooldown_minutes": _number(float, 0, _YEAR_IN_MINUTES),
+    "cooldown_max_minutes": _number(float, 0, _YEAR_IN_MINUTES),
+    "timeout_seconds": _number(float, 0, 31_536_000),
+    "retry_attempts": _number(int, 0, 1000),
+    "history_max_entries": _number(int, 0, 10_000_000),
+    "history_retention_days": _number(float, 0, 36_500),
+    "count_lost": _truth,
+    "in_flight_max_hours": _number(float, 0, 876_000),
+    "environment_errors": _texts,
+    "fallbacks": _texts,
 }
+DOCUMENT_KEYS = tuple(key for key in KEYS if key != "fallbacks")
+# What an agent may have a value of its own for: the others are about the whole document.
+AGENT_KEYS = (
+    "failure_threshold",
+    "cooldown_minutes",
+    "cooldown_max_minutes",
+    "timeout_seconds",
+    "retry_attempts",
+    "count_lost",
+    "environment_errors",
+    "fallbacks",
+)
 
 # What a new document's `config` says: the six settings of the v7.0 specification.
 V7_KEYS = (

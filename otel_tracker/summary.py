@@ -3,7 +3,7 @@
 from otel_tracker import breaker, names
 from otel_tracker.document import Document
 from otel_tracker.entry import circuit_of
-from otel_tracker.errors import UnknownMetricError
+from otel_tracker.errors import UnknownAgentError, UnknownMetricError
 from otel_tracker.fold import is_before
 from otel_tracker.settings import Settings
 from otel_tracker.timestamps import format_timestamp, parse_timestamp
@@ -29,20 +29,66 @@ METRICS = (
 _FASTEST_FIRST = "avg_duration_seconds"
 
 
-def is_admitted(document: Document, agent: str, now: float) -> bool:
-    """Tell whether a task of `agent` would be let through; nothing speaks against an agent that is unknown."""
-    entry = document.agents.get(agent)
-    if entry is None:
-        return True
-    state, _ = breaker.view(circuit_of(entry), now, Settings.of(document.config))
-    return state != names.OPEN
+def answer(document: Document, agent: str, now: float, is_gone: "Callable[[Row], bool]") -> breaker.Answer:
+    """Return what the breaker of `agent` says to who asks now; nothing speaks against an agent that is unknown.
+
+    `is_gone(owner)` tells whether a process can be seen to have ended.
+    """
+    if agent not in document.agents:
+        return breaker.Answer(True)
+    return breaker.ask(_overtaken(document, agent, now, is_gone), now, settings_of_agent(document, agent))
 
 
-def has_jumped_cooldown(document: Document, agent: str, now: float) -> bool:
-    """Tell whether an agent's cooldown was set by a clock that has jumped back: the next event of anybody shortens it."""
-    entry = document.agents.get(agent)
-    settings = Settings.of(document.config)
-    return entry is not None and breaker.cooldown_after_clock_jump(circuit_of(entry), now, settings) is not None
+def is_overtaken(document: Document, agent: str, now: float, is_gone: "Callable[[Row], bool]") -> bool:
+    """Tell whether something has happened to an agent's breaker that the next event of anybody records.
+
+    Its cooldown was set by a clock that has jumped back, or who had its permit has ended.
+    """
+    if agent not in document.agents:
+        return False
+    circuit, settings = circuit_of(document.agents[agent]), settings_of_agent(document, agent)
+    is_ended = circuit.permit is not None and _overtaken(document, agent, now, is_gone).permit is None
+    return is_ended or breaker.cooldown_after_clock_jump(circuit, now, settings) is not None
+
+
+def unused_permit(document: Document, agent: str, now: float, is_gone: "Callable[[Row], bool]") -> "str | None":
+    """Return the run that an agent's permit is for, if that is over and the run has not begun."""
+    permit = circuit_of(document.agents[agent]).permit
+    if permit is None or permit.run_id in document.head["in_flight"]:
+        return None
+    is_left = permit.owner is not None and is_gone(permit.owner)
+    return permit.run_id if is_left or breaker.is_lapsed(permit, now) else None
+
+
+def _overtaken(document: Document, agent: str, now: float, is_gone: "Callable[[Row], bool]") -> breaker.Circuit:
+    """Return the breaker as it will be when somebody records that who had its permit has ended."""
+    circuit = circuit_of(document.agents[agent])
+    if circuit.permit is None:
+        return circuit
+    unused = unused_permit(document, agent, now, is_gone)
+    if unused is not None:
+        return breaker.after_return(circuit, unused)
+    owner = document.head["in_flight"].get(circuit.permit.run_id, {}).get("owner")
+    if owner is None or not is_gone(owner):
+        return circuit
+    settings = settings_of_agent(document, agent)
+    lost = breaker.TaskEnd(names.LOST, now, is_counted=settings.count_lost, run_id=circuit.permit.run_id)
+    return breaker.after_task(circuit, lost, settings)
+
+
+def settings_of_agent(document: Document, agent: str) -> Settings:
+    """Return the settings of an agent: its own ones over the document's."""
+    return Settings.of_agent(document.config, document.agents.get(agent, {}).get("config"))
+
+
+def known_agent(document: Document, agent: str, path: str) -> "Row":
+    """Return an agent's entry; raises UnknownAgentError, which names the document's `path` and who may be meant."""
+    if agent in document.agents:
+        entry: Row = document.agents[agent]
+        return entry
+    from difflib import get_close_matches
+
+    raise UnknownAgentError(agent, path, tuple(get_close_matches(str(agent), document.agents, n=2)))
 
 
 def agent_name(agent: str, entry: "Row") -> str:
@@ -55,10 +101,12 @@ def agent_state(document: Document, agent: str, now: float) -> "Row":
     """Return the entry of a known agent as of `now`.
 
     Beside what the document says: `agent_file`, `agent_name`, `state`, `in_flight` (running tasks), `success_rate`
-    (0 to 1, null without a task). `status` and `blacklisted_until` are those of `now`.
+    (0 to 1, null without a task), `permit` and `override` (null where none is in force). `status` and
+    `blacklisted_until` are those of `now`.
     """
     entry = document.agents[agent]
-    state, until = breaker.view(circuit_of(entry), now, Settings.of(document.config))
+    circuit = circuit_of(entry)
+    state, until = breaker.view(circuit, now, settings_of_agent(document, agent))
     metrics = entry["metrics"]
     return {
         "agent_file": agent,
@@ -67,16 +115,23 @@ def agent_state(document: Document, agent: str, now: float) -> "Row":
         **entry,
         "status": names.STATUSES[state],
         "blacklisted_until": None if until is None else format_timestamp(until),
+        "permit": entry["circuit"]["permit"] if circuit.permit else None,
+        "override": entry["circuit"]["override"] if breaker.override_at(circuit, now) else None,
         "in_flight": sum(1 for task in document.head["in_flight"].values() if task["agent"] == agent),
         "success_rate": _rate(metrics["tasks_successful"], metrics["tasks_total"]),
     }
 
 
 def agent_states(document: Document, now: float) -> "list[Row]":
-    """Return the state of every agent: first who is refused, then who failed last, then by key."""
+    """Return the state of every agent: first who is refused, then who failed most in a row, then by key."""
     states = [agent_state(document, agent, now) for agent in document.agents]
     rank = {names.OPEN: 0, names.HALF_OPEN: 1, names.CLOSED: 2}
-    return sorted(states, key=lambda row: (rank[row["state"]], -row["failures"], row["agent_file"]))
+
+    def urgency(row: "Row") -> "tuple[int, int, str]":
+        is_refused = row["override"] is not None and row["override"]["kind"] == names.FORCED_OPEN
+        return 0 if is_refused else rank[row["state"]], -row["failures"], row["agent_file"]
+
+    return sorted(states, key=urgency)
 
 
 def leaderboard(document: Document, metric: str = DEFAULT_METRIC, top_n: int = 10) -> "list[Row]":

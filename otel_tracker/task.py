@@ -2,25 +2,31 @@
 
 import asyncio
 import time
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, suppress
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.trace import Span, StatusCode
 
 from otel_tracker import event, guard, names
+from otel_tracker.environment import is_enforced
 from otel_tracker.errors import InvalidValueError
+from otel_tracker.gate import Admission, Rejection
 from otel_tracker.log import warn
 from otel_tracker.metric_tracker import MetricTracker, default_tracker
+from otel_tracker.outages import kind_of
 from otel_tracker.owner import this_process
 from otel_tracker.timestamps import format_timestamp
 from otel_tracker.tokens import EstimatedTokens
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+_Result = TypeVar("_Result")
 
 _CANCELLATIONS = (KeyboardInterrupt, asyncio.CancelledError, GeneratorExit)
 
@@ -31,13 +37,19 @@ class _Default(str):
 
 DEFAULT_MODEL = _Default("sonnet")
 
+_CURRENT = otel_context.create_key("otel-tracker-task")
+
 
 class TaskTracker:
     """Records one task of an agent: a success, unless an exception leaves the block or `set_failed` is called.
 
     `agent_file` is the agent's key (`core/coder.md`), `model` the model as its user names it. `tracker` says where to
-    record, by default in the home. An interrupt or a cancellation makes the task cancelled; every exception goes on
-    to the caller. When the block has ended the task is on the disk. Raises InvalidValueError before anything starts.
+    record, by default in the home. With `enforce`, by default as OTEL_TRACKER_ENFORCE says, the block asks the agent's
+    breaker first, and raises AgentBlacklistedError where it refuses. `fallback_for` is the agent in whose place this
+    one runs; an `admission` comes with a permit (MetricTracker.try_acquire).
+
+    An interrupt or a cancellation makes the task cancelled; every exception goes on to the caller. When the block has
+    ended the task is on the disk. Raises InvalidValueError before anything starts.
     """
 
     def __init__(
@@ -47,18 +59,31 @@ class TaskTracker:
         task_id: str | None = None,
         *,
         tracker: MetricTracker | None = None,
+        enforce: bool | None = None,
+        fallback_for: str | None = None,
+        admission: Admission | None = None,
     ) -> None:
         self._agent = event.checked_agent(agent_file)
         self._model = event.checked_text("a model", model)
         self._task_id = event.checked_text("a task id", task_id)
-        self._pipeline = (tracker or default_tracker()).pipeline
+        self._fallback_for = None if fallback_for is None else event.checked_agent(fallback_for)
+        self._tracker = tracker or default_tracker()
+        self._pipeline = self._tracker.pipeline
+        self._is_enforced = is_enforced() if enforce is None else enforce
+        self._admission = admission
         self._span: Span | None = None
         self._full_model: str | None = None
         self._tokens: dict[str, int] | None = None
         self._is_estimated = False
         self._failure: str | None = None
         self._is_failed = False
+        self._attempts = 0
         self._complaints: set[str] = set()
+
+    @property
+    def agent_file(self) -> str:
+        """The agent's key."""
+        return self._agent
 
     def set_tokens_used(self, tokens: int) -> None:
         """Set how many tokens the task has used in all; a number from `estimate_tokens` is flagged as an estimate."""
@@ -101,9 +126,25 @@ class TaskTracker:
         """Make the task a failure, whose error is `message`."""
         self._is_failed, self._failure = True, event.error_text(message)
 
+    def take_tokens(self, result: _Result) -> _Result:
+        """Set the tokens used from a result that has `tokens_used`, as an attribute or as a key, and return it."""
+        tokens = result.get("tokens_used") if isinstance(result, Mapping) else getattr(result, "tokens_used", None)
+        if tokens is not None:
+            self.set_tokens_used(tokens)
+        return result
+
+    def add_attempt(self, error: BaseException | None = None) -> None:
+        """Add an event to the task's span: one more attempt is over, with the error that ended it if there was one."""
+        self._attempts += 1
+        attributes: dict[str, Any] = {names.SPAN_ATTEMPT: self._attempts}
+        if error is not None:
+            attributes |= {names.ERROR_TYPE: type(error).__qualname__, names.SPAN_ERROR: event.error_text(error) or ""}
+        self._running_span().add_event(names.ATTEMPT, attributes)
+
     def __enter__(self) -> "Self":
         self.begin()
-        self._token = otel_context.attach(trace.set_span_in_context(self._running_span()))
+        context = trace.set_span_in_context(self._running_span())
+        self._token = otel_context.attach(otel_context.set_value(_CURRENT, self, context))
         return self
 
     def __exit__(
@@ -124,7 +165,7 @@ class TaskTracker:
         """Start the task without a `with` block; its span isn't made the current one. End it with `end`."""
         if self._span is not None:
             raise RuntimeError(f"this task of {self._agent} has begun already; make a TaskTracker for each task")
-        self._run_id, self._forks = event.new_id(), guard.forks
+        self._run_id, self._forks = self._permitted_run(), guard.forks
         attributes = {
             names.GEN_AI_OPERATION: names.INVOKE_AGENT,
             names.GEN_AI_AGENT: self._agent,
@@ -137,6 +178,15 @@ class TaskTracker:
         self._started_ns, self._began = time.time_ns(), time.perf_counter()
         self._span = self._pipeline.start_span(self._agent, attributes, self._started_ns)
         self._pipeline.recorder.announce(self._start)
+
+    def _permitted_run(self) -> str:
+        """Return the run's id, with a permit for it where one is needed; raises AgentBlacklistedError."""
+        if self._admission is None and self._is_enforced:
+            said = self._tracker.gate.ask(self._agent, self._task_id)
+            if isinstance(said, Rejection):
+                raise said.error()
+            self._admission = said
+        return self._admission.run_id if self._admission else event.new_id()
 
     def end(self, error: BaseException | None = None) -> None:
         """End the task, with the exception that ended it if there was one, and return when it is recorded."""
@@ -152,7 +202,7 @@ class TaskTracker:
                 with suppress(Exception):  # somebody's __str__ may raise
                     span.record_exception(error)
             span.set_status(StatusCode.ERROR, message)
-        self._pipeline.end_span(span, partial(self._end, outcome, message, ended_ns / 1e9, duration), ended_ns)
+        self._pipeline.end_span(span, partial(self._end, outcome, error, message, ended_ns / 1e9, duration), ended_ns)
 
     def current_span(self) -> AbstractContextManager[Span]:
         """Return a context manager in which the task's span is the current one; it does not end the span."""
@@ -178,7 +228,10 @@ class TaskTracker:
             owner=this_process(),
         )
 
-    def _end(self, outcome: str, message: str | None, at: float, duration: float) -> event.Event:
+    def _end(
+        self, outcome: str, error: BaseException | None, message: str | None, at: float, duration: float
+    ) -> event.Event:
+        error_type = None if error is None else type(error).__qualname__
         context = self._running_span().get_span_context()
         is_cancelled = outcome == names.CANCELLED
         return event.task_ended(
@@ -196,10 +249,17 @@ class TaskTracker:
             models={self._full_model: self._tokens} if self._full_model else None,
             estimated=self._is_estimated or None,
             error=None if is_cancelled else message,
+            error_type=error_type if outcome == names.FAILURE else None,
+            environment_error=kind_of(error, message) if outcome == names.FAILURE else None,
+            attempts=self._attempts if self._attempts > 1 else None,
             reason=message if is_cancelled else None,
+            fallback_for=self._replaced(),
             trace_id=f"{context.trace_id:032x}" if context.is_valid else None,
             span_id=f"{context.span_id:016x}" if context.is_valid else None,
         )
+
+    def _replaced(self) -> str | None:
+        return self._fallback_for or (self._admission.fallback_for if self._admission else None)
 
     def _attributes(self, outcome: str, error: BaseException | None) -> dict[str, Any]:
         attributes: dict[str, Any] = {names.SPAN_OUTCOME: outcome}
@@ -222,6 +282,12 @@ class TaskTracker:
         if about not in self._complaints:
             self._complaints.add(about)
             warn("task of %s: %s", self._agent, error)
+
+
+def current_task() -> TaskTracker | None:
+    """Return the task of the innermost `with` block, or of `run`, that the calling code runs in; None outside of any."""
+    task: TaskTracker | None = otel_context.get_value(_CURRENT)  # type: ignore[assignment]
+    return task
 
 
 def _outcome(error: BaseException | None, *, is_failed: bool) -> str:

@@ -87,14 +87,21 @@ def _objects(**fields: "st.SearchStrategy[Any]") -> "st.SearchStrategy[Any]":
 
 
 _tokens = _objects(total=_counts, count=_counts, last=st.none() | _counts)
+_held_permits = st.builds(
+    lambda known, more: {**more, **known},
+    st.fixed_dictionaries({"run_id": _texts, "granted": st.just(moment(0)), "expires": st.just(moment(900))}),
+    st.fixed_dictionaries({}, optional={"owner": st.sampled_from([None, {"pid": 1}]), "task_id": st.none() | _texts}),
+)
+_held_overrides = _objects(until=_moments, reason=json_values).map(lambda known: {**known, "kind": names.DISABLED})
 _agents = _objects(
-    status=st.sampled_from(["healthy", "blacklisted", "unhealthy"]),
+    status=st.sampled_from(["healthy", "blacklisted", "half_open", "unhealthy"]),
     failures=_counts,
     last_failure=_moments,
     blacklisted_until=_moments,
     metrics=_objects(tasks_total=_counts, total_duration_seconds=st.floats(0, 1e9)),
     token_usage=st.dictionaries(st.sampled_from(names.REPORTED_MODELS) | _texts, _tokens, max_size=2),
-    circuit=_objects(generation=_counts),
+    circuit=_objects(generation=_counts, permit=st.none() | _held_permits, override=st.none() | _held_overrides),
+    tallies=_objects(rejected=_counts, fallback=_counts),
     history=json_values,
     agents=json_values,
     sequence=json_values,
@@ -122,11 +129,28 @@ _details = st.fixed_dictionaries(
         "environment_error": st.sampled_from([None, True]),
         "error": st.sampled_from([None, "é \ud800", 'a "quoted"\nline']),
         "duration_seconds": st.floats(0, 9000),
+        "fallback_for": st.sampled_from([None, None, "ui/designer.md", "planner.md"]),
     }
 )
 _runs = st.sampled_from(["r1", "r2", "r3", "r4"])
 _outcomes = st.sampled_from([names.SUCCESS, names.FAILURE, names.FAILURE, names.CANCELLED, names.LOST])
 _times, _keys = st.floats(0, 3 * 86_400), st.sampled_from([AGENT, "ui/designer.md", "é {\ud800}"])
+# Who has them is nobody that a test's machine knows, and at noon none of them is over: no store finds out anything.
+_permits = st.fixed_dictionaries(
+    {
+        "permit": _runs,
+        "expires": st.just(moment(900)),
+        "owner": st.sampled_from([None, {"host": "é elsewhere", "pid": 1}]),
+        "task_id": st.sampled_from([None, "t"]),
+    }
+)
+_overrides = st.none() | st.fixed_dictionaries(
+    {"kind": st.sampled_from([names.FORCED_OPEN, names.DISABLED])},
+    optional={
+        "until": st.sampled_from([None, moment(-60), moment(3600)]),
+        "reason": st.sampled_from([None, "é \ud800"]),
+    },
+)
 any_event = st.one_of(
     st.builds(start, _runs, _times, _keys),
     st.builds(
@@ -135,6 +159,10 @@ any_event = st.one_of(
     ),
     st.builds(about, st.sampled_from([names.AGENT_RESET, "agent_praised"]), _times, _keys),
     st.builds(about, st.just(names.AGENT_REGISTERED), _times, _keys, name=_texts),
+    st.builds(lambda after, agent, permit: about(names.PROBE_GRANTED, after, agent, **permit), _times, _keys, _permits),
+    st.builds(about, st.just(names.PROBE_RETURNED), _times, _keys, permit=_runs),
+    st.builds(about, st.just(names.TASK_REJECTED), _times, _keys, reason=_texts, refused_until=_moments),
+    st.builds(about, st.just(names.BREAKER_OVERRIDE), _times, _keys, override=_overrides),
     st.builds(
         lambda after, details: about(
             names.TASK_AMENDED, after, previous_outcome=names.LOST, outcome=names.SUCCESS, **details

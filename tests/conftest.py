@@ -1,5 +1,6 @@
 import logging
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -21,7 +22,13 @@ def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep every test away from the user's home and from settings of the shell."""
     monkeypatch.setenv("HOME", str(tmp_path / "user"))
     monkeypatch.setenv("NO_COLOR", "1")
-    for name in ("OTEL_TRACKER_HOME", "OTEL_SDK_DISABLED", "OTEL_TRACES_SAMPLER"):
+    for name in (
+        "OTEL_TRACKER_HOME",
+        "OTEL_TRACKER_ENFORCE",
+        "OTEL_SDK_DISABLED",
+        "OTEL_TRACES_SAMPLER",
+        "TRACEPARENT",
+    ):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -38,6 +45,27 @@ def store(home: Home) -> Store:
 @pytest.fixture
 def tracker(home: Home) -> MetricTracker:
     return MetricTracker(home.document)
+
+
+class Clock:
+    """The wall clock as a number: `clock.now`."""
+
+    def __init__(self) -> None:
+        self.now = 1_800_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(tracker: MetricTracker, monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """Give `tracker`, and all that asks for the time, a clock that only the test moves."""
+    clock, store = Clock(), tracker._store
+    monkeypatch.setattr(time, "time", clock)
+    monkeypatch.setattr(time, "time_ns", lambda: int(clock.now * 1e9))
+    monkeypatch.setattr(store, "clock", clock)
+    store.forget()
+    return clock
 
 
 @pytest.fixture

@@ -3,15 +3,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from otel_tracker.breaker import (
+    LEASE_SECONDS,
+    TOLERANCE_SECONDS,
+    Answer,
     Circuit,
+    Override,
+    Permit,
     TaskEnd,
     after_clock_jump,
+    after_grant,
+    after_override,
     after_reset,
+    after_return,
     after_task,
+    ask,
     cooldown_after_clock_jump,
+    cooldown_seconds,
+    is_lapsed,
+    override_at,
     view,
 )
-from otel_tracker.names import CANCELLED, CLOSED, FAILURE, HALF_OPEN, LOST, OPEN, SUCCESS
+from otel_tracker.names import CANCELLED, CLOSED, DISABLED, FAILURE, FORCED_OPEN, HALF_OPEN, LOST, OPEN, SUCCESS
 from otel_tracker.settings import Settings
 
 MINUTE = 60.0
@@ -31,6 +43,19 @@ def failures(number: int, at: float = 0.0) -> list[TaskEnd]:
 
 def opened(at: float = 0.0) -> Circuit:
     return after(Circuit(), *failures(THRESHOLD, at))
+
+
+def granted(to: str = "probe", at: float = COOLDOWN, circuit: Circuit | None = None) -> Circuit:
+    """Return a breaker, by default one that was opened at 0, whose permit a run has got."""
+    return after_grant(circuit or opened(), Permit(to, at, at + LEASE_SECONDS))
+
+
+def probe_end(outcome: str, at: float = 2 * COOLDOWN, is_counted: bool = True) -> TaskEnd:
+    return TaskEnd(outcome, at, started=COOLDOWN, is_counted=is_counted, run_id="probe")
+
+
+def said(answer: Answer) -> tuple[bool, bool, float | None]:
+    return answer.is_admitted, answer.is_probe, answer.until
 
 
 def until(circuit: Circuit) -> float:
@@ -255,3 +280,209 @@ def test_clocks_that_differ_by_less_than_a_minute_have_not_jumped() -> None:
 def test_a_result_of_a_clock_that_was_behind_does_not_end_a_cooldown() -> None:
     blocked = opened(at=3600)
     assert after(blocked, TaskEnd(FAILURE, 0, started=-1)) is blocked
+
+
+def test_who_asks_a_closed_breaker_is_let_through_and_is_no_probe() -> None:
+    for circuit in (Circuit(), after(Circuit(), *failures(THRESHOLD - 1))):
+        assert said(ask(circuit, 0, SETTINGS)) == (True, False, None)
+
+
+def test_who_asks_an_open_breaker_is_refused_until_the_cooldowns_end_and_is_then_the_probe() -> None:
+    circuit = opened(at=100)
+    assert said(ask(circuit, 99.5 + COOLDOWN, SETTINGS)) == (False, False, 100 + COOLDOWN)
+    assert said(ask(circuit, 100 + COOLDOWN, SETTINGS)) == (True, True, None)
+
+
+@pytest.mark.parametrize(("threshold", "reason"), [(1, "1 failure in a row"), (2, "2 failures in a row")])
+def test_a_refusal_says_how_many_failures_there_were(threshold: int, reason: str) -> None:
+    settings = Settings({"failure_threshold": threshold})
+    assert ask(after(Circuit(), *failures(threshold), settings=settings), 1, settings).reason == reason
+
+
+def test_asking_for_a_breaker_whose_clock_has_jumped_back_names_one_cooldown_from_now() -> None:
+    assert said(ask(opened(at=1e6), 100, SETTINGS)) == (False, False, 100 + COOLDOWN)
+
+
+def test_a_grant_makes_the_breaker_half_open_and_keeps_what_it_remembers() -> None:
+    before = opened()
+    circuit = granted(circuit=before)
+    assert circuit.permit is not None
+    assert (circuit.state, circuit.permit.run_id) == (HALF_OPEN, "probe")
+    assert (circuit.permit.granted, circuit.permit.expires) == (COOLDOWN, COOLDOWN + LEASE_SECONDS)
+    assert (circuit.failures, circuit.opened, circuit.blacklisted_until) == (THRESHOLD, 0, COOLDOWN)
+    assert circuit.generation == before.generation + 1
+    assert (before.state, before.permit) == (OPEN, None)
+
+
+def test_while_a_probe_runs_everybody_else_is_refused_and_nobody_knows_until_when() -> None:
+    for now in (COOLDOWN, 1e9):
+        answer = ask(granted(), now, SETTINGS)
+        assert said(answer) == (False, False, None)
+        assert answer.reason == "a probe is running"
+
+
+def test_a_breaker_whose_probe_runs_is_half_open_whatever_the_clock_says() -> None:
+    for now in (-1e6, 0, COOLDOWN, 1e9):
+        assert view(granted(), now, SETTINGS) == (HALF_OPEN, None)
+
+
+def test_the_success_of_the_permits_holder_closes() -> None:
+    before = granted()
+    circuit = after(before, probe_end(SUCCESS))
+    assert (circuit.state, circuit.failures, circuit.permit) == (CLOSED, 0, None)
+    assert circuit.generation == before.generation + 1
+
+
+@pytest.mark.parametrize("outcome", [FAILURE, LOST])
+def test_the_failure_of_the_permits_holder_reopens_for_twice_as_long(outcome: str) -> None:
+    before = granted()
+    circuit = after(before, probe_end(outcome))
+    assert (circuit.state, circuit.failures, circuit.permit) == (OPEN, THRESHOLD + 1, None)
+    assert (circuit.reopenings, until(circuit)) == (1, 4 * COOLDOWN)
+    assert circuit.generation == before.generation + 1
+
+
+def test_the_holders_end_decides_even_if_its_clock_says_that_it_began_before_the_cooldowns_end() -> None:
+    end = TaskEnd(SUCCESS, COOLDOWN - 5, started=COOLDOWN - 10, run_id="probe")
+    assert after(granted(), end).state == CLOSED
+
+
+@pytest.mark.parametrize("end", [probe_end(CANCELLED), probe_end(FAILURE, is_counted=False), probe_end(LOST, 1, False)])
+def test_a_probe_that_says_nothing_gives_its_permit_back_and_the_next_one_who_asks_is_the_probe(end: TaskEnd) -> None:
+    before = granted()
+    circuit = after(before, end)
+    assert (circuit.state, circuit.permit, circuit.failures) == (OPEN, None, THRESHOLD)
+    assert (until(circuit), circuit.reopenings) == (COOLDOWN, 0)
+    assert circuit.generation == before.generation + 1
+    assert said(ask(circuit, COOLDOWN, SETTINGS)) == (True, True, None)
+
+
+@pytest.mark.parametrize("outcome", [SUCCESS, FAILURE, LOST, CANCELLED])
+@pytest.mark.parametrize("started", [-1, COOLDOWN, COOLDOWN + 5])
+@pytest.mark.parametrize("run_id", ["another", None])
+def test_while_a_permit_is_out_nobody_elses_end_moves_anything(
+    outcome: str, started: float, run_id: str | None
+) -> None:
+    circuit = granted()
+    end = TaskEnd(outcome, 2 * COOLDOWN, started, circuit.generation, run_id=run_id)
+    assert after(circuit, end) is circuit
+
+
+def test_an_observed_task_that_ends_after_the_permit_was_given_back_is_a_probe() -> None:
+    circuit = after_return(granted(), "probe")
+    assert after(circuit, TaskEnd(SUCCESS, 3 * COOLDOWN, started=COOLDOWN + 5, run_id="another")).state == CLOSED
+
+
+def test_the_end_of_a_holder_whose_permit_is_over_is_a_tasks_end_like_any_other() -> None:
+    returned = after_return(granted(), "probe")
+    assert after(returned, probe_end(SUCCESS)).state == CLOSED
+    regranted = granted("next", circuit=returned)
+    assert after(regranted, probe_end(SUCCESS)) is regranted
+
+
+def test_a_returned_permit_leaves_the_breaker_open_with_its_cooldown_over() -> None:
+    before = granted()
+    circuit = after_return(before, "probe")
+    assert (circuit.state, circuit.permit, circuit.failures, until(circuit)) == (OPEN, None, THRESHOLD, COOLDOWN)
+    assert circuit.generation == before.generation + 1
+    assert view(circuit, COOLDOWN, SETTINGS) == (HALF_OPEN, None)
+
+
+def test_returning_a_permit_that_is_not_out_changes_nothing() -> None:
+    for circuit in (Circuit(), opened(), granted()):
+        assert after_return(circuit, "another") is circuit
+    for circuit in (Circuit(), opened()):
+        assert after(circuit, TaskEnd(CANCELLED, 2 * COOLDOWN, COOLDOWN)) is circuit
+
+
+def test_a_reset_revokes_a_permit_and_leaves_the_override() -> None:
+    order = Override(FORCED_OPEN, 1e9, "maintenance")
+    before = after_override(granted(), order)
+    circuit = after_reset(before)
+    assert (circuit.state, circuit.permit, circuit.override) == (CLOSED, None, order)
+    late = TaskEnd(FAILURE, 2 * COOLDOWN, COOLDOWN, before.generation, run_id="probe")
+    assert after(circuit, late) is circuit
+
+
+@pytest.mark.parametrize("circuit", [Circuit(), opened(), granted()], ids=["closed", "open", "half-open"])
+def test_a_breaker_that_is_forced_open_refuses_whatever_its_state(circuit: Circuit) -> None:
+    for end in (None, 1e9):
+        assert said(ask(after_override(circuit, Override(FORCED_OPEN, end)), 1e6, SETTINGS)) == (False, False, end)
+
+
+@pytest.mark.parametrize("circuit", [Circuit(), opened(), granted()], ids=["closed", "open", "half-open"])
+@pytest.mark.parametrize("end", [None, 1e9])
+def test_a_breaker_that_is_disabled_lets_everybody_through_and_nobody_is_a_probe(
+    circuit: Circuit, end: float | None
+) -> None:
+    assert said(ask(after_override(circuit, Override(DISABLED, end)), 1, SETTINGS)) == (True, False, None)
+
+
+@pytest.mark.parametrize(
+    ("order", "reason"),
+    [
+        (Override(FORCED_OPEN), "forced_open"),
+        (Override(FORCED_OPEN, None, "maintenance"), "forced_open: maintenance"),
+        (Override(DISABLED, None, "a demo"), "disabled: a demo"),
+    ],
+)
+def test_the_answer_of_an_override_says_its_kind_and_its_reason(order: Override, reason: str) -> None:
+    assert ask(after_override(opened(), order), 1, SETTINGS).reason == reason
+
+
+@pytest.mark.parametrize("kind", [FORCED_OPEN, DISABLED])
+def test_an_override_is_over_at_its_end_and_the_state_rules_again(kind: str) -> None:
+    order = Override(kind, 100)
+    circuit = after_override(opened(), order)
+    assert (override_at(circuit, 99.5), override_at(circuit, 100)) == (order, None)
+    assert said(ask(circuit, 100, SETTINGS)) == said(ask(opened(), 100, SETTINGS)) == (False, False, COOLDOWN)
+    assert override_at(Circuit(), 0) is None
+
+
+def test_an_override_stands_beside_the_state_which_goes_on() -> None:
+    order = Override(FORCED_OPEN)
+    circuit = after(after_override(Circuit(), order), *failures(THRESHOLD))
+    assert (circuit.state, circuit.override) == (OPEN, order)
+    closed = after(circuit, TaskEnd(SUCCESS, COOLDOWN))
+    assert (closed.state, closed.override) == (CLOSED, order)
+    lifted = after_override(circuit, None)
+    assert (lifted.state, lifted.generation, lifted.override) == (OPEN, circuit.generation, None)
+    assert said(ask(lifted, COOLDOWN, SETTINGS)) == (True, True, None)
+
+
+def test_an_override_leaves_a_permit_out() -> None:
+    circuit = after_override(granted(), Override(DISABLED))
+    assert circuit.permit is not None
+    assert after(circuit, probe_end(SUCCESS)).state == CLOSED
+
+
+def test_a_permit_whose_task_has_not_begun_is_over_at_its_end() -> None:
+    permit = Permit("probe", 1000, 1000 + LEASE_SECONDS)
+    assert not is_lapsed(permit, 1000)
+    assert not is_lapsed(permit, 999.5 + LEASE_SECONDS)
+    assert is_lapsed(permit, 1000 + LEASE_SECONDS)
+
+
+def test_a_permit_of_a_clock_that_has_jumped_back_since_is_over() -> None:
+    permit = Permit("probe", 1000, 1000 + LEASE_SECONDS)
+    assert not is_lapsed(permit, 1000 - TOLERANCE_SECONDS)
+    assert is_lapsed(permit, 999.5 - TOLERANCE_SECONDS)
+
+
+def test_a_longest_cooldown_below_the_first_one_leaves_the_first_one() -> None:
+    settings = Settings({"cooldown_minutes": 10, "cooldown_max_minutes": 1})
+    assert [cooldown_seconds(reopenings, settings) for reopenings in (0, 1, 9)] == [COOLDOWN] * 3
+
+
+def test_the_cooldown_doubles_as_long_as_the_longest_one_lets_it() -> None:
+    settings = Settings({"cooldown_minutes": 0.000001, "cooldown_max_minutes": 525_600})
+    lengths = [cooldown_seconds(reopenings, settings) for reopenings in range(33)]
+    assert lengths == [pytest.approx(0.00006 * 2**reopenings) for reopenings in range(33)]
+    assert cooldown_seconds(2000, settings) == lengths[-1]
+
+
+def test_a_task_that_says_nothing_is_one_that_was_cancelled_or_is_not_counted() -> None:
+    ends = [
+        TaskEnd(outcome, 0, is_counted=is_counted) for outcome in (FAILURE, CANCELLED) for is_counted in (True, False)
+    ]
+    assert [end.says_nothing for end in ends] == [False, True, True, True]

@@ -346,7 +346,7 @@ def test_the_demo_trips_a_breaker_and_leaves_the_users_home_alone(run: Run, home
     assert str(tmp_path / "demo" / "config" / "circuit-breaker.json") in out
     assert document["agents"]["experts/database_expert.md"]["status"] == "blacklisted"
     counts = {key: document["metrics"][key] for key in ("total_requests", "successful", "failed", "cancelled")}
-    assert counts == {"total_requests": 22, "successful": 15, "failed": 6, "cancelled": 1}
+    assert counts == {"total_requests": 23, "successful": 16, "failed": 6, "cancelled": 1}
     assert not Path(home.folder).exists()
 
 

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from otel_tracker import names
 from otel_tracker.checks import DURATION_BOUNDS, is_event
 from otel_tracker.codec import DocumentCodec
-from otel_tracker.document import Document, decode_json, new_document
+from otel_tracker.document import Document, decode_json, encode_line, new_document
 from otel_tracker.fold import fold, fold_all
 from otel_tracker.runs import resolve
+from otel_tracker.schema import has_changed_settings
 from tests.builders import (
     AGENT,
     Event,
@@ -173,7 +174,7 @@ def test_keys_that_nobody_knows_survive_the_counting() -> None:
         "colour": "blue",
         "metrics": {"score": 1},
         "token_usage": {"sonnet": {"cost": 0.5}},
-        "circuit": {"permit": {"x": 1}},
+        "circuit": {"trips": {"x": 1}},
         "durations": {"unit": "s"},
         "tallies": {"retries": 2},
     }
@@ -181,7 +182,7 @@ def test_keys_that_nobody_knows_survive_the_counting() -> None:
     head = folded(start("r1"), *ends(*[FAILURE] * 5), end("r1", LOST), into=document_of(value)).head
     agent = head["agents"][AGENT]
     assert (agent["colour"], agent["metrics"]["score"], agent["token_usage"]["sonnet"]["cost"]) == ("blue", 1, 0.5)
-    assert (agent["circuit"]["permit"], agent["durations"]["unit"], agent["tallies"]["retries"]) == ({"x": 1}, "s", 2)
+    assert (agent["circuit"]["trips"], agent["durations"]["unit"], agent["tallies"]["retries"]) == ({"x": 1}, "s", 2)
     assert (head["fallback_chain"], head["metrics"]["uptime"]) == ({"a": "b"}, 9)
 
 
@@ -230,6 +231,8 @@ def test_an_environment_error_fails_the_task_but_not_the_breaker() -> None:
 def test_lost_tasks_count_for_the_breaker_unless_the_setting_says_no() -> None:
     assert failures_left(*ends(LOST, LOST)) == 2
     assert failures_left(*ends(LOST, LOST), count_lost=False) == 0
+    assert failures_left(*ends(LOST, FAILURE, LOST), count_lost=False) == 1
+    assert failures_left(*ends(FAILURE, SUCCESS), count_lost=False) == 0
 
 
 def test_a_status_that_is_not_ours_is_read_as_closed_and_its_failures_count_on() -> None:
@@ -288,8 +291,9 @@ def test_registering_names_an_agent_and_keeps_what_it_has_done() -> None:
     assert folded(about(names.AGENT_REGISTERED, name="Coder")).head["metrics"]["total_agents"] == 1
 
 
-def test_an_unknown_action_is_kept_in_history_and_counts_nothing() -> None:
-    event = about("agent_praised", stars=5)
+@pytest.mark.parametrize("action", ["agent_praised", "task_tested"])
+def test_an_unknown_action_is_kept_in_history_and_counts_nothing(action: str) -> None:
+    event = about(action, stars=5)
     document = folded(end("r1"), event)
     assert document.agents == folded(end("r1")).agents
     assert document.history.entries()[-1] == {**event, "seq": 2}
@@ -464,6 +468,15 @@ def test_any_split_into_batches_each_written_read_and_folded_again_gives_the_sam
 
 
 @settings(max_examples=60)
+@given(_documents, st.lists(any_event, max_size=25))
+def test_events_that_are_read_from_their_text_change_a_document_as_those_that_were_written(
+    begun: Document, events: list[Event]
+) -> None:
+    read = [decode_json(encode_line(event)) for event in numbered(events)]
+    assert text_of(fold_all(begun, read)) == text_of(fold_all(begun, numbered(events)))
+
+
+@settings(max_examples=60)
 @given(_documents, st.lists(any_event, max_size=12))
 def test_the_fold_never_changes_the_document_that_it_is_given(begun: Document, events: list[Event]) -> None:
     document = begun
@@ -530,6 +543,265 @@ def test_tokens_whose_model_nobody_named_are_those_of_an_unknown_one() -> None:
     assert (usage["unknown"]["total"], usage["unknown"]["count"]) == (7, 1)
 
 
+def test_the_end_of_one_lost_task_leaves_the_others_lost() -> None:
+    document = folded(
+        *(event for run in ("r1", "r2", "r3") for event in (start(run), end(run, LOST))), end("r2", after=90)
+    )
+    agent = document.agents[AGENT]
+    assert (agent["tallies"]["lost"], agent["metrics"]["tasks_failed"], agent["metrics"]["tasks_successful"]) == (
+        2,
+        2,
+        1,
+    )
+    assert (document.head["metrics"]["failed"], document.head["metrics"]["successful"]) == (2, 1)
+
+
 def test_a_run_id_of_another_agent_amends_nothing() -> None:
     lost = folded(start("r1"), end("r1", LOST))
     assert folded(end("r1", SUCCESS, agent="other.md"), into=lost).agents == lost.agents
+
+
+def opened(by: int = 2, **config: Any) -> Document:
+    """Return a document whose agent was blacklisted a minute after noon, for ten minutes."""
+    return folded(*ends(*[FAILURE] * by), into=document_of(failure_threshold=by, cooldown_minutes=10, **config))
+
+
+def grant(run_id: str = "probe", after: float = 700.0, agent: str = AGENT, **known: Any) -> Event:
+    return about(names.PROBE_GRANTED, after, agent, permit=run_id, expires=moment(after + 900), **known)
+
+
+def probe(outcome: str = SUCCESS, after: float = 800.0, **known: Any) -> Event:
+    return end("probe", outcome, after, duration_seconds=50, **known)
+
+
+def override(after: float = 0.0, **value: Any) -> Event:
+    return about(names.BREAKER_OVERRIDE, after, override=value or None)
+
+
+def test_a_granted_permit_stands_in_the_document_with_who_has_it() -> None:
+    document = folded(grant(owner={"pid": 7}, task_id="t"), into=opened())
+    agent = document.agents[AGENT]
+    assert (agent["status"], agent["circuit"]["state"]) == ("half_open", "half_open")
+    assert agent["circuit"]["permit"] == {
+        "run_id": "probe",
+        "task_id": "t",
+        "granted": moment(700),
+        "expires": moment(1600),
+        "owner": {"pid": 7},
+    }
+    assert (agent["failures"], agent["blacklisted_until"]) == (2, moment(61 + 600))
+    assert agent["circuit"]["generation"] == opened().agents[AGENT]["circuit"]["generation"] + 1
+    assert document.history.entries()[-1]["action"] == names.PROBE_GRANTED
+
+
+def test_a_permit_survives_the_events_after_it_and_the_reading_of_its_document() -> None:
+    begun = folded(grant(owner={"pid": 7}, task_id="t"), into=opened())
+    read = DocumentCodec().decode(text_of(begun), "circuit-breaker.json")
+    later = folded(end("another", FAILURE, 900), override(910, kind="disabled"), into=read).agents[AGENT]
+    assert later["circuit"]["permit"] == begun.agents[AGENT]["circuit"]["permit"]
+    assert (later["status"], later["failures"], later["metrics"]["tasks_failed"]) == ("half_open", 2, 3)
+
+
+def test_the_probes_success_closes_the_documents_breaker() -> None:
+    agent = agent_after(grant(), start("probe", 750), probe(), into=opened())
+    assert (agent["status"], agent["failures"], agent["blacklisted_until"]) == ("healthy", 0, None)
+    assert (agent["circuit"]["state"], agent["circuit"]["permit"], agent["tallies"]["opened"]) == ("closed", None, 1)
+
+
+def test_the_probes_failure_reopens_the_documents_breaker_for_twice_as_long() -> None:
+    document = folded(grant(), start("probe", 750), probe(FAILURE), into=opened())
+    agent = document.agents[AGENT]
+    assert (agent["status"], agent["failures"], agent["blacklisted_until"]) == ("blacklisted", 3, moment(800 + 1200))
+    assert (agent["circuit"]["reopenings"], agent["circuit"]["opened"]) == (1, moment(800))
+    assert (agent["circuit"]["permit"], agent["last_failure"]) == (None, moment(800))
+    assert (agent["tallies"]["opened"], document.head["metrics"]["circuit_breaks"]) == (2, 2)
+
+
+@pytest.mark.parametrize(
+    "returning",
+    [
+        about(names.PROBE_RETURNED, 800, permit="probe", reason="not used"),
+        probe(CANCELLED),
+        probe(FAILURE, environment_error=True),
+    ],
+)
+def test_a_returned_permit_leaves_the_document_blacklisted_and_opens_nothing_anew(returning: Event) -> None:
+    before = opened()
+    document = folded(grant(), returning, into=before)
+    agent = document.agents[AGENT]
+    assert (agent["status"], agent["failures"], agent["blacklisted_until"]) == ("blacklisted", 2, moment(61 + 600))
+    assert agent["circuit"] == before.agents[AGENT]["circuit"] | {
+        "generation": before.agents[AGENT]["circuit"]["generation"] + 2
+    }
+    assert (agent["tallies"]["opened"], document.head["metrics"]["circuit_breaks"]) == (1, 1)
+    assert document.history.entries()[-1]["action"] == returning["action"]
+
+
+def test_returning_a_permit_that_is_not_out_is_kept_in_history_and_moves_nothing() -> None:
+    before = folded(grant(), into=opened())
+    after = folded(about(names.PROBE_RETURNED, 800, permit="another"), into=before)
+    assert after.agents == before.agents
+    assert after.history.count == before.history.count + 1
+
+
+def test_a_task_begun_before_the_trip_that_ends_while_a_probe_runs_is_counted_and_moves_nothing() -> None:
+    tripped = folded(start("old"), *ends(FAILURE, FAILURE), grant(), into=document_of(failure_threshold=2))
+    agent = agent_after(end("old", after=900, started=None), into=tripped)
+    assert (agent["metrics"]["tasks_successful"], agent["status"]) == (1, "half_open")
+    assert agent["circuit"] == tripped.agents[AGENT]["circuit"]
+
+
+def test_a_reset_revokes_the_documents_permit_and_leaves_its_override() -> None:
+    order: dict[str, Any] = {"kind": "forced_open", "until": None, "reason": "maintenance"}
+    agent = agent_after(grant(), override(710, **order), about(names.AGENT_RESET, 720), into=opened())
+    assert (agent["status"], agent["circuit"]["permit"], agent["circuit"]["override"]) == ("healthy", None, order)
+
+
+def test_an_override_stands_in_the_document_until_it_is_lifted() -> None:
+    order: dict[str, Any] = {"kind": "disabled", "until": moment(500), "reason": "a demo"}
+    document = folded(override(**order))
+    assert document.agents[AGENT]["circuit"]["override"] == order
+    assert document.agents[AGENT]["status"] == "healthy"
+    assert folded(override(10), into=document).agents[AGENT]["circuit"]["override"] is None
+    assert folded(override(kind="forced_open")).agents[AGENT]["circuit"]["override"] == {
+        "kind": "forced_open",
+        "until": None,
+        "reason": None,
+    }
+
+
+def test_an_override_whose_end_has_passed_stays_in_the_document_until_somebody_lifts_it() -> None:
+    agent = agent_after(override(kind="forced_open", until=moment(10)), *ends(FAILURE))
+    assert (agent["circuit"]["override"]["until"], agent["failures"]) == (moment(10), 1)
+
+
+def test_a_rejected_task_is_counted_as_such_and_as_nothing_else() -> None:
+    before = opened()
+    document = folded(*(about(names.TASK_REJECTED, n, reason="x", task_id="t") for n in (100, 101)), into=before)
+    agent = document.agents[AGENT]
+    assert agent["tallies"] == before.agents[AGENT]["tallies"] | {"rejected": 2}
+    assert (agent["metrics"], agent["circuit"]) == (before.agents[AGENT]["metrics"], before.agents[AGENT]["circuit"])
+    assert document.head["metrics"] == before.head["metrics"]
+    assert folded(about(names.TASK_REJECTED)).agents[AGENT]["tallies"]["rejected"] == 1
+
+
+@pytest.mark.parametrize("outcome", [SUCCESS, FAILURE, CANCELLED, LOST])
+def test_a_task_in_another_agents_place_counts_as_a_fallback_of_that_one(outcome: str) -> None:
+    document = folded(end("r1", outcome, fallback_for=OTHER), end("r2", outcome, fallback_for=OTHER), end("r3"))
+    assert [document.agents[key]["tallies"]["fallback"] for key in (AGENT, OTHER)] == [0, 2]
+    assert [document.agents[key]["metrics"]["tasks_total"] for key in (AGENT, OTHER)] == [3, 0]
+    assert (document.head["metrics"]["fallback_used"], document.head["metrics"]["total_requests"]) == (2, 3)
+    assert document.head["metrics"]["total_agents"] == 2
+
+
+def test_an_agents_own_settings_rule_its_breaker_and_those_of_the_document_all_others() -> None:
+    own = {"agents": {AGENT: {"config": {"failure_threshold": 1, "cooldown_minutes": 2}}}}
+    document = folded(
+        end("r1", FAILURE),
+        end("r2", FAILURE, agent=OTHER),
+        into=document_of(own, failure_threshold=2, cooldown_minutes=5),
+    )
+    assert [document.agents[key]["status"] for key in (AGENT, OTHER)] == ["blacklisted", "healthy"]
+    assert document.agents[AGENT]["blacklisted_until"] == moment(60 + 120)
+    assert folded(end("r3", FAILURE, agent=OTHER), into=document).agents[OTHER]["blacklisted_until"] == moment(60 + 300)
+
+
+def test_an_agents_own_settings_say_whether_its_lost_tasks_count() -> None:
+    own = {"agents": {AGENT: {"config": {"count_lost": False}}}}
+    document = folded(end("r1", LOST), end("r2", LOST, agent=OTHER), into=document_of(own))
+    assert [document.agents[key]["failures"] for key in (AGENT, OTHER)] == [0, 1]
+
+
+def test_settings_that_a_hand_has_changed_are_in_force_from_their_event_on() -> None:
+    changed: dict[str, Any] = {"config": {"failure_threshold": 2}, "agents": {OTHER: {"failure_threshold": 1}}}
+    own = {"config": {"failure_threshold": 9}}
+    begun = document_of({"agents": {AGENT: own, OTHER: own, "third.md": {}}})
+    event = {**about(names.SETTINGS_CHANGED, 5, since=0, **changed), "agent": None}
+    failing = [end(f"of {key}", FAILURE, agent=key) for key in begun.agents]
+    document = folded(event, *failing, into=begun)
+    assert [agent["status"] for agent in document.agents.values()] == ["healthy", "blacklisted", "healthy"]
+    assert agent_after(end("second", FAILURE), into=document)["status"] == "blacklisted"
+    assert [agent.get("config") for agent in document.agents.values()] == [None, {"failure_threshold": 1}, None]
+    assert document.config == changed["config"]
+    assert not has_changed_settings(document.head)
+
+
+def test_a_task_in_flight_keeps_the_clock_of_the_boot_that_its_start_tells() -> None:
+    clock = {"boot_id": "b", "seconds": 5.5}
+    running = folded(start("r1", clock=clock), start("r2")).head["in_flight"]
+    assert (running["r1"]["clock"], "clock" in running["r2"]) == (clock, False)
+
+
+@pytest.mark.parametrize(
+    ("known", "failures"),
+    [
+        ({"error": "the build QUEUE IS FULL, again"}, 0),
+        ({"error_type": "QuotaError", "error": "no"}, 0),
+        ({"error_type": "ValueError", "error": "no"}, 1),
+        ({}, 1),
+    ],
+)
+@pytest.mark.parametrize("is_the_agents_own", [False, True])
+def test_errors_that_the_settings_take_for_the_environments_do_not_count_for_the_breaker(
+    known: dict[str, Any], failures: int, is_the_agents_own: bool
+) -> None:
+    config = {"environment_errors": ["queue is full", "quotaerror:"]}
+    own = {"agents": {AGENT: {"config": config}}} if is_the_agents_own else {"config": config}
+    agent = agent_after(end("r1", FAILURE, **known), into=document_of(own))
+    assert (agent["metrics"]["tasks_failed"], agent["failures"]) == (1, failures)
+
+
+def test_a_half_open_status_by_hand_without_a_permit_lets_the_next_task_decide() -> None:
+    by_hand = document_of({"agents": {AGENT: {"status": "half_open", "failures": 5}}})
+    assert agent_after(end("r1"), into=by_hand)["status"] == "healthy"
+    failed = agent_after(end("r1", FAILURE), into=by_hand)
+    assert (failed["status"], failed["failures"], failed["circuit"]["reopenings"]) == ("blacklisted", 6, 1)
+
+
+def test_a_half_open_status_by_hand_waits_for_the_cooldowns_end_that_stands_beside_it() -> None:
+    by_hand = document_of({"agents": {AGENT: {"status": "half_open", "blacklisted_until": moment(600)}}})
+    assert agent_after(end("r1", after=300), into=by_hand)["status"] == "half_open"
+    assert agent_after(end("r1", after=700), into=by_hand)["status"] == "healthy"
+
+
+@pytest.mark.parametrize("status", ["healthy", "blacklisted"])
+def test_a_permit_is_one_only_where_the_status_is_half_open(status: str) -> None:
+    held = folded(grant(), into=opened()).head
+    by_hand = {**held["agents"][AGENT], "status": status, "blacklisted_until": None}
+    document = document_of({**held, "agents": {AGENT: by_hand}})
+    assert agent_after(end("another", after=900), into=document)["status"] == "healthy"
+
+
+def test_a_permit_granted_to_an_agent_that_nobody_knows_makes_its_entry() -> None:
+    agent = agent_after(grant(after=0))
+    assert (agent["status"], agent["circuit"]["permit"]["run_id"]) == ("half_open", "probe")
+    assert (agent["circuit"]["permit"]["owner"], agent["circuit"]["permit"]["task_id"]) == (None, None)
+
+
+def test_a_cooldown_that_was_shortened_ends_then_and_is_never_made_longer() -> None:
+    shorter = about(names.COOLDOWN_SHORTENED, 100, blacklisted_until=moment(300))
+    longer = about(names.COOLDOWN_SHORTENED, 101, blacklisted_until=moment(9000))
+    agent = agent_after(shorter, longer, into=opened())
+    assert (agent["status"], agent["blacklisted_until"]) == ("blacklisted", moment(300))
+    assert agent_after(shorter)["blacklisted_until"] is None
+
+
+def test_a_task_whose_end_says_no_start_began_by_its_duration_before_it() -> None:
+    late = end("r9", after=700, duration_seconds=100, started=None)
+    assert agent_after(late, into=opened())["status"] == "blacklisted"
+    assert agent_after({**late, "duration_seconds": None}, into=opened())["status"] == "healthy"
+    for at, status in ((660.5, "blacklisted"), (661.5, "healthy")):
+        unmeasured = {**late, "timestamp": moment(at), "duration_seconds": None}
+        assert agent_after(unmeasured, into=opened())["status"] == status
+    assert agent_after({**late, "duration_seconds": 20}, into=opened())["status"] == "healthy"
+
+
+@pytest.mark.parametrize(("after", "duration"), [(-3000, 600), (-3000, None), (-1000, 2600)])
+def test_a_task_begun_before_the_trip_is_no_probe_if_the_clock_has_jumped_back_since(
+    after: float, duration: float | None
+) -> None:
+    tripped = folded(start("old", 0), *ends(FAILURE, FAILURE), into=document_of(failure_threshold=2))
+    jumped = folded(about(names.COOLDOWN_SHORTENED, -3600, blacklisted_until=moment(-2700)), into=tripped)
+    late = {**end("old", after=after, started=moment(0)), "duration_seconds": duration}
+    agent = agent_after(late, into=jumped)
+    assert (agent["metrics"]["tasks_successful"], agent["status"]) == (1, "blacklisted")

@@ -77,6 +77,21 @@ def test_an_agent_whose_cooldown_is_over_is_on_probation_below_those_that_are_re
     assert shown[1][1:] == ["cooldown over: the next task decides", "5", "-"]
 
 
+def test_an_order_and_a_running_probe_stand_in_the_place_of_the_cooldown() -> None:
+    override = {"kind": "forced_open", "until": moment(3600), "reason": "maintenance"}
+    permit = {"permit": "p", "expires": moment(1700), "task_id": "fix-1", "owner": {"pid": 7}}
+    document = folded(
+        *(end(f"{agent}-{n}", FAILURE, agent=agent) for agent in ("on_probation.md", "a.md") for n in range(5)),
+        about(names.PROBE_GRANTED, 800, "on_probation.md", **permit),
+        about(names.BREAKER_OVERRIDE, 800, "healthy.md", override=override),
+    )
+    assert [row[:2] for row in rows(document, "## Blacklisted", after=120)] == [
+        ["a.md", "2026-02-15 12:11:00 (in 9m 00s)"],
+        ["healthy.md", "forced open until 2026-02-15 13:00:00 UTC: maintenance"],
+        ["on_probation.md", "a probe is running: task fix-1, process 7, since 2026-02-15 12:13:20 UTC"],
+    ]
+
+
 def test_the_system_section_has_the_counters() -> None:
     document = folded(end("r1"), end("r2", FAILURE), end("r3", names.CANCELLED), start("r4"))
     assert dict(rows(document, "## System")) == {

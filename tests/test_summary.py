@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from otel_tracker import names, summary
+from otel_tracker import names, owner, summary
 from otel_tracker.document import Document, new_document
 from otel_tracker.errors import UnknownMetricError
 from tests.builders import AGENT, NOON, Event, about, any_event, document_of, end, folded, moment, start
@@ -108,11 +108,14 @@ REFUSED_UNTIL = NOON + 60 + 600
 
 
 def test_nothing_speaks_against_an_agent_that_is_unknown() -> None:
-    assert summary.is_admitted(BROKEN, "unknown.md", NOON)
+    assert summary.answer(BROKEN, "unknown.md", NOON, owner.is_seen_gone).is_admitted
 
 
 def test_a_blacklisted_agent_is_refused_until_its_cooldown_is_over() -> None:
-    assert [summary.is_admitted(BROKEN, AGENT, REFUSED_UNTIL + after) for after in (-600, -0.001, 0, 1e9)] == [
+    assert [
+        summary.answer(BROKEN, AGENT, REFUSED_UNTIL + after, owner.is_seen_gone).is_admitted
+        for after in (-600, -0.001, 0, 1e9)
+    ] == [
         False,
         False,
         True,
@@ -123,13 +126,15 @@ def test_a_blacklisted_agent_is_refused_until_its_cooldown_is_over() -> None:
 @pytest.mark.parametrize("status", ["healthy", "unhealthy", "half_open", "whatever"])
 def test_only_an_agent_in_its_cooldown_is_refused(status: str) -> None:
     document = document_of({"agents": {AGENT: {"status": status, "failures": 99}}})
-    assert summary.is_admitted(document, AGENT, NOON)
+    assert summary.answer(document, AGENT, NOON, owner.is_seen_gone).is_admitted
 
 
 def test_a_naive_timestamp_of_a_blacklisting_is_utc() -> None:
     entry = {"status": "blacklisted", "blacklisted_until": "2026-02-15T12:05:00"}
     document = document_of({"agents": {AGENT: entry}})
-    assert [summary.is_admitted(document, AGENT, NOON + seconds) for seconds in (299, 300)] == [False, True]
+    assert [
+        summary.answer(document, AGENT, NOON + seconds, owner.is_seen_gone).is_admitted for seconds in (299, 300)
+    ] == [False, True]
 
 
 def test_a_state_is_that_of_now_and_not_of_the_last_transition() -> None:

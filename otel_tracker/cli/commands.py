@@ -12,7 +12,7 @@ from otel_tracker.storage import past
 from otel_tracker.storage.files import Files
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.store import Store
-from otel_tracker.timestamps import format_timestamp, parse_timestamp
+from otel_tracker.timestamps import format_timestamp
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def history(options: "Namespace") -> int:
             row.get("tokens_used"),
             "-" if row.get("duration_seconds") is None else reports.seconds(row["duration_seconds"]),
             row.get("task_id"),
-            (row.get("error") or row.get("reason") or "")[:60],
+            _why(row)[:60],
         )
         for row in rows
     ]
@@ -146,8 +146,11 @@ def status(options: "Namespace") -> int:
 
 def reset(options: "Namespace") -> int:
     """Close an agent's breaker and forget its failures."""
-    tracker_of(options).reset_agent_failures(options.agent)
-    print(f"{plain(options.agent)}: healthy, 0 failures")
+    tracker = tracker_of(options)
+    tracker.reset_agent_failures(options.agent)
+    override = tracker.get_agent_metrics(options.agent)["override"]
+    order = f"; still {plain(reports.shown_override(override))}" if override else ""
+    print(f"{plain(options.agent)}: healthy, 0 failures{order}")
     return 0
 
 
@@ -160,7 +163,7 @@ def tracker_of(options: "Namespace") -> "MetricTracker":
     """Return the tracker of the home that a command line names."""
     from otel_tracker.metric_tracker import MetricTracker
 
-    return MetricTracker(Home(chosen_home(options.home)).document)
+    return MetricTracker(Home(chosen_home(options.home)).named)
 
 
 def _print_status(document: "Document", now: float, form: str) -> None:
@@ -176,7 +179,9 @@ def _print_status(document: "Document", now: float, form: str) -> None:
             row["agent_file"],
             row["status"],
             row["failures"],
-            _left(row["blacklisted_until"], now),
+            "-" if row["blacklisted_until"] is None else reports.left(row["blacklisted_until"], now),
+            reports.shown_permit(row["permit"]) if row["permit"] else "-",
+            reports.shown_override(row["override"]) if row["override"] else "-",
             row["in_flight"] or "-",
             row["metrics"]["tasks_total"],
             reports.percent(row["success_rate"]),
@@ -184,8 +189,19 @@ def _print_status(document: "Document", now: float, form: str) -> None:
         )
         for row in agents
     ]
-    headings = ("Agent", "Breaker", "Failures", "Cooldown left", "Running", "Tasks", "Success", "Last task (UTC)")
-    print_table(headings, shown, "llrrrrrr", [row["state"] for row in agents])
+    headings = (
+        "Agent",
+        "Breaker",
+        "Failures",
+        "Cooldown left",
+        "Permit",
+        "Override",
+        "Running",
+        "Tasks",
+        "Success",
+        "Last task (UTC)",
+    )
+    print_table(headings, shown, "llrrllrrrr", [row["state"] for row in agents])
     if running:
         print()
         _print_running(running, summary.timeout_seconds(document))
@@ -211,8 +227,11 @@ def _print_running(running: "list[dict[str, Any]]", timeout: float) -> None:
     print_table(("Running now", "Task", "Model", "Since (UTC)", "For", ""), shown, "llllrl", states)
 
 
-def _left(until: "str | None", now: float) -> str:
-    return "-" if until is None else reports.seconds(max(0.0, parse_timestamp(until) - now))
+def _why(row: "dict[str, Any]") -> str:
+    """Return why something has happened, as far as the event says."""
+    if row.get("action") == names.BREAKER_OVERRIDE:
+        return reports.shown_override(row["override"]) if row.get("override") else "lifted"
+    return str(row.get("error") or row.get("reason") or "")
 
 
 def _measure(metric: str, value: float) -> str:

@@ -14,11 +14,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import Namespace
 
+_EXPERT = "experts/database_expert.md"
 _AGENTS = {
     "Coder": "core/coder.md",
     "Reviewer": "core/reviewer.md",
     "Documenter": "core/documenter.md",
-    "Database Expert": "experts/database_expert.md",
+    "Database Expert": _EXPERT,
     "Tester Expert": "experts/tester_expert.md",
 }
 _WORK_SECONDS = 0.02
@@ -36,6 +37,7 @@ def demo(options: "Namespace") -> int:
     _fail_now_and_then(tracker)
     asyncio.run(_cancel(tracker))
     _trip(tracker)
+    _fall_back(tracker)
     print(tracker.generate_report())
     print(f"The document is {home.document}")
     print(f"Look around with: otel-tracker status --home {home.folder}")
@@ -79,15 +81,26 @@ async def _cancel(tracker: MetricTracker) -> None:
 def _trip(tracker: MetricTracker) -> None:
     """Run an agent that fails until its breaker opens."""
     attempts = 0
-    while tracker.check_agent_health("experts/database_expert.md"):
+    while tracker.check_agent_health(_EXPERT):
         attempts += 1
         try:
-            with TaskTracker("experts/database_expert.md", model="opus", tracker=tracker) as task:
+            with TaskTracker(_EXPERT, model="opus", tracker=tracker) as task:
                 task.set_tokens_used(2000)
                 _query_the_database()
         except ConnectionError:
             continue
-    print(f"experts/database_expert.md failed {attempts} times in a row and is blacklisted.\n")
+    print(f"{_EXPERT} failed {attempts} times in a row and is blacklisted.")
+
+
+def _fall_back(tracker: MetricTracker) -> None:
+    """Ask for the agent that has failed, and let another one do its work."""
+    said = tracker.try_acquire(_EXPERT)
+    if not said:
+        print(f"Its next task is refused until {said.until} ({said.reason}).")
+    chosen = tracker.select_agent(_EXPERT, fallbacks=["core/coder.md"])
+    with TaskTracker(chosen.agent_file, model="opus", fallback_for=chosen.fallback_for, tracker=tracker) as task:
+        task.set_tokens_used(2600)
+    print(f"{chosen.agent_file} has done its work.\n")
 
 
 def _query_the_database() -> None:

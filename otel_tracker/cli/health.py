@@ -12,6 +12,7 @@ from otel_tracker.storage.home import Home
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Any
 
     from otel_tracker.document import Document
 
@@ -24,19 +25,25 @@ def health(agent: str, home: "str | None" = None, form: str = "table") -> int:
         raise InvalidValueError("an agent", agent, 'a text such as "core/coder.md"')
     place, now = Home(chosen_home(home)), time.time()
     document = glance(place)
-    if summary.has_jumped_cooldown(document, agent, now):
+    if summary.is_overtaken(document, agent, now, _is_gone):
         from otel_tracker.storage.store import Store
 
         Store(place).settle()
-    is_admitted = summary.is_admitted(document, agent, now)
+    said = summary.answer(document, agent, now, _is_gone)
     is_known = agent in document.agents
     row = summary.agent_state(document, agent, now) if is_known else {"state": names.CLOSED, "failures": 0}
     if form == "json":
         facts = {key: row.get(key) for key in ("state", "failures", "last_failure", "blacklisted_until")}
-        print_json({"agent": agent, "is_admitted": is_admitted, "is_known": is_known, **facts})
+        print_json({"agent": agent, "is_admitted": said.is_admitted, "is_known": is_known, **facts})
     else:
         print(f"{plain(agent)}: {shown_state(row) if is_known else f'healthy (unknown agent{_hint(document, agent)})'}")
-    return 0 if is_admitted else 1
+    return 0 if said.is_admitted else 1
+
+
+def _is_gone(process: "dict[str, Any]") -> bool:
+    from otel_tracker.owner import is_seen_gone  # only where a probe is running
+
+    return is_seen_gone(process)
 
 
 def _hint(document: "Document", agent: str) -> str:

@@ -13,9 +13,26 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+ORDERS = {
+    "open": "refuse every task",
+    "close": "reset it, and lift any order",
+    "disable": "let every task through",
+    "auto": "lift the order",
+}
+
+
 def parse(arguments: "Sequence[str]") -> argparse.Namespace:
-    """Return the options of a command line, with the function to run as `command`; exits with 2 for wrong usage."""
-    return parser().parse_args(arguments)
+    """Return the options of a command line, with the function to run as `command`; exits with 2 for wrong usage.
+
+    What stands behind `--` is somebody else's command line (`command_line`), if the command takes one.
+    """
+    given = list(arguments)
+    end = given.index("--") if "--" in given else len(given)
+    head = parser().parse_args(given[:end]) if "exec" in given[:end] else None
+    if head is None or not hasattr(head, "command_line"):
+        return parser().parse_args(given)
+    head.command_line = given[end + 1 :]
+    return head
 
 
 def parser() -> argparse.ArgumentParser:
@@ -83,8 +100,42 @@ def _add_changing_commands(commands: "Any") -> None:
     doctor = _add(commands, "doctor", "what is wrong with the home, and what mends it", formats=("table", "json"))
     doctor.add_argument("--repair", action="store_true", help="mend it, after a backup")
 
+    _add_breaker_commands(commands)
+
     demo = _add(commands, "demo", "record a small fleet's tasks in a home of its own, and report")
     demo.add_argument("--into", metavar="DIR", help="the demo's home (a new temporary folder)")
+
+
+def _add_breaker_commands(commands: "Any") -> None:
+    breaker = _add(commands, "breaker", "the breaker of AGENT, or an order to it", formats=("table", "json"))
+    breaker.add_argument("agent", metavar="AGENT")
+    breaker.add_argument("order", nargs="?", choices=ORDERS, help="; ".join(f"{o}: {m}" for o, m in ORDERS.items()))
+    breaker.add_argument(
+        "--for", dest="seconds", type=_duration, metavar="TIME", help="2h, 30m, 90s, 7d; else for good"
+    )
+    breaker.add_argument("--reason", metavar="TEXT", help="for who asks why")
+
+    config = _add(commands, "config", "the settings, or one of them, of all or of one agent", formats=("table", "json"))
+    config.add_argument(
+        "words", nargs="*", metavar="[get|set|unset] KEY [VALUE]", help="set checks VALUE, after a backup"
+    )
+    config.add_argument("--agent", metavar="AGENT", help="those of this agent alone, which come before all others")
+
+    execute = _add(commands, "exec", "run COMMAND as a task of AGENT; exit 75: its breaker refuses", function="execute")
+    execute.usage = "otel-tracker exec AGENT [options] -- COMMAND ..."
+    execute.add_argument("agent", metavar="AGENT")
+    execute.add_argument("--model", metavar="M", help="the model that does the work, as you call it")
+    execute.add_argument(
+        "--timeout", type=_duration, metavar="TIME", help="end each attempt after it: 90s, 30m, 2h, 45"
+    )
+    execute.add_argument("--retries", type=_number, metavar="N", help="repeat a failed command so often (0)")
+    execute.add_argument(
+        "--from-config", action="store_true", help="timeout, retries and fallbacks as the settings say"
+    )
+    execute.add_argument("--fallback", action="append", metavar="AGENT", help="who stands in; may be given repeatedly")
+    execute.add_argument("--task-id", metavar="T")
+    execute.add_argument("--no-gate", action="store_true", help="only record, without asking the breaker")
+    execute.set_defaults(command_line=[])
 
 
 def _add(
@@ -124,8 +175,19 @@ _MODULES = {
     "init": "init",
     "demo": "demo",
     "doctor": "doctor",
+    "breaker": "breaker",
+    "config": "config",
+    "execute": "execute",
     **dict.fromkeys(("backups_create", "backups_list", "backups_restore"), "backups"),
 }
+
+
+def _duration(text: str) -> float:
+    """Return the seconds that `2h`, `30m`, `90s`, `7d` or a plain number name."""
+    number, unit = (text[:-1], text[-1:]) if text[-1:] in _UNITS else (text, "s")
+    if not number.replace(".", "", 1).isdecimal() or not float(number):
+        raise argparse.ArgumentTypeError(f"expected a time such as 2h, 30m, 90s or 45, got {text!r}")
+    return float(number) * _UNITS[unit]
 
 
 def _moment(text: str) -> float:

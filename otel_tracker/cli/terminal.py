@@ -5,7 +5,7 @@ import sys
 
 from otel_tracker import names
 from otel_tracker.environment import has_colour
-from otel_tracker.reports import moment, padded
+from otel_tracker.reports import moment, padded, shown_override, shown_permit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -60,6 +60,9 @@ def shown_state(row: "dict[str, Any]") -> str:
         text += f" until {moment(row['blacklisted_until'])} UTC"
     elif row["state"] == names.HALF_OPEN:
         text += " (cooldown over: the next task decides)"
+    if row["permit"]:
+        text = f"{row['status']} (a probe is running: {plain(shown_permit(row['permit']))})"
     failures = row["failures"]
     counted = f", {failures} failure{'' if failures == 1 else 's'} in a row" if failures else ""
-    return coloured(text, _COLOURS[row["state"]]) + counted
+    override = f"; {plain(shown_override(row['override']))}" if row["override"] else ""
+    return coloured(text, _COLOURS[row["state"]]) + counted + override

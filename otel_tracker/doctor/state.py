@@ -15,7 +15,7 @@ from otel_tracker.document import Document
 from otel_tracker.errors import DocumentError, OtelTrackerError, UnsupportedVersionError
 from otel_tracker.fold import fold_all
 from otel_tracker.schema import has_changed_settings, settings_of
-from otel_tracker.settings import Settings
+from otel_tracker.settings import problems_in
 from otel_tracker.storage.store import Store
 
 _SHOWN_DIFFERENCES = 5
@@ -40,7 +40,7 @@ def document(subject: Subject) -> Iterator[Finding]:
     if not store.file.exists:
         yield Finding("document", NOTE, f"{path} does not exist yet; the first task makes it")
         return
-    for problem in Settings.of(state.config).problems:
+    for problem in problems_in(state.head):
         yield Finding("document", WRONG, problem, f"edit {path}")
     if has_changed_settings(state.head):
         yield Finding("document", NOTE, "its settings were changed by hand; they come into force with the next event")

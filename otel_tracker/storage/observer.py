@@ -1,6 +1,7 @@
 """What the store finds out by itself, as events.
 
-Settings that a hand has changed, tasks whose process is gone, cooldowns that a clock has set which has jumped since.
+Settings that a hand has changed, tasks whose process is gone, permits that nobody has used, cooldowns that a clock has
+set which has jumped since.
 """
 
 import time
@@ -10,6 +11,7 @@ from otel_tracker.breaker import cooldown_after_clock_jump
 from otel_tracker.entry import circuit_of
 from otel_tracker.schema import settings_of
 from otel_tracker.settings import Settings
+from otel_tracker.summary import settings_of_agent, unused_permit
 from otel_tracker.timestamps import format_timestamp, parse_timestamp
 
 TYPE_CHECKING = False
@@ -74,11 +76,26 @@ class Observer:
         for run_id, task in running.items():
             promised = task.get("owner")
             if promised and owner.is_visible(promised):
-                if owner.is_gone(promised, thoroughly=self._is_thorough):
+                if self._is_gone(promised):
                     events.append(self._lost(run_id, task, now, f"its process {promised['pid']} has ended without it"))
             elif is_too_old(task):
                 events.append(self._lost(run_id, task, now, f"not ended within {hours:g} hours"))
         return events
+
+    def permits(self, state: "Document") -> "list[Event]":
+        """Return an event for each permit that is over without its task having begun."""
+        half_open = [key for key, agent in state.agents.items() if agent["status"] == names.STATUSES[names.HALF_OPEN]]
+        if not half_open:
+            return []
+        now = self._clock()
+        unused = [(key, unused_permit(state, key, now, self._is_gone)) for key in half_open]
+        from otel_tracker.event import happened
+
+        return [
+            happened(names.PROBE_RETURNED, now, agent=key, permit=run_id, reason="not used")
+            for key, run_id in unused
+            if run_id is not None
+        ]
 
     def cooldowns(self, state: "Document") -> "list[Event]":
         """Return an event for each agent whose cooldown was set by a clock that has jumped back since."""
@@ -87,8 +104,11 @@ class Observer:
         ]
         if not blacklisted:
             return []
-        now, settings = self._clock(), Settings.of(state.config)
-        ends = [(key, cooldown_after_clock_jump(circuit_of(agent), now, settings)) for key, agent in blacklisted]
+        now = self._clock()
+        ends = [
+            (key, cooldown_after_clock_jump(circuit_of(agent), now, settings_of_agent(state, key)))
+            for key, agent in blacklisted
+        ]
         jumped = [(key, until) for key, until in ends if until is not None]
         if not jumped:
             return []
@@ -98,6 +118,9 @@ class Observer:
             happened(names.COOLDOWN_SHORTENED, now, agent=key, blacklisted_until=format_timestamp(until))
             for key, until in jumped
         ]
+
+    def _is_gone(self, process: "dict[str, Any]") -> bool:
+        return owner.is_visible(process) and owner.is_gone(process, thoroughly=self._is_thorough)
 
     def _lost(self, run_id: str, task: "Event", now: float, reason: str) -> "Event":
         from otel_tracker.event import task_ended

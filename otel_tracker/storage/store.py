@@ -19,7 +19,7 @@ from otel_tracker.guard import Guard
 from otel_tracker.log import warn
 from otel_tracker.replay import is_discarded
 from otel_tracker.runs import resolve
-from otel_tracker.settings import Settings
+from otel_tracker.settings import Settings, problems_in
 from otel_tracker.storage import claim, lock
 from otel_tracker.storage.appender import Appender
 from otel_tracker.storage.backups import Backups
@@ -104,6 +104,18 @@ class Store:
         if not is_alone:
             self._project_in_turn(max(event["seq"] for event in appended.events), began)
         return appended.events
+
+    def record_found(self, find: "Callable[[Document], list[Event]]") -> "list[Event]":
+        """Record what `find` makes of the present state, while nobody else can record anything, and return it.
+
+        Errors as `record`, and LockTimeoutError.
+        """
+        with self.locked():
+            self.present()
+            events = self._appender.append_durably(lambda: find(self._state()))
+            if events:
+                self._project()
+            return events
 
     def read(self) -> Document:
         """Return the present state, by whatever process it was recorded.
@@ -208,7 +220,7 @@ class Store:
         document = self.file.load()
         if self._folded_from is not document:
             self._folded = self._folded_from = document
-            for problem in Settings.of(document.config).problems:
+            for problem in problems_in(document.head):
                 self._warn_once(f"{self.home.document}: {problem}")
         events = self.journal.after(document.sequence)
         if is_discarded(document.sequence, events):  # who restored a backup was killed before writing the document
@@ -224,7 +236,8 @@ class Store:
         found: list[Event] = []
         if self.file.is_edited:
             found += self._observer.settings(document, self.journal.after(document.sequence))
-        return found + self._observer.lost(state, document.head["updated"]) + self._observer.cooldowns(state)
+        found += self._observer.lost(state, document.head["updated"])
+        return found + self._observer.permits(state) + self._observer.cooldowns(state)
 
     def _project(self) -> None:
         """Bring the document up to the journal's end. Where that fails the next writer does it: no event is lost."""

@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from otel_tracker import event, names, summary
+from otel_tracker import event, names, owner, summary
 from otel_tracker.cli import main as command
 from otel_tracker.metric_tracker import MetricTracker
 from otel_tracker.storage import journal, lock
@@ -156,7 +156,7 @@ def walk(home: Home, who_asks: str, *steps: str) -> list[Seen]:
 
 
 def _asked_of_nobody(home: Home) -> bool:
-    return summary.is_admitted(Store(home).read(), AGENT, time.time())
+    return summary.answer(Store(home).read(), AGENT, time.time(), owner.is_seen_gone).is_admitted
 
 
 def _asked_of_the_tracker(home: Home) -> bool:

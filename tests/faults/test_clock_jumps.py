@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from otel_tracker import MetricTracker, TaskTracker, names, summary
+from otel_tracker import MetricTracker, TaskTracker, names, owner, summary
 from otel_tracker.cli import main as command
 from otel_tracker.doctor import OK, WRONG, examine
 from otel_tracker.event import new_id, task_ended
@@ -208,8 +208,8 @@ def test_a_result_of_an_hour_ago_that_comes_late_does_not_end_a_cooldown(home: H
     store, now = Store(home), time.time()
     store.record([_failure(now) for _ in range(5)])
     store.record([_failure(now - HOUR)])
-    assert not summary.is_admitted(store.read(), AGENT, now + COOLDOWN - MINUTE)
-    assert summary.is_admitted(store.read(), AGENT, now + COOLDOWN + 1)
+    assert not summary.answer(store.read(), AGENT, now + COOLDOWN - MINUTE, owner.is_seen_gone).is_admitted
+    assert summary.answer(store.read(), AGENT, now + COOLDOWN + 1, owner.is_seen_gone).is_admitted
 
 
 _SMALL = f"segments:{SEGMENT_BYTES}"

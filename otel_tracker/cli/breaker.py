@@ -1,0 +1,59 @@
+"""`otel-tracker breaker`: what an agent's breaker is doing, and orders that stand above it."""
+
+import time
+
+from otel_tracker import breaker as policy
+from otel_tracker import reports, summary
+from otel_tracker.cli.commands import store_of, tracker_of
+from otel_tracker.cli.terminal import plain, print_json, shown_state
+from otel_tracker.names import CLOSED, DISABLED, FORCED_OPEN
+from otel_tracker.owner import is_seen_gone
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from typing import Any
+
+_KINDS = {"open": FORCED_OPEN, "disable": DISABLED, "auto": None}
+
+
+def breaker(options: "Namespace") -> int:
+    """Give the order, if there is one, and print the breaker as it is then."""
+    tracker = tracker_of(options)
+    if options.order == "close":
+        tracker.reset_agent_failures(options.agent)
+        tracker.override_breaker(options.agent, None)
+    elif options.order is not None:
+        tracker.override_breaker(options.agent, _KINDS[options.order], options.seconds, options.reason)
+    row = tracker.get_agent_metrics(options.agent)
+    document = store_of(options).read()
+    answer = summary.answer(document, options.agent, time.time(), is_seen_gone)
+    settings = summary.settings_of_agent(document, options.agent)
+    facts = {
+        "agent": options.agent,
+        "is_admitted": answer.is_admitted,
+        **{key: row[key] for key in ("state", "failures", "last_failure", "blacklisted_until", "permit", "override")},
+        "reopenings": row["circuit"]["reopenings"],
+        "failure_threshold": settings.failure_threshold,
+        "next_cooldown_seconds": policy.cooldown_seconds(_reopenings(row), settings),
+    }
+    if options.format == "json":
+        print_json(facts)
+        return 0
+    print(f"{plain(options.agent)}: {shown_state(row)}")
+    shown = {
+        "next task": "let through" if answer.is_admitted else f"refused: {plain(answer.reason)}",
+        "override": plain(reports.shown_override(row["override"])) if row["override"] else "-",
+        "permit": plain(reports.shown_permit(row["permit"])) if row["permit"] else "-",
+        "last failure": f"{reports.moment(row['last_failure'])} UTC" if row["last_failure"] else "-",
+        "opens": f"after {settings.failure_threshold} failures in a row",
+        "next cooldown": reports.seconds(facts["next_cooldown_seconds"]),
+    }
+    for label, value in shown.items():
+        print(f"{label:<15}{value}")
+    return 0
+
+
+def _reopenings(row: "dict[str, Any]") -> int:
+    """Return how often the breaker will have been reopened when it opens next."""
+    return 0 if row["state"] == CLOSED else row["circuit"]["reopenings"] + 1

@@ -1,0 +1,256 @@
+"""A command as a child process: in a process group of its own, which gets our signals and is ended as a whole.
+
+The group is in the background of a terminal until it wants to use it: it is then stopped by the kernel, gets the
+terminal from us and goes on. So does a shell with its jobs; and whoever is in a pipeline with us keeps the terminal.
+"""
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from types import FrameType, TracebackType
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+GRACE_SECONDS = 10.0
+"""Between the request to end and the order."""
+_GROUP_SECONDS = 0.05  # between two looks at a group whose first process has ended
+
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+_FORWARDED = (*_ENDING, signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH, signal.SIGTSTP, signal.SIGCONT)
+
+
+class Ended(NamedTuple):
+    """How a command has ended."""
+
+    status: int
+    """Its exit status; minus the signal's number if it was ended by one, as in subprocess."""
+    is_overdue: bool = False
+    """Whether it was ended because its time was over."""
+    is_interrupted: bool = False
+    """Whether somebody has asked it to end: Ctrl-C, or a signal that we have passed on."""
+
+
+class Children:
+    """Runs commands, one at a time, and passes our signals on to them. A context manager, in the main thread only.
+
+    A signal to end that comes while no command runs is kept in `ending_signal`, and a KeyboardInterrupt where that is
+    `interruptible`: what records a task is not to be torn.
+    """
+
+    def __init__(self, grace: float = GRACE_SECONDS) -> None:
+        self._grace = grace
+        self._group: int | None = None
+        self._is_starting = self._is_interruptible = False
+        self._pending: list[int] = []
+        self.ending_signal: int | None = None
+        """The last signal to end that has come."""
+
+    def __enter__(self) -> "Self":
+        self._woken, self._alarm = os.pipe()
+        for end in (self._woken, self._alarm):
+            os.set_blocking(end, False)
+        self._old_alarm = signal.set_wakeup_fd(self._alarm, warn_on_full_buffer=False)
+        # What was ignored when we began (nohup, a shell's background job) stays ignored, here and in the command.
+        taken = [number for number in _FORWARDED if signal.getsignal(number) is not signal.SIG_IGN]
+        self._old: dict[int, Any] = {number: signal.signal(number, self._pass_on) for number in taken}
+        self._old[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, lambda *_: None)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace_back: TracebackType | None
+    ) -> None:
+        for number, handler in self._old.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(self._old_alarm)
+        os.close(self._woken)
+        os.close(self._alarm)
+
+    @contextmanager
+    def interruptible(self) -> "Iterator[None]":
+        """Raise KeyboardInterrupt for a signal to end that no command gets, and for one that has come before."""
+        self._is_interruptible = True
+        try:
+            if self.ending_signal is not None:
+                raise KeyboardInterrupt
+            yield
+        finally:
+            self._is_interruptible = False
+
+    def run(
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        timeout: float | None = None,
+        stdout: int | None = None,
+        started: "Callable[[], None] | None" = None,
+    ) -> Ended:
+        """Run a command until it ends; after `timeout` seconds its whole group is ended, gently, then not.
+
+        `started()` is called once it runs. Raises OSError if it can't be run.
+        """
+        process = self._start(command, environment, stdout)
+        deadline = None if timeout is None else time.monotonic() + timeout
+        if started is not None:
+            started()
+        try:
+            for number in self._pending:
+                self._send(number)
+            status, is_overdue = self._wait(process.pid, deadline)
+        finally:
+            _hand_terminal_to(os.getpgrp(), taker=self._group)
+            self._group, self._pending = None, []
+        process.returncode = status
+        is_ctrl_c = status in (-signal.SIGINT, 128 + signal.SIGINT) and not is_overdue
+        return Ended(status, is_overdue, is_interrupted=is_ctrl_c or self.ending_signal is not None)
+
+    def _start(
+        self, command: Sequence[str], environment: Mapping[str, str], stdout: int | None
+    ) -> "subprocess.Popen[bytes]":
+        own_group: dict[str, Any] = {"process_group": 0} if sys.version_info >= (3, 11) else {"preexec_fn": os.setpgrp}
+        self._is_starting = True
+        try:
+            # Descriptors that were left open for the command stay open; ours are closed at its start anyway.
+            process = subprocess.Popen(command, env=environment, stdout=stdout, close_fds=False, **own_group)
+            self._group = process.pid
+        finally:
+            self._is_starting = False
+        return process
+
+    def _wait(self, pid: int, deadline: float | None) -> tuple[int, bool]:
+        killing: float | None = None
+        while True:
+            ended, status = os.waitpid(pid, os.WNOHANG | os.WUNTRACED)
+            if ended and os.WIFSTOPPED(status):
+                self._follow_stop(os.WSTOPSIG(status))
+                continue
+            if ended:
+                break
+            now = time.monotonic()
+            if killing is not None and now >= killing:
+                self._send(signal.SIGKILL)
+                killing = now + self._grace
+            elif killing is None and deadline is not None and now >= deadline:
+                self._send(signal.SIGTERM)
+                self._send(signal.SIGCONT)
+                killing = now + self._grace
+            self._sleep(killing or deadline)
+        if killing is not None:
+            self._end_group(killing)
+        return os.waitstatus_to_exitcode(status), killing is not None
+
+    def _end_group(self, killing: float) -> None:
+        """Wait for the rest of a group whose time is over, and end what doesn't go by itself."""
+        while self._send(0):
+            if time.monotonic() >= killing:
+                self._send(signal.SIGKILL)
+                return
+            time.sleep(_GROUP_SECONDS)
+
+    def _sleep(self, until: float | None) -> None:
+        """Sleep until a signal comes, or a moment of the monotonic clock."""
+        seconds = None if until is None else max(0.0, until - time.monotonic())
+        select.select([self._woken], [], [], seconds)
+        with suppress(BlockingIOError):
+            while os.read(self._woken, 512):
+                pass
+
+    def _send(self, number: int) -> bool:
+        """Send a signal to the command's group, and tell whether there is still somebody in it."""
+        if self._group is None:
+            return False
+        try:
+            os.killpg(self._group, number)
+        except ProcessLookupError:
+            return False
+        except PermissionError:  # somebody in it has become another user
+            return True
+        return True
+
+    def _pass_on(self, number: int, frame: FrameType | None) -> None:
+        if number in _ENDING:
+            self.ending_signal = number
+        if self._group is not None:
+            self._send(number)
+        elif self._is_starting:
+            self._pending.append(number)
+        elif number in _ENDING and self._is_interruptible:
+            raise KeyboardInterrupt
+
+    def _follow_stop(self, number: int) -> None:
+        """Give the terminal to a command that was stopped for want of it; else stop as it does."""
+        if number in (signal.SIGTTIN, signal.SIGTTOU) and _hand_terminal_to(self._group, taker=os.getpgrp()):
+            self._send(signal.SIGCONT)
+        elif _has_terminal():
+            _hand_terminal_to(os.getpgrp(), taker=self._group)
+            _stop_group()
+            if number == signal.SIGTSTP:  # where nobody could wake us we haven't stopped, and neither may the command
+                self._send(signal.SIGCONT)
+
+
+def _hand_terminal_to(group: int | None, taker: int | None) -> bool:
+    """Make a process group that of the terminal's foreground, if `taker` is that now; tell whether that was done."""
+    try:
+        terminal = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTTOU])  # from the background it would stop us
+    try:
+        if group is None or os.tcgetpgrp(terminal) not in (taker, group):
+            return False
+        os.tcsetpgrp(terminal, group)
+    except OSError:
+        return False
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        os.close(terminal)
+    return True
+
+
+def _has_terminal() -> bool:
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC))
+    except OSError:
+        return False
+    return True
+
+
+def _stop_group() -> None:
+    """Stop our whole group, as Ctrl-Z does: it may have a script in it, for which the shell waits and not for us.
+
+    The system doesn't do it where no shell is there to let the group go on.
+    """
+    old = signal.signal(signal.SIGTSTP, signal.SIG_DFL)
+    try:
+        os.killpg(os.getpgrp(), signal.SIGTSTP)
+    finally:
+        signal.signal(signal.SIGTSTP, old)
+
+
+def complain(message: str) -> None:
+    """Write a line to standard error, if there is one."""
+    with suppress(Exception):
+        sys.stderr.write(f"otel-tracker: {message}\n")
+
+
+def end_like(status: int) -> int:
+    """End this process by the signal that has ended a command; return the exit status for any other end."""
+    if status >= 0:
+        return status
+    number = -status
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(Exception):
+            stream.flush()
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+    if number not in (signal.SIGKILL, signal.SIGSTOP):
+        signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+    return 128 + number  # it was blocked, say

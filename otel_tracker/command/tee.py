@@ -1,0 +1,89 @@
+"""Passes a command's output on, and shows it to who looks for something in it."""
+
+import fcntl
+import os
+import select
+import termios
+import threading
+from array import array
+from collections.abc import Callable
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+CHUNK_BYTES = 65_536
+
+
+class Tee:
+    """Copies the bytes that are written to `self.inlet` to the file descriptor `outlet`, in a thread.
+
+    When nobody reads the outlet any more the inlet breaks, too, as if the command wrote to it itself. A context manager:
+    at its end all is copied that the command has written; what its offspring writes later has no reader.
+    """
+
+    def __init__(self, outlet: int, look: Callable[[bytes], None]) -> None:
+        self._outlet, self._look = outlet, look
+        self._source, self.inlet = os.pipe()
+        self._woken, self._alarm = os.pipe()
+        self._thread = threading.Thread(target=self._copy, name="output", daemon=True)
+        self._is_started = False
+
+    def start(self) -> None:
+        """Begin to copy, once the command has the inlet."""
+        self._is_started = True
+        os.close(self.inlet)
+        self._thread.start()
+
+    def __enter__(self) -> "Self":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace_back: TracebackType | None
+    ) -> None:
+        os.close(self._alarm)
+        if self._is_started:
+            self._thread.join()
+        else:
+            os.close(self.inlet)
+            os.close(self._source)
+        os.close(self._woken)
+
+    def _copy(self) -> None:
+        try:
+            while True:
+                ready, _, _ = select.select([self._source, self._woken], [], [])
+                if self._woken in ready:
+                    break
+                if not self._pass_on(CHUNK_BYTES):
+                    return
+            left = _bytes_in(self._source)  # those of the command; its offspring may write for ever
+            while left > 0:
+                left -= self._pass_on(min(left, CHUNK_BYTES))
+        except OSError:  # the outlet is closed
+            return
+        finally:
+            os.close(self._source)
+
+    def _pass_on(self, size: int) -> int:
+        """Copy at most so many bytes, and return how many there were: 0 where nobody is left who could write any."""
+        chunk = os.read(self._source, size)
+        self._write(chunk)
+        self._look(chunk)
+        return len(chunk)
+
+    def _write(self, chunk: bytes) -> None:
+        left = memoryview(chunk)
+        while left:
+            try:
+                left = left[os.write(self._outlet, left) :]
+            except BlockingIOError:  # noqa: PERF203 - somebody has made our standard output non-blocking
+                select.select([], [self._outlet], [])
+
+
+def _bytes_in(pipe: int) -> int:
+    """Return how many bytes wait in a pipe."""
+    count = array("i", [0])
+    fcntl.ioctl(pipe, termios.FIONREAD, count)
+    return count[0]

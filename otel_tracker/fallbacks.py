@@ -1,0 +1,58 @@
+"""Who may stand in for whom: the caller's list, else the agent's own, else the document's `fallback_chain`. Pure.
+
+Real v7.0 documents have a `fallback_chain`: `L2_to_L1` from an agent's stem to another's, `L1_fallbacks` from a stem to
+`{"fallbacks": [stems]}`, and `ultimate_fallback`, an agent's key.
+"""
+
+from otel_tracker import names
+from otel_tracker.settings import Settings
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from otel_tracker.document import Document
+
+
+def chain_of(document: "Document", agent: str, fallbacks: "Sequence[str] | None" = None) -> list[str]:
+    """Return an agent and those that may stand in for it, in the order in which they are to be tried, each once."""
+    if fallbacks is not None:
+        return list(dict.fromkeys([agent, *fallbacks]))
+    own = _own(document, agent)
+    if own:
+        return list(dict.fromkeys([agent, *own]))
+    chain, waiting = [agent], _after(document, agent)
+    while waiting:
+        following = waiting.pop(0)
+        if following not in chain:
+            chain.append(following)
+            waiting += _after(document, following)
+    ultimate = _object(document.head.get("fallback_chain")).get("ultimate_fallback")
+    return [*chain, ultimate] if isinstance(ultimate, str) and ultimate not in chain else chain
+
+
+def _after(document: "Document", agent: str) -> list[str]:
+    """Return who comes next after an agent: its own fallbacks, else those of the `fallback_chain`."""
+    own = _own(document, agent)
+    if own:
+        return own
+    chain, stem = _object(document.head.get("fallback_chain")), names.agent_stem(agent)
+    above = _object(chain.get("L2_to_L1")).get(stem)
+    beside = _object(_object(chain.get("L1_fallbacks")).get(stem)).get("fallbacks")
+    stems = [above, *(beside if isinstance(beside, list) else [])]
+    return [_key_of(document, following) for following in stems if isinstance(following, str)]
+
+
+def _own(document: "Document", agent: str) -> list[str]:
+    config = document.agents.get(agent, {}).get("config")
+    return list(Settings({}, config).fallbacks) if config else []
+
+
+def _key_of(document: "Document", stem: str) -> str:
+    """Return the key of the agent with this file stem, the stem itself if there is none."""
+    return next((key for key in document.agents if names.agent_stem(key) == stem), stem)
+
+
+def _object(value: "Any") -> "dict[str, Any]":
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,187 @@
+"""The gate: who wants to run a task asks the agent's breaker first, and is admitted or refused.
+
+The answer of a closed breaker is read and moves nothing. A probe is granted under the document's lock, so that of all
+processes that ask at the end of a cooldown exactly one gets the permit. Where the home can't be read or written the
+gate is open: a broken tracker is no reason to stop the work.
+"""
+
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+from otel_tracker import breaker, event, names, summary
+from otel_tracker.document import Document, new_document
+from otel_tracker.errors import AgentBlacklistedError, NoAgentAvailableError, OtelTrackerError
+from otel_tracker.fallbacks import chain_of
+from otel_tracker.log import warn
+from otel_tracker.owner import is_seen_gone, this_process
+from otel_tracker.timestamps import format_timestamp
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from typing import Any, Literal
+
+    from otel_tracker.settings import Settings
+    from otel_tracker.storage.recorder import Recorder
+
+
+class Admission(NamedTuple):
+    """A task that is let through: of which agent, in whose place, and the run that the permit is for."""
+
+    agent_file: str
+    task_id: "str | None"
+    run_id: str
+    is_probe: bool
+    """Whether the breaker is half-open, so that this task decides."""
+    fallback_for: "str | None" = None
+
+
+class Rejection:
+    """Why a task may not run now. False, unlike a permit."""
+
+    def __init__(self, agent_file: str, until: "str | None", reason: str, fallback: "str | None") -> None:
+        self.agent_file = agent_file
+        self.until = until
+        """The timestamp until which the agent is refused, None where nobody knows."""
+        self.reason = reason
+        self.fallback = fallback
+        """The agent that would be let through instead, None if there is none."""
+
+    def __repr__(self) -> str:
+        return f"Rejection({self.agent_file!r}, {self.until!r}, {self.reason!r}, {self.fallback!r})"
+
+    def __bool__(self) -> "Literal[False]":
+        return False
+
+    def error(self) -> AgentBlacklistedError:
+        """Return the same facts as an error."""
+        return AgentBlacklistedError(self.agent_file, self.until, self.reason, self.fallback)
+
+
+class Selection(NamedTuple):
+    """The agent to call, and the one in whose place it is called, None if that is the same."""
+
+    agent_file: str
+    fallback_for: "str | None"
+
+
+class Gate:
+    """Asks the breakers of one home's agents."""
+
+    def __init__(self, recorder: "Recorder") -> None:
+        self._recorder = recorder
+
+    def ask(self, agent: str, task_id: "str | None" = None) -> "Admission | Rejection":
+        """Ask the breaker of an agent for a task, and take its permit. A refusal is recorded and counted."""
+        admission = Admission(agent, task_id, event.new_id(), is_probe=False)
+        document = self._document()
+        answer = _answer(document, agent)
+        if answer.is_probe:
+            admission = admission._replace(is_probe=True)
+            try:
+                document, answer = self._grant(admission)
+            except OtelTrackerError as error:
+                warn("cannot ask the breaker of %s, so that it is taken for closed: %s", agent, error)
+                return admission._replace(is_probe=False)
+        if answer.is_admitted:
+            return admission._replace(is_probe=answer.is_probe)
+        rejection = _rejection(document, agent, answer)
+        self._record(
+            agent, names.TASK_REJECTED, reason=rejection.reason, task_id=task_id, refused_until=rejection.until
+        )
+        return rejection
+
+    def admissions(
+        self, agent: str, fallbacks: "Sequence[str] | None", task_id: "str | None" = None, *, is_asked: bool = True
+    ) -> "Iterator[Admission]":
+        """Ask for an agent and then for those that may stand in for it, and return each that is let through.
+
+        Unless it `is_asked`, every breaker is taken for closed. Raises AgentBlacklistedError or, if there are several,
+        NoAgentAvailableError at the end if none was let through.
+        """
+        chain = chain_of(self._document(), agent, fallbacks)
+        refused = []
+        for name in chain:
+            said = self.ask(name, task_id) if is_asked else Admission(name, task_id, event.new_id(), is_probe=False)
+            if isinstance(said, Rejection):
+                refused.append(said)
+            else:
+                yield said._replace(fallback_for=None if name == agent else agent)
+        if len(chain) == len(refused) == 1:
+            raise refused[0].error()
+        if len(refused) == len(chain):
+            raise NoAgentAvailableError(agent, tuple((said.agent_file, said.until, said.reason) for said in refused))
+
+    def select(self, agent: str, fallbacks: "Sequence[str] | None" = None) -> Selection:
+        """Return the first agent of the chain that would be let through now; raises NoAgentAvailableError."""
+        document = self._document()
+        chain = chain_of(document, agent, fallbacks)
+        chosen = _first_admitted(document, chain)
+        if chosen is None:
+            refused = [_rejection(document, name, _answer(document, name)) for name in chain]
+            raise NoAgentAvailableError(agent, tuple((said.agent_file, said.until, said.reason) for said in refused))
+        return Selection(chosen, None if chosen == agent else agent)
+
+    def is_open(self, admission: Admission) -> bool:
+        """Tell whether the breaker refuses further attempts of a task that it has let through."""
+        document = self._document()
+        if admission.agent_file not in document.agents:
+            return False
+        row = summary.agent_state(document, admission.agent_file, time.time())
+        is_probe = row["permit"] is not None and row["permit"]["run_id"] == admission.run_id
+        return not is_probe and not _answer(document, admission.agent_file).is_admitted
+
+    def give_back(self, admission: Admission) -> None:
+        """Return the permit of a probe whose task has not begun: the next one who asks gets it."""
+        if admission.is_probe:
+            self._record(admission.agent_file, names.PROBE_RETURNED, permit=admission.run_id, reason="given back")
+
+    def settings(self, agent: str) -> "Settings":
+        """Return the settings that an agent has now."""
+        return summary.settings_of_agent(self._document(), agent)
+
+    def _document(self) -> Document:
+        try:
+            self._recorder.flush()
+            return self._recorder.store.read()
+        except OtelTrackerError as error:
+            warn("cannot ask any breaker, so that all are taken for closed: %s", error)
+            return new_document()
+
+    def _grant(self, admission: Admission) -> "tuple[Document, breaker.Answer]":
+        """Ask again while nobody else can be granted anything, and take the permit if it is still to be had."""
+        said: list[tuple[Document, breaker.Answer]] = []
+
+        def find(document: Document) -> list[event.Event]:
+            answer = _answer(document, admission.agent_file)
+            said.append((document, answer))
+            if not answer.is_probe:
+                return []
+            now = time.time()
+            known: dict[str, Any] = {
+                "agent": admission.agent_file,
+                "task_id": admission.task_id,
+                "permit": admission.run_id,
+                "expires": format_timestamp(now + breaker.LEASE_SECONDS),
+                "owner": this_process(),
+            }
+            return [event.happened(names.PROBE_GRANTED, now, **known)]
+
+        self._recorder.store.record_found(find)
+        return said[-1]
+
+    def _record(self, agent: str, action: str, **known: "str | None") -> None:
+        happened = event.about_agent(agent, action, **{key: value for key, value in known.items() if value is not None})
+        self._recorder.record(lambda: happened)
+
+
+def _answer(document: Document, agent: str) -> breaker.Answer:
+    return summary.answer(document, agent, time.time(), is_seen_gone)
+
+
+def _rejection(document: Document, agent: str, answer: breaker.Answer) -> Rejection:
+    until = None if answer.until is None else format_timestamp(answer.until)
+    return Rejection(agent, until, answer.reason, _first_admitted(document, chain_of(document, agent)[1:]))
+
+
+def _first_admitted(document: Document, agents: "Sequence[str]") -> "str | None":
+    return next((name for name in agents if _answer(document, name).is_admitted), None)
