@@ -91,40 +91,38 @@ def _apply_registered(head: "Head", event: "Event", settings: Settings) -> None:
 
 
 def _apply_reset(head: "Head", event: "Event", settings: Settings) -> None:
-    agent = entry.open_agent(head, event["agent"])
-    before = entry.circuit_of(agent)
-    entry.write_circuit(agent, before, breaker.after_reset(before))
+    _move(head, event, breaker.after_reset)
 
 
 def _apply_shortened(head: "Head", event: "Event", settings: Settings) -> None:
-    agent = entry.open_agent(head, event["agent"])
-    before = entry.circuit_of(agent)
-    after = breaker.after_clock_jump(before, parse_timestamp(event["blacklisted_until"]))
-    entry.write_circuit(agent, before, after)
+    until = parse_timestamp(event["blacklisted_until"])
+    _move(head, event, lambda circuit: breaker.after_clock_jump(circuit, until))
 
 
 def _apply_granted(head: "Head", event: "Event", settings: Settings) -> None:
-    agent = entry.open_agent(head, event["agent"])
-    before = entry.circuit_of(agent)
     granted, expires = parse_timestamp(event["timestamp"]), parse_timestamp(event["expires"])
     permit = breaker.Permit(event["permit"], granted, expires, event.get("owner"), event.get("task_id"))
-    entry.write_circuit(agent, before, breaker.after_grant(before, permit))
+    _move(head, event, lambda circuit: breaker.after_grant(circuit, permit))
 
 
 def _apply_returned(head: "Head", event: "Event", settings: Settings) -> None:
+    _move(head, event, lambda circuit: breaker.after_return(circuit, event["permit"]))
+
+
+def _apply_override(head: "Head", event: "Event", settings: Settings) -> None:
+    override = entry.override_of(event.get("override"))
+    _move(head, event, lambda circuit: breaker.after_override(circuit, override))
+
+
+def _move(head: "Head", event: "Event", change: "Callable[[breaker.Circuit], breaker.Circuit]") -> None:
+    """Change the breaker of the agent that an event is about."""
     agent = entry.open_agent(head, event["agent"])
     before = entry.circuit_of(agent)
-    entry.write_circuit(agent, before, breaker.after_return(before, event["permit"]))
+    entry.write_circuit(agent, before, change(before))
 
 
 def _apply_rejected(head: "Head", event: "Event", settings: Settings) -> None:
     entry.add(entry.open_agent(head, event["agent"]), "tallies", rejected=1)
-
-
-def _apply_override(head: "Head", event: "Event", settings: Settings) -> None:
-    agent = entry.open_agent(head, event["agent"])
-    before = entry.circuit_of(agent)
-    entry.write_circuit(agent, before, breaker.after_override(before, entry.override_of(event.get("override"))))
 
 
 def _apply_started(head: "Head", event: "Event", settings: Settings) -> None:

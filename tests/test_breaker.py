@@ -75,6 +75,11 @@ def test_it_opens_at_the_threshold_for_one_cooldown_from_the_last_failure() -> N
     assert (circuit.opened, circuit.blacklisted_until) == (100, 100 + COOLDOWN)
 
 
+def test_it_opens_at_once_if_it_has_more_failures_than_a_threshold_that_was_lowered_since() -> None:
+    circuit = after(Circuit(failures=9), TaskEnd(FAILURE, 100))
+    assert (circuit.state, circuit.failures) == (OPEN, 10)
+
+
 def test_a_success_sets_the_failures_to_none() -> None:
     circuit = after(Circuit(), *failures(THRESHOLD - 1), TaskEnd(SUCCESS, 5), *failures(THRESHOLD - 1))
     assert (circuit.state, circuit.failures) == (CLOSED, THRESHOLD - 1)
@@ -211,7 +216,7 @@ def test_a_breaker_opened_by_hand_without_an_end_lets_a_probe_decide() -> None:
     by_hand = Circuit(state=OPEN)
     assert view(by_hand, 0, SETTINGS) == (HALF_OPEN, None)
     assert after(by_hand, TaskEnd(SUCCESS, 1)).state == CLOSED
-    assert until(after(by_hand, TaskEnd(FAILURE, 1))) > 1
+    assert until(after(by_hand, TaskEnd(FAILURE, 1))) == 1 + 2 * COOLDOWN
 
 
 @pytest.mark.parametrize(("reopenings", "cooldown"), [(0, COOLDOWN), (1, 2 * COOLDOWN), (9, LONGEST)])
@@ -236,6 +241,7 @@ def test_no_breaker_refuses_for_longer_than_the_longest_cooldown(waits: list[flo
 def test_a_reset_closes_and_takes_the_cooldown_back_to_the_first_one() -> None:
     reopened = after(opened(), TaskEnd(FAILURE, COOLDOWN))
     circuit = after_reset(reopened)
+    assert (reopened.reopenings, circuit.reopenings) == (1, 0)
     assert (circuit.state, circuit.failures, circuit.blacklisted_until, circuit.opened) == (CLOSED, 0, None, None)
     assert circuit.last_failure == COOLDOWN
     assert until(after(circuit, *failures(THRESHOLD, at=1e6))) == 1e6 + COOLDOWN
@@ -268,6 +274,7 @@ def test_a_cooldown_that_a_clock_has_set_which_jumped_back_is_shortened_to_one_f
     assert cooldown_after_clock_jump(shortened, 101, SETTINGS) is None
     assert after(shortened, TaskEnd(SUCCESS, 100 + COOLDOWN + 5, started=100 + COOLDOWN)).state == CLOSED
     assert after_clock_jump(shortened, 1e9) is shortened
+    assert after_clock_jump(shortened, 100 + COOLDOWN) is shortened
     assert after_clock_jump(Circuit(), 5).blacklisted_until is None
 
 
@@ -297,6 +304,10 @@ def test_who_asks_an_open_breaker_is_refused_until_the_cooldowns_end_and_is_then
 def test_a_refusal_says_how_many_failures_there_were(threshold: int, reason: str) -> None:
     settings = Settings({"failure_threshold": threshold})
     assert ask(after(Circuit(), *failures(threshold), settings=settings), 1, settings).reason == reason
+
+
+def test_a_refusal_of_a_breaker_opened_by_hand_says_that_there_was_no_failure() -> None:
+    assert ask(Circuit(state=OPEN, blacklisted_until=60), 1, SETTINGS).reason == "0 failures in a row"
 
 
 def test_asking_for_a_breaker_whose_clock_has_jumped_back_names_one_cooldown_from_now() -> None:
@@ -461,12 +472,14 @@ def test_a_permit_whose_task_has_not_begun_is_over_at_its_end() -> None:
     assert not is_lapsed(permit, 1000)
     assert not is_lapsed(permit, 999.5 + LEASE_SECONDS)
     assert is_lapsed(permit, 1000 + LEASE_SECONDS)
+    assert is_lapsed(permit, 1e6)
 
 
 def test_a_permit_of_a_clock_that_has_jumped_back_since_is_over() -> None:
-    permit = Permit("probe", 1000, 1000 + LEASE_SECONDS)
-    assert not is_lapsed(permit, 1000 - TOLERANCE_SECONDS)
-    assert is_lapsed(permit, 999.5 - TOLERANCE_SECONDS)
+    permit = Permit("probe", 1000, 1900)
+    assert (LEASE_SECONDS, TOLERANCE_SECONDS) == (900, 60)
+    assert not is_lapsed(permit, 940)
+    assert is_lapsed(permit, 939.5)
 
 
 def test_a_longest_cooldown_below_the_first_one_leaves_the_first_one() -> None:
