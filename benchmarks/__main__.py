@@ -13,12 +13,14 @@ from benchmarks.crowd import crowded_tasks
 from benchmarks.durable import durable_task, shared_task, task_behind_long_journal
 from benchmarks.measure import Row
 from benchmarks.permit import permit_of_closed_breaker
-from benchmarks.span import dropped_task
+from benchmarks.span import dropped_task, openinference_agent, openllmetry_agent
 
 _MEASUREMENTS = {
     "durable": durable_task,
     "shared": shared_task,
     "span": dropped_task,
+    "openllmetry": openllmetry_agent,
+    "openinference": openinference_agent,
     "crowd": crowded_tasks,
     "journal": task_behind_long_journal,
     "health": health_command,

@@ -1,13 +1,19 @@
-"""What a task costs without any file, against a span of the bare SDK with the same attributes."""
+"""What a task costs without any file, against a span of the bare SDK, and against the agents of other packages.
+
+Every provider has a BatchSpanProcessor whose exporter drops what it gets.
+"""
 
 import os
+import sys
+from contextlib import redirect_stdout
 from typing import TYPE_CHECKING
 
 from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
 from benchmarks.fleet import TOKENS, agent_of
-from benchmarks.measure import Row, interleaved
-from otel_tracker import MetricTracker, TaskTracker, event, names
+from benchmarks.measure import Row, interleaved, nothing
+from otel_tracker import MetricTracker, TaskTracker, event, names, track_agent
 from otel_tracker.carrier import MakeEvent
 from otel_tracker.pipeline import Pipeline
 from otel_tracker.storage.home import Home
@@ -15,7 +21,9 @@ from otel_tracker.storage.recorder import Recorder
 from otel_tracker.storage.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+
+    from opentelemetry.sdk.trace import ReadableSpan
 
 _ROUNDS, _TASKS_A_ROUND = 200, 100
 
@@ -30,16 +38,59 @@ class _DroppingRecorder(Recorder):
         """Drop an end."""
 
 
+class _DroppingExporter(SpanExporter):
+    """Takes spans and drops them."""
+
+    def export(self, spans: "Sequence[ReadableSpan]") -> SpanExportResult:
+        """Drop spans."""
+        return SpanExportResult.SUCCESS
+
+
 def dropped_task(folder: str) -> Row:
     """Measure a task whose span, processor and exporter are real, and whose event goes nowhere."""
-    ours, bare = interleaved(_many(_task(folder)), _many(_bare_span()), _ROUNDS)
-    return Row("task that is dropped", ours / _TASKS_A_ROUND, bare / _TASKS_A_ROUND, 1.3)
+    return _row("task that is dropped", _task(folder), _bare_span(), 1.3)
+
+
+def openllmetry_agent(folder: str) -> Row:
+    """Measure an empty function as a task against one with the `@agent` of OpenLLMetry."""
+    from traceloop.sdk import Traceloop
+    from traceloop.sdk.decorators import agent
+
+    with redirect_stdout(sys.stderr):  # it greets
+        Traceloop.init(exporter=_DroppingExporter(), telemetry_enabled=False, instruments=set())
+    return _row("@track_agent, by OpenLLMetry's @agent", _tracked(folder), agent(name=agent_of(0))(nothing), 1.0)
+
+
+def openinference_agent(folder: str) -> Row:
+    """Measure an empty function as a task against one with the `tracer.agent` of OpenInference."""
+    from openinference.instrumentation import OITracer, TraceConfig
+
+    tracer = OITracer(_provider().get_tracer("benchmarks"), config=TraceConfig())
+    return _row(
+        "@track_agent, by OpenInference's agent", _tracked(folder), tracer.agent(name=agent_of(0))(nothing), 1.0
+    )
+
+
+def _row(name: str, ours: "Callable[[], object]", theirs: "Callable[[], object]", bound: float) -> Row:
+    of_ours, of_theirs = interleaved(_many(ours), _many(theirs), _ROUNDS)
+    return Row(name, of_ours / _TASKS_A_ROUND, of_theirs / _TASKS_A_ROUND, bound)
+
+
+def _provider() -> TracerProvider:
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(BatchSpanProcessor(_DroppingExporter()))
+    return provider
+
+
+def _tracker(folder: str) -> MetricTracker:
+    home = Home(os.path.join(folder, "span"))
+    tracker = MetricTracker(home.document)
+    tracker._pipeline = Pipeline(_DroppingRecorder(Store(home)), _provider())  # noqa: SLF001
+    return tracker
 
 
 def _task(folder: str) -> "Callable[[], None]":
-    home = Home(os.path.join(folder, "span"))
-    tracker = MetricTracker(home.document)
-    tracker._pipeline = Pipeline(_DroppingRecorder(Store(home)), TracerProvider(shutdown_on_exit=False))  # noqa: SLF001
+    tracker = _tracker(folder)
 
     def record_task() -> None:
         with TaskTracker(agent_of(0), model="sonnet", task_id="feature-7", tracker=tracker) as task:
@@ -48,8 +99,12 @@ def _task(folder: str) -> "Callable[[], None]":
     return record_task
 
 
+def _tracked(folder: str) -> "Callable[[], None]":
+    return track_agent(agent_of(0), tracker=_tracker(folder))(nothing)
+
+
 def _bare_span() -> "Callable[[], None]":
-    tracer = TracerProvider(shutdown_on_exit=False).get_tracer("benchmarks")
+    tracer = _provider().get_tracer("benchmarks")
     run_id = event.new_id()
 
     def make_span() -> None:
@@ -58,6 +113,7 @@ def _bare_span() -> "Callable[[], None]":
             names.GEN_AI_AGENT: agent_of(0),
             names.SPAN_RUN_ID: run_id,
             names.GEN_AI_REQUEST_MODEL: "sonnet",
+            names.GEN_AI_PROVIDER: "anthropic",
             names.SPAN_TASK_ID: "feature-7",
         }
         with tracer.start_as_current_span(f"{names.INVOKE_AGENT} {agent_of(0)}", attributes=attributes) as span:
@@ -66,7 +122,7 @@ def _bare_span() -> "Callable[[], None]":
     return make_span
 
 
-def _many(act: "Callable[[], None]") -> "Callable[[], None]":
+def _many(act: "Callable[[], object]") -> "Callable[[], None]":
     def act_many_times() -> None:
         for _ in range(_TASKS_A_ROUND):
             act()

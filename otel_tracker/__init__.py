@@ -20,6 +20,9 @@ _HOMES = {
     "Rejection": "otel_tracker.gate",
     "Selection": "otel_tracker.gate",
     "current_task": "otel_tracker.task",
+    "configure": "otel_tracker.configuration",
+    "bound": "otel_tracker.propagation",
+    "child_environment": "otel_tracker.propagation",
     "DocumentError": "otel_tracker.errors",
     "InvalidValueError": "otel_tracker.errors",
     "LockTimeoutError": "otel_tracker.errors",
@@ -32,6 +35,7 @@ _HOMES = {
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from otel_tracker.configuration import configure
     from otel_tracker.decorator import track_agent
     from otel_tracker.errors import (
         AgentBlacklistedError,
@@ -49,6 +53,7 @@ if TYPE_CHECKING:
     from otel_tracker.gate import Rejection, Selection
     from otel_tracker.metric_tracker import MetricTracker
     from otel_tracker.permit import Permit
+    from otel_tracker.propagation import bound, child_environment
     from otel_tracker.task import TaskTracker, current_task
     from otel_tracker.tokens import estimate_tokens
     from otel_tracker_exporters.circuit_breaker import CircuitBreakerSpanExporter
@@ -71,6 +76,9 @@ __all__ = [
     "UnknownAgentError",
     "UnknownMetricError",
     "UnsupportedVersionError",
+    "bound",
+    "child_environment",
+    "configure",
     "current_task",
     "estimate_tokens",
     "track_agent",

@@ -8,8 +8,8 @@ Nothing here asks a clock, draws a number or opens a file. Moments are seconds s
     half_open --the probe fails-->                         open, for twice as long
     half_open --the probe says nothing-->                  open, its cooldown over: the next one who asks is the probe
 
-A task that nobody has asked for is recorded all the same. One that began after the cooldown's end, while no permit was
-out, is a probe, too.
+A task that nobody has asked for is recorded all the same. One that began after the cooldown's end, and ends while no
+permit is out, is a probe, too.
 """
 
 from otel_tracker.names import CANCELLED, CLOSED, DISABLED, HALF_OPEN, OPEN, SUCCESS

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 KNOWN_MAJOR = 7
 _LARGEST = 221_845_392_000  # seconds from 1970 to the year 9000: datetime has a thousand years left for a cooldown
 
+MOST_TOKENS = 2**53  # what any reader of JSON takes for a whole number
+
 # Upper bounds of the duration buckets, in seconds; one more bucket counts what is longer.
 DURATION_BOUNDS = (0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0)
 
@@ -246,9 +248,14 @@ _IN_FLIGHT: "dict[str, Check]" = {
 }
 
 
-def _number_or_null(value: "Any") -> "str | None":
+def _seconds_or_null(value: "Any") -> "str | None":
     is_right = value is None or (type(value) in (int, float) and abs(value) <= _LARGEST)
-    return None if is_right else "a number, or null"
+    return None if is_right else "a number of seconds, or null"
+
+
+def _difference_or_null(value: "Any") -> "str | None":
+    is_right = value is None or (type(value) in (int, float) and abs(value) <= MOST_TOKENS)
+    return None if is_right else "a number of tokens, or null"
 
 
 def _moment(value: "Any") -> "str | None":
@@ -295,9 +302,9 @@ _EVENT: "dict[str, Check]" = {
     "started": _timestamp_or_null,
     "model": _text_or_null,
     "task_id": _text_or_null,
-    "duration_seconds": _number_or_null,
-    "previous_duration_seconds": _number_or_null,
-    "tokens_used": _number_or_null,
+    "duration_seconds": _seconds_or_null,
+    "previous_duration_seconds": _seconds_or_null,
+    "tokens_used": _difference_or_null,
     "tokens": _tokens_or_null,
     "models": _models_or_null,
     "outcome": _outcome_or_null,

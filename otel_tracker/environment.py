@@ -1,27 +1,58 @@
-"""The environment variables that this package reads; nothing else reads any."""
+"""What is set for a whole process: the environment variables that this package reads, and what `configure` says above them.
+
+Nothing else in the package reads any. docs/opentelemetry.md has the same table.
+"""
 
 import os
 
 from otel_tracker.errors import InvalidValueError
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+OTEL_TRACKER_HOME = "OTEL_TRACKER_HOME"
+"""The folder of the document, the journal and the backups; by default `~/.claude/agents`."""
+OTEL_TRACKER_ENFORCE = "OTEL_TRACKER_ENFORCE"
+"""Whether tasks ask their agent's breaker first (1, true, yes, on); by default they only observe."""
+OTEL_TRACKER_HANDLE_SIGNALS = "OTEL_TRACKER_HANDLE_SIGNALS"
+"""Whether SIGTERM ends running tasks as cancelled before it does what it did; by default they are lost."""
+
 DEFAULT_HOME = "~/.claude/agents"
+_TRUE = ("1", "true", "yes", "on")
+
+configured: "dict[str, Any]" = {}
+"""What `configure` has been told, by its own argument names; it comes before the environment."""
 
 
 def home_folder() -> str:
-    """Return the home: `OTEL_TRACKER_HOME`, else `~/.claude/agents`."""
-    return os.path.expanduser(os.environ.get("OTEL_TRACKER_HOME") or DEFAULT_HOME)
+    """Return the home of this process."""
+    chosen: str | None = configured.get("home")
+    return os.path.expanduser(chosen or os.environ.get(OTEL_TRACKER_HOME) or DEFAULT_HOME)
 
 
 def chosen_home(folder: "str | None") -> str:
-    """Return the home that a caller names, else that of the environment; raises InvalidValueError for a blank one."""
+    """Return the home that a caller names, else that of this process; raises InvalidValueError for a blank one."""
     if folder is not None and not folder.strip():
         raise InvalidValueError("a home", folder, "a folder")
     return folder or home_folder()
 
 
 def is_enforced() -> bool:
-    """Tell whether tasks ask their agent's breaker first: `OTEL_TRACKER_ENFORCE` is 1, true, yes or on."""
-    return os.environ.get("OTEL_TRACKER_ENFORCE", "").strip().lower() in ("1", "true", "yes", "on")
+    """Tell whether tasks ask their agent's breaker first."""
+    return _is_set("enforce", OTEL_TRACKER_ENFORCE)
+
+
+def handles_signals() -> bool:
+    """Tell whether SIGTERM ends running tasks as cancelled."""
+    return _is_set("handle_signals", OTEL_TRACKER_HANDLE_SIGNALS)
+
+
+def _is_set(argument: str, variable: str) -> bool:
+    chosen: bool | None = configured.get(argument)
+    if chosen is not None:
+        return chosen
+    return variable in os.environ and os.environ[variable].strip().lower() in _TRUE
 
 
 def has_colour(is_terminal: bool) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from otel_tracker import names
+from otel_tracker.checks import MOST_TOKENS
 from otel_tracker.errors import InvalidValueError
 from otel_tracker.timestamps import format_timestamp, parse_timestamp
 
@@ -112,15 +113,15 @@ def checked_text(field: str, value: object) -> str | None:
 
 
 def checked_tokens(value: object, field: str = "a number of tokens") -> int:
-    """Return a number of tokens: a whole number from 0."""
-    if type(value) is int and value >= 0:
+    """Return a number of tokens: a whole number from 0 to 2**53, the largest that every reader of JSON takes for one."""
+    if type(value) is int and 0 <= value <= MOST_TOKENS:
         return value
     try:
         number = -1 if isinstance(value, bool) else operator.index(value)  # type: ignore[arg-type]
     except TypeError:
         number = -1
-    if number < 0:
-        raise InvalidValueError(field, value, "a whole number from 0")
+    if not 0 <= number <= MOST_TOKENS:
+        raise InvalidValueError(field, value, f"a whole number from 0 to {MOST_TOKENS:,}")
     return number
 
 

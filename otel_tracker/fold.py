@@ -10,7 +10,7 @@ from otel_tracker import breaker, entry, names
 from otel_tracker.document import Document, encode_line
 from otel_tracker.replay import in_force
 from otel_tracker.runs import as_news
-from otel_tracker.schema import settings_digest
+from otel_tracker.schema import new_agent, settings_digest
 from otel_tracker.settings import Settings
 from otel_tracker.timestamps import parse_timestamp
 
@@ -151,6 +151,26 @@ def _apply_ended(head: "Head", event: "Event", settings: Settings) -> None:
 
 
 def _move_breaker(head: "Head", agent: "Agent", event: "Event", task: "Agent") -> None:
+    before, after = _moved(head, agent, event, task)
+    entry.write_circuit(agent, before, after)
+    if _is_opening(before, after):
+        entry.add(agent, "tallies", opened=1)
+        entry.add(head, "metrics", circuit_breaks=1)
+
+
+def transition(head: "Head", event: "Event") -> "str | None":
+    """Return the state that an agent's breaker would get, or get again, by the end of a task; None if it would keep it."""
+    agent = head["agents"].get(event["agent"]) or new_agent()
+    before, after = _moved(head, agent, event, head["in_flight"].get(event.get("run_id")) or {})
+    return after.state if after.state != before.state or _is_opening(before, after) else None
+
+
+def _is_opening(before: breaker.Circuit, after: breaker.Circuit) -> bool:
+    return after.state == names.OPEN and after.failures > before.failures  # not where a permit comes back
+
+
+def _moved(head: "Head", agent: "Agent", event: "Event", task: "Agent") -> "tuple[breaker.Circuit, breaker.Circuit]":
+    """Return the agent's breaker before and after the end of a task."""
     outcome = names.OUTCOMES[event["action"]]
     settings = Settings.of_agent(head["config"], agent.get("config"))
     at = parse_timestamp(event["timestamp"])
@@ -160,12 +180,8 @@ def _move_breaker(head: "Head", agent: "Agent", event: "Event", task: "Agent") -
     is_outage = event.get("environment_error") or settings.is_environment_error(event)
     is_counted = not is_outage and (outcome != names.LOST or settings.count_lost)
     before = entry.circuit_of(agent)
-    end = breaker.TaskEnd(outcome, at, started, task.get("generation"), is_counted, event["run_id"])
-    after = breaker.after_task(before, end, settings)
-    entry.write_circuit(agent, before, after)
-    if after.failures > before.failures and after.state == names.OPEN:  # not where a permit comes back
-        entry.add(agent, "tallies", opened=1)
-        entry.add(head, "metrics", circuit_breaks=1)
+    end = breaker.TaskEnd(outcome, at, started, task.get("generation"), is_counted, event.get("run_id"))
+    return before, breaker.after_task(before, end, settings)
 
 
 def _apply_amended(head: "Head", event: "Event", settings: Settings) -> None:

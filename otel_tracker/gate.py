@@ -12,12 +12,13 @@ from otel_tracker import breaker, event, names, summary
 from otel_tracker.document import Document, new_document
 from otel_tracker.errors import AgentBlacklistedError, NoAgentAvailableError, OtelTrackerError
 from otel_tracker.fallbacks import chain_of
+from otel_tracker.fold import transition
 from otel_tracker.log import warn
 from otel_tracker.owner import is_seen_gone, this_process
 from otel_tracker.timestamps import format_timestamp
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from typing import Any, Literal
 
     from otel_tracker.settings import Settings
@@ -129,6 +130,16 @@ class Gate:
         row = summary.agent_state(document, admission.agent_file, time.time())
         is_probe = row["permit"] is not None and row["permit"]["run_id"] == admission.run_id
         return not is_probe and not _answer(document, admission.agent_file).is_admitted
+
+    def transition(self, agent: str, outcome: str, make_event: "Callable[[], event.Event]") -> "str | None":
+        """Return the state that the agent's breaker will get by the end of a task; None if it keeps its own.
+
+        Where others have moved the breaker since this process last looked, a success may be judged by what was then.
+        """
+        known = self._recorder.store.last_known(agent)
+        if outcome != names.FAILURE and (known is None or known["status"] == names.STATUSES[names.CLOSED]):
+            return None
+        return transition(self._document().head, make_event())
 
     def give_back(self, admission: Admission) -> None:
         """Return the permit of a probe whose task has not begun: the next one who asks gets it."""

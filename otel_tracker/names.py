@@ -39,6 +39,9 @@ CLOSED, OPEN, HALF_OPEN = "closed", "open", "half_open"
 FORCED_OPEN, DISABLED = "forced_open", "disabled"
 STATUSES = {CLOSED: "healthy", OPEN: "blacklisted", HALF_OPEN: "half_open"}
 
+# The conventions' version, as their repository declares it; there is no release yet.
+SCHEMA_URL = "https://opentelemetry.io/schemas/gen-ai-dev/1.42.0-dev"
+
 # Span attributes of the conventions.
 GEN_AI_OPERATION = "gen_ai.operation.name"
 GEN_AI_AGENT = "gen_ai.agent.name"
@@ -48,9 +51,12 @@ GEN_AI_INPUT_TOKENS = "gen_ai.usage.input_tokens"
 GEN_AI_OUTPUT_TOKENS = "gen_ai.usage.output_tokens"
 GEN_AI_CACHE_READ_TOKENS = "gen_ai.usage.cache_read.input_tokens"
 GEN_AI_CACHE_WRITE_TOKENS = "gen_ai.usage.cache_creation.input_tokens"
+GEN_AI_PROVIDER = "gen_ai.provider.name"
+GEN_AI_CONVERSATION = "gen_ai.conversation.id"
+GEN_AI_TOKEN_TYPE = "gen_ai.token.type"  # noqa: S105 - no secret
 ERROR_TYPE = "error.type"
 INVOKE_AGENT = "invoke_agent"
-ATTEMPT = "attempt"  # a span event
+ATTEMPT, CIRCUIT_TRANSITION = "attempt", "circuit_transition"  # span events
 
 # Span attributes of our own.
 SPAN_RUN_ID = "otel_tracker.run_id"
@@ -60,6 +66,18 @@ SPAN_TOKENS = "otel_tracker.tokens_used"
 SPAN_ESTIMATED = "otel_tracker.tokens_estimated"
 SPAN_ATTEMPT = "otel_tracker.attempt"
 SPAN_ERROR = "otel_tracker.error"
+SPAN_FALLBACK_FOR = "otel_tracker.fallback_for"
+SPAN_CIRCUIT_STATE = "otel_tracker.circuit.state"
+
+# Metrics: those of the conventions, and our own.
+METRIC_DURATION = "gen_ai.invoke_agent.duration"
+METRIC_TOKENS = "gen_ai.client.token.usage"
+METRIC_TASKS = "otel_tracker.tasks"
+METRIC_TRANSITIONS = "otel_tracker.circuit.transitions"
+METRIC_EVENTS = "otel_tracker.events"
+METRIC_EVENT_RESULT = "otel_tracker.result"
+METRIC_WRITES = "otel_tracker.write.duration"
+METRIC_LOCK_WAITS = "otel_tracker.lock.wait.duration"
 
 
 def model_family(model: str) -> str:
@@ -73,13 +91,27 @@ def agent_stem(agent: str) -> str:
     return agent.replace("\\", "/").rsplit("/", 1)[-1].removesuffix(".md")
 
 
+def provider_of(model: "str | None") -> str:
+    """Return the provider of a model as the conventions name it: Anthropic for its families, else `_OTHER`."""
+    if model is None or model in FAMILIES:
+        return "_OTHER" if model is None else "anthropic"
+    return "anthropic" if model_family(model) in FAMILIES or model.lower().startswith("claude") else "_OTHER"
+
+
+def conventional_tokens(tokens: "dict[str, int]") -> "dict[str, int]":
+    """Return tokens by the conventions' types: `input`, which includes those of the cache, `output`, else `untyped`."""
+    if set(tokens) == {"untyped"}:
+        return tokens
+    cached = tokens.get("cache_read", 0) + tokens.get("cache_write", 0)
+    return {"input": tokens.get("input", 0) + cached, "output": tokens.get("output", 0)}
+
+
 def usage_attributes(tokens: "dict[str, int]") -> "dict[str, int]":
     """Return the span attributes of tokens by type; the conventions' input tokens include those of the cache."""
     attributes = {SPAN_TOKENS: sum(tokens.values())}
     if set(tokens) != {"untyped"}:
-        cached = tokens.get("cache_read", 0) + tokens.get("cache_write", 0)
-        attributes[GEN_AI_INPUT_TOKENS] = tokens.get("input", 0) + cached
-        attributes[GEN_AI_OUTPUT_TOKENS] = tokens.get("output", 0)
+        total = conventional_tokens(tokens)
+        attributes[GEN_AI_INPUT_TOKENS], attributes[GEN_AI_OUTPUT_TOKENS] = total["input"], total["output"]
         attributes[GEN_AI_CACHE_READ_TOKENS] = tokens.get("cache_read", 0)
         attributes[GEN_AI_CACHE_WRITE_TOKENS] = tokens.get("cache_write", 0)
     return attributes

@@ -8,36 +8,65 @@ import weakref
 from typing import Any
 
 from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.metrics import MeterProvider
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer
 from opentelemetry.util.types import Attributes
 
-from otel_tracker import __version__, carrier, names
+from otel_tracker import __version__, carrier, environment, names, terminate
+from otel_tracker.gate import Gate
 from otel_tracker.guard import Guard
 from otel_tracker.log import warn
+from otel_tracker.meter import Facts, TaskMeter
+from otel_tracker.propagation import inherited_context
 from otel_tracker.storage.recorder import Recorder
 from otel_tracker_exporters.circuit_breaker import AgentSpanProcessor, CircuitBreakerSpanExporter
 
 _guard = Guard()
-_with_processor: "weakref.WeakSet[trace.TracerProvider]" = weakref.WeakSet()
+_processors: "weakref.WeakKeyDictionary[trace.TracerProvider, AgentSpanProcessor]" = weakref.WeakKeyDictionary()
 _own_provider: TracerProvider | None = None
 
 
 class Pipeline:
     """Makes the spans of tasks, and sees to it that each task's event is recorded when its span ends."""
 
-    def __init__(self, recorder: Recorder, tracer_provider: trace.TracerProvider | None = None) -> None:
+    def __init__(
+        self,
+        recorder: Recorder,
+        tracer_provider: trace.TracerProvider | None = None,
+        meter_provider: MeterProvider | None = None,
+    ) -> None:
         self.recorder = recorder
         self._passed_in = tracer_provider
         self._provider: trace.TracerProvider | None = None
         self._tracer: Tracer | None = None
+        self._gate = Gate(recorder)
+        terminate.follow_configuration()
+        self._inherited = inherited_context()
+        self.meter = TaskMeter(meter_provider or environment.configured.get("meter_provider"))
 
-    def start_span(self, agent: str, attributes: Attributes, start_time: int) -> Span:
+    @property
+    def is_watched(self) -> bool:
+        """Whether anybody but this package sees the spans or the metrics."""
+        return self._provider is not _own_provider or self.meter.is_on
+
+    @property
+    def is_unexported(self) -> bool:
+        """Whether nobody exports the spans: there is no OpenTelemetry in this process, or it is switched off."""
+        return self._provider is _own_provider or type(self._tracer).__module__.startswith("opentelemetry.trace")
+
+    def context(self) -> Context | None:
+        """Return the context that a task begins in if it isn't the present one: that of the process's parent."""
+        is_inside = self._inherited is None or trace.get_current_span().get_span_context().is_valid
+        return None if is_inside else self._inherited
+
+    def start_span(self, agent: str, attributes: Attributes, start_time: int, context: Context | None = None) -> Span:
         """Start the span of a task at `start_time`, in nanoseconds since 1970."""
         name = f"{names.INVOKE_AGENT} {agent}"
         return self._current_tracer().start_span(
-            name, kind=SpanKind.INTERNAL, attributes=attributes, start_time=start_time
+            name, context, kind=SpanKind.INTERNAL, attributes=attributes, start_time=start_time
         )
 
     def end_span(self, span: Span, make_event: carrier.MakeEvent, end_time: int) -> None:
@@ -55,36 +84,59 @@ class Pipeline:
             warn("cannot end the span of a task: %r", error)
         carrier.deliver(key)
 
+    def observe_end(self, span: Span, agent: str, outcome: str, make_event: carrier.MakeEvent) -> None:
+        """Tell the span of a task that is about to end if it moves its agent's breaker."""
+        state = self._gate.transition(agent, outcome, make_event)
+        if state is not None:
+            self.add_transition(span, agent, state)
+
+    def add_transition(self, span: Span, agent: str, state: str) -> None:
+        """Tell a task's span that the agent's breaker gets another state, and count that."""
+        span.add_event(names.CIRCUIT_TRANSITION, {names.SPAN_CIRCUIT_STATE: state})
+        self.meter.transition(agent, state)
+
     def record_span(self, event: dict[str, Any], started: float, ended: float) -> None:
         """Make the span of a task that is over, from its `event`; the moments are seconds since 1970."""
         outcome = names.OUTCOMES[event["action"]]
+        error_type = "record_task_failure" if outcome == names.FAILURE else None
         attributes = {
             names.GEN_AI_OPERATION: names.INVOKE_AGENT,
             names.GEN_AI_AGENT: event["agent"],
             names.SPAN_OUTCOME: outcome,
             names.GEN_AI_REQUEST_MODEL: event["model"],
+            names.GEN_AI_PROVIDER: names.provider_of(event["model"]) if event["model"] else None,
             names.SPAN_RUN_ID: event["run_id"] or event["id"],
             names.SPAN_TASK_ID: event["task_id"],
-            names.ERROR_TYPE: "record_task_failure" if outcome == names.FAILURE else None,
+            names.ERROR_TYPE: error_type,
             **(names.usage_attributes(event["tokens"]) if "tokens" in event else {}),
         }
         known = {key: value for key, value in attributes.items() if value is not None}
-        span = self.start_span(event["agent"], known, int(started * 1e9))
+        span = self.start_span(event["agent"], known, int(started * 1e9), self.context())
+        if self.is_watched:
+            self.observe_end(span, event["agent"], outcome, lambda: event)
+        if self.meter.is_on:
+            facts = Facts(
+                event["agent"], outcome, event["duration_seconds"], event["model"], event.get("tokens"), error_type
+            )
+            self.meter.task_ended(facts)
         if outcome == names.FAILURE:
             span.set_status(StatusCode.ERROR, event.get("error"))
         context = span.get_span_context()
+        if self.is_unexported:
+            event["unexported"] = True
         if context.is_valid:
             event["trace_id"], event["span_id"] = f"{context.trace_id:032x}", f"{context.span_id:016x}"
         self.end_span(span, lambda: event, int(ended * 1e9))
 
     def _current_tracer(self) -> Tracer:
-        provider = self._passed_in or trace.get_tracer_provider()
-        if self._passed_in is None and not isinstance(provider, TracerProvider):
+        chosen = self._passed_in or environment.configured.get("tracer_provider")
+        provider: trace.TracerProvider = chosen or trace.get_tracer_provider()
+        if chosen is None and not isinstance(provider, TracerProvider):
             provider = _private_provider()
         if self._tracer is None or provider is not self._provider:
-            _ensure_processor(provider)
+            listen_to(provider)
             self._provider = provider
-            self._tracer = provider.get_tracer("otel_tracker", __version__)
+            self._tracer = provider.get_tracer("otel_tracker", __version__, names.SCHEMA_URL)
         return self._tracer
 
 
@@ -96,9 +148,20 @@ def _private_provider() -> TracerProvider:
     return _own_provider
 
 
-def _ensure_processor(provider: trace.TracerProvider) -> None:
-    """Add our processor to a provider of the SDK, once."""
+def listen_to(provider: trace.TracerProvider, *, again: bool = False) -> None:
+    """Add our processor to a provider of the SDK, once; with `again`, one that has been told to stop goes on."""
+    if not isinstance(provider, TracerProvider):
+        return
     with _guard:
-        if isinstance(provider, TracerProvider) and provider not in _with_processor:
-            provider.add_span_processor(AgentSpanProcessor(CircuitBreakerSpanExporter()))
-            _with_processor.add(provider)
+        processor = _processors.get(provider)
+        if processor is None:
+            processor = _processors[provider] = AgentSpanProcessor(CircuitBreakerSpanExporter())
+            provider.add_span_processor(processor)
+        processor.is_listening |= again
+
+
+def stop_listening() -> None:
+    """Stop recording the spans of others: the SDK has no way to take a processor away."""
+    with _guard:
+        for processor in _processors.values():
+            processor.is_listening = False

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, suppress
+from contextvars import ContextVar
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -12,14 +13,16 @@ from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.trace import Span, StatusCode
 
-from otel_tracker import event, guard, names
+from otel_tracker import event, guard, names, terminate
 from otel_tracker.environment import is_enforced
 from otel_tracker.errors import InvalidValueError
 from otel_tracker.gate import Admission, Rejection
 from otel_tracker.log import warn
+from otel_tracker.meter import Facts
 from otel_tracker.metric_tracker import MetricTracker, default_tracker
 from otel_tracker.outages import kind_of
 from otel_tracker.owner import this_process
+from otel_tracker.storage.recorder import Recorder
 from otel_tracker.timestamps import format_timestamp
 from otel_tracker.tokens import EstimatedTokens
 
@@ -37,7 +40,7 @@ class _Default(str):
 
 DEFAULT_MODEL = _Default("sonnet")
 
-_CURRENT = otel_context.create_key("otel-tracker-task")
+_current: "ContextVar[TaskTracker | None]" = ContextVar("otel_tracker_task", default=None)
 
 
 class TaskTracker:
@@ -77,8 +80,14 @@ class TaskTracker:
         self._is_estimated = False
         self._failure: str | None = None
         self._is_failed = False
+        self._is_ended = False
         self._attempts = 0
         self._complaints: set[str] = set()
+
+    @property
+    def recorder(self) -> Recorder:
+        """Where the task is recorded."""
+        return self._pipeline.recorder
 
     @property
     def agent_file(self) -> str:
@@ -143,14 +152,19 @@ class TaskTracker:
 
     def __enter__(self) -> "Self":
         self.begin()
-        context = trace.set_span_in_context(self._running_span())
-        self._token = otel_context.attach(otel_context.set_value(_CURRENT, self, context))
+        self._token = otel_context.attach(trace.set_span_in_context(self._running_span(), self._context))
+        self._mark = _current.set(self)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace_back: TracebackType | None
     ) -> None:
-        otel_context.detach(self._token)
+        try:
+            _current.reset(self._mark)
+        except ValueError:  # a generator that another context closes: there is nothing to leave there
+            pass
+        else:
+            otel_context.detach(self._token)
         self.end(error)
 
     async def __aenter__(self) -> "Self":
@@ -173,11 +187,19 @@ class TaskTracker:
         }
         if self._model is not None:
             attributes[names.GEN_AI_REQUEST_MODEL] = self._model
+            attributes[names.GEN_AI_PROVIDER] = names.provider_of(self._model)
         if self._task_id is not None:
             attributes[names.SPAN_TASK_ID] = self._task_id
+        if (replaced := self._replaced()) is not None:
+            attributes[names.SPAN_FALLBACK_FOR] = replaced
+        self._context = self._pipeline.context()
         self._started_ns, self._began = time.time_ns(), time.perf_counter()
-        self._span = self._pipeline.start_span(self._agent, attributes, self._started_ns)
-        self._pipeline.recorder.announce(self._start)
+        self._span = self._pipeline.start_span(self._agent, attributes, self._started_ns, self._context)
+        if self._admission is not None and self._admission.is_probe:
+            self._pipeline.add_transition(self._span, self._agent, names.HALF_OPEN)
+        self.recorder.announce(self._start)
+        if terminate.is_installed:
+            terminate.running.add(self)
 
     def _permitted_run(self) -> str:
         """Return the run's id, with a permit for it where one is needed; raises AgentBlacklistedError."""
@@ -191,18 +213,27 @@ class TaskTracker:
     def end(self, error: BaseException | None = None) -> None:
         """End the task, with the exception that ended it if there was one, and return when it is recorded."""
         span = self._running_span()
-        if guard.forks != self._forks:
-            return  # the child of a fork leaves a block of its parent, whose task goes on
+        if self._is_ended or guard.forks != self._forks:
+            return  # SIGTERM has ended it; or the child of a fork leaves a block of its parent, whose task goes on
+        self._is_ended = True
         duration, ended_ns = time.perf_counter() - self._began, time.time_ns()
         outcome = _outcome(error, is_failed=self._is_failed)
         message = self._failure if error is None else event.error_text(error)
-        span.set_attributes(self._attributes(outcome, error))
+        attributes = self._attributes(outcome, error)
+        span.set_attributes(attributes)
         if outcome == names.FAILURE:
             if error is not None:
                 with suppress(Exception):  # somebody's __str__ may raise
                     span.record_exception(error)
             span.set_status(StatusCode.ERROR, message)
-        self._pipeline.end_span(span, partial(self._end, outcome, error, message, ended_ns / 1e9, duration), ended_ns)
+        make_event = partial(self._end, outcome, error, message, ended_ns / 1e9, duration)
+        if self._pipeline.is_watched:
+            self._pipeline.observe_end(span, self._agent, outcome, make_event)
+        if self._pipeline.meter.is_on:
+            kind = attributes.get(names.ERROR_TYPE)
+            facts = Facts(self._agent, outcome, max(0.0, duration), self._named_model(), self._tokens, kind)
+            self._pipeline.meter.task_ended(facts)
+        self._pipeline.end_span(span, make_event, ended_ns)
 
     def current_span(self) -> AbstractContextManager[Span]:
         """Return a context manager in which the task's span is the current one; it does not end the span."""
@@ -254,6 +285,7 @@ class TaskTracker:
             attempts=self._attempts if self._attempts > 1 else None,
             reason=message if is_cancelled else None,
             fallback_for=self._replaced(),
+            unexported=self._pipeline.is_unexported or None,
             trace_id=f"{context.trace_id:032x}" if context.is_valid else None,
             span_id=f"{context.span_id:016x}" if context.is_valid else None,
         )
@@ -286,8 +318,7 @@ class TaskTracker:
 
 def current_task() -> TaskTracker | None:
     """Return the task of the innermost `with` block, or of `run`, that the calling code runs in; None outside of any."""
-    task: TaskTracker | None = otel_context.get_value(_CURRENT)  # type: ignore[assignment]
-    return task
+    return _current.get()
 
 
 def _outcome(error: BaseException | None, *, is_failed: bool) -> str:

@@ -1,6 +1,7 @@
 """The documentation cannot drift: its examples run, and what it lists is what there is."""
 
 import argparse
+import inspect
 import re
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from otel_tracker import MetricTracker, names
+from otel_tracker import MetricTracker, configure, environment, names
 from otel_tracker.cli.parser import parser
 from otel_tracker.schema import new_agent, new_head
 from otel_tracker.settings import Settings
@@ -79,6 +80,16 @@ def test_every_key_of_our_own_is_in_the_documentation(tracker: MetricTracker) ->
         assert f"`{action}`" in text
     for action in (*names.OUTCOMES, names.TASK_STARTED, names.TASK_AMENDED, names.AGENT_REGISTERED, names.AGENT_RESET):
         assert f"`{action}`" in text
+
+
+def test_every_variable_and_argument_of_a_process_is_in_the_documentation() -> None:
+    text = (ROOT / "docs" / "opentelemetry.md").read_text()
+    for variable in (name for name in vars(environment) if name.startswith("OTEL_")):
+        assert f"| `{variable}` |" in text
+    for argument in inspect.signature(configure).parameters:
+        assert f"| `{argument}=` |" in text
+    for name in (value for key, value in vars(names).items() if key.startswith(("METRIC_", "GEN_AI_"))):
+        assert name in text or name.removeprefix("gen_ai.usage") in text
 
 
 def test_links_lead_somewhere() -> None:

@@ -47,6 +47,7 @@ def test_a_home_in_order_is_in_order(used: Home) -> None:
     topics = [finding.topic for finding in findings]
     assert topics == [
         *("home", "permissions", "lock", "document", "journal", "document", "backups", "clock", "packages"),
+        "opentelemetry",
     ]
     assert any("numbers are what circuit-breaker_" in finding.text for finding in findings)
 

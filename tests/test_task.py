@@ -112,6 +112,7 @@ def test_a_span_says_who_did_what_with_which_model_and_tokens(tracker: MetricTra
         "gen_ai.operation.name": "invoke_agent",
         "gen_ai.agent.name": "core/coder.md",
         "gen_ai.request.model": "opus",
+        "gen_ai.provider.name": "anthropic",
         "gen_ai.response.model": "claude-opus-5",
         "gen_ai.usage.input_tokens": 4310,
         "gen_ai.usage.output_tokens": 20,

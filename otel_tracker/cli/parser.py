@@ -121,6 +121,9 @@ def _add_breaker_commands(commands: "Any") -> None:
     )
     config.add_argument("--agent", metavar="AGENT", help="those of this agent alone, which come before all others")
 
+    spans = _add(commands, "spans", "export the spans of tasks that were recorded without one, to OTLP")
+    spans.add_argument("--follow", action="store_true", help="and of those to come, until Ctrl-C")
+
     execute = _add(commands, "exec", "run COMMAND as a task of AGENT; exit 75: its breaker refuses", function="execute")
     execute.usage = "otel-tracker exec AGENT [options] -- COMMAND ..."
     execute.add_argument("agent", metavar="AGENT")
@@ -178,6 +181,7 @@ _MODULES = {
     "breaker": "breaker",
     "config": "config",
     "execute": "execute",
+    "spans": "spans",
     **dict.fromkeys(("backups_create", "backups_list", "backups_restore"), "backups"),
 }
 

@@ -133,6 +133,7 @@ class CommandTask:
             attempts=self._attempts if self._attempts > 1 else None,
             fallback_for=self._admission.fallback_for,
             conversation_id=self._output.conversation_id,
+            unexported=True,
             trace_id=self._span.trace_id,
             span_id=self._span.span_id,
             parent_span_id=self._parent.span_id if self._parent else None,

@@ -1,12 +1,12 @@
 """Examines a home, says what is wrong and the command that mends it, and mends what needs no person.
 
-Reading order: finding, subject, place, state (with compare), surroundings; repair.
+Reading order: finding, subject, place, state (with compare), surroundings, telemetry; repair.
 """
 
 import os
 from typing import TYPE_CHECKING
 
-from otel_tracker.doctor import place, state, surroundings
+from otel_tracker.doctor import place, state, surroundings, telemetry
 from otel_tracker.doctor.finding import NOTE, OK, WRONG, Finding
 from otel_tracker.doctor.repair import repair
 from otel_tracker.doctor.subject import Subject
@@ -36,7 +36,8 @@ def examine(store: Store) -> list[Finding]:
     """Return what there is to say of a home, in a fixed order of topics. Nothing is changed."""
     subject = Subject(store)
     checks = _OF_THE_HOME if os.path.isdir(store.home.folder) else (place.home,)
-    return [*(finding for check in checks for finding in _found(check, subject)), *surroundings.packages()]
+    of_home = [finding for check in checks for finding in _found(check, subject)]
+    return [*of_home, *surroundings.packages(), *telemetry.telemetry()]
 
 
 def _found(check: "Callable[[Subject], Iterator[Finding]]", subject: Subject) -> list[Finding]:

@@ -24,6 +24,7 @@ class Home:
         "name",
         "named",
         "scripts",
+        "spans_position",
     )
 
     def __init__(self, folder: str, document: "str | None" = None) -> None:
@@ -34,6 +35,7 @@ class Home:
         self.name = _stem(file_name)
         self.named, self.document = named, os.path.realpath(named)
         self.append_lock = os.path.join(config, f".{self.name}.lock")
+        self.spans_position = os.path.join(config, f".{self.name}.spans")
         place, real_name = os.path.split(_stem(self.document))
         self.document_lock = os.path.join(place, f".{real_name}.document.lock")
         self.claim = os.path.join(place, f".{real_name}.home")

@@ -82,6 +82,19 @@ class Journal:
                 events = [_parse(line, segment) for line in content[: content.rfind(b"\n") + 1].splitlines()]
                 yield [event for event in events if event is not None and event["seq"] < sequence]
 
+    def segments_after(self, sequence: int) -> "Iterator[list[Event]]":
+        """Yield the events with a higher number than `sequence`, the oldest segment's first."""
+        segments = self.segments()
+        while len(segments) > 1 and _first_number(segments[1]) <= sequence + 1:
+            del segments[0]
+        for segment in segments:
+            read = self._files.read(segment, self._start_after(segment, sequence))
+            content = read[1] if read else b""
+            events = [_parse(line, segment) for line in content[: content.rfind(b"\n") + 1].splitlines()]
+            later = [event for event in events if event is not None and event["seq"] > sequence]
+            if later:
+                yield later
+
     def forget(self) -> None:
         """Read everything again when it is needed: what is in memory may no longer be in the files."""
         self._segment, self._written = None, {}

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 
 from otel_tracker.errors import LockTimeoutError
 from otel_tracker.storage.attempt import saying
+from otel_tracker.vitals import vitals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,7 +36,9 @@ def held(
     """
     descriptor = _opened(path, files)
     try:
+        asked = time.perf_counter()
         is_held = _locks(descriptor, path) or _wait_for(descriptor, path, is_needless, began)
+        vitals.lock_waits.observe(time.perf_counter() - asked)
         _given_up.discard(path)
         yield is_held
     finally:

@@ -134,5 +134,6 @@ class Observer:
             started=task["started"],
             duration_seconds=None,
             reason=reason,
+            unexported=True,
             **known,
         )

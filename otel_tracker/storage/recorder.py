@@ -8,6 +8,7 @@ does not pay for making them.
 
 import atexit
 import sys
+import time
 import weakref
 from collections import OrderedDict
 from threading import get_ident
@@ -15,6 +16,7 @@ from threading import get_ident
 from otel_tracker.guard import Guard
 from otel_tracker.log import warn
 from otel_tracker.storage import claim, left_over
+from otel_tracker.vitals import vitals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -60,7 +62,7 @@ class Recorder:
             if get_ident() in self._writers:
                 return not self._waiting
             waiting, self._waiting = self._waiting, []
-        return not waiting or self._write(waiting, is_start=False)
+        return not waiting or self._write(waiting, is_start=False, retried=len(waiting))
 
     def leave(self) -> None:
         """Write what waits, or leave it beside the journal, or say what is lost: for the end of the process."""
@@ -73,6 +75,7 @@ class Recorder:
             claim.check_links(store.home, store.files)
             path = left_over.leave(store.home, store.files, waiting)
         except Exception as error:  # noqa: BLE001 - whatever it is, the process ends
+            vitals.count(dropped=len(waiting))
             warn("%d events of %s could not be written and are lost: %s", len(waiting), store.home.document, error)
         else:
             warn("%d events are left in %s for the next task of anybody to take in", len(waiting), path)
@@ -94,12 +97,13 @@ class Recorder:
                 self._waiting.append(event)
                 return
             events, self._waiting = [*self._waiting, event], []
-        self._write(events, is_start=is_start)
+        self._write(events, is_start=is_start, retried=len(events) - 1)
         if self._waiting and not self._has_complained:
             self.flush()  # what came meanwhile
 
-    def _write(self, events: "list[Event]", *, is_start: bool) -> bool:
+    def _write(self, events: "list[Event]", *, is_start: bool, retried: int = 0) -> bool:
         self._writers.add(get_ident())
+        began = time.perf_counter()
         try:
             (self.store.announce if is_start and len(events) == 1 else self.store.record)(events)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is not the fault of the user's task
@@ -111,12 +115,16 @@ class Recorder:
             raise
         finally:
             self._writers.discard(get_ident())
+            vitals.writes.observe(time.perf_counter() - began)
+        vitals.count(recorded=len(events), retried=retried)
         self._has_complained = False
         return True
 
     def _keep(self, events: "list[Event]", error: Exception) -> None:
         with self._guard:
-            self._waiting = [*events, *self._waiting][-_LONGEST_QUEUE:]
+            waiting = [*events, *self._waiting]
+            self._waiting = waiting[-_LONGEST_QUEUE:]
+        vitals.count(dropped=len(waiting) - len(self._waiting))
         if not self._has_complained:
             self._has_complained = True
             warn("%s (%d events wait in memory and are tried again with the next one)", error, len(self._waiting))

@@ -10,6 +10,7 @@ from otel_tracker.storage import store as stores
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.recorder import Recorder
 from otel_tracker.storage.store import Store
+from otel_tracker.vitals import vitals
 
 _guard = Guard()
 _by_document: dict[str, Recorder] = {}
@@ -40,6 +41,7 @@ def _after_fork() -> None:
     lock.forget()
     stores.forget_all()
     recorders.forget_all()
+    vitals.forget()
 
 
 if hasattr(os, "register_at_fork"):

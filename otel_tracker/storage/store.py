@@ -131,6 +131,11 @@ class Store:
                 self._warn_once(f"{self.home.document} is damaged: {damage.reason}; this is the state of {damage.base}")
             return state
 
+    def last_known(self, agent: str) -> "Event | None":
+        """Return an agent's entry as this process has last seen it, without looking; None if it hasn't."""
+        entry: Event | None = self._folded.agents.get(agent)
+        return entry
+
     def rewrite(self) -> None:
         """Write the document anew, within the limits of its settings, even if nothing has come."""
         with self.locked():

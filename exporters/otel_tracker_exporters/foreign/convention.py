@@ -1,0 +1,104 @@
+"""What a convention is to us: where its spans say who the agent is, and which attributes hold the rest.
+
+A value that is none, because its type is wrong or there is nothing in it, counts as left out.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from opentelemetry.sdk.trace import ReadableSpan
+
+Attributes = Mapping[str, Any]
+Tokens = dict[str, int]
+
+_LONGEST_TEXT = 512  # characters; otel_tracker.event refuses longer names
+
+MOST_TOKENS = 10**11
+"""More are no number of tokens; the journal takes twice as many (checks.py)."""
+
+
+class Counts(NamedTuple):
+    """The attributes that hold numbers of tokens; of each, the first one that is there.
+
+    `input` includes `cache_read` and `cache_write`.
+    """
+
+    input: tuple[str, ...]
+    output: tuple[str, ...]
+    cache_read: tuple[str, ...] = ()
+    cache_write: tuple[str, ...] = ()
+
+
+class Convention(NamedTuple):
+    """How one convention says things; each group of attributes in the order in which they are tried."""
+
+    agent_names: Callable[[ReadableSpan, Attributes], Iterable[object]]
+    """Returns what may be the agent's name, the best first; nothing if the span isn't an agent's."""
+    counts: Counts
+    total: tuple[str, ...] = ()
+    """The attributes that hold the number of all tokens, of use only where no other is there."""
+    asked_model: tuple[str, ...] = ()
+    answering_model: tuple[str, ...] = ()
+    conversation: tuple[str, ...] = ()
+    is_agents_usage_vague: bool = False
+    """Whether an agent's span may say what other agents have used, so that the spans below it know better."""
+    scope: str | None = None
+    """The instrumentation scope that alone speaks it; None: anybody may."""
+
+    def is_spoken_by(self, span: ReadableSpan) -> bool:
+        """Tell whether the convention's attributes mean in `span` what they mean here."""
+        return self.scope is None or self.scope == scope_of(span)
+
+
+def scope_of(span: ReadableSpan) -> str | None:
+    """Return the name of the instrumentation scope that has made a span."""
+    return None if span.instrumentation_scope is None else span.instrumentation_scope.name
+
+
+def name_after(prefix: str, span: ReadableSpan) -> str | None:
+    """Return what follows `prefix` in a span's name."""
+    name = span.name
+    return name[len(prefix) :] if isinstance(name, str) and name.startswith(prefix) else None
+
+
+def first_text(values: Iterable[object]) -> str | None:
+    """Return the first of `values` that is a text with something in it, as it can be recorded."""
+    for value in values:
+        if isinstance(value, str):
+            text = "".join(sign if sign.isprintable() else " " for sign in value).strip()[:_LONGEST_TEXT].rstrip()
+            if text:
+                return text
+    return None
+
+
+def tokens_of(attributes: Attributes, spoken: Sequence[Convention]) -> Tokens | None:
+    """Return tokens by type as the first of the conventions has them, None if `attributes` don't tell."""
+    by_type = (_by_type(attributes, convention.counts) for convention in spoken)
+    tokens = next((tokens for tokens in by_type if tokens is not None), None)
+    total = None if tokens else _first_count(attributes, [key for convention in spoken for key in convention.total])
+    return tokens if total is None else {"untyped": total}
+
+
+def _by_type(attributes: Attributes, counts: Counts) -> Tokens | None:
+    given, made = _first_count(attributes, counts.input), _first_count(attributes, counts.output)
+    if given is None and made is None:
+        return None
+    read, written = _first_count(attributes, counts.cache_read) or 0, _first_count(attributes, counts.cache_write) or 0
+    uncached = (given or 0) - read - written
+    # Less than a part of it can't include it: some instrumentations pass on Anthropic's `input_tokens` as they are.
+    return {
+        "input": uncached if uncached >= 0 else given or 0,
+        "output": made or 0,
+        "cache_read": read,
+        "cache_write": written,
+    }
+
+
+def _first_count(attributes: Attributes, keys: Sequence[str]) -> int | None:
+    return next((count for count in (_count(attributes.get(key)) for key in keys) if count is not None), None)
+
+
+def _count(value: object) -> int | None:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return value if type(value) is int and 0 <= value <= MOST_TOKENS else None

@@ -1,0 +1,133 @@
+"""`otel-tracker spans`: exports the spans of tasks that were recorded without one, each once."""
+
+import json
+import os
+import sys
+import time
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+
+from otel_tracker.cli.commands import store_of
+from otel_tracker.errors import InvalidValueError, OtelTrackerError
+from otel_tracker.spans import span_of
+from otel_tracker.storage import lock
+from otel_tracker.storage.files import Files
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Iterator, Sequence
+
+    from opentelemetry.sdk.trace import ReadableSpan
+
+    from otel_tracker.storage.store import Store
+
+POLL_SECONDS = 1.0
+_BATCH = 512  # as OTEL_BSP_MAX_EXPORT_BATCH_SIZE
+_GROUP = "opentelemetry_traces_exporter"
+
+
+class ExportError(OtelTrackerError):
+    """The receiver has not taken spans: how many, by which exporter, and what that says."""
+
+    def message(self) -> str:
+        """Return the sentence that a person reads."""
+        number, exporter, said = self.fields
+        return (
+            f"cannot export {number} spans: {exporter} reports {said}; "
+            "check OTEL_EXPORTER_OTLP_ENDPOINT; they are tried again with the next run"
+        )
+
+
+class MissingExporterError(OtelTrackerError):
+    """No installed package has the exporter that the environment names."""
+
+    def message(self) -> str:
+        """Return the sentence that a person reads."""
+        (name,) = self.fields
+        package = "opentelemetry-exporter-" + str(name).replace("_", "-")
+        return f"cannot export spans with {name}: no exporter of this name is installed; get it with: pip install {package}"
+
+
+def spans(options: "Namespace") -> int:
+    """Export what has come since the last run; with --follow also what comes from now on."""
+    store, exporter, resource = store_of(options), _exporter(), Resource.create()
+    lock_path = f"{store.home.spans_position}.lock"
+    Files().make_folder(os.path.dirname(lock_path))
+    with lock.held_if_free(lock_path, store.files) as is_alone:
+        if not is_alone:
+            by = " and ".join(map(str, lock.holders(lock_path))) or "another one"
+            raise InvalidValueError("a second `otel-tracker spans` of this home", by, "one process at a time")
+        try:
+            while options.follow:
+                _try_to_export(store, exporter, resource)
+                time.sleep(POLL_SECONDS)
+            exported = _export_all(store, exporter, resource)
+        except KeyboardInterrupt:
+            if not options.follow:
+                raise
+            return 0
+        finally:
+            exporter.shutdown()
+    print(f"exported {exported} spans")
+    return 0
+
+
+def _try_to_export(store: "Store", exporter: SpanExporter, resource: Resource) -> None:
+    """Export what has come; where the receiver is away, say so and try again later."""
+    try:
+        _export_all(store, exporter, resource)
+    except OtelTrackerError as error:
+        print(f"otel-tracker: {error}", file=sys.stderr, flush=True)
+
+
+def _export_all(store: "Store", exporter: SpanExporter, resource: Resource) -> int:
+    exported = 0
+    for events in _batches(store, _position(store)):
+        found = [span for event in events if (span := span_of(event, resource)) is not None]
+        if found:
+            _export(exporter, found)
+        exported += len(found)
+        store.files.replace(store.home.spans_position, [json.dumps({"seq": events[-1]["seq"]}).encode()])
+    return exported
+
+
+def _batches(store: "Store", position: int) -> "Iterator[list[dict[str, Any]]]":
+    """Yield the events after a position, a segment of the journal at a time, and at most as many as go at once."""
+    for events in store.journal.segments_after(position):
+        for begin in range(0, len(events), _BATCH):
+            yield events[begin : begin + _BATCH]
+
+
+def _export(exporter: SpanExporter, found: "Sequence[ReadableSpan]") -> None:
+    try:
+        said = "a failure" if exporter.export(found) is not SpanExportResult.SUCCESS else None
+    except Exception as error:  # noqa: BLE001 - some exporters raise what they should report
+        said = repr(error)
+    if said is not None:
+        raise ExportError(len(found), type(exporter).__name__, said)
+
+
+def _position(store: "Store") -> int:
+    """Return the number of the last event whose span has been exported, 0 if there is none."""
+    read = store.files.read(store.home.spans_position)
+    try:
+        return int(json.loads(read[1])["seq"]) if read else 0
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        return 0
+
+
+def _exporter() -> SpanExporter:
+    """Return the first of OTEL_TRACES_EXPORTER that isn't ours, else OTLP, in the protocol that the environment names."""
+    protocol = os.environ.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL") or os.environ.get("OTEL_EXPORTER_OTLP_PROTOCOL")
+    otlp = "otlp_proto_grpc" if protocol == "grpc" else "otlp_proto_http"
+    listed = [name.strip() for name in os.environ.get("OTEL_TRACES_EXPORTER", "").split(",")]
+    name = next((name for name in listed if name not in ("", "none", "circuit_breaker")), "otlp")
+    name = otlp if name == "otlp" else name
+    found = next(iter(entry_points(group=_GROUP, name=name)), None)
+    if found is None:
+        raise MissingExporterError(name)
+    exporter: SpanExporter = found.load()()
+    return exporter

@@ -1,0 +1,91 @@
+"""What an auto-instrumented process with this environment would silently not do."""
+
+import os
+from collections.abc import Iterator
+from importlib.metadata import entry_points
+
+from otel_tracker.doctor.finding import NOTE, OK, WRONG, Finding
+
+_TOPIC = "opentelemetry"
+_BUILT_IN_SAMPLERS = {
+    *("always_on", "always_off", "traceidratio"),
+    *("parentbased_always_on", "parentbased_always_off", "parentbased_traceidratio"),
+}
+_PROTOCOLS = {"grpc": "otlp_proto_grpc", "http/protobuf": "otlp_proto_http", "http/json": "otlp_json_http"}
+_RECORDED = "tasks are recorded in the document all the same"
+
+
+def telemetry() -> Iterator[Finding]:
+    """Look at the variables of OpenTelemetry, and at the packages that they need."""
+    found = [*_switched_off(), *_exporters(), *_sampler(), *_auto_instrumentation()]
+    yield from found
+    if all(finding.level != WRONG for finding in found):
+        yield Finding(_TOPIC, OK, "the environment asks for nothing that isn't there")
+
+
+def _switched_off() -> Iterator[Finding]:
+    if _value("OTEL_SDK_DISABLED").lower() == "true":
+        yield Finding(_TOPIC, NOTE, f"OTEL_SDK_DISABLED is true: no span and no metric leaves a process; {_RECORDED}")
+    disabled = _listed("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS")
+    if {"otel_tracker", "*"} & set(disabled):
+        text = "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS switches otel_tracker off: agent spans of others are not recorded"
+        yield Finding(_TOPIC, NOTE, text)
+
+
+def _exporters() -> Iterator[Finding]:
+    known = _names("opentelemetry_traces_exporter")
+    for name in _listed("OTEL_TRACES_EXPORTER"):
+        if name not in known | {"otlp", "none"}:
+            text = f"OTEL_TRACES_EXPORTER names {name}, which no installed package has: the SDK would not start"
+            yield Finding(_TOPIC, WRONG, text, f"one of {', '.join(sorted(known))}, or install the package that has it")
+    protocol = _value("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL") or _value("OTEL_EXPORTER_OTLP_PROTOCOL")
+    if protocol and _PROTOCOLS.get(protocol) not in known:
+        text = f"OTEL_EXPORTER_OTLP_PROTOCOL is {protocol}, for which there is no exporter here"
+        package = f"opentelemetry-exporter-{_PROTOCOLS.get(protocol, 'otlp').replace('_', '-')}"
+        yield Finding(_TOPIC, WRONG, text, f"pip install {package}, or set it to http/protobuf")
+
+
+def _sampler() -> Iterator[Finding]:
+    name = _value("OTEL_TRACES_SAMPLER")
+    if name and name not in _BUILT_IN_SAMPLERS | _names("opentelemetry_traces_sampler"):
+        text = f"OTEL_TRACES_SAMPLER names {name}, which nobody has: the SDK would use parentbased_always_on"
+        yield Finding(_TOPIC, WRONG, text, f"one of {', '.join(sorted(_BUILT_IN_SAMPLERS))}")
+    elif name.endswith("always_off"):
+        yield Finding(_TOPIC, NOTE, f"OTEL_TRACES_SAMPLER is {name}: no span leaves a process; {_RECORDED}")
+
+
+def _auto_instrumentation() -> Iterator[Finding]:
+    if "otel_tracker" not in _names("opentelemetry_instrumentor"):
+        text = "opentelemetry-instrument doesn't find otel_tracker: it was installed without its metadata"
+        yield Finding(_TOPIC, WRONG, text, "pip install --force-reinstall otel-tracker")
+    try:
+        import opentelemetry.instrumentation  # noqa: F401 - whether it is there
+    except ImportError:
+        text = "opentelemetry-instrument isn't installed: a program is instrumented by its own code only"
+        yield Finding(_TOPIC, NOTE, text, "pip install 'otel-tracker[instrument]'")
+        return
+    for group, variable in (
+        ("opentelemetry_distro", "OTEL_PYTHON_DISTRO"),
+        ("opentelemetry_configurator", "OTEL_PYTHON_CONFIGURATOR"),
+    ):
+        known, chosen = _names(group), _value(variable)
+        if chosen and chosen not in known:
+            text = (
+                f"{variable} names {chosen}, which no installed package has: opentelemetry-instrument uses another one"
+            )
+            yield Finding(_TOPIC, WRONG, text, f"one of {', '.join(sorted(known)) or 'none'}")
+        elif not known:
+            text = f"no package has an {group}: opentelemetry-instrument would set up no SDK"
+            yield Finding(_TOPIC, WRONG, text, "pip install opentelemetry-distro")
+
+
+def _names(group: str) -> set[str]:
+    return {point.name for point in entry_points(group=group)}
+
+
+def _value(variable: str) -> str:
+    return os.environ.get(variable, "").strip()
+
+
+def _listed(variable: str) -> list[str]:
+    return [name.strip() for name in _value(variable).split(",") if name.strip()]

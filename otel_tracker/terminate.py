@@ -1,0 +1,51 @@
+"""SIGTERM, for who has asked for it: running tasks end as cancelled, and then happens what would have happened."""
+
+import os
+import signal
+import threading
+import weakref
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from otel_tracker import environment
+from otel_tracker.log import warn
+
+if TYPE_CHECKING:
+    from otel_tracker.task import TaskTracker
+
+
+class TerminatedError(KeyboardInterrupt):
+    """What a task ends with that SIGTERM has cancelled."""
+
+
+running: "weakref.WeakSet[TaskTracker]" = weakref.WeakSet()
+"""The tasks that have begun since the handler is installed."""
+is_installed = False
+_previous: Any = None
+
+
+def follow_configuration() -> None:
+    """Install the handler, or take it back, as `configure` and the environment say; in the main thread only."""
+    global _previous, is_installed  # noqa: PLW0603 - a process has one handler
+    is_wanted = environment.handles_signals()
+    if is_wanted == is_installed or threading.current_thread() is not threading.main_thread():
+        return
+    if is_wanted:
+        _previous = signal.signal(signal.SIGTERM, _handle)
+    elif signal.getsignal(signal.SIGTERM) is _handle:
+        signal.signal(signal.SIGTERM, _previous if _previous is not None else signal.SIG_DFL)
+    is_installed = is_wanted
+
+
+def _handle(number: int, frame: FrameType | None) -> None:
+    for task in list(running):
+        try:
+            task.end(TerminatedError("SIGTERM"))
+            task.recorder.leave()
+        except Exception as error:  # noqa: BLE001, PERF203 - the process is to end, whatever becomes of a task
+            warn("cannot end a task of %s at SIGTERM: %r", task.agent_file, error)
+    if callable(_previous):
+        _previous(number, frame)
+    elif _previous is not signal.SIG_IGN:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGTERM)
