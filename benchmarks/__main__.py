@@ -13,6 +13,7 @@ from benchmarks.crowd import crowded_tasks
 from benchmarks.durable import durable_task, shared_task, task_behind_long_journal
 from benchmarks.measure import Row
 from benchmarks.permit import permit_of_closed_breaker
+from benchmarks.scrape import changed_scrape, unchanged_scrape
 from benchmarks.span import dropped_task, openinference_agent, openllmetry_agent
 
 _MEASUREMENTS = {
@@ -27,6 +28,8 @@ _MEASUREMENTS = {
     "report": report_command,
     "permit": permit_of_closed_breaker,
     "exec": exec_command,
+    "scrape": unchanged_scrape,
+    "scrape-changed": changed_scrape,
 }
 _LINE = "{:<40}  {:>10}  {:>10}  {:>6}  {:>6}  {}"
 

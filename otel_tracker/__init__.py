@@ -23,6 +23,7 @@ _HOMES = {
     "configure": "otel_tracker.configuration",
     "bound": "otel_tracker.propagation",
     "child_environment": "otel_tracker.propagation",
+    "serve_metrics": "otel_tracker.serving",
     "DocumentError": "otel_tracker.errors",
     "InvalidValueError": "otel_tracker.errors",
     "LockTimeoutError": "otel_tracker.errors",
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from otel_tracker.metric_tracker import MetricTracker
     from otel_tracker.permit import Permit
     from otel_tracker.propagation import bound, child_environment
+    from otel_tracker.serving import serve_metrics
     from otel_tracker.task import TaskTracker, current_task
     from otel_tracker.tokens import estimate_tokens
     from otel_tracker_exporters.circuit_breaker import CircuitBreakerSpanExporter
@@ -81,6 +83,7 @@ __all__ = [
     "configure",
     "current_task",
     "estimate_tokens",
+    "serve_metrics",
     "track_agent",
 ]
 

@@ -200,6 +200,18 @@ class SharedDocumentError(StorageError):
         )
 
 
+class AddressError(StorageError):
+    """An address can't be listened on: the `path` is the address."""
+
+    def __init__(self, address: str, reason: str) -> None:
+        super().__init__("listen on", address, reason)
+        self.fields = (address, reason)
+
+    def message(self) -> str:
+        """Return the sentence that a person reads."""
+        return f"cannot listen on {self.path}: {self.reason}; choose another port with --port, or end who has it"
+
+
 class LockTimeoutError(StorageError):
     """The lock of the home could not be had within its bound."""
 

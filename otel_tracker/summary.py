@@ -81,6 +81,18 @@ def settings_of_agent(document: Document, agent: str) -> Settings:
     return Settings.of_agent(document.config, document.agents.get(agent, {}).get("config"))
 
 
+def next_change(document: Document, now: float) -> float:
+    """Return the moment after which what agents are let through may be another, although nothing happens."""
+    ends = [
+        parse_timestamp(text)
+        for agent in document.agents
+        for row in (agent_state(document, agent, now),)
+        for text in (row["blacklisted_until"], (row["override"] or {}).get("until"))
+        if text is not None
+    ]
+    return min(ends, default=float("inf"))
+
+
 def known_agent(document: Document, agent: str, path: str) -> "Row":
     """Return an agent's entry; raises UnknownAgentError, which names the document's `path` and who may be meant."""
     if agent in document.agents:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from otel_tracker import MetricTracker, configure, environment, names
+from otel_tracker import MetricTracker, configure, environment, metrics, names
 from otel_tracker.cli.parser import parser
 from otel_tracker.schema import new_agent, new_head
 from otel_tracker.settings import Settings
@@ -90,6 +90,13 @@ def test_every_variable_and_argument_of_a_process_is_in_the_documentation() -> N
         assert f"| `{argument}=` |" in text
     for name in (value for key, value in vars(names).items() if key.startswith(("METRIC_", "GEN_AI_"))):
         assert name in text or name.removeprefix("gen_ai.usage") in text
+
+
+def test_every_metric_of_prometheus_is_in_the_documentation() -> None:
+    text = (ROOT / "docs" / "prometheus.md").read_text()
+    for metric in metrics.ALL:
+        labels = f" {', '.join(metric.labels)}" if metric.labels else ""
+        assert f"| `{metric.name.removeprefix(metrics.PREFIX)}` |{labels} |" in text
 
 
 def test_links_lead_somewhere() -> None:

@@ -124,6 +124,19 @@ def _add_breaker_commands(commands: "Any") -> None:
     spans = _add(commands, "spans", "export the spans of tasks that were recorded without one, to OTLP")
     spans.add_argument("--follow", action="store_true", help="and of those to come, until Ctrl-C")
 
+    serve = _add(commands, "serve", "the metrics for Prometheus, at http://HOST:PORT/metrics, until Ctrl-C")
+    serve.add_argument("--host", default="127.0.0.1", help="the address to listen on (127.0.0.1)")
+    serve.add_argument("--port", type=_number, default=9464, help="the port to listen on (9464); 0: a free one")
+    serve.add_argument("--certfile", metavar="FILE", help="serve HTTPS with this certificate")
+    serve.add_argument("--keyfile", metavar="FILE", help="and this key")
+    serve.add_argument("--client-cafile", metavar="FILE", help="certificates of who may sign those of clients")
+    serve.add_argument("--client-auth-required", action="store_true", help="refuse clients without a certificate")
+
+    metrics = _add(commands, "metrics", "the metrics for Prometheus, as text")
+    metrics.add_argument(
+        "-o", "--output", metavar="FILE", help="replace FILE by them, for node_exporter's textfile collector"
+    )
+
     execute = _add(commands, "exec", "run COMMAND as a task of AGENT; exit 75: its breaker refuses", function="execute")
     execute.usage = "otel-tracker exec AGENT [options] -- COMMAND ..."
     execute.add_argument("agent", metavar="AGENT")
@@ -182,6 +195,8 @@ _MODULES = {
     "config": "config",
     "execute": "execute",
     "spans": "spans",
+    "serve": "serve",
+    "metrics": "serve",
     **dict.fromkeys(("backups_create", "backups_list", "backups_restore"), "backups"),
 }
 

@@ -4,6 +4,7 @@ import json
 import os
 import sys
 import time
+from contextlib import suppress
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from otel_tracker.cli.commands import store_of
-from otel_tracker.errors import InvalidValueError, OtelTrackerError
+from otel_tracker.errors import OtelTrackerError
 from otel_tracker.spans import span_of
 from otel_tracker.storage import lock
 from otel_tracker.storage.files import Files
@@ -41,6 +42,15 @@ class ExportError(OtelTrackerError):
         )
 
 
+class BusyError(OtelTrackerError):
+    """Another process exports the spans of this home."""
+
+    def message(self) -> str:
+        """Return the sentence that a person reads."""
+        (holder,) = self.fields
+        return f"cannot export spans: {holder} is at it; one at a time does, so that each is exported once"
+
+
 class MissingExporterError(OtelTrackerError):
     """No installed package has the exporter that the environment names."""
 
@@ -53,34 +63,42 @@ class MissingExporterError(OtelTrackerError):
 
 def spans(options: "Namespace") -> int:
     """Export what has come since the last run; with --follow also what comes from now on."""
-    store, exporter, resource = store_of(options), _exporter(), Resource.create()
+    store, exporter = store_of(options), _exporter()
     lock_path = f"{store.home.spans_position}.lock"
     Files().make_folder(os.path.dirname(lock_path))
-    with lock.held_if_free(lock_path, store.files) as is_alone:
-        if not is_alone:
-            by = " and ".join(map(str, lock.holders(lock_path))) or "another one"
-            raise InvalidValueError("a second `otel-tracker spans` of this home", by, "one process at a time")
-        try:
-            while options.follow:
-                _try_to_export(store, exporter, resource)
-                time.sleep(POLL_SECONDS)
-            exported = _export_all(store, exporter, resource)
-        except KeyboardInterrupt:
-            if not options.follow:
-                raise
-            return 0
-        finally:
-            exporter.shutdown()
-    print(f"exported {exported} spans")
+    try:
+        with lock.held_if_free(lock_path, store.files) as is_alone:
+            if not is_alone:
+                by = " and ".join(f"process {pid}" for pid in lock.holders(lock_path)) or "another process"
+                raise BusyError(by)
+            return _follow(store, exporter) if options.follow else _export_once(store, exporter)
+    finally:
+        exporter.shutdown()
+
+
+def _export_once(store: "Store", exporter: SpanExporter) -> int:
+    print(f"exported {_export_all(store, exporter, Resource.create())} spans")
     return 0
 
 
-def _try_to_export(store: "Store", exporter: SpanExporter, resource: Resource) -> None:
-    """Export what has come; where the receiver is away, say so and try again later."""
+def _follow(store: "Store", exporter: SpanExporter) -> int:
+    resource, said = Resource.create(), None
+    with suppress(KeyboardInterrupt):
+        while True:
+            said = _try_to_export(store, exporter, resource, said)
+            time.sleep(POLL_SECONDS)
+    return 0
+
+
+def _try_to_export(store: "Store", exporter: SpanExporter, resource: Resource, said: str | None) -> str | None:
+    """Export what has come; where the receiver is away, say so once, and try again later. Return what has been said."""
     try:
         _export_all(store, exporter, resource)
     except OtelTrackerError as error:
-        print(f"otel-tracker: {error}", file=sys.stderr, flush=True)
+        if type(error).__name__ != said:
+            print(f"otel-tracker: {error}", file=sys.stderr, flush=True)
+        return type(error).__name__
+    return None
 
 
 def _export_all(store: "Store", exporter: SpanExporter, resource: Resource) -> int:

@@ -1,0 +1,199 @@
+"""The state as Prometheus metrics: read at each scrape, so that it shows what every short-lived process has recorded."""
+
+import time
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from itertools import accumulate
+from typing import Any
+
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+)
+from prometheus_client.core import (
+    Metric as Family,
+)
+from prometheus_client.registry import Collector
+from prometheus_client.samples import Exemplar, Sample
+
+from otel_tracker import __version__, metrics, names, summary
+from otel_tracker.checks import DURATION_BOUNDS
+from otel_tracker.document import Document
+from otel_tracker.log import warn
+from otel_tracker.timestamps import parse_timestamp
+
+MOST_AGENTS = 1000
+OTHER = "other"
+"""The label of all agents beyond these, together."""
+_RECENT = 500  # entries of the history that exemplars are taken from
+
+Row = dict[str, Any]
+_FAMILIES = {
+    metrics.COUNTER: CounterMetricFamily,
+    metrics.GAUGE: GaugeMetricFamily,
+    metrics.HISTOGRAM: HistogramMetricFamily,
+    metrics.INFO: InfoMetricFamily,
+}
+
+
+Samples = dict[metrics.Metric, list[Sample]]
+
+
+class Cache:
+    """The samples of each agent as they were shown last: an agent that is what it was has the same ones again."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[Row, tuple[Any, ...], Samples]] = {}
+
+    def samples(self, agent: str, entry: Row, view: tuple[Any, ...], make: Callable[[], Samples]) -> Samples:
+        """Return the samples of an agent whose entry in the document is that object, seen as `view`."""
+        known = self._known.get(agent)
+        if known is None or known[0] is not entry or known[1] != view:
+            known = self._known[agent] = (entry, view, make())
+        return known[2]
+
+
+class StateCollector(Collector):
+    """Yields the metrics of what `read` returns; it holds no number of its own. A scrape never fails."""
+
+    def __init__(
+        self, read: Callable[[], Document], clock: Callable[[], float] = time.time, cache: Cache | None = None
+    ) -> None:
+        self._read, self._clock, self._cache = read, clock, cache or Cache()
+
+    def describe(self) -> Iterable[Family]:
+        """Return the families without samples, so that a registry needn't read the state to know their names."""
+        return [_family(metric) for metric in metrics.ALL]
+
+    def collect(self) -> Iterator[Family]:
+        """Yield the metrics as of now."""
+        try:
+            found = families(self._read(), self._clock(), self._cache)
+        except Exception as error:  # noqa: BLE001 - an unreadable state is what the scrape has to tell
+            warn("cannot show the state: %s", error)
+            found = [_with(metrics.READ_SUCCESS, [((), 0)])]
+        yield from found
+        build = _family(metrics.BUILD)
+        build.add_metric([], {"version": __version__})
+        yield build
+
+
+def families(document: Document, now: float, cache: Cache) -> list[Family]:
+    """Return the metrics of a document as of `now`: every known series, at 0 from the start."""
+    rows, recent = {key: summary.agent_state(document, key, now) for key in document.agents}, _exemplars(document)
+    keys = list(rows)
+    shown = []
+    for key in keys[:MOST_AGENTS]:
+        view = (rows[key]["state"], rows[key]["blacklisted_until"], rows[key]["in_flight"], recent.get(_text(key)))
+        entry = document.agents[key]
+        shown.append(cache.samples(key, entry, view, partial(_samples, _text(key), [rows[key]], recent)))
+    if keys[MOST_AGENTS:]:
+        shown.append(_samples(OTHER, [rows[key] for key in keys[MOST_AGENTS:]], recent))
+    updated = document.head["updated"]
+    return [
+        *(_gathered(metric, shown) for metric in metrics.OF_AGENTS),
+        _with(metrics.READ_SUCCESS, [((), 1)]),
+        _with(metrics.UPDATED, [((), parse_timestamp(updated) if updated else 0)]),
+    ]
+
+
+def _gathered(metric: metrics.Metric, shown: list[Samples]) -> Family:
+    family = _family(metric)
+    family.samples = [sample for samples in shown for sample in samples[metric]]
+    return family  # type: ignore[no-any-return]
+
+
+def _samples(agent: str, rows: list[Row], recent: "Recent") -> Samples:
+    """Return the samples of an agent, or of several together, by metric."""
+    series = _series(rows[0]) if len(rows) == 1 else _together([_series(row) for row in rows])
+    by_metric = {
+        metric: _with(metric, [((agent, *labels), value) for labels, value in series[metric].items()]).samples
+        for metric in metrics.OF_AGENTS
+        if metric is not metrics.DURATION
+    }
+    return {**by_metric, metrics.DURATION: _durations(agent, rows, recent.get(agent, {}))}
+
+
+Series = dict[metrics.Metric, dict[tuple[str, ...], float]]
+Recent = dict[str, dict[int, Exemplar]]
+
+
+def _series(row: Row) -> Series:
+    """Return an agent's values by metric and labels, without the agent's own."""
+    counted, tallies, last = row["metrics"], row["tallies"], row["metrics"]["last_task_timestamp"]
+    until = row["blacklisted_until"]
+    outcomes = {
+        names.SUCCESS: counted["tasks_successful"],
+        names.FAILURE: max(0, counted["tasks_failed"] - tallies["lost"]),
+        names.CANCELLED: counted["tasks_cancelled"],
+        names.LOST: tallies["lost"],
+    }
+    usage = {_text(model): use for model, use in row["token_usage"].items()}
+    return {
+        metrics.TASKS: {(outcome,): outcomes[outcome] for outcome in metrics.OUTCOMES},
+        metrics.TOKENS: {(model, kind): use[kind] for model, use in usage.items() for kind in names.TOKEN_TYPES},
+        metrics.MODEL_TASKS: {(model,): use["count"] for model, use in usage.items()},
+        metrics.STATE: {(state,): float(row["state"] == state) for state in metrics.STATES},
+        metrics.FAILURES: {(): row["failures"]},
+        metrics.OPENED: {(): tallies["opened"]},
+        metrics.REJECTIONS: {(): tallies["rejected"]},
+        metrics.FALLBACKS: {(): tallies["fallback"]},
+        metrics.IN_FLIGHT: {(): row["in_flight"]},
+        metrics.UNTIL: {(): parse_timestamp(until) if until else 0},
+        metrics.LAST_TASK: {(): parse_timestamp(last) if last else 0},
+    }
+
+
+def _together(all_series: list[Series]) -> Series:
+    """Return the values of many agents as those of one: sums, and of moments and failures in a row the highest."""
+    total: Series = {}
+    for series in all_series:
+        for metric, values in series.items():
+            known = total.setdefault(metric, {})
+            is_highest = metric in (metrics.UNTIL, metrics.LAST_TASK, metrics.FAILURES)
+            for labels, value in values.items():
+                before = known.get(labels, 0)
+                known[labels] = max(before, value) if is_highest else before + value
+    return total
+
+
+def _durations(agent: str, rows: list[Row], recent: dict[int, Exemplar]) -> list[Sample]:
+    bounds = [*(str(bound) for bound in DURATION_BOUNDS), "+Inf"]
+    counts = accumulate(sum(numbers) for numbers in zip(*(row["durations"]["buckets"] for row in rows), strict=True))
+    buckets = [
+        (bound, count, recent.get(place)) for place, (bound, count) in enumerate(zip(bounds, counts, strict=True))
+    ]
+    family = _family(metrics.DURATION)
+    family.add_metric([agent], buckets, sum(row["durations"]["sum"] for row in rows))
+    return family.samples  # type: ignore[no-any-return]
+
+
+def _exemplars(document: Document) -> "Recent":
+    """Return a recent task with a trace, by agent and bucket."""
+    found: Recent = {}
+    for entry in document.history.entries()[-_RECENT:]:
+        duration, trace_id = entry.get("duration_seconds"), entry.get("trace_id")
+        if entry.get("action") in names.OUTCOMES and duration is not None and trace_id:
+            place = bisect_left(DURATION_BOUNDS, duration)
+            exemplar = Exemplar({"trace_id": _text(trace_id)[:64]}, duration, parse_timestamp(entry["timestamp"]))
+            found.setdefault(_text(entry["agent"]), {})[place] = exemplar
+    return found
+
+
+def _family(metric: metrics.Metric) -> Any:
+    return _FAMILIES[metric.kind](metric.base, metric.help, labels=metric.labels if metric.kind != metrics.INFO else ())
+
+
+def _with(metric: metrics.Metric, samples: Iterable[tuple[tuple[str, ...], float]]) -> Family:
+    family = _family(metric)
+    for labels, value in samples:
+        family.add_metric(labels, value)
+    return family  # type: ignore[no-any-return]
+
+
+def _text(value: object) -> str:
+    """Return a label's value that can be encoded."""
+    return str(value).encode("utf-8", "replace").decode()

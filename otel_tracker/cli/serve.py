@@ -1,0 +1,66 @@
+"""`otel-tracker serve` and `otel-tracker metrics`: the state for Prometheus, to be scraped or written to a file."""
+
+import os
+import signal
+import sys
+import threading
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, generate_latest
+
+from otel_tracker.cli.commands import store_of
+from otel_tracker.storage.files import Files
+from otel_tracker_exporters.prometheus import StateCollector
+from otel_tracker_exporters.scrape import Exposition, make_metrics_server
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+EXIT_FAILURE = 1
+_READABLE = 0o644
+
+
+def serve(options: "Namespace") -> int:
+    """Serve the metrics until Ctrl-C or SIGTERM."""
+    store = store_of(options)
+    server = make_metrics_server(
+        Exposition(store.read),
+        options.port,
+        options.host,
+        certfile=options.certfile,
+        keyfile=options.keyfile,
+        client_cafile=options.client_cafile,
+        client_auth_required=options.client_auth_required,
+    )
+
+    def end(number: int, frame: FrameType | None) -> None:
+        threading.Thread(target=server.shutdown).start()  # it waits for the loop that this handler has interrupted
+
+    old = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
+    scheme = "https" if options.certfile else "http"
+    print(f"serving {scheme}://{options.host}:{server.server_port}/metrics of {store.home.named}", flush=True)
+    try:
+        server.serve_forever()
+    finally:
+        server.server_close()
+        for number, handler in old.items():
+            signal.signal(number, handler)
+    return 0
+
+
+def metrics(options: "Namespace") -> int:
+    """Print the metrics, or write them to a file at once; status 1 if the state can't be read, which they say, too."""
+    store = store_of(options)
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(StateCollector(store.read))
+    text = generate_latest(registry)
+    if options.output:
+        path = os.path.abspath(options.output)
+        is_new = not os.path.exists(path)
+        Files().replace(path, [text])
+        if is_new:
+            os.chmod(path, _READABLE)  # for node_exporter, which is another user
+    else:
+        sys.stdout.write(text.decode())
+    return EXIT_FAILURE if b"otel_tracker_state_read_success 0.0" in text else 0

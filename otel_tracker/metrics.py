@@ -1,0 +1,59 @@
+"""The metrics that Prometheus gets: names, labels, help, in one list.
+
+The collector, the dashboards, the alerts and the tests take them from here. Names follow Prometheus: a unit at the end, and
+`_total` for counters, which the formats add themselves.
+"""
+
+from typing import NamedTuple
+
+from otel_tracker import names
+
+PREFIX = "otel_tracker_"
+COUNTER, GAUGE, HISTOGRAM, INFO = "counter", "gauge", "histogram", "info"
+
+OUTCOMES = (names.SUCCESS, names.FAILURE, names.CANCELLED, names.LOST)
+STATES = (names.CLOSED, names.OPEN, names.HALF_OPEN)
+
+
+class Metric(NamedTuple):
+    """A family of series."""
+
+    base: str
+    """The name, without `_total`."""
+    kind: str
+    help: str
+    labels: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The name that queries use; of a histogram the one that the suffixes come after."""
+        return self.base + {COUNTER: "_total", INFO: "_info"}.get(self.kind, "")
+
+
+def _metric(name: str, kind: str, text: str, *labels: str) -> Metric:
+    return Metric(PREFIX + name, kind, text, labels)
+
+
+TASKS = _metric("tasks", COUNTER, "Ended tasks by outcome.", "agent", "outcome")
+DURATION = _metric("task_duration_seconds", HISTOGRAM, "Duration of ended tasks.", "agent")
+TOKENS = _metric("tokens", COUNTER, "Tokens used; the types exclude each other.", "agent", "model", "type")
+MODEL_TASKS = _metric("model_tasks", COUNTER, "Ended tasks by model.", "agent", "model")
+STATE = _metric("circuit_state", GAUGE, "1 for the state that the agent's breaker is in, else 0.", "agent", "state")
+FAILURES = _metric("consecutive_failures", GAUGE, "Failures in a row.", "agent")
+OPENED = _metric("circuit_opened", COUNTER, "Openings and reopenings of the breaker.", "agent")
+REJECTIONS = _metric("rejections", COUNTER, "Tasks that the breaker has refused.", "agent")
+FALLBACKS = _metric("fallbacks", COUNTER, "Tasks that another agent has run in this one's place.", "agent")
+IN_FLIGHT = _metric("tasks_in_flight", GAUGE, "Tasks that run now.", "agent")
+UNTIL = _metric(
+    "blacklisted_until_timestamp_seconds", GAUGE, "When the agent is let through again; 0 if it is now.", "agent"
+)
+LAST_TASK = _metric("last_task_timestamp_seconds", GAUGE, "When the last task ended; 0 if none has.", "agent")
+READ_SUCCESS = _metric("state_read_success", GAUGE, "1 if the state could be read, else 0.")
+UPDATED = _metric("state_updated_timestamp_seconds", GAUGE, "When the last event happened; 0 if none has.")
+BUILD = _metric("build", INFO, "The version of otel-tracker.", "version")
+
+OF_AGENTS = (
+    *(TASKS, DURATION, TOKENS, MODEL_TASKS, STATE, FAILURES, OPENED, REJECTIONS, FALLBACKS, IN_FLIGHT, UNTIL),
+    LAST_TASK,
+)
+ALL = (*OF_AGENTS, READ_SUCCESS, UPDATED, BUILD)

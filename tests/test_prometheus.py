@@ -1,0 +1,202 @@
+"""The collector: what Prometheus gets of a state."""
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.parser import text_string_to_metric_families as parse
+
+from otel_tracker import __version__, metrics, names
+from otel_tracker.document import Document, new_document
+from otel_tracker.errors import DocumentError
+from otel_tracker.storage.home import Home
+from otel_tracker.storage.store import Store
+from otel_tracker_exporters.prometheus import MOST_AGENTS, OTHER, StateCollector
+from tests.builders import AGENT, NOON, about, document_of, end, folded, start
+
+FAILURE = names.FAILURE
+Values = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+def registry(read: Callable[[], Document], now: float = NOON) -> CollectorRegistry:
+    made = CollectorRegistry(auto_describe=False)
+    made.register(StateCollector(read, lambda: now))
+    return made
+
+
+def values(document: Document, after: float = 0.0) -> Values:
+    """Return what a scrape shows, by name and labels."""
+    text = generate_latest(registry(lambda: document, NOON + after)).decode()
+    samples = [sample for family in parse(text) for sample in family.samples]
+    return {(sample.name, frozenset(sample.labels.items())): sample.value for sample in samples}
+
+
+def value(found: Values, name: str, **labels: str) -> float:
+    return found[f"otel_tracker_{name}", frozenset(labels.items())]
+
+
+def test_every_metric_of_the_list_is_yielded_and_no_other() -> None:
+    families = list(registry(lambda: folded(end())).collect())
+    assert {family.name: family.type for family in families} == {metric.base: metric.kind for metric in metrics.ALL}
+    assert all(family.documentation for family in families)
+
+
+def test_names_are_those_that_queries_use() -> None:
+    shown = {name for name, _ in values(folded(end()))}
+    for metric in metrics.ALL:
+        suffixes = ("_bucket", "_sum", "_count") if metric.kind == metrics.HISTOGRAM else ("",)
+        assert {metric.name + suffix for suffix in suffixes} <= shown
+
+
+def test_tasks_are_counted_by_outcome_and_the_outcomes_exclude_each_other() -> None:
+    found = values(folded(end("r1"), end("r2", FAILURE), end("r3", names.LOST), end("r4", names.CANCELLED), end("r5")))
+    counted = {outcome: value(found, "tasks_total", agent=AGENT, outcome=outcome) for outcome in metrics.OUTCOMES}
+    assert counted == {"success": 2, "failure": 1, "lost": 1, "cancelled": 1}
+
+
+def test_every_known_series_is_there_from_the_start_at_zero() -> None:
+    found = values(folded(about(names.AGENT_REGISTERED, name="Coder")))
+    of_agent = {key: number for key, number in found.items() if ("agent", AGENT) in key[1]}
+    zero = {key: number for key, number in of_agent.items() if number == 0}
+    assert set(of_agent) - set(zero) == {
+        ("otel_tracker_circuit_state", frozenset({("agent", AGENT), ("state", "closed")}))
+    }
+    for model in names.REPORTED_MODELS:
+        for kind in names.TOKEN_TYPES:
+            assert value(found, "tokens_total", agent=AGENT, model=model, type=kind) == 0
+
+
+def test_tokens_are_shown_by_model_and_type() -> None:
+    tokens = {"input": 3, "output": 4, "cache_read": 50, "cache_write": 6}
+    found = values(folded(end(model="opus", tokens=tokens)))
+    for kind, number in tokens.items():
+        assert value(found, "tokens_total", agent=AGENT, model="opus", type=kind) == number
+    assert value(found, "model_tasks_total", agent=AGENT, model="opus") == 1
+
+
+def test_durations_are_a_histogram_from_a_tenth_of_a_second_to_two_hours() -> None:
+    durations = enumerate((0.05, 4, 4, 9000))
+    found = values(folded(*(end(f"r{n}", duration_seconds=seconds) for n, seconds in durations)))
+    shown = {
+        dict(labels)["le"]: number
+        for (name, labels), number in found.items()
+        if name == "otel_tracker_task_duration_seconds_bucket"
+    }
+    assert (shown["0.1"], shown["2.5"], shown["5.0"], shown["7200.0"], shown["+Inf"]) == (1, 1, 3, 3, 4)
+    assert value(found, "task_duration_seconds_count", agent=AGENT) == 4
+    assert value(found, "task_duration_seconds_sum", agent=AGENT) == pytest.approx(9008.05)
+
+
+def test_the_breaker_is_one_of_three_states_as_of_now() -> None:
+    document = folded(*(end(f"r{n}", FAILURE) for n in range(5)))
+
+    def states(after: float) -> dict[str, float]:
+        found = values(document, after)
+        return {state: value(found, "circuit_state", agent=AGENT, state=state) for state in metrics.STATES}
+
+    assert states(120) == {"closed": 0, "open": 1, "half_open": 0}
+    assert states(661) == {"closed": 0, "open": 0, "half_open": 1}
+    found = values(document, 120)
+    assert value(found, "blacklisted_until_timestamp_seconds", agent=AGENT) == NOON + 60 + 600
+    assert value(values(document, 661), "blacklisted_until_timestamp_seconds", agent=AGENT) == 0
+    assert value(found, "consecutive_failures", agent=AGENT) == 5
+    assert value(found, "circuit_opened_total", agent=AGENT) == 1
+
+
+def test_refusals_fallbacks_running_tasks_and_moments_are_shown() -> None:
+    document = folded(
+        start("r0"),
+        about(names.TASK_REJECTED, 70, reason="no"),
+        end("r1", agent="other.md", fallback_for=AGENT),
+        end("r2"),
+    )
+    found = values(document)
+    assert value(found, "rejections_total", agent=AGENT) == 1
+    assert value(found, "fallbacks_total", agent=AGENT) == 1
+    assert value(found, "tasks_in_flight", agent=AGENT) == 1
+    assert value(found, "last_task_timestamp_seconds", agent=AGENT) == NOON + 60
+    assert value(found, "state_updated_timestamp_seconds") == NOON + 60
+    assert value(found, "state_read_success") == 1
+    assert value(found, "build_info", version=__version__) == 1
+
+
+def test_beyond_a_thousand_agents_the_rest_is_one() -> None:
+    outcomes = (FAILURE if number % 2 else names.SUCCESS for number in range(MOST_AGENTS + 3))
+    document = folded(*(end(f"r{n}", outcome, agent=f"{n}.md") for n, outcome in enumerate(outcomes)))
+    found = values(document)
+    shown = {dict(labels)["agent"] for name, labels in found if name == "otel_tracker_consecutive_failures"}
+    assert len(shown) == MOST_AGENTS + 1
+    assert value(found, "tasks_total", agent=OTHER, outcome="success") == 2
+    assert value(found, "tasks_total", agent=OTHER, outcome="failure") == 1
+    assert value(found, "circuit_state", agent=OTHER, state="closed") == 3
+    assert value(found, "consecutive_failures", agent=OTHER) == 1
+    assert value(found, "task_duration_seconds_count", agent=OTHER) == 3
+    total = sum(number for (name, _), number in found.items() if name == "otel_tracker_tasks_total")
+    assert total == MOST_AGENTS + 3
+
+
+@pytest.mark.parametrize("error", [DocumentError("path", "$", "torn"), OSError("gone"), ValueError("odd")])
+def test_a_state_that_cannot_be_read_is_a_metric_and_not_a_failure(
+    error: Exception, warnings_logged: Callable[[], list[str]]
+) -> None:
+    def fail() -> Document:
+        raise error
+
+    text = generate_latest(registry(fail)).decode()
+    assert "otel_tracker_state_read_success 0.0" in text
+    assert "otel_tracker_tasks_total" not in text
+    assert len(warnings_logged()) == 1
+
+
+def test_names_that_cannot_be_encoded_or_would_break_a_line_are_shown_all_the_same() -> None:
+    document = folded(end(agent='a"b\\c\nd.md'), end("r2", agent="\ud800.md", model="\ud800"))
+    found = values(document)
+    assert value(found, "tasks_total", agent='a"b\\c\nd.md', outcome="success") == 1
+    assert value(found, "tasks_total", agent="?.md", outcome="success") == 1
+
+
+def test_a_bucket_has_a_recent_tasks_trace_in_open_metrics() -> None:
+    traced = [end(f"r{n}", duration_seconds=4, trace_id=f"{n:032x}", after=60 + n) for n in (1, 2)]
+    shown = registry(lambda: folded(*traced, end("r3", duration_seconds=40)))
+    text = generate_openmetrics(shown).decode()  # type: ignore[no-untyped-call]
+    families = {family.name: family for family in parse_openmetrics(text)}  # type: ignore[no-untyped-call]
+    exemplars = {
+        sample.labels["le"]: sample.exemplar
+        for sample in families["otel_tracker_task_duration_seconds"].samples
+        if sample.exemplar
+    }
+    assert list(exemplars) == ["5.0"]
+    assert (exemplars["5.0"].labels, exemplars["5.0"].value) == ({"trace_id": f"{2:032x}"}, 4.0)
+    assert float(exemplars["5.0"].timestamp) == NOON + 62
+
+
+def test_no_task_trace_or_session_is_in_a_label() -> None:
+    document = folded(end("run-1", task_id="task-1", trace_id="ab" * 16, conversation_id="c1"))
+    labels = {label for _, known in values(document) for label, _ in known}
+    assert labels == {"agent", "outcome", "le", "model", "type", "state", "version"}
+
+
+def test_an_empty_state_has_the_metrics_of_the_whole(home: Home) -> None:
+    found = values(new_document())
+    assert value(found, "state_read_success") == 1
+    assert value(found, "state_updated_timestamp_seconds") == 0
+
+
+def test_a_real_v7_document_is_shown_whole(adopt: Callable[[], Home]) -> None:
+    home = adopt()
+    found = values(Store(home).read())
+    document = json.loads(Path(home.document).read_bytes())
+    total = sum(number for (name, _), number in found.items() if name == "otel_tracker_tasks_total")
+    assert total == sum(agent["metrics"]["tasks_total"] for agent in document["agents"].values())
+    assert not any(math.isnan(number) for number in found.values())
+
+
+def test_counters_do_not_fall_when_history_is_pruned() -> None:
+    few = document_of(history_max_entries=2)
+    found = values(folded(*(end(f"r{n}") for n in range(9)), into=few))
+    assert value(found, "tasks_total", agent=AGENT, outcome="success") == 9

@@ -1,0 +1,233 @@
+"""`/metrics` and `/healthz`, in process and by `otel-tracker serve`; `otel-tracker metrics`."""
+
+import gzip
+import os
+import signal
+import ssl
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from otel_tracker import MetricTracker, TaskTracker, serve_metrics
+from otel_tracker.cli import main
+from otel_tracker.document import Document
+from otel_tracker.errors import AddressError
+from otel_tracker.storage.home import Home
+from otel_tracker.storage.store import Store
+from otel_tracker_exporters.scrape import Exposition
+from tests.builders import NOON, end, folded
+
+OPEN_METRICS = "application/openmetrics-text; version=1.0.0"
+
+
+@pytest.fixture
+def url(home: Home) -> Iterator[str]:
+    """Serve the home's metrics in this process."""
+    server, thread = serve_metrics(0, home=home.folder)
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def get(url: str, context: ssl.SSLContext | None = None, **headers: str) -> tuple[int, dict[str, str], bytes]:
+    asked = urllib.request.Request(  # noqa: S310 - of this test's own server
+        url, headers={key.replace("_", "-"): text for key, text in headers.items()}
+    )
+    try:
+        with urllib.request.urlopen(asked, timeout=30, context=context) as answer:  # noqa: S310
+            return answer.status, dict(answer.headers), answer.read()
+    except urllib.error.HTTPError as error:
+        return error.code, dict(error.headers), error.read()
+
+
+def record(tracker: MetricTracker, number: int = 1) -> None:
+    for _ in range(number):
+        with TaskTracker("core/coder.md", tracker=tracker) as task:
+            task.set_tokens_used(5)
+
+
+def test_what_others_record_is_in_the_next_scrape(url: str, tracker: MetricTracker) -> None:
+    for number in (1, 2):
+        record(tracker)
+        status, headers, text = get(f"{url}/metrics")
+        assert (status, headers["Content-Type"].split(";")[0]) == (200, "text/plain")
+        assert f'otel_tracker_tasks_total{{agent="core/coder.md",outcome="success"}} {number}.0' in text.decode()
+
+
+def test_the_format_is_what_the_scraper_accepts(url: str, tracker: MetricTracker) -> None:
+    record(tracker)
+    _, headers, text = get(f"{url}/metrics", Accept=OPEN_METRICS)
+    assert headers["Content-Type"].startswith("application/openmetrics-text")
+    assert text.endswith(b"# EOF\n")
+    assert b"# {trace_id=" in text
+    _, headers, zipped = get(f"{url}/metrics", Accept=OPEN_METRICS, Accept_Encoding="gzip")
+    assert headers["Content-Encoding"] == "gzip"
+    assert gzip.decompress(zipped) == text
+
+
+def test_health_is_asked_for_at_healthz_and_nothing_is_elsewhere(url: str) -> None:
+    assert get(f"{url}/healthz")[0] == get(f"{url}/")[0] == 200
+    assert get(f"{url}/metric")[0] == 404
+
+
+def test_a_damaged_state_is_a_scrape_that_says_so(url: str, home: Home) -> None:
+    Path(home.document).parent.mkdir(parents=True)
+    Path(home.document).write_text('{"version": "8.0"}')
+    status, _, text = get(f"{url}/metrics")
+    assert (status, b"otel_tracker_state_read_success 0.0" in text) == (200, True)
+    Path(home.document).unlink()
+    assert b"otel_tracker_state_read_success 1.0" in get(f"{url}/metrics")[2]
+
+
+def test_a_busy_port_is_a_clear_error(url: str, home: Home) -> None:
+    port = int(url.rpartition(":")[2])
+    with pytest.raises(AddressError, match=rf"cannot listen on 127\.0\.0\.1:{port}: .*in use; choose another port"):
+        serve_metrics(port, home=home.folder)
+
+
+class Counting:
+    """A state that is the same until it is told otherwise; counts how often it was asked for."""
+
+    def __init__(self) -> None:
+        self.document, self.now = folded(end("r1")), NOON + 100
+
+    def read(self) -> Document:
+        return self.document
+
+    def clock(self) -> float:
+        return self.now
+
+
+def test_an_unchanged_state_is_rendered_once_and_a_changed_one_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    state, made = Counting(), list[Any]()
+    exposition = Exposition(state.read, state.clock)
+    from otel_tracker_exporters import prometheus
+
+    families = prometheus.families
+
+    def counted(document: Document, now: float, cache: prometheus.Cache) -> Any:
+        made.append(now)
+        return families(document, now, cache)
+
+    monkeypatch.setattr(prometheus, "families", counted)
+    first = exposition.render("")
+    assert exposition.render("") == first
+    assert len(made) == 1
+    state.document = folded(end("r1"), end("r2"))
+    assert exposition.render("") != first
+    assert len(made) == 2
+
+
+def test_a_breaker_whose_cooldown_ends_is_shown_so_although_nothing_happens() -> None:
+    state = Counting()
+    state.document = folded(*(end(f"r{n}", "failure") for n in range(5)))
+    exposition = Exposition(state.read, state.clock)
+    assert b'state="open"} 1.0' in exposition.render("")[1]
+    state.now = NOON + 60 + 600
+    assert b'state="half_open"} 1.0' in exposition.render("")[1]
+
+
+def test_the_metrics_as_text_go_to_a_file_at_once_that_others_may_read(
+    tracker: MetricTracker, home: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record(tracker)
+    path = tmp_path / "textfile" / "otel_tracker.prom"
+    path.parent.mkdir()
+    assert main(["metrics", "-o", str(path), "--home", home.folder]) == 0
+    assert main(["metrics", "--home", home.folder]) == 0
+    assert path.read_text() == capsys.readouterr().out
+    assert path.stat().st_mode & 0o777 == 0o644
+    path.chmod(0o640)
+    Path(home.document).write_text('{"version": "8.0"}')
+    assert main(["metrics", "-o", str(path), "--home", home.folder]) == 1
+    assert "otel_tracker_state_read_success 0.0" in path.read_text()
+    assert path.stat().st_mode & 0o777 == 0o640
+
+
+@pytest.fixture
+def served(home: Home) -> Iterator[Callable[..., tuple["subprocess.Popen[str]", str]]]:
+    """Start `otel-tracker serve`, and return it and its address."""
+    running: list[subprocess.Popen[str]] = []
+
+    def start(*options: str) -> tuple["subprocess.Popen[str]", str]:
+        command = [sys.executable, "-m", "otel_tracker", "serve", "--home", home.folder, "--port", "0", *options]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        running.append(process)
+        assert process.stdout
+        said = process.stdout.readline()
+        assert said.startswith("serving "), said
+        return process, said.split()[1].removesuffix("/metrics")
+
+    yield start
+    for process in running:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_served_process_ends_cleanly(
+    served: Callable[..., Any], tracker: MetricTracker, number: signal.Signals
+) -> None:
+    record(tracker, 3)
+    process, url = served()
+    assert b'outcome="success"} 3.0' in get(f"{url}/metrics")[2]
+    process.send_signal(number)
+    assert process.communicate(timeout=30) == ("", "")
+    assert process.returncode == 0
+
+
+@pytest.mark.processes
+def test_the_served_process_says_when_its_port_is_busy(served: Callable[..., Any], home: Home) -> None:
+    _, url = served()
+    second = subprocess.run(
+        [sys.executable, "-m", "otel_tracker", "serve", "--home", home.folder, "--port", url.rpartition(":")[2]],
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert second.returncode == 1
+    assert "Address already in use; choose another port with --port" in second.stderr
+
+
+@pytest.mark.processes
+def test_certificates_of_both_sides_are_asked_for(
+    served: Callable[..., Any], tmp_path: Path, tracker: MetricTracker
+) -> None:
+    record(tracker)
+    certificate, key = str(tmp_path / "certificate.pem"), str(tmp_path / "key.pem")
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"),
+            *("-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", certificate),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    _, url = served(
+        "--certfile", certificate, "--keyfile", key, "--client-cafile", certificate, "--client-auth-required"
+    )  # fmt: skip
+    assert url.startswith("https://")
+    context = ssl.create_default_context(cafile=certificate)
+    with pytest.raises((urllib.error.URLError, ConnectionError, ssl.SSLError)):
+        get(f"{url}/metrics", context)
+    context.load_cert_chain(certificate, key)
+    assert get(f"{url}/metrics", context)[0] == 200
+
+
+@pytest.mark.processes
+def test_a_served_home_that_nobody_may_write_to_is_only_read(
+    served: Callable[..., Any], home: Home, tracker: MetricTracker
+) -> None:
+    record(tracker)
+    before = sorted((str(path), path.stat().st_mtime_ns) for path in Path(home.folder).rglob("*"))
+    _, url = served()
+    assert b"otel_tracker_state_read_success 1.0" in get(f"{url}/metrics")[2]
+    assert sorted((str(path), path.stat().st_mtime_ns) for path in Path(home.folder).rglob("*")) == before
+    assert Store(home).read().agents
+    assert os.path.exists(home.document)
