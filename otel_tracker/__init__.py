@@ -19,7 +19,7 @@ _HOMES = {
     "Permit": "otel_tracker.permit",
     "Rejection": "otel_tracker.gate",
     "Selection": "otel_tracker.gate",
-    "current_task": "otel_tracker.task",
+    "current_task": "otel_tracker.block",
     "configure": "otel_tracker.configuration",
     "bound": "otel_tracker.propagation",
     "child_environment": "otel_tracker.propagation",
@@ -36,6 +36,7 @@ _HOMES = {
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from otel_tracker.block import current_task
     from otel_tracker.configuration import configure
     from otel_tracker.decorator import track_agent
     from otel_tracker.errors import (
@@ -56,7 +57,7 @@ if TYPE_CHECKING:
     from otel_tracker.permit import Permit
     from otel_tracker.propagation import bound, child_environment
     from otel_tracker.serving import serve_metrics
-    from otel_tracker.task import TaskTracker, current_task
+    from otel_tracker.task import TaskTracker
     from otel_tracker.tokens import estimate_tokens
     from otel_tracker_exporters.circuit_breaker import CircuitBreakerSpanExporter
 

@@ -8,11 +8,11 @@ import weakref
 from typing import Any
 
 from opentelemetry import trace
-from opentelemetry.context import Context
+from opentelemetry.context import Context, get_current
 from opentelemetry.metrics import MeterProvider
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
-from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer
+from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind, StatusCode, Tracer
 from opentelemetry.util.types import Attributes
 
 from otel_tracker import __version__, carrier, environment, names, terminate
@@ -57,10 +57,27 @@ class Pipeline:
         """Whether nobody exports the spans: there is no OpenTelemetry in this process, or it is switched off."""
         return self._provider is _own_provider or type(self._tracer).__module__.startswith("opentelemetry.trace")
 
+    def ids_of(self, span: Span, run_id: str) -> dict[str, Any]:
+        """Return what the event of a run says of its span: its ids, its parent's, whether nobody exports it."""
+        known: dict[str, Any] = {}
+        context, parent = span.get_span_context(), getattr(span, "parent", None)
+        if self.is_unexported:
+            known["unexported"] = True
+            if isinstance(span, NonRecordingSpan):  # which has its parent's ids, if there is one
+                parent = context if context.is_valid else None
+                trace_id = parent.trace_id if parent else int(run_id, 16)
+                context = SpanContext(trace_id, int(run_id[:16], 16), is_remote=False)
+        if context.is_valid:
+            known |= {"trace_id": f"{context.trace_id:032x}", "span_id": f"{context.span_id:016x}"}
+        if parent is not None:
+            known["parent_span_id"] = f"{parent.span_id:016x}"
+        return known
+
     def context(self) -> Context | None:
-        """Return the context that a task begins in if it isn't the present one: that of the process's parent."""
-        is_inside = self._inherited is None or trace.get_current_span().get_span_context().is_valid
-        return None if is_inside else self._inherited
+        """Return the context that a task begins in if it isn't the present one: that with the span of the process's parent."""
+        if self._inherited is None or trace.get_current_span().get_span_context().is_valid:
+            return None
+        return Context({**self._inherited, **get_current()})
 
     def start_span(self, agent: str, attributes: Attributes, start_time: int, context: Context | None = None) -> Span:
         """Start the span of a task at `start_time`, in nanoseconds since 1970."""
@@ -121,11 +138,7 @@ class Pipeline:
             self.meter.task_ended(facts)
         if outcome == names.FAILURE:
             span.set_status(StatusCode.ERROR, event.get("error"))
-        context = span.get_span_context()
-        if self.is_unexported:
-            event["unexported"] = True
-        if context.is_valid:
-            event["trace_id"], event["span_id"] = f"{context.trace_id:032x}", f"{context.span_id:016x}"
+        event.update(self.ids_of(span, event["run_id"] or event["id"]))
         self.end_span(span, lambda: event, int(ended * 1e9))
 
     def _current_tracer(self) -> Tracer:

@@ -30,13 +30,15 @@ def inherited_context() -> Context | None:
 def child_environment(environment: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return an environment for a process whose spans are to be part of the present task.
 
-    It is `environment`, by default that of this process, with TRACEPARENT, TRACESTATE and BAGGAGE of the present context.
+    It is `environment`, by default that of this process, with TRACEPARENT, TRACESTATE and BAGGAGE of the present context;
+    outside of any span it keeps its own.
     """
     carrier: dict[str, str] = {}
     _propagator.inject(carrier)
     known = dict(os.environ if environment is None else environment)
-    for name in _VARIABLES:
-        known.pop(name, None)
+    if "traceparent" in carrier:
+        for name in _VARIABLES:
+            known.pop(name, None)
     return {**known, **{name.upper(): value for name, value in carrier.items()}}
 
 

@@ -4,16 +4,16 @@ import asyncio
 import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, suppress
-from contextvars import ContextVar
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from opentelemetry import context as otel_context
 from opentelemetry import trace
+from opentelemetry.context import Context
 from opentelemetry.trace import Span, StatusCode
 
 from otel_tracker import event, guard, names, terminate
+from otel_tracker.block import Block, present_block
 from otel_tracker.environment import is_enforced
 from otel_tracker.errors import InvalidValueError
 from otel_tracker.gate import Admission, Rejection
@@ -39,8 +39,6 @@ class _Default(str):
 
 
 DEFAULT_MODEL = _Default("sonnet")
-
-_current: "ContextVar[TaskTracker | None]" = ContextVar("otel_tracker_task", default=None)
 
 
 class TaskTracker:
@@ -93,6 +91,13 @@ class TaskTracker:
     def agent_file(self) -> str:
         """The agent's key."""
         return self._agent
+
+    @property
+    def span(self) -> Span:
+        """The task's span; raises RuntimeError before the task has begun."""
+        if self._span is None:
+            raise RuntimeError(f"this task of {self._agent} has not begun; use it in a `with` block")
+        return self._span
 
     def set_tokens_used(self, tokens: int) -> None:
         """Set how many tokens the task has used in all; a number from `estimate_tokens` is flagged as an estimate."""
@@ -148,23 +153,19 @@ class TaskTracker:
         attributes: dict[str, Any] = {names.SPAN_ATTEMPT: self._attempts}
         if error is not None:
             attributes |= {names.ERROR_TYPE: type(error).__qualname__, names.SPAN_ERROR: event.error_text(error) or ""}
-        self._running_span().add_event(names.ATTEMPT, attributes)
+        self.span.add_event(names.ATTEMPT, attributes)
 
     def __enter__(self) -> "Self":
         self.begin()
-        self._token = otel_context.attach(trace.set_span_in_context(self._running_span(), self._context))
-        self._mark = _current.set(self)
+        self._block = Block(self)
+        self._block.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace_back: TracebackType | None
     ) -> None:
-        try:
-            _current.reset(self._mark)
-        except ValueError:  # a generator that another context closes: there is nothing to leave there
-            pass
-        else:
-            otel_context.detach(self._token)
+        self._block.__exit__()
+        del self._block  # each has the other
         self.end(error)
 
     async def __aenter__(self) -> "Self":
@@ -179,7 +180,8 @@ class TaskTracker:
         """Start the task without a `with` block; its span isn't made the current one. End it with `end`."""
         if self._span is not None:
             raise RuntimeError(f"this task of {self._agent} has begun already; make a TaskTracker for each task")
-        self._run_id, self._forks = self._permitted_run(), guard.forks
+        is_asked = self._admission is not None or self._is_enforced
+        self._run_id, self._forks = self._permitted_run() if is_asked else event.new_id(), guard.forks
         attributes = {
             names.GEN_AI_OPERATION: names.INVOKE_AGENT,
             names.GEN_AI_AGENT: self._agent,
@@ -192,27 +194,34 @@ class TaskTracker:
             attributes[names.SPAN_TASK_ID] = self._task_id
         if (replaced := self._replaced()) is not None:
             attributes[names.SPAN_FALLBACK_FOR] = replaced
-        self._context = self._pipeline.context()
+        present_block()
         self._started_ns, self._began = time.time_ns(), time.perf_counter()
-        self._span = self._pipeline.start_span(self._agent, attributes, self._started_ns, self._context)
+        self._span = self._pipeline.start_span(self._agent, attributes, self._started_ns, self._pipeline.context())
         if self._admission is not None and self._admission.is_probe:
             self._pipeline.add_transition(self._span, self._agent, names.HALF_OPEN)
-        self.recorder.announce(self._start)
         if terminate.is_installed:
-            terminate.running.add(self)
+            terminate.running[self._run_id] = self
+        self.recorder.announce(self._start)
 
     def _permitted_run(self) -> str:
-        """Return the run's id, with a permit for it where one is needed; raises AgentBlacklistedError."""
-        if self._admission is None and self._is_enforced:
+        """Return the run that the task's permit is for; without one ask for it; raises AgentBlacklistedError."""
+        if self._admission is None:
             said = self._tracker.gate.ask(self._agent, self._task_id)
             if isinstance(said, Rejection):
                 raise said.error()
             self._admission = said
-        return self._admission.run_id if self._admission else event.new_id()
+        return self._admission.run_id
 
     def end(self, error: BaseException | None = None) -> None:
         """End the task, with the exception that ended it if there was one, and return when it is recorded."""
-        span = self._running_span()
+        span = self.span
+        if not terminate.is_installed:
+            self._record_end(span, error)
+            return
+        with terminate.postponed:
+            self._record_end(span, error)
+
+    def _record_end(self, span: Span, error: BaseException | None) -> None:
         if self._is_ended or guard.forks != self._forks:
             return  # SIGTERM has ended it; or the child of a fork leaves a block of its parent, whose task goes on
         self._is_ended = True
@@ -236,13 +245,12 @@ class TaskTracker:
         self._pipeline.end_span(span, make_event, ended_ns)
 
     def current_span(self) -> AbstractContextManager[Span]:
-        """Return a context manager in which the task's span is the current one; it does not end the span."""
-        return trace.use_span(self._running_span(), record_exception=False, set_status_on_exception=False)
+        """Return a context manager in which the task, and its span, is the current one; it does not end it."""
+        return Block(self)
 
-    def _running_span(self) -> Span:
-        if self._span is None:
-            raise RuntimeError(f"this task of {self._agent} has not begun; use it in a `with` block")
-        return self._span
+    def context(self) -> Context:
+        """Return the present context, with the task's span as the current one."""
+        return trace.set_span_in_context(self.span, self._pipeline.context())
 
     def _named_model(self) -> str | None:
         """Return the model to count under: as the user named it, else the family of what did the work."""
@@ -263,7 +271,6 @@ class TaskTracker:
         self, outcome: str, error: BaseException | None, message: str | None, at: float, duration: float
     ) -> event.Event:
         error_type = None if error is None else type(error).__qualname__
-        context = self._running_span().get_span_context()
         is_cancelled = outcome == names.CANCELLED
         return event.task_ended(
             self._agent,
@@ -285,9 +292,7 @@ class TaskTracker:
             attempts=self._attempts if self._attempts > 1 else None,
             reason=message if is_cancelled else None,
             fallback_for=self._replaced(),
-            unexported=self._pipeline.is_unexported or None,
-            trace_id=f"{context.trace_id:032x}" if context.is_valid else None,
-            span_id=f"{context.span_id:016x}" if context.is_valid else None,
+            **self._pipeline.ids_of(self.span, self._run_id),
         )
 
     def _replaced(self) -> str | None:
@@ -314,11 +319,6 @@ class TaskTracker:
         if about not in self._complaints:
             self._complaints.add(about)
             warn("task of %s: %s", self._agent, error)
-
-
-def current_task() -> TaskTracker | None:
-    """Return the task of the innermost `with` block, or of `run`, that the calling code runs in; None outside of any."""
-    return _current.get()
 
 
 def _outcome(error: BaseException | None, *, is_failed: bool) -> str:

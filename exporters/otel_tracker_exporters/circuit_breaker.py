@@ -52,9 +52,7 @@ class CircuitBreakerSpanExporter(SpanExporter):
         return True
 
     def _export(self, span: ReadableSpan) -> None:
-        key = None if span.context is None else (span.context.trace_id, span.context.span_id)
-        if key is not None and carrier.deliver(key):
-            task.pass_over(key)
+        if _is_ours(span):
             return
         ended = task.event_of(span)
         if ended is not None:
@@ -73,8 +71,8 @@ class AgentSpanProcessor(SpanProcessor):
         """Do nothing: a task's start is recorded by who starts it."""
 
     def on_end(self, span: ReadableSpan) -> None:
-        """Export the span."""
-        if self.is_listening:
+        """Export the span; one of this package's own needs no more than its event."""
+        if self.is_listening and not _is_ours(span):
             self._exporter.export((span,))
 
     def shutdown(self) -> None:
@@ -84,3 +82,14 @@ class AgentSpanProcessor(SpanProcessor):
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         """Flush the exporter."""
         return self._exporter.force_flush(timeout_millis)
+
+
+def _is_ours(span: ReadableSpan) -> bool:
+    """Tell whether a span is of one of this package's own tasks, which is then recorded."""
+    if span.context is None:
+        return False
+    key = span.context.trace_id, span.context.span_id
+    if not carrier.deliver(key):
+        return False
+    task.pass_over(key)
+    return True
