@@ -154,7 +154,9 @@ def ask(circuit: Circuit, now: float, settings: "Settings") -> Answer:
     if override is not None:
         why = f": {override.reason}" if override.reason else ""
         is_disabled = override.kind == DISABLED
-        return Answer(is_disabled, until=None if is_disabled else override.until, reason=f"{override.kind}{why}")
+        return Answer(
+            is_disabled, until=None if is_disabled else override.until, reason=f"{override.kind.replace('_', ' ')}{why}"
+        )
     if circuit.permit is not None:
         return Answer(False, reason="a probe is running")
     state, until = view(circuit, now, settings)

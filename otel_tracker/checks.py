@@ -228,7 +228,7 @@ _CIRCUIT: "dict[str, Check]" = {
     "override": _override_or_null,
 }
 _DURATIONS: "dict[str, Check]" = {"buckets": _buckets, "sum": _seconds}
-_TALLIES: "dict[str, Check]" = dict.fromkeys(("lost", "opened", "rejected", "fallback"), _count)
+_TALLIES: "dict[str, Check]" = dict.fromkeys(("lost", "amended", "opened", "rejected", "fallback"), _count)
 _AGENT_PARTS = {"metrics": _AGENT_METRICS, "circuit": _CIRCUIT, "durations": _DURATIONS, "tallies": _TALLIES}
 _SYSTEM_METRICS = (
     "total_agents",

@@ -1,6 +1,6 @@
 """What is set for a whole process: the environment variables that this package reads, and what `configure` says above them.
 
-Nothing else in the package reads any. docs/opentelemetry.md has the same table.
+Nothing else reads variables of this package's own. docs/opentelemetry.md has the same table.
 """
 
 import os

@@ -65,11 +65,11 @@ class AgentBlacklistedError(OtelTrackerError):
     def message(self) -> str:
         """Return the sentence that a person reads."""
         until = f" until {self.until}" if self.until else ""
-        instead = f"use {self.fallback} instead" if self.fallback else "wait"
-        return (
-            f"cannot run a task of {self.agent}: it is refused{until} ({self.reason}); "
-            f"{instead}, or close its breaker with: otel-tracker reset {self.agent}"
-        )
+        instead = f"use {self.fallback} instead" if self.fallback else "wait" if self.until else "wait for it"
+        mended = f"lift that with: otel-tracker breaker {self.agent} auto"
+        if not self.reason.startswith("forced open"):
+            mended = f"close its breaker with: otel-tracker reset {self.agent}"
+        return f"cannot run a task of {self.agent}: it is refused{until} ({self.reason}); {instead}, or {mended}"
 
 
 class NoAgentAvailableError(AgentBlacklistedError):
@@ -209,7 +209,22 @@ class AddressError(StorageError):
 
     def message(self) -> str:
         """Return the sentence that a person reads."""
-        return f"cannot listen on {self.path}: {self.reason}; choose another port with --port, or end who has it"
+        return (
+            f"cannot listen on {self.path}: {self.reason}; "
+            "choose another --port, or end who has it, and a --host that is an address of this machine"
+        )
+
+
+class CertificateError(StorageError):
+    """Certificates or keys can't be used: the files are the `path`."""
+
+    def __init__(self, files: str, reason: str) -> None:
+        super().__init__("use the certificates", files, reason)
+        self.fields = (files, reason)
+
+    def message(self) -> str:
+        """Return the sentence that a person reads."""
+        return f"cannot use the certificates {self.path}: {self.reason}; expected PEM files that this user may read"
 
 
 class LockTimeoutError(StorageError):

@@ -6,7 +6,7 @@ docs/document.md lists the keys.
 import operator
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from otel_tracker import names
@@ -63,8 +63,11 @@ def task_ended(
 ) -> Event:
     """Return the event of a task's end at the moment `at`.
 
-    `tokens` is by type (names.TOKEN_TYPES), None if unmeasured, and so is a duration. What else is `known` is left out where it is None.
+    `tokens` is by type (names.TOKEN_TYPES), None if unmeasured, and so is a duration; more tokens in all than MOST_TOKENS
+    are no measure. What else is `known` is left out where it is None.
     """
+    if tokens is not None and sum(tokens.values()) > MOST_TOKENS:
+        tokens, known["models"] = None, None
     event: Event = {
         "id": new_id(),
         "run_id": run_id,
@@ -101,6 +104,13 @@ def checked_agent(value: object) -> str:
     if len(value) > _LONGEST_NAME or not value.isprintable():
         raise InvalidValueError("an agent", value[:80], f"at most {_LONGEST_NAME} printable characters")
     return value
+
+
+def checked_agents(values: "Iterable[object] | None") -> list[str] | None:
+    """Return agent keys that can be recorded, None for None; raises InvalidValueError for a single text."""
+    if isinstance(values, str):
+        raise InvalidValueError("a list of agents", values, 'a list such as ["core/coder.md"]')
+    return None if values is None else [checked_agent(value) for value in values]
 
 
 def checked_text(field: str, value: object) -> str | None:

@@ -20,7 +20,7 @@ def chain_of(document: "Document", agent: str, fallbacks: "Sequence[str] | None"
     if fallbacks is not None:
         return list(dict.fromkeys([agent, *fallbacks]))
     own = _own(document, agent)
-    if own:
+    if own is not None:
         return list(dict.fromkeys([agent, *own]))
     chain, waiting = [agent], _after(document, agent)
     while waiting:
@@ -35,7 +35,7 @@ def chain_of(document: "Document", agent: str, fallbacks: "Sequence[str] | None"
 def _after(document: "Document", agent: str) -> list[str]:
     """Return who comes next after an agent: its own fallbacks, else those of the `fallback_chain`."""
     own = _own(document, agent)
-    if own:
+    if own is not None:
         return own
     chain, stem = _object(document.head.get("fallback_chain")), names.agent_stem(agent)
     above = _object(chain.get("L2_to_L1")).get(stem)
@@ -44,9 +44,11 @@ def _after(document: "Document", agent: str) -> list[str]:
     return [_key_of(document, following) for following in stems if isinstance(following, str)]
 
 
-def _own(document: "Document", agent: str) -> list[str]:
-    config = document.agents.get(agent, {}).get("config")
-    return list(Settings({}, config).fallbacks) if config else []
+def _own(document: "Document", agent: str) -> "list[str] | None":
+    """Return the agent's own list, which may be empty: nobody stands in for it; None if it has none."""
+    config = document.agents.get(agent, {}).get("config") or {}
+    settings = Settings({}, config)
+    return list(settings.fallbacks) if "fallbacks" in config and not settings.problems else None
 
 
 def _key_of(document: "Document", stem: str) -> str:

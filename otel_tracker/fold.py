@@ -194,7 +194,8 @@ def _apply_amended(head: "Head", event: "Event", settings: Settings) -> None:
             agent_counter, system_counter = entry.TASK_COUNTERS[event[key]]
             entry.add(agent, "metrics", **{agent_counter: change})
             entry.add(head, "metrics", **{system_counter: change})
-            entry.add(agent, "tallies", lost=change if event[key] == names.LOST else 0)
+            is_lost = event[key] == names.LOST
+            entry.add(agent, "tallies", lost=change * is_lost, amended=is_lost and change < 0)
 
 
 _APPLY: "dict[str, Callable[[Head, Event, Settings], None]]" = {

@@ -5,6 +5,7 @@ name for is under `otel_tracker.`.
 """
 
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from opentelemetry import metrics
@@ -12,6 +13,7 @@ from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
 
 from otel_tracker import __version__, names
 from otel_tracker.guard import Guard
+from otel_tracker.log import warn
 from otel_tracker.vitals import BOUNDS, vitals
 
 # "Metric: gen_ai.invoke_agent.duration" and "Metric: gen_ai.client.token.usage" of the conventions.
@@ -64,7 +66,13 @@ class TaskMeter:
         return getattr(self._tasks, "_real_instrument", self._tasks) is not None
 
     def task_ended(self, task: "Facts") -> None:
-        """Count an ended task."""
+        """Count an ended task; a collector that fails is no reason to fail the task."""
+        try:
+            self._count(task)
+        except Exception as error:  # noqa: BLE001 - of an exporter or a view of the application
+            warn("cannot count a task in metrics: %r", error)
+
+    def _count(self, task: "Facts") -> None:
         known = {names.GEN_AI_AGENT: task.agent, names.GEN_AI_OPERATION: names.INVOKE_AGENT}
         if task.model is not None:
             known[names.GEN_AI_REQUEST_MODEL] = task.model
@@ -77,7 +85,8 @@ class TaskMeter:
 
     def transition(self, agent: str, state: str) -> None:
         """Count a breaker that has got another state."""
-        self._transitions.add(1, {names.GEN_AI_AGENT: agent, names.SPAN_CIRCUIT_STATE: state})
+        with suppress(Exception):
+            self._transitions.add(1, {names.GEN_AI_AGENT: agent, names.SPAN_CIRCUIT_STATE: state})
 
 
 def _observe_vitals(meter: metrics.Meter, provider: MeterProvider | None) -> None:

@@ -196,8 +196,7 @@ class MetricTracker:
         Who may is in `fallbacks`, else in the agent's own `config.fallbacks`, else in the document's `fallback_chain`.
         Raises NoAgentAvailableError, which says who is refused until when.
         """
-        checked = None if fallbacks is None else [event.checked_agent(name) for name in fallbacks]
-        return self.gate.select(event.checked_agent(agent_file), checked)
+        return self.gate.select(event.checked_agent(agent_file), event.checked_agents(fallbacks))
 
     def run(
         self,
@@ -221,8 +220,8 @@ class MetricTracker:
         `current_task()`.
 
         With a timeout the function runs in a thread. One that overruns can't be stopped: the task fails at the deadline
-        with AgentTimeoutError and is not repeated, while the thread goes on until the function returns, and does not
-        keep the process from ending.
+        with AgentTimeoutError and neither it nor a fallback is tried, for the thread goes on until the function returns;
+        it does not keep the process from ending.
 
         Raises the error of the last attempt; AgentBlacklistedError or NoAgentAvailableError if nobody was let through;
         InvalidValueError before anything starts.
@@ -267,7 +266,8 @@ class MetricTracker:
         """
         if kind not in (names.FORCED_OPEN, names.DISABLED, None):
             raise InvalidValueError("an override", kind, f"{names.FORCED_OPEN}, {names.DISABLED} or None")
-        if seconds is not None and not 0 < seconds < 1e10:
+        is_number = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
+        if seconds is not None and not (is_number and 0 < seconds < 1e10):
             raise InvalidValueError("a time", seconds, "seconds above 0, or None")
         self._known(self._read(), agent_file)
         until = None if seconds is None else format_timestamp(time.time() + seconds)

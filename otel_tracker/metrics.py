@@ -45,7 +45,10 @@ REJECTIONS = _metric("rejections", COUNTER, "Tasks that the breaker has refused.
 FALLBACKS = _metric("fallbacks", COUNTER, "Tasks that another agent has run in this one's place.", "agent")
 IN_FLIGHT = _metric("tasks_in_flight", GAUGE, "Tasks that run now.", "agent")
 UNTIL = _metric(
-    "blacklisted_until_timestamp_seconds", GAUGE, "When the agent is let through again; 0 if it is now.", "agent"
+    "blacklisted_until_timestamp_seconds",
+    GAUGE,
+    "When the agent is let through again; 0 if it is now, +Inf if nobody knows.",
+    "agent",
 )
 LAST_TASK = _metric("last_task_timestamp_seconds", GAUGE, "When the last task ended; 0 if none has.", "agent")
 READ_SUCCESS = _metric("state_read_success", GAUGE, "1 if the state could be read, else 0.")

@@ -20,6 +20,7 @@ class Permit:
     def __init__(self, tracker: MetricTracker, admission: Admission) -> None:
         self._tracker, self._admission = tracker, admission
         self._task: TaskTracker | None = None
+        self._is_released = False
 
     def __bool__(self) -> Literal[True]:
         return True
@@ -44,17 +45,17 @@ class Permit:
 
     def task(self, model: str | None = DEFAULT_MODEL, **options: Any) -> TaskTracker:
         """Return the task that the permit is for, not yet begun; `options` are those of TaskTracker."""
-        if self._task is not None:
+        if self._task is not None or self._is_released:
             raise RuntimeError(f"this permit of {self.agent_file} has been used; ask for another one")
         known = {"task_id": self.task_id, "tracker": self._tracker, "admission": self._admission}
         self._task = TaskTracker(self.agent_file, model, **{**options, **known})
         return self._task
 
     def release(self) -> None:
-        """Give the permit back without a task: the next one who asks gets it."""
-        if self._task is None:
+        """Give the permit back, unless its task has begun: the next one who asks gets it."""
+        if not self._is_released and (self._task is None or not self._task.has_begun):
+            self._is_released = True
             self._tracker.gate.give_back(self._admission)
-            self._admission = self._admission._replace(is_probe=False)
 
     def __enter__(self) -> TaskTracker:
         return self.task().__enter__()

@@ -82,9 +82,13 @@ class Pipeline:
     def start_span(self, agent: str, attributes: Attributes, start_time: int, context: Context | None = None) -> Span:
         """Start the span of a task at `start_time`, in nanoseconds since 1970."""
         name = f"{names.INVOKE_AGENT} {agent}"
-        return self._current_tracer().start_span(
-            name, context, kind=SpanKind.INTERNAL, attributes=attributes, start_time=start_time
-        )
+        try:
+            return self._current_tracer().start_span(
+                name, context, kind=SpanKind.INTERNAL, attributes=attributes, start_time=start_time
+            )
+        except Exception as error:  # noqa: BLE001 - a processor or sampler of the application has failed, not the task
+            warn("cannot start the span of a task: %r", error)
+            return trace.INVALID_SPAN
 
     def end_span(self, span: Span, make_event: carrier.MakeEvent, end_time: int) -> None:
         """End a task's span at `end_time`, in nanoseconds since 1970, and return when its event is recorded."""

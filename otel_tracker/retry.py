@@ -5,6 +5,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 from otel_tracker.errors import MissingPackageError
+from otel_tracker.event import error_text
 from otel_tracker.outages import AUTHENTICATION, BILLING, kind_of
 
 try:
@@ -48,7 +49,7 @@ class Retries:
         return (
             isinstance(error, Exception)
             and not getattr(error, "is_final", False)
-            and kind_of(error, str(error)) not in (AUTHENTICATION, BILLING)
+            and kind_of(error, error_text(error)) not in (AUTHENTICATION, BILLING)
             and (retry_after(error) or 0.0) <= LONGEST_RETRY_AFTER_SECONDS
             and not self._is_refused()
         )
@@ -76,9 +77,11 @@ def retry_after(error: BaseException, now: "Callable[[], float]" = time.time) ->
             return None
     try:
         seconds = float(said)  # type: ignore[arg-type]
+    except OverflowError:
+        return None
     except (TypeError, ValueError):
         try:
             seconds = parsedate_to_datetime(str(said)).timestamp() - now()
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             return None
     return max(0.0, seconds) if seconds == seconds else None  # noqa: PLR0124 - not a number

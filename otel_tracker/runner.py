@@ -30,8 +30,7 @@ class Plan(NamedTuple):
         """Return the plan; raises InvalidValueError."""
         event.checked_agent(self.agent)
         event.checked_text("a model", self.model)
-        for name in self.fallbacks or ():
-            event.checked_agent(name)
+        event.checked_agents(self.fallbacks)
         if self.retries is not None:
             event.checked_tokens(self.retries, "a number of retries")
         is_number = isinstance(self.timeout, (int, float)) and not isinstance(self.timeout, bool)
@@ -77,6 +76,8 @@ def run(plan: Plan, function: Callable[[], Any]) -> Any:
                 return tracked.take_tokens(task.repeated().call(_attempt, task, tracked, function))
         except Exception as error:  # noqa: BLE001, PERF203 - whatever it is, the next agent may do better
             failure = error
+            if getattr(error, "is_final", False):
+                break
     assert failure is not None  # noqa: S101 - who was not let through has raised
     raise failure
 
@@ -91,13 +92,15 @@ async def arun(plan: Plan, function: Callable[[], Awaitable[Any]]) -> Any:
                 return tracked.take_tokens(result)
         except Exception as error:  # noqa: BLE001, PERF203 - whatever it is, the next agent may do better
             failure = error
+            if getattr(error, "is_final", False):
+                break
     assert failure is not None  # noqa: S101 - who was not let through has raised
     raise failure
 
 
 def _attempt(task: _Task, tracked: TaskTracker, function: Callable[[], Any]) -> Any:
     try:
-        result = function() if task.timeout is None else _within(task, task.timeout, function)
+        result = _finished(function() if task.timeout is None else _within(task, task.timeout, function))
     except BaseException as error:
         tracked.add_attempt(error)
         raise
@@ -144,9 +147,7 @@ async def _attempt_async(task: _Task, tracked: TaskTracker, function: Callable[[
 async def _awaited_within(task: _Task, function: Callable[[], Awaitable[Any]]) -> Any:
     awaitable = function()
     if not inspect.isawaitable(awaitable):
-        wrong = InvalidValueError("a function for arun", function, "one that returns an awaitable: call run instead")
-        wrong.is_final = True
-        raise wrong
+        raise _wrong("arun", function, "one that returns an awaitable: call run instead")
     running = asyncio.ensure_future(_caught(awaitable))
     try:
         done, _ = await asyncio.wait({running}, timeout=task.timeout)
@@ -161,6 +162,19 @@ async def _awaited_within(task: _Task, function: Callable[[], Awaitable[Any]]) -
     if error is not None:
         raise error
     return result
+
+
+def _finished(result: Any) -> Any:
+    """Return a result; raises InvalidValueError for one whose work has not been done yet."""
+    if inspect.isawaitable(result) or inspect.isgenerator(result) or inspect.isasyncgen(result):
+        raise _wrong("run", result, "one that does its work: await arun instead, or see track_agent for generators")
+    return result
+
+
+def _wrong(method: str, value: Any, expected: str) -> InvalidValueError:
+    wrong = InvalidValueError(f"a function for {method}", value, expected)
+    wrong.is_final = True
+    return wrong
 
 
 async def _caught(awaitable: Awaitable[Any]) -> tuple[Any, BaseException | None]:

@@ -1,6 +1,7 @@
 """How the recording itself is doing in this process: events recorded, retried, dropped; how long writes and locks take."""
 
 from bisect import bisect_left
+from contextlib import suppress
 
 from otel_tracker.guard import Guard
 
@@ -27,7 +28,8 @@ class Distribution:
             self.buckets[bisect_left(BOUNDS, seconds)] += 1
             self.sum += seconds
         for listener in self.listeners:
-            listener(seconds)
+            with suppress(Exception):  # what shows the numbers must not stop the recording
+                listener(seconds)
 
 
 class Vitals:

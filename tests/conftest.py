@@ -22,6 +22,7 @@ def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep every test away from the user's home and from settings of the shell."""
     monkeypatch.setenv("HOME", str(tmp_path / "user"))
     monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")  # the exporter that the tests have
     for name in (
         "OTEL_TRACKER_HOME",
         "OTEL_TRACKER_ENFORCE",

@@ -432,8 +432,8 @@ def test_a_breaker_that_is_disabled_lets_everybody_through_and_nobody_is_a_probe
 @pytest.mark.parametrize(
     ("order", "reason"),
     [
-        (Override(FORCED_OPEN), "forced_open"),
-        (Override(FORCED_OPEN, None, "maintenance"), "forced_open: maintenance"),
+        (Override(FORCED_OPEN), "forced open"),
+        (Override(FORCED_OPEN, None, "maintenance"), "forced open: maintenance"),
         (Override(DISABLED, None, "a demo"), "disabled: a demo"),
     ],
 )

@@ -402,3 +402,11 @@ def test_the_tokens_of_all_attempts_are_the_tasks(
     (event,) = tracker.get_history()
     assert (event["action"], event["attempts"], event["tokens_used"]) == ("task_completed", 3, 3 * 24_867)
     assert "error" not in event
+
+
+def test_an_answer_is_never_taken_for_an_error() -> None:
+    output = ClaudeOutput()
+    line = {"type": "result", "subtype": "error_max_turns", "errors": ["Reached max turns"], "result": "my answer"}
+    output.feed(json.dumps(line).encode())
+    output.close()
+    assert output.error == "Reached max turns"

@@ -13,6 +13,7 @@ from otel_tracker.storage.home import Home
 from tests.conftest import Clock
 
 AGENT = "core/coder.md"
+LIFT = f" (lift that with: otel-tracker breaker {AGENT} auto)"
 Run = Callable[..., "tuple[int, str, str]"]
 
 
@@ -67,7 +68,7 @@ def test_open_refuses_and_auto_lifts_it(agent: MetricTracker, run: Run) -> None:
     run("reset", AGENT)
     status, out, _ = run("breaker", AGENT, "open", "--for", "2h", "--reason", "maintenance")
     assert status == 0
-    assert lines(out)["next task"] == "refused: forced_open: maintenance"
+    assert lines(out)["next task"] == "refused: forced open: maintenance"
     assert lines(out)["override"] == "forced open until 2027-01-15 10:00:00 UTC: maintenance"
     assert run("health", AGENT)[0] == 1
     assert lines(run("breaker", AGENT, "auto")[1])["next task"] == "let through"
@@ -82,7 +83,7 @@ def test_disable_lets_every_task_through_and_the_state_goes_on_below(agent: Metr
 
 def test_a_reset_says_that_an_order_still_stands(agent: MetricTracker, run: Run) -> None:
     run("breaker", AGENT, "open", "--reason", "maintenance")
-    assert run("reset", AGENT)[1] == f"{AGENT}: healthy, 0 failures; still forced open: maintenance\n"
+    assert run("reset", AGENT)[1] == f"{AGENT}: healthy, 0 failures; still forced open: maintenance{LIFT}\n"
 
 
 def test_close_resets_the_breaker_and_lifts_an_order(agent: MetricTracker, run: Run) -> None:
@@ -226,3 +227,21 @@ def test_wrong_settings_of_an_agent_are_named_by_the_doctor_and_the_documents_ho
     assert f"$.agents['{AGENT}'].config.fallbacks: expected a list of texts" in out
     rows = [line.split() for line in run("config", "--agent", AGENT)[1].splitlines()]
     assert ["failure_threshold", "5", "document", "5"] in rows
+
+
+def test_what_is_mistyped_is_said(agent: MetricTracker, run: Run) -> None:
+    assert "cannot use 'sett' as an action of config: expected get, set or unset" in run("config", "sett", "a", "1")[2]
+    assert "expected open or disable" in run("breaker", AGENT, "--for", "2h")[2]
+    assert "expected a whole number from 0, got 'x'" in run("exec", AGENT, "--retries", "x", "--", "true")[2]
+    assert "expected a port from 0 to 65535, got '99999'" in run("serve", "--port", "99999")[2]
+    status, _, error = run("exec", AGENT, "true")
+    assert (status, "there is no command: expected one behind --" in error) == (2, True)
+    assert run("config", "get")[1] == run("config")[1]
+
+
+def test_health_says_why_an_agent_is_refused(agent: MetricTracker, run: Run) -> None:
+    agent.reset_agent_failures(AGENT)
+    agent.override_breaker(AGENT, "forced_open", reason="maintenance")
+    facts = json.loads(run("health", AGENT, "--format", "json")[1])
+    assert (facts["is_admitted"], facts["reason"]) == (False, "forced open: maintenance")
+    assert facts["override"]["kind"] == "forced_open"

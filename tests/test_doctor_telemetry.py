@@ -16,6 +16,7 @@ VARIABLES = (
 def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")
 
 
 def worst() -> Finding:
@@ -55,8 +56,17 @@ def test_what_a_variable_would_silently_not_do_is_said(
     assert (worst().remedy is not None) == (level == WRONG)
 
 
+def test_the_protocol_that_opentelemetry_instrument_takes_by_itself_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OTEL_EXPORTER_OTLP_PROTOCOL")
+    assert "by OTLP over grpc unless it is told otherwise" in worst().text
+    assert worst().remedy == "export OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf"
+    monkeypatch.setenv("OTEL_TRACES_EXPORTER", "console")
+    assert worst().level == OK
+
+
 def test_a_missing_distro_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     ours = EntryPoint("otel_tracker", "otel_tracker.instrumentor:AgentTrackerInstrumentor", "")
+    monkeypatch.delenv("OTEL_EXPORTER_OTLP_PROTOCOL")
     monkeypatch.setattr(
         telemetry, "entry_points", lambda group: [ours] if group == "opentelemetry_instrumentor" else []
     )
@@ -65,5 +75,6 @@ def test_a_missing_distro_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_missing_instrumentor_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(telemetry, "_names", lambda group: set() if "instrumentor" in group else {"distro"})
+    names = {"distro", "otlp_proto_http"}
+    monkeypatch.setattr(telemetry, "_names", lambda group: set() if "instrumentor" in group else names)
     assert "doesn't find otel_tracker" in worst().text

@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,8 @@ import pytest
 from otel_tracker import MetricTracker, TaskTracker
 from otel_tracker.command.tee import Tee
 from otel_tracker.owner import process_start
+from otel_tracker.storage import lock
+from otel_tracker.storage.files import Files
 from otel_tracker.storage.home import Home
 from otel_tracker.trace_context import SpanContext, new_span
 
@@ -822,3 +824,54 @@ def test_what_asks_for_a_format_is_looked_at_even_on_a_terminal(terminal: Termin
     terminal.start(*of_agent(f"echo '{result}'"), "--output-format", "json")
     terminal.sees("job ended: 0")
     assert (tracked.event["conversation_id"], tracked.event["tokens_used"]) == ("c1", 5)
+
+
+# What has gone wrong once.
+
+
+def test_a_command_that_a_signal_ends_leaves_its_events_where_the_home_cannot_be_written(tracked: Tracked) -> None:
+    fail(tracked.tracker, OTHER)
+    locks = [tracked.home.append_lock, tracked.home.document_lock]
+    with ExitStack() as held:
+        for path in locks:
+            held.enter_context(lock.held(path, Files()))
+        done = tracked.sh("kill -TERM $$")
+    assert done.returncode == -signal.SIGTERM
+    assert len(os.listdir(tracked.home.left_over)) == 1
+    with TaskTracker(OTHER, tracker=tracked.tracker):
+        pass
+    assert [entry["action"] for entry in tracked.tracker.get_history(AGENT)] == ["task_failed"]
+
+
+def test_a_command_that_has_gone_into_another_group_ends_at_its_timeout_all_the_same(tracked: Tracked) -> None:
+    gone = "import os, time; os.setpgid(0, os.getpgid(os.getppid())); time.sleep(1000)"
+    done = tracked.run(AGENT, "--timeout", "1", "--", sys.executable, "-c", gone)
+    assert (done.returncode, tracked.event["error"]) == (124, "timed out after 1 s")
+
+
+def test_who_has_blocked_signals_gets_the_end_all_the_same(tracked: Tracked) -> None:
+    block = "import os, signal, sys; signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD, signal.SIGTERM])"
+    start = [sys.executable, "-c", f"{block}; os.execv(sys.argv[1], sys.argv[1:])", *EXEC]
+    assert tracked.run(AGENT, "--", "sh", "-c", "exit 7", start=start).returncode == 7
+
+
+def test_a_thousand_open_files_are_no_trouble(tracked: Tracked) -> None:
+    opened = "import os, resource, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (4096, 4096))"
+    many = "[os.set_inheritable(os.open(os.devnull, 0), True) for _ in range(1100)]"
+    start = [sys.executable, "-c", f"{opened}; {many}; os.execv(sys.argv[1], sys.argv[1:])", *EXEC]
+    done = tracked.run(AGENT, "--timeout", "9999999999d", "--", "echo", "hi", start=start)
+    assert (done.returncode, done.stdout) == (0, b"hi\n")
+
+
+def test_a_command_that_is_not_there_is_not_the_agents_fault(tracked: Tracked) -> None:
+    for _ in range(6):
+        assert tracked.run(AGENT, "--", "no-such-command-anywhere").returncode == 127
+    assert tracked.events[-1]["environment_error"] == "command"
+    assert tracked.tracker.get_agent_metrics(AGENT)["failures"] == 0
+
+
+def test_what_is_done_beyond_running_the_command_is_said(tracked: Tracked) -> None:
+    done = tracked.run(AGENT, "--timeout", "1", "--fallback", OTHER, "--", "sh", "-c", "sleep 1000")
+    said = done.stderr.decode()
+    assert f"otel-tracker: {AGENT}: timed out after 1 s\n" in said
+    assert f"otel-tracker: {OTHER} runs it in the place of {AGENT}\n" in said

@@ -320,7 +320,7 @@ def test_an_override_is_lifted_by_hand_and_survives_a_reset(tracker: MetricTrack
     tracker.override_breaker(AGENT, "forced_open")
     tracker.reset_agent_failures(AGENT)
     rejection = refused(tracker)
-    assert (rejection.until, rejection.reason) == (None, "forced_open")
+    assert (rejection.until, rejection.reason) == (None, "forced open")
     tracker.override_breaker(AGENT, None)
     assert acquired(tracker)
 
@@ -379,7 +379,7 @@ def test_where_nobody_is_healthy_the_error_lists_who_is_refused_until_when(
     assert raised.value.refused == (
         (AGENT, until, "5 failures in a row"),
         (OTHER, format_timestamp(clock.now + COOLDOWN), "5 failures in a row"),
-        (THIRD, None, "forced_open"),
+        (THIRD, None, "forced open"),
     )
     assert raised.value.until == until
     for agent in (AGENT, OTHER, THIRD):
@@ -448,3 +448,51 @@ def test_who_asks_for_an_agent_that_cannot_be_one_gets_an_error(tracker: MetricT
     for ask in (tracker.try_acquire, tracker.select_agent):
         with pytest.raises(InvalidValueError):
             ask(agent)
+
+
+def test_a_permit_whose_task_was_made_and_not_begun_can_be_given_back_and_not_be_used_then(
+    tracker: MetricTracker, clock: Clock
+) -> None:
+    fail(tracker)
+    clock.now += COOLDOWN
+    first = acquired(tracker)
+    first.task()
+    first.release()
+    second = acquired(tracker)
+    assert second.is_probe
+    second.release()
+    with pytest.raises(RuntimeError, match="has been used"):
+        second.task()
+    third = acquired(tracker)
+    with third:
+        third.release()
+        assert refused(tracker).reason == "a probe is running"
+
+
+def test_an_agents_own_empty_list_says_that_nobody_stands_in(tracker: MetricTracker) -> None:
+    fail(tracker)
+    configure(tracker, fallback_chain={"ultimate_fallback": THIRD}, agents={AGENT: {"fallbacks": []}})
+    with pytest.raises(NoAgentAvailableError):
+        tracker.select_agent(AGENT)
+
+
+def test_tokens_that_no_reader_takes_for_a_number_are_unmeasured_and_the_task_is_not_lost(
+    tracker: MetricTracker,
+) -> None:
+    with TaskTracker(AGENT, tracker=tracker) as task:
+        task.set_usage(input_tokens=2**53, output_tokens=1)
+    before = tracker.get_agent_metrics(AGENT)
+    assert before["metrics"]["tasks_total"] == 1
+    tracker.config_file.unlink()
+    tracker._store.forget()
+    assert tracker.get_agent_metrics(AGENT) == before
+
+
+@pytest.mark.parametrize("seconds", ["5", True, None])
+def test_the_time_of_an_order_is_a_number(tracker: MetricTracker, seconds: Any) -> None:
+    tracker.register_agent("coder", AGENT)
+    if seconds is None:
+        tracker.override_breaker(AGENT, "disabled", seconds)
+    else:
+        with pytest.raises(InvalidValueError):
+            tracker.override_breaker(AGENT, "disabled", seconds)

@@ -227,9 +227,9 @@ def test_what_dashboards_read_of_the_rules_is_recorded() -> None:
     assert [rule["record"] for rule in rules("recording.yml")] == list(queries.RECORDED)
 
 
-@pytest.mark.parametrize("file", ["recording.yml", "alerts.yml", "alerts_test.yml"])
+@pytest.mark.parametrize("file", ["rules/recording.yml", "rules/alerts.yml", "tests/alerts_test.yml"])
 def test_rules_name_only_metrics_that_the_collector_yields_or_a_rule_records(file: str) -> None:
-    text = (FOLDER / "rules" / file).read_text()
+    text = (FOLDER / file).read_text()
     assert names_in(text) <= KNOWN | set(queries.RECORDED)
 
 
@@ -276,7 +276,7 @@ def test_an_alert_has_a_severity_a_summary_and_a_section_of_the_runbook(alert: J
 
 @every_alert
 def test_an_alert_has_tests_of_when_it_fires_and_when_it_is_quiet(alert: Json) -> None:
-    groups = yaml.safe_load((FOLDER / "rules" / "alerts_test.yml").read_text())["tests"]
+    groups = yaml.safe_load((FOLDER / "tests" / "alerts_test.yml").read_text())["tests"]
     cases = [case for group in groups for case in group["alert_rule_test"] if case["alertname"] == alert["alert"]]
     assert any(case.get("exp_alerts") for case in cases)
     quiet = [

@@ -17,7 +17,7 @@ from otel_tracker.errors import DocumentError
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.store import Store
 from otel_tracker_exporters.prometheus import MOST_AGENTS, OTHER, StateCollector
-from tests.builders import AGENT, NOON, about, document_of, end, folded, start
+from tests.builders import AGENT, NOON, about, document_of, end, folded, moment, start
 
 FAILURE = names.FAILURE
 Values = dict[tuple[str, frozenset[tuple[str, str]]], float]
@@ -200,3 +200,27 @@ def test_counters_do_not_fall_when_history_is_pruned() -> None:
     few = document_of(history_max_entries=2)
     found = values(folded(*(end(f"r{n}") for n in range(9)), into=few))
     assert value(found, "tasks_total", agent=AGENT, outcome="success") == 9
+
+
+def test_a_task_that_was_lost_and_ended_after_all_makes_no_counter_fall() -> None:
+    lost = folded(start("r1"), end("r1", names.LOST))
+    found = values(folded(end("r1", after=90), into=lost))
+    assert value(found, "tasks_total", agent=AGENT, outcome="lost") == 1
+    assert value(found, "tasks_total", agent=AGENT, outcome="success") == 1
+    assert value(found, "tasks_total", agent=AGENT, outcome="failure") == 0
+
+
+@pytest.mark.parametrize(("until", "shown"), [(moment(3600), NOON + 3600), (None, math.inf)])
+def test_an_agent_that_a_person_has_refused_is_shown_as_refused(until: str | None, shown: float) -> None:
+    override = {"kind": "forced_open", "until": until, "reason": None}
+    document = folded(end("r1"), about(names.BREAKER_OVERRIDE, 70, override=override))
+    found = values(document, 100)
+    assert value(found, "circuit_state", agent=AGENT, state="open") == 1
+    assert value(found, "circuit_state", agent=AGENT, state="closed") == 0
+    assert value(found, "blacklisted_until_timestamp_seconds", agent=AGENT) == shown
+
+
+def test_an_entry_that_somebody_else_has_written_takes_no_numbers_away() -> None:
+    odd = {"agent": AGENT, "action": "task_completed", "timestamp": "yesterday", "trace_id": "x", "duration_seconds": 4}
+    found = values(document_of({"history": [odd], "agents": {AGENT: {}}}))
+    assert value(found, "state_read_success") == 1

@@ -332,4 +332,4 @@ def test_the_configuration_and_the_rules_are_clean() -> None:
 
 
 def test_the_alerts_pass_their_own_tests() -> None:
-    assert "SUCCESS" in promtool("test", "rules", str(FOLDER / "rules" / "alerts_test.yml"))
+    assert "SUCCESS" in promtool("test", "rules", str(FOLDER / "tests" / "alerts_test.yml"))

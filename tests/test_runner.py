@@ -247,7 +247,13 @@ def test_a_fallback_runs_where_the_agent_is_refused(tracker: MetricTracker, how:
     entry = tracker.get_history(limit=1)[0]
     assert (entry["agent"], entry["fallback_for"]) == (OTHER, AGENT)
     assert tracker.get_system_metrics()["fallback_used"] == 1
-    assert tracker.get_agent_metrics(AGENT)["tallies"] == {"lost": 0, "opened": 1, "rejected": 1, "fallback": 1}
+    assert tracker.get_agent_metrics(AGENT)["tallies"] == {
+        "lost": 0,
+        "amended": 0,
+        "opened": 1,
+        "rejected": 1,
+        "fallback": 1,
+    }
 
 
 @BOTH
@@ -390,3 +396,44 @@ def test_a_coroutine_function_belongs_to_arun_and_any_other_to_run(tracker: Metr
         tracker.run(AGENT, work)
     with pytest.raises(InvalidValueError, match="call run instead"):
         asyncio.run(tracker.arun(AGENT, Flaky(0)))
+
+
+def test_a_function_that_overruns_is_given_to_no_fallback_while_it_still_runs(tracker: MetricTracker) -> None:
+    released, calls = threading.Event(), []
+
+    def hang() -> None:
+        calls.append(1)
+        released.wait(30)
+
+    with pytest.raises(AgentTimeoutError):
+        tracker.run(AGENT, hang, timeout=0.05, fallbacks=[OTHER])
+    released.set()
+    assert len(calls) == 1
+    assert entries(tracker) == [(AGENT, "task_failed")]
+
+
+def test_what_has_not_done_its_work_yet_is_no_result(tracker: MetricTracker) -> None:
+    def later() -> Any:
+        yield 1
+
+    with pytest.raises(InvalidValueError, match="see track_agent for generators"):
+        tracker.run(AGENT, later, fallbacks=[OTHER])
+    assert entries(tracker) == [(AGENT, "task_failed")]
+
+
+class Unspeakable(Exception):  # noqa: N818 - it is no name that matters
+    retry_after = 10**400
+
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+def test_an_error_that_cannot_be_told_reaches_the_caller_as_it_is(tracker: MetricTracker) -> None:
+    with pytest.raises(Unspeakable):
+        tracker.run(AGENT, Flaky(9, Unspeakable), retries=1)
+
+
+def test_one_agent_is_no_list_of_fallbacks(tracker: MetricTracker) -> None:
+    for ask in (tracker.select_agent, lambda agent, listed: tracker.run(agent, print, fallbacks=listed)):
+        with pytest.raises(InvalidValueError, match="a list of agents"):
+            ask(AGENT, OTHER)

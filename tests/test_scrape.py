@@ -17,7 +17,7 @@ import pytest
 from otel_tracker import MetricTracker, TaskTracker, serve_metrics
 from otel_tracker.cli import main
 from otel_tracker.document import Document
-from otel_tracker.errors import AddressError
+from otel_tracker.errors import AddressError, OtelTrackerError
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.store import Store
 from otel_tracker_exporters.scrape import Exposition
@@ -88,7 +88,7 @@ def test_a_damaged_state_is_a_scrape_that_says_so(url: str, home: Home) -> None:
 
 def test_a_busy_port_is_a_clear_error(url: str, home: Home) -> None:
     port = int(url.rpartition(":")[2])
-    with pytest.raises(AddressError, match=rf"cannot listen on 127\.0\.0\.1:{port}: .*in use; choose another port"):
+    with pytest.raises(AddressError, match=rf"cannot listen on 127\.0\.0\.1:{port}: .*in use; choose another --port"):
         serve_metrics(port, home=home.folder)
 
 
@@ -192,7 +192,7 @@ def test_the_served_process_says_when_its_port_is_busy(served: Callable[..., Any
         capture_output=True, text=True, check=False, timeout=60,
     )  # fmt: skip
     assert second.returncode == 1
-    assert "Address already in use; choose another port with --port" in second.stderr
+    assert "Address already in use; choose another --port" in second.stderr
 
 
 @pytest.mark.processes
@@ -231,3 +231,40 @@ def test_a_served_home_that_nobody_may_write_to_is_only_read(
     assert sorted((str(path), path.stat().st_mtime_ns) for path in Path(home.folder).rglob("*")) == before
     assert Store(home).read().agents
     assert os.path.exists(home.document)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"certfile": "nope.pem"}, "expected both certfile and keyfile"),
+        ({"keyfile": "nope.pem"}, "expected both certfile and keyfile"),
+        ({"client_auth_required": True}, "expected both certfile and keyfile"),
+        ({"client_cafile": "nope.pem"}, "expected both certfile and keyfile"),
+        ({"certfile": "nope.pem", "keyfile": "nope.key"}, "cannot use the certificates nope.pem, nope.key: "),
+    ],
+)
+def test_half_a_set_up_of_tls_is_an_error_and_never_plain_http(
+    home: Home, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(OtelTrackerError, match=message):
+        serve_metrics(0, home=home.folder, **options)
+
+
+def test_odd_requests_get_an_answer(url: str) -> None:
+    assert get(f"{url}/metrics", Accept="application/openmetrics-text; version=abc")[0] == 200
+    assert "Content-Encoding" not in get(f"{url}/metrics", Accept_Encoding="gzip;q=0")[1]
+    asked = urllib.request.Request(f"{url}/metrics", data=b"x", method="POST")  # noqa: S310 - of this test's own server
+    with pytest.raises(urllib.error.HTTPError, match="405"):
+        urllib.request.urlopen(asked, timeout=30)  # noqa: S310
+
+
+def test_what_is_no_file_is_written_to_and_not_replaced(home: Home, tracker: MetricTracker, tmp_path: Path) -> None:
+    record(tracker)
+    link, target = tmp_path / "link.prom", tmp_path / "target.prom"
+    target.write_text("")
+    link.symlink_to(target)
+    assert main(["metrics", "-o", str(link), "--home", home.folder]) == 0
+    assert link.is_symlink()
+    assert "otel_tracker_tasks_total" in target.read_text()
+    assert main(["metrics", "-o", os.devnull, "--home", home.folder]) == 0
+    assert not os.path.isfile(os.devnull)

@@ -405,7 +405,6 @@ def test_a_second_one_of_the_same_home_is_refused(
             "otlp_proto_http",
         ),
         ({"OTEL_TRACES_EXPORTER": "circuit_breaker"}, "otlp_proto_http"),
-        ({"OTEL_TRACES_EXPORTER": "none"}, "otlp_proto_http"),
         ({"OTEL_TRACES_EXPORTER": "circuit_breaker, otlp", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, "otlp_proto_grpc"),
         ({"OTEL_TRACES_EXPORTER": " console ,otlp"}, "console"),
     ],
@@ -442,3 +441,33 @@ def test_without_the_package_of_grpc_its_name_is_said(
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
     assert export() == 1
     assert capsys.readouterr().err.endswith("pip install opentelemetry-exporter-otlp-proto-grpc\n")
+
+
+def test_where_nothing_is_to_be_exported_nothing_is(
+    store: Store, export: Callable[..., int], monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    record(store, runs(1))
+    monkeypatch.setenv("OTEL_TRACES_EXPORTER", "none")
+    assert export() == 0
+    assert capsys.readouterr().out == "OTEL_TRACES_EXPORTER is none: nothing is exported\n"
+    assert exported() == []
+
+
+def test_a_task_that_was_lost_and_ended_after_all_is_exported_once(
+    store: Store, export: Callable[..., int], capsys: Any
+) -> None:
+    store.record([unexported("r1", names.LOST)])
+    assert export() == 0
+    store.record([unexported("r1", after=90), unexported("r2", after=90)])
+    assert export() == 0
+    assert exported() == ["r1", "r2"]
+
+
+def test_the_place_in_a_journal_that_is_no_more_is_forgotten(
+    store: Store, home: Home, export: Callable[..., int], capsys: Any
+) -> None:
+    Path(home.spans_position).parent.mkdir(parents=True, exist_ok=True)
+    Path(home.spans_position).write_text('{"seq": 1000}')
+    record(store, runs(2))
+    assert export() == 0
+    assert exported() == runs(2)

@@ -1,8 +1,10 @@
 """The state as Prometheus metrics: read at each scrape, so that it shows what every short-lived process has recorded."""
 
+import math
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from functools import partial
 from itertools import accumulate
 from typing import Any
@@ -87,7 +89,13 @@ def families(document: Document, now: float, cache: Cache) -> list[Family]:
     keys = list(rows)
     shown = []
     for key in keys[:MOST_AGENTS]:
-        view = (rows[key]["state"], rows[key]["blacklisted_until"], rows[key]["in_flight"], recent.get(_text(key)))
+        view = (
+            rows[key]["override"],
+            rows[key]["state"],
+            rows[key]["blacklisted_until"],
+            rows[key]["in_flight"],
+            recent.get(_text(key)),
+        )
         entry = document.agents[key]
         shown.append(cache.samples(key, entry, view, partial(_samples, _text(key), [rows[key]], recent)))
     if keys[MOST_AGENTS:]:
@@ -124,25 +132,28 @@ Recent = dict[str, dict[int, Exemplar]]
 def _series(row: Row) -> Series:
     """Return an agent's values by metric and labels, without the agent's own."""
     counted, tallies, last = row["metrics"], row["tallies"], row["metrics"]["last_task_timestamp"]
-    until = row["blacklisted_until"]
+    order = row["override"] or {}
+    is_forced = order.get("kind") == names.FORCED_OPEN
+    state, until = (names.OPEN, order.get("until")) if is_forced else (row["state"], row["blacklisted_until"])
+    refused = math.inf if is_forced and until is None else parse_timestamp(until) if until else 0
     outcomes = {
         names.SUCCESS: counted["tasks_successful"],
         names.FAILURE: max(0, counted["tasks_failed"] - tallies["lost"]),
         names.CANCELLED: counted["tasks_cancelled"],
-        names.LOST: tallies["lost"],
+        names.LOST: tallies["lost"] + tallies["amended"],  # a counter does not fall
     }
     usage = {_text(model): use for model, use in row["token_usage"].items()}
     return {
         metrics.TASKS: {(outcome,): outcomes[outcome] for outcome in metrics.OUTCOMES},
         metrics.TOKENS: {(model, kind): use[kind] for model, use in usage.items() for kind in names.TOKEN_TYPES},
         metrics.MODEL_TASKS: {(model,): use["count"] for model, use in usage.items()},
-        metrics.STATE: {(state,): float(row["state"] == state) for state in metrics.STATES},
+        metrics.STATE: {(shown,): float(shown == state) for shown in metrics.STATES},
         metrics.FAILURES: {(): row["failures"]},
         metrics.OPENED: {(): tallies["opened"]},
         metrics.REJECTIONS: {(): tallies["rejected"]},
         metrics.FALLBACKS: {(): tallies["fallback"]},
         metrics.IN_FLIGHT: {(): row["in_flight"]},
-        metrics.UNTIL: {(): parse_timestamp(until) if until else 0},
+        metrics.UNTIL: {(): refused},
         metrics.LAST_TASK: {(): parse_timestamp(last) if last else 0},
     }
 
@@ -176,10 +187,11 @@ def _exemplars(document: Document) -> "Recent":
     found: Recent = {}
     for entry in document.history.entries()[-_RECENT:]:
         duration, trace_id = entry.get("duration_seconds"), entry.get("trace_id")
-        if entry.get("action") in names.OUTCOMES and duration is not None and trace_id:
+        if entry.get("action") in names.OUTCOMES and isinstance(duration, (int, float)) and trace_id:
             place = bisect_left(DURATION_BOUNDS, duration)
-            exemplar = Exemplar({"trace_id": _text(trace_id)[:64]}, duration, parse_timestamp(entry["timestamp"]))
-            found.setdefault(_text(entry["agent"]), {})[place] = exemplar
+            with suppress(ValueError, TypeError, AttributeError, KeyError):  # an entry of somebody else's
+                exemplar = Exemplar({"trace_id": _text(trace_id)[:64]}, duration, parse_timestamp(entry["timestamp"]))
+                found.setdefault(_text(entry["agent"]), {})[place] = exemplar
     return found
 
 

@@ -6,6 +6,7 @@ from otel_tracker import breaker as policy
 from otel_tracker import reports, summary
 from otel_tracker.cli.commands import store_of, tracker_of
 from otel_tracker.cli.terminal import plain, print_json, shown_state
+from otel_tracker.errors import InvalidValueError
 from otel_tracker.names import CLOSED, DISABLED, FORCED_OPEN
 from otel_tracker.owner import is_seen_gone
 
@@ -19,6 +20,8 @@ _KINDS = {"open": FORCED_OPEN, "disable": DISABLED, "auto": None}
 
 def breaker(options: "Namespace") -> int:
     """Give the order, if there is one, and print the breaker as it is then."""
+    if options.order not in ("open", "disable") and (options.seconds is not None or options.reason is not None):
+        raise InvalidValueError("an order with --for or --reason", options.order, "open or disable")
     tracker = tracker_of(options)
     if options.order == "close":
         tracker.reset_agent_failures(options.agent)

@@ -122,7 +122,7 @@ def history(options: "Namespace") -> int:
             row.get("tokens_used"),
             "-" if row.get("duration_seconds") is None else reports.seconds(row["duration_seconds"]),
             row.get("task_id"),
-            _why(row)[:60],
+            _cut(_why(row)),
         )
         for row in rows
     ]
@@ -149,7 +149,8 @@ def reset(options: "Namespace") -> int:
     tracker = tracker_of(options)
     tracker.reset_agent_failures(options.agent)
     override = tracker.get_agent_metrics(options.agent)["override"]
-    order = f"; still {plain(reports.shown_override(override))}" if override else ""
+    lift = f" (lift that with: otel-tracker breaker {options.agent} auto)"
+    order = f"; still {plain(reports.shown_override(override) + lift)}" if override else ""
     print(f"{plain(options.agent)}: healthy, 0 failures{order}")
     return 0
 
@@ -227,11 +228,20 @@ def _print_running(running: "list[dict[str, Any]]", timeout: float) -> None:
     print_table(("Running now", "Task", "Model", "Since (UTC)", "For", ""), shown, "llllrl", states)
 
 
+def _cut(text: str, most: int = 60) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
 def _why(row: "dict[str, Any]") -> str:
     """Return why something has happened, as far as the event says."""
     if row.get("action") == names.BREAKER_OVERRIDE:
         return reports.shown_override(row["override"]) if row.get("override") else "lifted"
-    return str(row.get("error") or row.get("reason") or "")
+    said = [str(row.get("error") or row.get("reason") or "")]
+    if row.get("attempts"):
+        said.append(f"{row['attempts']} attempts")
+    if row.get("fallback_for"):
+        said.append(f"for {row['fallback_for']}")
+    return "; ".join(part for part in said if part)
 
 
 def _measure(metric: str, value: float) -> str:

@@ -19,18 +19,20 @@ if TYPE_CHECKING:
     from otel_tracker.document import Document
     from otel_tracker.storage.store import Store
 
-_WORDS = {"get": (1, 1), "set": (2, 2), "unset": (1, 1)}
+_WORDS = {"get": (0, 1), "set": (2, 2), "unset": (1, 1)}
 
 
 def config(options: "Namespace") -> int:
     """Print the settings, or one of them; or change one."""
     words = list(options.words)
-    action = words.pop(0) if words[:1] and words[0] in _WORDS else "get" if words else None
-    if action is not None:
-        least, most = _WORDS[action]
-        if not least <= len(words) <= most:
-            expected = "a key and a value" if action == "set" else "one key"
-            raise InvalidValueError(f"arguments of config {action}", " ".join(words), expected)
+    if len(words) > 1 and words[0] not in _WORDS:
+        raise InvalidValueError("an action of config", words[0], "get, set or unset")
+    action = words.pop(0) if words[:1] and words[0] in _WORDS else "get"
+    least, most = _WORDS[action]
+    if not least <= len(words) <= most:
+        expected = "a key and a value" if action == "set" else "one key"
+        raise InvalidValueError(f"arguments of config {action}", " ".join(words), expected)
+    if words:
         _check_key(words[0], options.agent)
     store = store_of(options)
     if action == "set":

@@ -7,7 +7,7 @@ from otel_tracker import event, names
 from otel_tracker.command.child import Children, complain, end_like
 from otel_tracker.command.task import CommandTask
 from otel_tracker.environment import chosen_home
-from otel_tracker.errors import AgentBlacklistedError
+from otel_tracker.errors import AgentBlacklistedError, MissingPackageError
 from otel_tracker.gate import Admission, Gate
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.registry import recorder_of
@@ -27,6 +27,12 @@ def execute(options: "Namespace") -> int:
     if not options.command_line:
         complain("there is no command: expected one behind --, such as: otel-tracker exec core/coder.md -- make")
         return EXIT_USAGE
+    if options.retries or options.from_config:  # before a permit is taken that could not be used
+        try:
+            import otel_tracker.retry  # noqa: F401 - whether it is there
+        except MissingPackageError as error:
+            complain(str(error))
+            return EXIT_USAGE
     home = Home(chosen_home(options.home))
     recorder = recorder_of(home.named)
     gate, last = Gate(recorder), None
@@ -34,6 +40,8 @@ def execute(options: "Namespace") -> int:
     try:
         with Children() as children:
             for admission in _admissions(gate, options):
+                if admission.fallback_for:
+                    complain(f"{admission.agent_file} runs it in the place of {admission.fallback_for}")
                 timeout, retries = _limits(gate, admission, options)
                 task = CommandTask(recorder, admission, options.command_line, options.model, children)
                 last = task.run(timeout, retries, environment)
@@ -42,7 +50,7 @@ def execute(options: "Namespace") -> int:
     except AgentBlacklistedError as error:
         complain(str(error))
         return EXIT_REFUSED
-    recorder.flush()
+    recorder.leave()  # who ends by a signal has no other exit
     return end_like(last.status) if last else 0
 
 

@@ -33,8 +33,9 @@ def health(agent: str, home: "str | None" = None, form: str = "table") -> int:
     is_known = agent in document.agents
     row = summary.agent_state(document, agent, now) if is_known else {"state": names.CLOSED, "failures": 0}
     if form == "json":
-        facts = {key: row.get(key) for key in ("state", "failures", "last_failure", "blacklisted_until")}
-        print_json({"agent": agent, "is_admitted": said.is_admitted, "is_known": is_known, **facts})
+        facts = {key: row.get(key) for key in ("state", "failures", "last_failure", "blacklisted_until", "override")}
+        known = {"agent": agent, "is_admitted": said.is_admitted, "reason": said.reason or None, "is_known": is_known}
+        print_json({**known, **facts})
     else:
         print(f"{plain(agent)}: {shown_state(row) if is_known else f'healthy (unknown agent{_hint(document, agent)})'}")
     return 0 if said.is_admitted else 1

@@ -28,10 +28,12 @@ def parse(arguments: "Sequence[str]") -> argparse.Namespace:
     """
     given = list(arguments)
     end = given.index("--") if "--" in given else len(given)
-    head = parser().parse_args(given[:end]) if "exec" in given[:end] else None
-    if head is None or not hasattr(head, "command_line"):
+    if "exec" not in given[:end]:
         return parser().parse_args(given)
-    head.command_line = given[end + 1 :]
+    head, unknown = parser().parse_known_args(given[:end])
+    if not hasattr(head, "command_line") or (unknown and "--" in given):
+        return parser().parse_args(given)
+    head.command_line = given[end + 1 :]  # without -- there is none, and the command says so
     return head
 
 
@@ -126,7 +128,7 @@ def _add_breaker_commands(commands: "Any") -> None:
 
     serve = _add(commands, "serve", "the metrics for Prometheus, at http://HOST:PORT/metrics, until Ctrl-C")
     serve.add_argument("--host", default="127.0.0.1", help="the address to listen on (127.0.0.1)")
-    serve.add_argument("--port", type=_number, default=9464, help="the port to listen on (9464); 0: a free one")
+    serve.add_argument("--port", type=_port, default=9464, help="the port to listen on (9464); 0: a free one")
     serve.add_argument("--certfile", metavar="FILE", help="serve HTTPS with this certificate")
     serve.add_argument("--keyfile", metavar="FILE", help="and this key")
     serve.add_argument("--client-cafile", metavar="FILE", help="certificates of who may sign those of clients")
@@ -222,7 +224,12 @@ def _moment(text: str) -> float:
 
 
 def _number(text: str) -> int:
-    number = int(text)
-    if number < 0:
-        raise argparse.ArgumentTypeError(f"expected a whole number from 0, got {text}")
-    return number
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected a whole number from 0, got {text!r}")
+    return int(text)
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65_535:
+        raise argparse.ArgumentTypeError(f"expected a port from 0 to 65535, got {text!r}")
+    return int(text)

@@ -56,11 +56,19 @@ def metrics(options: "Namespace") -> int:
     registry.register(StateCollector(store.read))
     text = generate_latest(registry)
     if options.output:
-        path = os.path.abspath(options.output)
-        is_new = not os.path.exists(path)
-        Files().replace(path, [text])
-        if is_new:
-            os.chmod(path, _READABLE)  # for node_exporter, which is another user
+        _write(os.path.realpath(options.output), text)
     else:
         sys.stdout.write(text.decode())
     return EXIT_FAILURE if b"otel_tracker_state_read_success 0.0" in text else 0
+
+
+def _write(path: str, text: bytes) -> None:
+    """Replace a file at once, readable for node_exporter, which is another user; write to what is no file."""
+    if os.path.exists(path) and not os.path.isfile(path):
+        with open(path, "wb") as outlet:
+            outlet.write(text)
+        return
+    is_new = not os.path.exists(path)
+    Files().replace(path, [text])
+    if is_new:
+        os.chmod(path, _READABLE)

@@ -1,6 +1,7 @@
 """`otel-tracker spans`: exports the spans of tasks that were recorded without one, each once."""
 
 import json
+import logging
 import os
 import sys
 import time
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
+from otel_tracker import names
 from otel_tracker.cli.commands import store_of
 from otel_tracker.errors import OtelTrackerError
 from otel_tracker.spans import span_of
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
 POLL_SECONDS = 1.0
 _BATCH = 512  # as OTEL_BSP_MAX_EXPORT_BATCH_SIZE
+_LOST = 1000  # runs that were exported as lost, and whose end may come after all
 _GROUP = "opentelemetry_traces_exporter"
 
 
@@ -63,6 +66,10 @@ class MissingExporterError(OtelTrackerError):
 
 def spans(options: "Namespace") -> int:
     """Export what has come since the last run; with --follow also what comes from now on."""
+    if _listed_exporters() == ["none"]:
+        print("OTEL_TRACES_EXPORTER is none: nothing is exported")
+        return 0
+    logging.getLogger("opentelemetry.exporter").setLevel(logging.CRITICAL)  # what it says of retries we say at the end
     store, exporter = store_of(options), _exporter()
     lock_path = f"{store.home.spans_position}.lock"
     Files().make_folder(os.path.dirname(lock_path))
@@ -102,13 +109,16 @@ def _try_to_export(store: "Store", exporter: SpanExporter, resource: Resource, s
 
 
 def _export_all(store: "Store", exporter: SpanExporter, resource: Resource) -> int:
-    exported = 0
-    for events in _batches(store, _position(store)):
-        found = [span for event in events if (span := span_of(event, resource)) is not None]
+    exported, (position, lost) = 0, _position(store)
+    for events in _batches(store, position):
+        wanted = [event for event in events if event.get("run_id") not in lost]  # whose span has been exported
+        found = [span for event in wanted if (span := span_of(event, resource)) is not None]
         if found:
             _export(exporter, found)
         exported += len(found)
-        store.files.replace(store.home.spans_position, [json.dumps({"seq": events[-1]["seq"]}).encode()])
+        lost = [*lost, *(event["run_id"] for event in wanted if event["action"] == names.TASK_LOST)][-_LOST:]
+        known = {"seq": events[-1]["seq"], **({"lost": lost} if lost else {})}
+        store.files.replace(store.home.spans_position, [json.dumps(known).encode()])
     return exported
 
 
@@ -128,21 +138,30 @@ def _export(exporter: SpanExporter, found: "Sequence[ReadableSpan]") -> None:
         raise ExportError(len(found), type(exporter).__name__, said)
 
 
-def _position(store: "Store") -> int:
-    """Return the number of the last event whose span has been exported, 0 if there is none."""
+def _position(store: "Store") -> tuple[int, list[str]]:
+    """Return the number of the last event whose span has been exported, 0 if there is none, and the lost runs before.
+
+    A journal that ends before it is another one than that which the position was of.
+    """
     read = store.files.read(store.home.spans_position)
     try:
-        return int(json.loads(read[1])["seq"]) if read else 0
-    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
-        return 0
+        known: dict[str, Any] = json.loads(read[1]) if read else {"seq": 0}
+        position, lost = int(known["seq"]), [str(run) for run in known.get("lost", ())]
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+        return 0, []
+    return (position, lost) if position <= store.journal.last() else (0, [])
+
+
+def _listed_exporters() -> list[str]:
+    listed = (name.strip() for name in os.environ.get("OTEL_TRACES_EXPORTER", "").split(","))
+    return [name for name in listed if name]
 
 
 def _exporter() -> SpanExporter:
     """Return the first of OTEL_TRACES_EXPORTER that isn't ours, else OTLP, in the protocol that the environment names."""
     protocol = os.environ.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL") or os.environ.get("OTEL_EXPORTER_OTLP_PROTOCOL")
     otlp = "otlp_proto_grpc" if protocol == "grpc" else "otlp_proto_http"
-    listed = [name.strip() for name in os.environ.get("OTEL_TRACES_EXPORTER", "").split(",")]
-    name = next((name for name in listed if name not in ("", "none", "circuit_breaker")), "otlp")
+    name = next((name for name in _listed_exporters() if name not in ("none", "circuit_breaker")), "otlp")
     name = otlp if name == "otlp" else name
     found = next(iter(entry_points(group=_GROUP, name=name)), None)
     if found is None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 GRACE_SECONDS = 10.0
 """Between the request to end and the order."""
+_LONGEST_SLEEP = 3600.0
 _GROUP_SECONDS = 0.05  # between two looks at a group whose first process has ended
 
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
@@ -47,7 +48,7 @@ class Children:
     def __init__(self, grace: float = GRACE_SECONDS) -> None:
         self._grace = grace
         self._group: int | None = None
-        self._is_starting = self._is_interruptible = False
+        self._is_starting = self._is_interruptible = self._is_running = False
         self._pending: list[int] = []
         self.ending_signal: int | None = None
         """The last signal to end that has come."""
@@ -57,6 +58,8 @@ class Children:
         for end in (self._woken, self._alarm):
             os.set_blocking(end, False)
         self._old_alarm = signal.set_wakeup_fd(self._alarm, warn_on_full_buffer=False)
+        # What our parent has blocked would never wake us.
+        self._mask = signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD, *_FORWARDED])
         # What was ignored when we began (nohup, a shell's background job) stays ignored, here and in the command.
         taken = [number for number in _FORWARDED if signal.getsignal(number) is not signal.SIG_IGN]
         self._old: dict[int, Any] = {number: signal.signal(number, self._pass_on) for number in taken}
@@ -68,6 +71,7 @@ class Children:
     ) -> None:
         for number, handler in self._old.items():
             signal.signal(number, handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
         signal.set_wakeup_fd(self._old_alarm)
         os.close(self._woken)
         os.close(self._alarm)
@@ -118,7 +122,7 @@ class Children:
         try:
             # Descriptors that were left open for the command stay open; ours are closed at its start anyway.
             process = subprocess.Popen(command, env=environment, stdout=stdout, close_fds=False, **own_group)
-            self._group = process.pid
+            self._group, self._is_running = process.pid, True
         finally:
             self._is_starting = False
         return process
@@ -131,6 +135,7 @@ class Children:
                 self._follow_stop(os.WSTOPSIG(status))
                 continue
             if ended:
+                self._is_running = False
                 break
             now = time.monotonic()
             if killing is not None and now >= killing:
@@ -155,8 +160,10 @@ class Children:
 
     def _sleep(self, until: float | None) -> None:
         """Sleep until a signal comes, or a moment of the monotonic clock."""
-        seconds = None if until is None else max(0.0, until - time.monotonic())
-        select.select([self._woken], [], [], seconds)
+        seconds = _LONGEST_SLEEP if until is None else min(max(0.0, until - time.monotonic()), _LONGEST_SLEEP)
+        alarm = select.poll()  # unlike select it takes any descriptor
+        alarm.register(self._woken, select.POLLIN)
+        alarm.poll(seconds * 1000)
         with suppress(BlockingIOError):
             while os.read(self._woken, 512):
                 pass
@@ -168,7 +175,9 @@ class Children:
         try:
             os.killpg(self._group, number)
         except ProcessLookupError:
-            return False
+            if self._is_running:  # it has gone into another group
+                os.kill(self._group, number)
+            return self._is_running
         except PermissionError:  # somebody in it has become another user
             return True
         return True

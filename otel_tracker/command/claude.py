@@ -80,7 +80,8 @@ class ClaudeOutput:
             return None
         errors, said, status = result.get("errors"), result.get("result"), result.get("api_error_status")
         listed = "; ".join(map(str, errors)) if isinstance(errors, list) else ""
-        text = (said if isinstance(said, str) else "") or listed or str(subtype)
+        told = said if isinstance(said, str) and result.get("is_error") else ""  # else it is the agent's answer
+        text = told or listed or str(subtype)
         return error_text(text if type(status) is not int or str(status) in text else f"API Error: {status} {text}")
 
     @property

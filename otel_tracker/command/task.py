@@ -31,6 +31,8 @@ class Attempt(NamedTuple):
     status: int
     """The exit status to end with; minus a signal's number."""
     error: str | None
+    outage: str | None = None
+    """What else than the agent is to blame: the command can't be run, or what the error tells of."""
 
 
 class AttemptFailedError(Exception):
@@ -52,6 +54,7 @@ class CommandTask:
         self._parent = SpanContext.parse(os.environ.get("TRACEPARENT"))
         self._span = new_span(self._parent)
         self._attempts, self._output = 0, ClaudeOutput()
+        self._said: str | None = None  # what the last attempt has failed with
 
     def run(self, timeout: float | None, retries: "Retries | None", environment: Mapping[str, str]) -> Attempt:
         """Run the command until it succeeds or is given up, and return the last attempt when the task is recorded.
@@ -81,6 +84,10 @@ class CommandTask:
         return attempt
 
     def _attempt(self, timeout: float | None, environment: Mapping[str, str]) -> Attempt:
+        if self._attempts:
+            complain(
+                f"{self._admission.agent_file}: trying again, since attempt {self._attempts} has failed: {self._said}"
+            )
         self._attempts += 1
         self._output.begin()
         try:
@@ -89,10 +96,13 @@ class CommandTask:
             status = EXIT_NOT_FOUND if isinstance(error, FileNotFoundError) else EXIT_NOT_EXECUTABLE
             message = f"cannot run {self._command[0]}: {error.strerror}"
             complain(message)
-            raise AttemptFailedError(Attempt(names.FAILURE, status, message), is_final=True) from None
+            raise AttemptFailedError(Attempt(names.FAILURE, status, message, "command"), is_final=True) from None
         self._output.close()
         attempt = _judged(ended, self._output.error, timeout)
         if attempt.outcome == names.FAILURE:
+            self._said = attempt.error
+            if ended.is_overdue:
+                complain(f"{self._admission.agent_file}: {attempt.error}")
             raise AttemptFailedError(attempt)
         return attempt
 
@@ -129,7 +139,7 @@ class CommandTask:
             models=self._output.models or None,
             error=event.error_text(last.error) if is_failure else None,
             reason=event.error_text(last.error) if last.outcome == names.CANCELLED else None,
-            environment_error=kind_of(None, last.error) if is_failure else None,
+            environment_error=(last.outage or kind_of(None, last.error)) if is_failure else None,
             attempts=self._attempts if self._attempts > 1 else None,
             fallback_for=self._admission.fallback_for,
             conversation_id=self._output.conversation_id,

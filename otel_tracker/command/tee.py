@@ -52,9 +52,11 @@ class Tee:
 
     def _copy(self) -> None:
         try:
+            ready = select.poll()  # unlike select it takes any descriptor
+            for end in (self._source, self._woken):
+                ready.register(end, select.POLLIN)
             while True:
-                ready, _, _ = select.select([self._source, self._woken], [], [])
-                if self._woken in ready:
+                if any(end == self._woken for end, _ in ready.poll()):
                     break
                 if not self._pass_on(CHUNK_BYTES):
                     return
@@ -79,7 +81,9 @@ class Tee:
             try:
                 left = left[os.write(self._outlet, left) :]
             except BlockingIOError:  # noqa: PERF203 - somebody has made our standard output non-blocking
-                select.select([], [self._outlet], [])
+                room = select.poll()
+                room.register(self._outlet, select.POLLOUT)
+                room.poll()
 
 
 def _bytes_in(pipe: int) -> int:

@@ -39,6 +39,10 @@ def _exporters() -> Iterator[Finding]:
             text = f"OTEL_TRACES_EXPORTER names {name}, which no installed package has: the SDK would not start"
             yield Finding(_TOPIC, WRONG, text, f"one of {', '.join(sorted(known))}, or install the package that has it")
     protocol = _value("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL") or _value("OTEL_EXPORTER_OTLP_PROTOCOL")
+    is_asked_for = "otlp" in (_listed("OTEL_TRACES_EXPORTER") or ["otlp"]) and _names("opentelemetry_distro")
+    if not protocol and is_asked_for and "otlp_proto_grpc" not in known:
+        text = "opentelemetry-instrument exports by OTLP over grpc unless it is told otherwise, for which nothing is installed"
+        yield Finding(_TOPIC, NOTE, text, "export OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf")
     if protocol and _PROTOCOLS.get(protocol) not in known:
         text = f"OTEL_EXPORTER_OTLP_PROTOCOL is {protocol}, for which there is no exporter here"
         package = f"opentelemetry-exporter-{_PROTOCOLS.get(protocol, 'otlp').replace('_', '-')}"
