@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from otel_tracker import MetricTracker
+from otel_tracker.event import new_id
 from otel_tracker.storage import lock
 from otel_tracker.storage.files import Files
 from otel_tracker.storage.home import Home
@@ -181,3 +182,19 @@ print([name for name in sys.modules if name.partition(".")[0] in heavy])
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
     assert shown.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_the_child_of_a_fork_draws_ids_of_its_own() -> None:
+    drawn = {new_id() for _ in range(200)}
+    source, sink = os.pipe()
+    if os.fork() == 0:
+        os.write(sink, " ".join(new_id() for _ in range(200)).encode())
+        os._exit(0)
+    os.close(sink)
+    with os.fdopen(source) as pipe:
+        of_child = set(pipe.read().split())
+    os.wait()
+    drawn |= {new_id() for _ in range(200)}
+    assert (len(drawn), len(of_child), drawn & of_child) == (400, 200, set())
+    assert all(len(identity) == 32 and int(identity, 16) for identity in drawn)
