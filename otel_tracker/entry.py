@@ -191,7 +191,7 @@ def _sum_of(one: "dict[str, int] | None", other: "dict[str, int] | None") -> "di
     """Return the sum of tokens by type; unmeasured is unmeasured only where both are."""
     if one is None or other is None:
         return one if other is None else other
-    return {kind: one.get(kind, 0) + other.get(kind, 0) for kind in {**one, **other}}
+    return names.added_tokens(one, other)
 
 
 def seconds_of(text: "str | None") -> "float | None":

@@ -236,3 +236,46 @@ class LockTimeoutError(StorageError):
             f"cannot {self.attempted} {self.path}: {self.reason}; "
             "end that process if it hangs (otel-tracker doctor tells), or try again"
         )
+
+
+class ExportError(OtelTrackerError):
+    """A receiver has not taken spans: their `number`, the `exporter`, and what that has `said`."""
+
+    def __init__(self, number: int, exporter: str, said: str) -> None:
+        super().__init__(number, exporter, said)
+        self.number, self.exporter, self.said = number, exporter, said
+
+    def message(self) -> str:
+        """Return the sentence that a person reads."""
+        return (
+            f"cannot export {self.number} spans: {self.exporter} reports {self.said}; "
+            "check OTEL_EXPORTER_OTLP_ENDPOINT; they are tried again with the next run"
+        )
+
+
+class BusyError(OtelTrackerError):
+    """Another process exports the spans of this home: the `holder`."""
+
+    def __init__(self, holder: str) -> None:
+        super().__init__(holder)
+        self.holder = holder
+
+    def message(self) -> str:
+        """Return the sentence that a person reads."""
+        return f"cannot export spans: {self.holder} is at it; one at a time does, so that each is exported once"
+
+
+class MissingExporterError(OtelTrackerError):
+    """No installed package has the exporter that the environment names: its `name`."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+    def message(self) -> str:
+        """Return the sentence that a person reads."""
+        package = f"opentelemetry-exporter-{self.name.replace('_', '-')}"
+        return (
+            f"cannot export spans with {self.name}: no exporter of this name is installed; "
+            f"get it with: pip install {package}"
+        )

@@ -110,7 +110,7 @@ class Gate:
         if len(chain) == len(refused) == 1:
             raise refused[0].error()
         if len(refused) == len(chain):
-            raise NoAgentAvailableError(agent, tuple((said.agent_file, said.until, said.reason) for said in refused))
+            raise _nobody(agent, refused)
 
     def select(self, agent: str, fallbacks: "Sequence[str] | None" = None) -> Selection:
         """Return the first agent of the chain that would be let through now; raises NoAgentAvailableError."""
@@ -119,7 +119,7 @@ class Gate:
         chosen = _first_admitted(document, chain)
         if chosen is None:
             refused = [_rejection(document, name, _answer(document, name)) for name in chain]
-            raise NoAgentAvailableError(agent, tuple((said.agent_file, said.until, said.reason) for said in refused))
+            raise _nobody(agent, refused)
         return Selection(chosen, None if chosen == agent else agent)
 
     def is_open(self, admission: Admission) -> bool:
@@ -192,6 +192,10 @@ def _answer(document: Document, agent: str) -> breaker.Answer:
 def _rejection(document: Document, agent: str, answer: breaker.Answer) -> Rejection:
     until = None if answer.until is None else format_timestamp(answer.until)
     return Rejection(agent, until, answer.reason, _first_admitted(document, chain_of(document, agent)[1:]))
+
+
+def _nobody(agent: str, refused: list[Rejection]) -> NoAgentAvailableError:
+    return NoAgentAvailableError(agent, tuple((said.agent_file, said.until, said.reason) for said in refused))
 
 
 def _first_admitted(document: Document, agents: "Sequence[str]") -> "str | None":

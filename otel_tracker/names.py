@@ -98,6 +98,11 @@ def provider_of(model: "str | None") -> str:
     return "anthropic" if model_family(model) in FAMILIES or model.lower().startswith("claude") else "_OTHER"
 
 
+def added_tokens(one: "dict[str, int]", other: "dict[str, int]") -> "dict[str, int]":
+    """Return the sum of tokens by type."""
+    return {kind: one.get(kind, 0) + other.get(kind, 0) for kind in {**one, **other}}
+
+
 def conventional_tokens(tokens: "dict[str, int]") -> "dict[str, int]":
     """Return tokens by the conventions' types: `input`, which includes those of the cache, `output`, else `untyped`."""
     if set(tokens) == {"untyped"}:

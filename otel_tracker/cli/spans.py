@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from otel_tracker import names
 from otel_tracker.cli.commands import store_of
-from otel_tracker.errors import OtelTrackerError
+from otel_tracker.errors import BusyError, ExportError, MissingExporterError, OtelTrackerError
 from otel_tracker.spans import span_of
 from otel_tracker.storage import lock
 from otel_tracker.storage.files import Files
@@ -31,37 +31,6 @@ POLL_SECONDS = 1.0
 _BATCH = 512  # as OTEL_BSP_MAX_EXPORT_BATCH_SIZE
 _LOST = 1000  # runs that were exported as lost, and whose end may come after all
 _GROUP = "opentelemetry_traces_exporter"
-
-
-class ExportError(OtelTrackerError):
-    """The receiver has not taken spans: how many, by which exporter, and what that says."""
-
-    def message(self) -> str:
-        """Return the sentence that a person reads."""
-        number, exporter, said = self.fields
-        return (
-            f"cannot export {number} spans: {exporter} reports {said}; "
-            "check OTEL_EXPORTER_OTLP_ENDPOINT; they are tried again with the next run"
-        )
-
-
-class BusyError(OtelTrackerError):
-    """Another process exports the spans of this home."""
-
-    def message(self) -> str:
-        """Return the sentence that a person reads."""
-        (holder,) = self.fields
-        return f"cannot export spans: {holder} is at it; one at a time does, so that each is exported once"
-
-
-class MissingExporterError(OtelTrackerError):
-    """No installed package has the exporter that the environment names."""
-
-    def message(self) -> str:
-        """Return the sentence that a person reads."""
-        (name,) = self.fields
-        package = "opentelemetry-exporter-" + str(name).replace("_", "-")
-        return f"cannot export spans with {name}: no exporter of this name is installed; get it with: pip install {package}"
 
 
 def spans(options: "Namespace") -> int:

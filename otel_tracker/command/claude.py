@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from otel_tracker.errors import InvalidValueError
 from otel_tracker.event import checked_text, error_text
+from otel_tracker.names import added_tokens
 
 LONGEST_LINE_BYTES = 64 * 1024 * 1024
 """Longer lines are passed on without being looked at: output is not kept in memory without bounds."""
@@ -96,8 +97,7 @@ class ClaudeOutput:
         total: dict[str, Tokens] = {}
         for model, used in self._uses():
             if model:
-                before = total.get(model, {})
-                total[model] = {kind: before.get(kind, 0) + number for kind, number in used.items()}
+                total[model] = added_tokens(total.get(model, {}), used)
         return total
 
     @property

@@ -7,6 +7,7 @@ on to its parent; an agent's span keeps them. A span that comes twice gets what 
 from collections import OrderedDict, deque
 
 from otel_tracker.guard import Guard
+from otel_tracker.names import added_tokens
 from otel_tracker_exporters.foreign.convention import Tokens
 
 SpanKey = tuple[int, int]
@@ -81,7 +82,7 @@ class PendingTokens:
         if response is None or response not in total.responses:
             total.responses.extend(() if response is None else (response,))
             for model, tokens in usage.items():
-                total.usage[model] = _added(total.usage.get(model, {}), tokens)
+                total.usage[model] = added_tokens(total.usage.get(model, {}), tokens)
         _evict(self._sums, self._remembered)
 
 
@@ -89,7 +90,7 @@ def all_tokens(usage: Usage) -> Tokens:
     """Return the tokens of all models together, by type."""
     total: Tokens = {}
     for tokens in usage.values():
-        total = _added(total, tokens)
+        total = added_tokens(total, tokens)
     return total
 
 
@@ -102,10 +103,6 @@ def _chosen(own: Usage | None, below: Usage) -> Usage:
 
 def _number(usage: Usage) -> int:
     return sum(all_tokens(usage).values())
-
-
-def _added(one: Tokens, other: Tokens) -> Tokens:
-    return {kind: one.get(kind, 0) + other.get(kind, 0) for kind in {**one, **other}}
 
 
 def _evict(memory: "OrderedDict[SpanKey, _Sum] | OrderedDict[SpanKey, Usage | None]", most: int) -> None:
