@@ -103,6 +103,8 @@ def _add_changing_commands(commands: "Any") -> None:
     doctor.add_argument("--repair", action="store_true", help="mend it, after a backup")
 
     _add_breaker_commands(commands)
+    _add_exporting_commands(commands)
+    _add_exec(commands)
 
     demo = _add(commands, "demo", "record a small fleet's tasks in a home of its own, and report")
     demo.add_argument("--into", metavar="DIR", help="the demo's home (a new temporary folder)")
@@ -123,6 +125,8 @@ def _add_breaker_commands(commands: "Any") -> None:
     )
     config.add_argument("--agent", metavar="AGENT", help="those of this agent alone, which come before all others")
 
+
+def _add_exporting_commands(commands: "Any") -> None:
     spans = _add(commands, "spans", "export the spans of tasks that were recorded without one, to OTLP")
     spans.add_argument("--follow", action="store_true", help="and of those to come, until Ctrl-C")
 
@@ -139,6 +143,8 @@ def _add_breaker_commands(commands: "Any") -> None:
         "-o", "--output", metavar="FILE", help="replace FILE by them, for node_exporter's textfile collector"
     )
 
+
+def _add_exec(commands: "Any") -> None:
     execute = _add(commands, "exec", "run COMMAND as a task of AGENT; exit 75: its breaker refuses", function="execute")
     execute.usage = "otel-tracker exec AGENT [options] -- COMMAND ..."
     execute.add_argument("agent", metavar="AGENT")
