@@ -1,10 +1,10 @@
-# make demo, make test, make check, make bench: each makes the virtual environment first, if it is missing or old.
+# make demo, make test, make check, make bench, make plugin: each makes the virtual environment first, if it is missing or old.
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check bench clean
+.PHONY: demo test check bench plugin clean
 
 demo: $(VENV)/.installed
 	$(BIN)/otel-tracker demo
@@ -20,6 +20,9 @@ check: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed-bench
 	$(BIN)/python -m benchmarks
+
+plugin: $(VENV)/.installed
+	$(BIN)/python -m otel_tracker.claude_code.plugin
 
 clean:
 	rm -rf $(VENV) build dist

@@ -11,6 +11,13 @@ import tempfile
 from benchmarks.commands import exec_command, health_command, report_command
 from benchmarks.crowd import crowded_tasks
 from benchmarks.durable import durable_task, shared_task, task_behind_long_journal
+from benchmarks.hooks import (
+    gate_behind_long_history,
+    gate_of_closed_breaker,
+    gate_of_open_breaker,
+    gate_of_probe,
+    recorder_of_run,
+)
 from benchmarks.measure import Row
 from benchmarks.permit import permit_of_closed_breaker
 from benchmarks.scrape import changed_scrape, unchanged_scrape
@@ -28,6 +35,11 @@ _MEASUREMENTS = {
     "report": report_command,
     "permit": permit_of_closed_breaker,
     "exec": exec_command,
+    "hook": gate_of_closed_breaker,
+    "hook-open": gate_of_open_breaker,
+    "hook-probe": gate_of_probe,
+    "hook-history": gate_behind_long_history,
+    "hook-record": recorder_of_run,
     "scrape": unchanged_scrape,
     "scrape-changed": changed_scrape,
 }

@@ -31,7 +31,7 @@ def exec_command(folder: str) -> Row:
 
 
 def _command(folder: str, name: str, *arguments: str, bound: float | None = None) -> Row:
-    binaries = _installed(os.path.join(folder, "venv"))
+    binaries = installed(os.path.join(folder, "venv"))
     home = make_home(os.path.join(folder, f"home-of-{name}"))
     command = [os.path.join(binaries, "otel-tracker"), name, "--home", home.folder, *arguments]
     python = [os.path.join(binaries, "python"), "-c", "pass"]
@@ -39,7 +39,7 @@ def _command(folder: str, name: str, *arguments: str, bound: float | None = None
     return Row(f"otel-tracker {name}", ours, bare, bound)
 
 
-def _installed(venv: str) -> str:
+def installed(venv: str) -> str:
     """Return the folder of the programs of a venv that has this project's wheel, and nothing that it doesn't need."""
     binaries = os.path.join(venv, "bin")
     if not os.path.isdir(venv):

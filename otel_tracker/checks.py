@@ -18,6 +18,12 @@ MOST_TOKENS = 2**53  # what any reader of JSON takes for a whole number
 # Upper bounds of the duration buckets, in seconds; one more bucket counts what is longer.
 DURATION_BOUNDS = (0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0)
 
+# What is counted of an agent beside its tasks.
+TALLIES = (
+    *("lost", "amended", "opened", "rejected", "fallback"),
+    *("usage_incomplete", "amended_success", "amended_failure", "amended_cancelled"),
+)
+
 
 class ShapeError(ValueError):
     """A value has the wrong type: its `place` in the document, and what was expected."""
@@ -228,7 +234,7 @@ _CIRCUIT: "dict[str, Check]" = {
     "override": _override_or_null,
 }
 _DURATIONS: "dict[str, Check]" = {"buckets": _buckets, "sum": _seconds}
-_TALLIES: "dict[str, Check]" = dict.fromkeys(("lost", "amended", "opened", "rejected", "fallback"), _count)
+_TALLIES: "dict[str, Check]" = dict.fromkeys(TALLIES, _count)
 _AGENT_PARTS = {"metrics": _AGENT_METRICS, "circuit": _CIRCUIT, "durations": _DURATIONS, "tallies": _TALLIES}
 _SYSTEM_METRICS = (
     "total_agents",
@@ -265,6 +271,10 @@ def _moment(value: "Any") -> "str | None":
 
 def _object_or_null(value: "Any") -> "str | None":
     return None if value is None or isinstance(value, dict) else "an object, or null"
+
+
+def _flag_or_null(value: "Any") -> "str | None":
+    return None if value is None or isinstance(value, bool) else "true, false, or null"
 
 
 def _objects(value: "Any") -> "str | None":
@@ -307,6 +317,15 @@ _EVENT: "dict[str, Check]" = {
     "tokens_used": _difference_or_null,
     "tokens": _tokens_or_null,
     "models": _models_or_null,
+    "previous_model": _text_or_null,
+    "previous_tokens": _tokens_or_null,
+    "previous_models": _models_or_null,
+    "usage_incomplete": _flag_or_null,
+    "previous_usage_incomplete": _flag_or_null,
+    "suspect": _flag_or_null,
+    "agent_id": _text_or_null,
+    "tool_use_id": _text_or_null,
+    "parent_run_id": _text_or_null,
     "outcome": _outcome_or_null,
     "previous_outcome": _outcome_or_null,
     "name": _text_or_null,

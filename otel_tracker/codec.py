@@ -70,8 +70,8 @@ class DocumentCodec:
             value["sequence"] = _newest_number(history)
         return Document(_checked(value, path), _checked_history(history, path))
 
-    def decode_beginning(self, beginning: bytes, path: str) -> "Document | None":
-        """Return a document without its history from the first bytes of its file.
+    def decode_beginning(self, beginning: bytes, path: str, about: "str | None" = None) -> "Document | None":
+        """Return a document without its history from the first bytes of its file; of its agents those that are `about` a text.
 
         None where they don't tell: they end before the history, are damaged, or not in our own layout.
         """
@@ -79,11 +79,11 @@ class DocumentCodec:
         if at < 0 or sequence_of(beginning) is None or beginning.find(_ANY_AGENTS, 0, at) < 0:
             return None
         try:
-            return Document(self._decode_head(beginning[:at].rstrip(b",") + b"\n}", path), History.of([], path))
+            return Document(self._decode_head(beginning[:at].rstrip(b",") + b"\n}", path, about), History.of([], path))
         except (ValueError, RecursionError):
             return None
 
-    def _decode_head(self, text: bytes, path: str) -> "dict[str, Any]":
+    def _decode_head(self, text: bytes, path: str, about: "str | None" = None) -> "dict[str, Any]":
         """Return the head that a document in our own layout holds up to its history."""
         at = text.find(_AGENTS)
         end = text.find(_AGENTS_END, at)
@@ -94,12 +94,15 @@ class DocumentCodec:
         value = _loads(text[:opening] + text[closing:], path)
         if value.get("agents") != {}:
             raise ValueError("these were not the document's agents")
-        return {**_checked(value, path), "agents": self._decode_agents(text[at + len(_AGENTS) : end] + b"\n    }")}
+        blocks = (text[at + len(_AGENTS) : end] + b"\n    }").split(_AGENT_SEPARATOR)
+        if about is not None and about.isascii():  # others may be escaped
+            blocks = [block for block in blocks if about.encode() in block]
+        return {**_checked(value, path), "agents": self._decode_agents(blocks)}
 
-    def _decode_agents(self, text: bytes) -> "Agents":
+    def _decode_agents(self, blocks: list[bytes]) -> "Agents":
         remembered = {block: (key, agent) for key, (agent, block) in self._agents.items()}
         agents, self._agents = {}, {}
-        for block in text.split(_AGENT_SEPARATOR):
+        for block in blocks:
             known = remembered.get(block)
             is_as_we_write = known is not None
             if known is None:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     Event = dict[str, Any]
     Head = dict[str, Any]
     Agent = dict[str, Any]
+    Tokens = dict[str, int]
+    Shares = dict[str, Tokens | None]
 
 # What an outcome adds 1 to: in the agent's metrics, in the system's.
 TASK_COUNTERS = {
@@ -21,6 +23,13 @@ TASK_COUNTERS = {
     names.FAILURE: ("tasks_failed", "failed"),
     names.LOST: ("tasks_failed", "failed"),
     names.CANCELLED: ("tasks_cancelled", "cancelled"),
+}
+# What counts the tasks that were counted by an outcome first, in the agent's tallies.
+AMENDED = {
+    names.SUCCESS: "amended_success",
+    names.FAILURE: "amended_failure",
+    names.CANCELLED: "amended_cancelled",
+    names.LOST: "amended",
 }
 
 
@@ -111,15 +120,38 @@ def count_task(agent: "Agent", outcome: str, event: "Event") -> None:
     metrics = agent["metrics"] = dict(agent["metrics"])
     metrics["tasks_total"] += 1
     metrics[TASK_COUNTERS[outcome][0]] += 1
-    metrics["last_task_timestamp"] = event["timestamp"]
-    metrics["first_task_timestamp"] = metrics["first_task_timestamp"] or event["timestamp"]
+    _note_moments(metrics, event)
     duration = event.get("duration_seconds")
     if duration is not None:
         _add_duration(agent, duration)
         _count_in_bucket(agent, duration, 1)
     _set_average(agent["metrics"])
-    if outcome == names.LOST:
-        add(agent, "tallies", lost=1)
+    add(agent, "tallies", lost=outcome == names.LOST, usage_incomplete=bool(event.get("usage_incomplete")))
+
+
+def is_told_later(event: "Event") -> bool:
+    """Tell whether an event may be older than those recorded before it.
+
+    The moments of a run that Claude Code has named are read in its transcript, whenever somebody does.
+    """
+    return event.get("agent_id") is not None or event.get("tool_use_id") is not None
+
+
+def amend_moments(agent: "Agent", event: "Event") -> None:
+    """Note the end that a run has according to an amendment that was told later."""
+    if is_told_later(event):
+        agent["metrics"] = dict(agent["metrics"])
+        _note_moments(agent["metrics"], event)
+
+
+def _note_moments(metrics: "Agent", event: "Event") -> None:
+    """Set the moments of an agent's first and last task in a copy of its metrics."""
+    at, first, last = event["timestamp"], metrics["first_task_timestamp"], metrics["last_task_timestamp"]
+    is_told = is_told_later(event)
+    if last is None or not is_told or parse_timestamp(at) > parse_timestamp(last):
+        metrics["last_task_timestamp"] = at
+    if first is None or (is_told and parse_timestamp(at) < parse_timestamp(first)):
+        metrics["first_task_timestamp"] = at
 
 
 def amend_duration(agent: "Agent", event: "Event") -> None:
@@ -131,8 +163,15 @@ def amend_duration(agent: "Agent", event: "Event") -> None:
     previous = event.get("previous_duration_seconds")
     if previous is not None:
         _count_in_bucket(agent, previous, -1)
-    _count_in_bucket(agent, (previous or 0.0) + difference, 1)
+    _count_in_bucket(agent, round((previous or 0.0) + difference, 6), 1)
     _set_average(agent["metrics"])
+
+
+def amend_incompleteness(agent: "Agent", event: "Event") -> None:
+    """Count a run whose final usage turned out to be missing, or one fewer where it turned up."""
+    before, after = bool(event.get("previous_usage_incomplete")), bool(event.get("usage_incomplete"))
+    if before != after:
+        add(agent, "tallies", usage_incomplete=after - before)
 
 
 def _add_duration(agent: "Agent", seconds: float) -> None:
@@ -150,17 +189,59 @@ def _count_in_bucket(agent: "Agent", duration: float, change: int) -> None:
 
 
 def count_tokens(agent: "Agent", event: "Event", model: "str | None", tasks: int) -> None:
-    """Add the event's tokens under the model that the user named, else under the family of each full id."""
-    shares: dict[str, dict[str, int] | None] = {model: event.get("tokens")} if model else {}
-    if not model and not event.get("models") and event.get("tokens"):
-        shares[names.UNKNOWN_MODEL] = event["tokens"]
-    for full_id, tokens in (event.get("models") or {}).items():
-        _add_tokens(agent, "models", full_id, tokens, tasks)
-        if not model:
-            family = names.model_family(full_id)
-            shares[family] = _sum_of(shares.get(family), tokens)
-    for name, tokens in shares.items():
-        _add_tokens(agent, "token_usage", name, tokens, tasks)
+    """Add the event's tokens under its full ids, and under what they are rolled up to."""
+    models = event.get("models") or {}
+    for part, shares in (("models", models), ("token_usage", shares_of(model, event.get("tokens"), models))):
+        for name, tokens in shares.items():
+            total = sum((tokens or {}).values())
+            # An amendment that takes tokens away is not the last task.
+            is_last = tokens is not None and (tasks or total > 0)
+            _add_tokens(agent, part, name, tokens or {}, tasks, max(0, total) if is_last else None)
+
+
+def shares_of(model: "str | None", tokens: "Tokens | None", models: "Shares") -> "Shares":
+    """Return a run's tokens under the model that the user named, else under the family of each full id.
+
+    None in the place of tokens is a run that is counted and not measured.
+    """
+    if model:
+        return {model: tokens}
+    if not models:
+        return {names.UNKNOWN_MODEL: tokens} if tokens else {}
+    shares: Shares = {}
+    for full_id, of_model in models.items():
+        family = names.model_family(full_id)
+        shares[family] = _sum_of(shares.get(family), of_model)
+    return shares
+
+
+def amend_tokens(agent: "Agent", event: "Event") -> None:
+    """Add the differences that an amendment says; the task is counted under other models if it says what it was."""
+    if event.get("previous_models") is None:
+        count_tokens(agent, event, event.get("model"), tasks=0)
+        return
+    before, tokens = event["previous_models"], event.get("previous_tokens")
+    models = {name: _changed(before.get(name), change) for name, change in (event.get("models") or {}).items()}
+    _exchange(agent, "models", before, models)
+    shares_before = shares_of(event.get("previous_model"), tokens, before)
+    shares = shares_of(event.get("model"), _changed(tokens, event.get("tokens")), models)
+    _exchange(agent, "token_usage", shares_before, shares)
+
+
+def _changed(tokens: "Tokens | None", change: "Tokens | None") -> "Tokens | None":
+    changed = _sum_of(tokens, change)
+    return changed and {kind: number for kind, number in changed.items() if number}
+
+
+def _exchange(agent: "Agent", part: str, before: "Shares", after: "Shares") -> None:
+    """Put the shares that a run has in the place of those that it was counted with."""
+    for name in {**before, **after}:
+        if name not in after and name not in agent[part]:
+            continue  # a hand has taken it out
+        was, tokens = before.get(name) or {}, after.get(name)
+        change = {kind: (tokens or {}).get(kind, 0) - was.get(kind, 0) for kind in {**was, **(tokens or {})}}
+        last = max(0, sum(tokens.values())) if tokens else None
+        _add_tokens(agent, part, name, change, (name in after) - (name in before), last)
 
 
 def _set_average(metrics: "Agent") -> None:
@@ -174,20 +255,18 @@ def add(owner: "Agent", part: str, **changes: float) -> None:
     owner[part] = {**numbers, **{key: max(0, round(numbers[key] + change, 6)) for key, change in changes.items()}}
 
 
-def _add_tokens(agent: "Agent", part: str, model: str, tokens: "dict[str, int] | None", tasks: int) -> None:
+def _add_tokens(agent: "Agent", part: str, model: str, change: "Tokens", tasks: int, last: "int | None") -> None:
     use = dict(agent[part].get(model) or schema.new_token_entry())
-    use["count"] += tasks
-    if tokens is not None:
-        total = sum(tokens.values())
-        for kind, number in tokens.items():
-            use[kind] = max(0, use.get(kind, 0) + number)
-        use["total"] = max(0, use["total"] + total)
-        if tasks or total > 0:  # an amendment that takes tokens away is not the last task
-            use["last"] = max(0, total)
+    use["count"] = max(0, use["count"] + tasks)
+    for kind, number in change.items():
+        use[kind] = max(0, use.get(kind, 0) + number)
+    use["total"] = max(0, use["total"] + sum(change.values()))
+    if last is not None:
+        use["last"] = last
     agent[part] = {**agent[part], model: use}
 
 
-def _sum_of(one: "dict[str, int] | None", other: "dict[str, int] | None") -> "dict[str, int] | None":
+def _sum_of(one: "Tokens | None", other: "Tokens | None") -> "Tokens | None":
     """Return the sum of tokens by type; unmeasured is unmeasured only where both are."""
     if one is None or other is None:
         return one if other is None else other

@@ -45,12 +45,25 @@ def _after(document: Document, event: "Event") -> Document:
     if new is None:
         return Document(head, document.history)
     event = new
-    head["updated"] = event["timestamp"]
+    head["updated"] = _updated(document, event)
     _APPLY.get(event["action"], _apply_nothing)(head, event, Settings.of(head["config"]))
     head["metrics"] = {**head["metrics"], "total_agents": len(head["agents"])}
     if event["action"] == names.TASK_STARTED:
         return Document(head, document.history)
     return pruned(Document(head, document.history.append(encode_line(event))), Settings.of(head["config"]))
+
+
+def _updated(document: Document, event: "Event") -> str:
+    """Return when the newest event happened, which is the last one unless that was told later than others.
+
+    Where it is older than what the history keeps, the clock of those others has jumped.
+    """
+    at: str = event["timestamp"]
+    known: str | None = document.head["updated"]
+    if known is None or not entry.is_told_later(event):
+        return at
+    age, kept = parse_timestamp(known) - parse_timestamp(at), Settings.of(document.config).history_retention_days
+    return known if 0 <= age <= kept * 86_400 else at
 
 
 def pruned(document: Document, settings: Settings) -> Document:
@@ -140,7 +153,8 @@ def _apply_ended(head: "Head", event: "Event", settings: Settings) -> None:
     outcome = names.OUTCOMES[event["action"]]
     agent = entry.open_agent(head, event["agent"])
     entry.count_task(agent, outcome, event)
-    entry.count_tokens(agent, event, event.get("model") or task.get("model"), tasks=1)
+    model = event.get("model") or (None if event.get("models") else task.get("model"))
+    entry.count_tokens(agent, event, model, tasks=1)
     _, system_counter = entry.TASK_COUNTERS[outcome]
     entry.add(head, "metrics", total_requests=1, **{system_counter: 1})
     _move_breaker(head, agent, event, task)
@@ -178,7 +192,7 @@ def _moved(head: "Head", agent: "Agent", event: "Event", task: "Agent") -> "tupl
     if started is None or started > at:  # a clock that has jumped back says nothing of when it began
         started = at - (event.get("duration_seconds") or 0.0)
     is_outage = event.get("environment_error") or settings.is_environment_error(event)
-    is_counted = not is_outage and (outcome != names.LOST or settings.count_lost)
+    is_counted = not is_outage and not event.get("suspect") and (outcome != names.LOST or settings.count_lost)
     before = entry.circuit_of(agent)
     end = breaker.TaskEnd(outcome, at, started, task.get("generation"), is_counted, event.get("run_id"))
     return before, breaker.after_task(before, end, settings)
@@ -187,15 +201,17 @@ def _moved(head: "Head", agent: "Agent", event: "Event", task: "Agent") -> "tupl
 def _apply_amended(head: "Head", event: "Event", settings: Settings) -> None:
     """Apply differences to what has been counted: tokens, duration, and the outcome if it turned out another."""
     agent = entry.open_agent(head, event["agent"])
-    entry.count_tokens(agent, event, event.get("model"), tasks=0)
+    entry.amend_tokens(agent, event)
     entry.amend_duration(agent, event)
+    entry.amend_incompleteness(agent, event)
+    entry.amend_moments(agent, event)
     for key, change in (("previous_outcome", -1), ("outcome", 1)):
         if event.get(key):
             agent_counter, system_counter = entry.TASK_COUNTERS[event[key]]
             entry.add(agent, "metrics", **{agent_counter: change})
             entry.add(head, "metrics", **{system_counter: change})
-            is_lost = event[key] == names.LOST
-            entry.add(agent, "tallies", lost=change * is_lost, amended=is_lost and change < 0)
+            amended = {entry.AMENDED[event[key]]: 1} if change < 0 else {}
+            entry.add(agent, "tallies", lost=change * (event[key] == names.LOST), **amended)
 
 
 _APPLY: "dict[str, Callable[[Head, Event, Settings], None]]" = {

@@ -68,14 +68,18 @@ class Selection(NamedTuple):
 class Gate:
     """Asks the breakers of one home's agents."""
 
-    def __init__(self, recorder: "Recorder") -> None:
-        self._recorder = recorder
+    def __init__(self, recorder: "Recorder", *, has_owner: bool = True, **known: "str | None") -> None:
+        """Unless it `has_owner` nobody can see who has a permit end; what else is `known` stands in the events."""
+        self._recorder, self._has_owner, self._known = recorder, has_owner, known
 
-    def ask(self, agent: str, task_id: "str | None" = None) -> "Admission | Rejection":
-        """Ask the breaker of an agent for a task, and take its permit. A refusal is recorded and counted."""
-        admission = Admission(agent, task_id, event.new_id(), is_probe=False)
+    def ask(self, agent: str, task_id: "str | None" = None, run_id: "str | None" = None) -> "Admission | Rejection":
+        """Ask the breaker of an agent for a task, and take its permit. A refusal is recorded and counted.
+
+        A run that is known already, and asks once more, is let through by the permit that it has.
+        """
+        admission = Admission(agent, task_id, run_id or event.new_id(), is_probe=False)
         document = self._document()
-        answer = _answer(document, agent)
+        answer = _answer(document, agent, admission.run_id)
         if answer.is_probe:
             admission = admission._replace(is_probe=True)
             try:
@@ -163,17 +167,18 @@ class Gate:
         said: list[tuple[Document, breaker.Answer]] = []
 
         def find(document: Document) -> list[event.Event]:
-            answer = _answer(document, admission.agent_file)
+            answer = _answer(document, admission.agent_file, admission.run_id)
             said.append((document, answer))
-            if not answer.is_probe:
+            if not answer.is_probe or _has_permit(document, admission.agent_file, admission.run_id):
                 return []
             now = time.time()
             known: dict[str, Any] = {
+                **self._known,
                 "agent": admission.agent_file,
                 "task_id": admission.task_id,
                 "permit": admission.run_id,
                 "expires": format_timestamp(now + breaker.LEASE_SECONDS),
-                "owner": this_process(),
+                "owner": this_process() if self._has_owner else None,
             }
             return [event.happened(names.PROBE_GRANTED, now, **known)]
 
@@ -181,12 +186,20 @@ class Gate:
         return said[-1]
 
     def _record(self, agent: str, action: str, **known: "str | None") -> None:
-        happened = event.about_agent(agent, action, **{key: value for key, value in known.items() if value is not None})
+        told = {key: value for key, value in {**self._known, **known}.items() if value is not None}
+        happened = event.about_agent(agent, action, **told)
         self._recorder.record(lambda: happened)
 
 
-def _answer(document: Document, agent: str) -> breaker.Answer:
+def _answer(document: Document, agent: str, run_id: "str | None" = None) -> breaker.Answer:
+    if run_id is not None and _has_permit(document, agent, run_id):
+        return breaker.Answer(True, is_probe=True)
     return summary.answer(document, agent, time.time(), is_seen_gone)
+
+
+def _has_permit(document: Document, agent: str, run_id: str) -> bool:
+    permit = document.agents[agent]["circuit"]["permit"] if agent in document.agents else None
+    return permit is not None and permit["run_id"] == run_id
 
 
 def _rejection(document: Document, agent: str, answer: breaker.Answer) -> Rejection:

@@ -2,9 +2,28 @@
 
 import sys
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_elsewhere: "Callable[[str], object] | None" = None
+
+
+def divert(take: "Callable[[str], object] | None") -> "Callable[[str], object] | None":
+    """Hand every line of this process to `take`, which must not raise, and return who has got them so far.
+
+    None is `logging`. A hook's standard error is read by nobody.
+    """
+    global _elsewhere
+    before, _elsewhere = _elsewhere, take
+    return before
+
 
 def warn(message: str, *arguments: object) -> None:
     """Log a warning under the name `otel_tracker`; never raise, even where nothing can be loaded any more."""
+    if _elsewhere is not None:
+        _elsewhere(message % arguments)
+        return
     try:
         import logging
 

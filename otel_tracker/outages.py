@@ -35,12 +35,12 @@ TEXTS = {
     "credit balance is too low": BILLING,
     "insufficient_quota": BILLING,
     "account_on_hold": BILLING,
+    "account is on hold": BILLING,
     "oauth_org_not_allowed": BILLING,
     "organization has been disabled": BILLING,
     "organization has disabled": BILLING,
     "authentication_error": AUTHENTICATION,
     "authentication_failed": AUTHENTICATION,
-    "api error: 401": AUTHENTICATION,
     "invalid api key": AUTHENTICATION,
     "invalid x-api-key": AUTHENTICATION,
     "oauth token has expired": AUTHENTICATION,
@@ -50,15 +50,21 @@ TEXTS = {
     "ratelimit": RATE_LIMIT,
     "too many requests": RATE_LIMIT,
     "usage limit reached": RATE_LIMIT,
+    "hour limit reached": RATE_LIMIT,
+    "weekly limit reached": RATE_LIMIT,
+    "session limit reached": RATE_LIMIT,
+    "temporarily limiting requests": RATE_LIMIT,
     "hit your limit": RATE_LIMIT,
+    "hit your session limit": RATE_LIMIT,
+    "hit your weekly limit": RATE_LIMIT,
     "hit your usage limit": RATE_LIMIT,
-    "api error: 429": RATE_LIMIT,
     "overloaded_error": OVERLOADED,
     "overloadederror": OVERLOADED,
-    "api error: 529": OVERLOADED,
     "529 overloaded": OVERLOADED,
     "api is overloaded": OVERLOADED,
 }
+
+_API_ERROR = "api error"  # what a status follows in Claude Code's texts
 
 
 def kind_of(error: "BaseException | None", text: "Any" = None) -> "str | None":
@@ -70,6 +76,10 @@ def kind_of(error: "BaseException | None", text: "Any" = None) -> "str | None":
         if found is not None:
             return found
     said = text.lower() if isinstance(text, str) else ""
-    if said.strip() == OVERLOADED:  # Claude Code's code for it; within a sentence the word says nothing
+    of_api = said.partition(_API_ERROR)[2].strip(" :.()")
+    status = of_api[:3] if not of_api[3:4].isalnum() else ""
+    if status.isascii() and status.isdigit() and int(status) in STATUSES:
+        return STATUSES[int(status)]
+    if OVERLOADED in (said.strip(), of_api):  # Claude Code's code for it; within a sentence the word says nothing
         return OVERLOADED
     return next((kind for part, kind in TEXTS.items() if part in said), None)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 _LEADERS = 10
+TOKENS_BY_MODEL = ("Model", "Tokens", "Tasks", "Tokens per task")
 
 
 def report_data(document: Document, now: float) -> "dict[str, Any]":
@@ -79,9 +80,25 @@ def _system(document: Document) -> "list[str]":
 
 
 def _tokens(document: Document) -> "list[str]":
-    tokens = summary.token_summary(document)
-    rows = [(model, row["total"], row["count"], round(row["avg"])) for model, row in tokens.items()]
-    return ["## Tokens by model", table(("Model", "Tokens", "Tasks", "Tokens per task"), rows, "lrrr")]
+    return ["## Tokens by model", table(TOKENS_BY_MODEL, tokens_by_model(document), "lrrr"), *_lower_bounds(document)]
+
+
+def tokens_by_model(document: Document) -> "list[tuple[object, ...]]":
+    """Return the rows of a table of tokens by model, with the headings TOKENS_BY_MODEL."""
+    return [
+        (
+            model,
+            at_least(row["total"], row["usage_incomplete"]),
+            row["count"],
+            at_least(round(row["avg"]), row["usage_incomplete"]),
+        )
+        for model, row in summary.token_summary(document).items()
+    ]
+
+
+def _lower_bounds(document: Document) -> "list[str]":
+    incomplete = sum(agent["tallies"]["usage_incomplete"] for agent in document.agents.values())
+    return [lower_bound(incomplete)] if incomplete else []
 
 
 def _agents(agents: "list[dict[str, Any]]") -> "list[str]":
@@ -98,7 +115,7 @@ def _agents(agents: "list[dict[str, Any]]") -> "list[str]":
             row["metrics"]["tasks_failed"],
             row["metrics"]["tasks_cancelled"],
             seconds(row["metrics"]["avg_duration_seconds"]),
-            sum(tokens["total"] for tokens in row["token_usage"].values()),
+            at_least(sum(tokens["total"] for tokens in row["token_usage"].values()), row["usage_incomplete"]),
             moment(row["metrics"]["last_task_timestamp"]),
         )
         for row in used
@@ -131,6 +148,17 @@ def escape(value: object) -> str:
     text = re.sub(r"([\\`*_\[\]<>|])", r"\\\1", str(value))
     # An underscore inside a word doesn't start emphasis, and agent files are full of them.
     return re.sub(r"(?<=\w)\\_(?=\w)", "_", " ".join(text.split()))
+
+
+def at_least(tokens: int, incomplete: "object") -> "int | str":
+    """Return tokens as they are shown: a lower bound where the final usage of something in them is missing."""
+    return f"≥ {tokens:,}" if incomplete else tokens
+
+
+def lower_bound(incomplete: int) -> str:
+    """Return in words what the lower bounds of some incomplete runs mean."""
+    runs = "1 run" if incomplete == 1 else f"{incomplete:,} runs"
+    return f"≥ is at least: the final token usage of {runs} is missing."
 
 
 def moment(text: "str | None") -> str:

@@ -22,7 +22,7 @@ def resolve(document: Document, event: "Event") -> "Event":
     found = _running(document, event) or _lost(document, event)
     if found is None:
         return {**event, "run_id": event["id"]}
-    known = {key: event.get(key) or found.get(key) for key in ("model", "task_id")}
+    known = {"model": _model_of(event, found), "task_id": event.get("task_id") or found.get("task_id")}
     return {**event, **known, "run_id": found["run_id"]}
 
 
@@ -76,14 +76,12 @@ def _newest(document: Document, key: str, value: str) -> "Event | None":
     return document.history.newest_with(encode_line({key: value})[1:-1])
 
 
-def _amendment(lost: "Event", event: "Event") -> "Event":
-    duration = event.get("duration_seconds")
-    outcomes = {"previous_outcome": names.LOST, "outcome": names.OUTCOMES[event["action"]]}
-    return {
-        **event,
-        **outcomes,
-        "action": names.TASK_AMENDED,
-        "model": event.get("model") or lost.get("model"),
-        "duration_seconds": None if duration is None else round(duration - (lost.get("duration_seconds") or 0.0), 6),
-        "previous_duration_seconds": lost.get("duration_seconds"),
-    }
+def _amendment(lost: "Event", event: "Event") -> "Event | None":
+    from otel_tracker.amendment import amendment_of  # here: who asks for an agent's health doesn't load it
+
+    return amendment_of(lost, {**event, "model": _model_of(event, lost)})
+
+
+def _model_of(end: "Event", known: "Event") -> "Any":
+    """Return the model that the end of a run counts under: full ids that it has come before a name given at its start."""
+    return end.get("model") or (None if end.get("models") else known.get("model"))

@@ -7,7 +7,7 @@ docs/document.md lists. Keys that are not named here pass through untouched.
 import json
 
 from otel_tracker import names
-from otel_tracker.checks import DURATION_BOUNDS, version_of
+from otel_tracker.checks import DURATION_BOUNDS, TALLIES, version_of
 from otel_tracker.settings import default_config
 
 TYPE_CHECKING = False
@@ -97,9 +97,7 @@ def complete_agent(agent: "dict[str, Any]") -> "dict[str, Any]":
     completed["models"] = {model: _complete_tokens(use) for model, use in agent.get("models", {}).items()}
     completed["circuit"] = _new_circuit() | agent.get("circuit", {})
     completed["durations"] = {"buckets": [0] * (len(DURATION_BOUNDS) + 1), "sum": 0.0} | agent.get("durations", {})
-    completed["tallies"] = {"lost": 0, "amended": 0, "opened": 0, "rejected": 0, "fallback": 0} | agent.get(
-        "tallies", {}
-    )
+    completed["tallies"] = dict.fromkeys(TALLIES, 0) | agent.get("tallies", {})
     return completed
 
 

@@ -114,7 +114,7 @@ def agent_state(document: Document, agent: str, now: float) -> "Row":
 
     Beside what the document says: `agent_file`, `agent_name`, `state`, `in_flight` (running tasks), `success_rate`
     (0 to 1, null without a task), `permit` and `override` (null where none is in force). `status` and
-    `blacklisted_until` are those of `now`.
+    `blacklisted_until` are those of `now`. With `usage_incomplete` runs, more than none, tokens are lower bounds.
     """
     entry = document.agents[agent]
     circuit = circuit_of(entry)
@@ -131,6 +131,7 @@ def agent_state(document: Document, agent: str, now: float) -> "Row":
         "override": entry["circuit"]["override"] if breaker.override_at(circuit, now) else None,
         "in_flight": sum(1 for task in document.head["in_flight"].values() if task["agent"] == agent),
         "success_rate": _rate(metrics["tasks_successful"], metrics["tasks_total"]),
+        "usage_incomplete": entry["tallies"]["usage_incomplete"],
     }
 
 
@@ -161,16 +162,27 @@ def leaderboard(document: Document, metric: str = DEFAULT_METRIC, top_n: int = 1
 
 
 def token_summary(document: Document) -> "dict[str, Row]":
-    """Return `total`, `count` and `avg` of tokens by model: haiku, sonnet, opus, and every other model seen."""
-    summary = {model: {"total": 0, "count": 0} for model in names.REPORTED_MODELS}
+    """Return tokens by model: haiku, sonnet, opus, and every other model seen.
+
+    `total`, `count` (of tasks), `avg`, tokens by type, and `usage_incomplete`: the runs without their final usage of
+    all agents that have used the model. Where there are any the tokens are lower bounds.
+    """
+    numbers = ("total", "count", *names.TOKEN_TYPES)
+    summary: dict[str, Row] = {model: _no_tokens() for model in names.REPORTED_MODELS}
     for entry in document.agents.values():
         for model, tokens in entry["token_usage"].items():
-            row = summary.setdefault(model, {"total": 0, "count": 0})
-            row["total"] += tokens["total"]
-            row["count"] += tokens["count"]
-    return {
-        model: {**row, "avg": row["total"] / row["count"] if row["count"] else 0.0} for model, row in summary.items()
-    }
+            row = summary.setdefault(model, _no_tokens())
+            for number in numbers:
+                row[number] += tokens[number]
+            if tokens["count"] or tokens["total"]:
+                row["usage_incomplete"] += entry["tallies"]["usage_incomplete"]
+    for row in summary.values():
+        row["avg"] = row["total"] / row["count"] if row["count"] else 0.0
+    return summary
+
+
+def _no_tokens() -> "Row":
+    return {"total": 0, "count": 0, "avg": 0.0, **dict.fromkeys(names.TOKEN_TYPES, 0), "usage_incomplete": 0}
 
 
 def system_metrics(document: Document) -> "Row":
@@ -218,6 +230,7 @@ def _ranked(agent: str, entry: "Row") -> "Row":
         "agent_name": agent_name(agent, entry),
         **entry["metrics"],
         "tokens_total": tokens,
+        "usage_incomplete": entry["tallies"]["usage_incomplete"],
         "failures": entry["failures"],
         "success_rate": _rate(entry["metrics"]["tasks_successful"], entry["metrics"]["tasks_total"]),
     }

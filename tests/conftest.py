@@ -24,6 +24,8 @@ def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")  # the exporter that the tests have
     for name in (
+        "CLAUDE_CONFIG_DIR",
+        "CLAUDE_PROJECT_DIR",
         "OTEL_TRACKER_HOME",
         "OTEL_TRACKER_ENFORCE",
         "OTEL_SDK_DISABLED",

@@ -13,6 +13,8 @@ import pytest
 from otel_tracker import MetricTracker, TaskTracker
 from otel_tracker.cli import main
 from otel_tracker.storage.home import Home
+from otel_tracker.storage.store import Store
+from tests.builders import end
 
 Run = Callable[..., "tuple[int, str, str]"]
 
@@ -61,7 +63,8 @@ def test_the_json_report_has_the_documented_keys_and_numbers(fleet: MetricTracke
     assert list(report) == ["generated_at", "version", "system", "tokens", "leaderboard", "agents"]
     assert report["system"]["total_requests"] == 6
     assert report["system"]["success_rate"] == pytest.approx(1 / 6)
-    assert report["tokens"]["sonnet"] == {"total": 1500, "count": 1, "avg": 1500.0}
+    types = {"input": 0, "output": 0, "cache_read": 0, "cache_write": 0, "untyped": 1500, "usage_incomplete": 0}
+    assert report["tokens"]["sonnet"] == {"total": 1500, "count": 1, "avg": 1500.0, **types}
     assert report["agents"]["experts/db.md"]["state"] == "open"
     assert report["leaderboard"][0]["agent_file"] == "experts/db.md"
 
@@ -170,6 +173,21 @@ def test_tokens_are_shown_by_model(fleet: MetricTracker, run: Run) -> None:
     lines = run("tokens")[1].splitlines()
     assert [line.split()[0] for line in lines] == ["Model", "haiku", "sonnet", "opus"]
     assert parsed(run("tokens", "--format", "json")[1])["opus"]["count"] == 5
+
+
+def test_tokens_of_a_run_without_its_final_usage_are_at_least_so_many_wherever_they_are_shown(
+    home: Home, run: Run
+) -> None:
+    incomplete = end("r1", agent="a.md", tokens={"output": 10500}, usage_incomplete=True)
+    Store(home).record([incomplete, end("r2", agent="b.md", model="opus")])
+    assert run("tokens")[1].splitlines()[2].split() == ["sonnet", "≥", "10,500", "1", "≥", "10,500"]
+    assert run("tokens")[1].endswith("\n\n≥ is at least: the final token usage of 1 run is missing.\n")
+    for command in ("agent a.md", "leaderboard -m tokens_total", "history --agent a.md"):
+        assert "≥ 10,500" in run(*command.split())[1], command
+    for command in ("agent b.md", "leaderboard", "history --agent b.md", "status"):
+        assert "≥" not in run(*command.split())[1], command
+    assert parsed(run("tokens", "--format", "json")[1])["sonnet"]["usage_incomplete"] == 1
+    assert parsed(run("agent", "a.md", "--format", "json")[1])["usage_incomplete"] == 1
 
 
 @pytest.mark.parametrize(

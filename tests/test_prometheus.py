@@ -202,6 +202,13 @@ def test_counters_do_not_fall_when_history_is_pruned() -> None:
     assert value(found, "tasks_total", agent=AGENT, outcome="success") == 9
 
 
+def test_a_task_that_was_amended_to_another_outcome_makes_no_counter_fall() -> None:
+    amended = about(names.TASK_AMENDED, 90, previous_outcome=names.SUCCESS, outcome=names.FAILURE)
+    found = values(folded(end("r1"), end("r2"), amended))
+    assert value(found, "tasks_total", agent=AGENT, outcome="success") == 2
+    assert value(found, "tasks_total", agent=AGENT, outcome="failure") == 1
+
+
 def test_a_task_that_was_lost_and_ended_after_all_makes_no_counter_fall() -> None:
     lost = folded(start("r1"), end("r1", names.LOST))
     found = values(folded(end("r1", after=90), into=lost))

@@ -117,6 +117,22 @@ def test_the_token_section_has_every_model() -> None:
     ]
 
 
+def test_totals_that_lack_a_runs_final_usage_are_shown_as_at_least() -> None:
+    document = folded(
+        end("r1", tokens={"output": 10500}, usage_incomplete=True),
+        end("r2", agent="b.md", model="opus", tokens={"output": 2000}),
+    )
+    assert rows(document, "## Tokens by model")[1:3] == [
+        ["sonnet", "≥ 10,500", "1", "≥ 10,500"],
+        ["opus", "2,000", "1", "2,000"],
+    ]
+    assert [row[-2] for row in rows(document, "## Agents")] == ["2,000", "≥ 10,500"]
+    assert "≥ is at least: the final token usage of 1 run is missing." in lines_of(document)
+    data = reports.report_data(document, NOON)
+    assert (data["tokens"]["sonnet"]["usage_incomplete"], data["agents"]["b.md"]["usage_incomplete"]) == (1, 0)
+    assert data["agents"][AGENT]["token_usage"]["sonnet"]["output"] == 10500
+
+
 def test_the_agents_section_begins_with_the_busiest_and_counts_the_idle_ones() -> None:
     document = folded(
         end("r1", agent="b.md"),

@@ -247,13 +247,8 @@ def test_a_fallback_runs_where_the_agent_is_refused(tracker: MetricTracker, how:
     entry = tracker.get_history(limit=1)[0]
     assert (entry["agent"], entry["fallback_for"]) == (OTHER, AGENT)
     assert tracker.get_system_metrics()["fallback_used"] == 1
-    assert tracker.get_agent_metrics(AGENT)["tallies"] == {
-        "lost": 0,
-        "amended": 0,
-        "opened": 1,
-        "rejected": 1,
-        "fallback": 1,
-    }
+    tallies = tracker.get_agent_metrics(AGENT)["tallies"]
+    assert {kind: number for kind, number in tallies.items() if number} == {"opened": 1, "rejected": 1, "fallback": 1}
 
 
 @BOTH

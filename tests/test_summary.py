@@ -93,14 +93,28 @@ def test_the_token_summary_has_the_three_models_first_and_every_other_one_seen()
         *tasks("d.md", 1, model="opus"),
     )
     tokens = summary.token_summary(document)
-    assert tokens == {
+    assert {model: {key: row[key] for key in ("total", "count", "avg")} for model, row in tokens.items()} == {
         "haiku": {"total": 0, "count": 0, "avg": 0.0},
         "sonnet": {"total": 60, "count": 3, "avg": 20.0},
         "opus": {"total": 0, "count": 1, "avg": 0.0},
         "gpt-5": {"total": 7, "count": 1, "avg": 7.0},
     }
     assert list(tokens) == ["haiku", "sonnet", "opus", "gpt-5"]
+    assert (tokens["sonnet"]["output"], tokens["sonnet"]["untyped"], tokens["gpt-5"]["input"]) == (20, 40, 7)
     assert list(summary.token_summary(new_document())) == ["haiku", "sonnet", "opus"]
+
+
+def test_a_model_is_incomplete_by_the_runs_of_the_agents_that_used_it() -> None:
+    document = folded(
+        *tasks("a.md", 2, tokens={"output": 10}, usage_incomplete=True),
+        *tasks("b.md", 1, tokens={"output": 10}),
+        *tasks("c.md", 1, model="opus", tokens={"output": 10}),
+    )
+    tokens = summary.token_summary(document)
+    assert {model: row["usage_incomplete"] for model, row in tokens.items()} == {"haiku": 0, "sonnet": 2, "opus": 0}
+    rows = summary.leaderboard(document)
+    assert {row["agent_file"]: row["usage_incomplete"] for row in rows} == {"a.md": 2, "b.md": 0, "c.md": 0}
+    assert summary.agent_state(document, "a.md", NOON)["usage_incomplete"] == 2
 
 
 BROKEN = folded(*tasks(AGENT, 2, FAILURE), into=document_of(failure_threshold=2, cooldown_minutes=10))

@@ -24,6 +24,7 @@ from prometheus_client.samples import Exemplar, Sample
 from otel_tracker import __version__, metrics, names, summary
 from otel_tracker.checks import DURATION_BOUNDS
 from otel_tracker.document import Document
+from otel_tracker.entry import AMENDED
 from otel_tracker.log import warn
 from otel_tracker.timestamps import parse_timestamp
 
@@ -136,12 +137,13 @@ def _series(row: Row) -> Series:
     is_forced = order.get("kind") == names.FORCED_OPEN
     state, until = (names.OPEN, order.get("until")) if is_forced else (row["state"], row["blacklisted_until"])
     refused = math.inf if is_forced and until is None else parse_timestamp(until) if until else 0
-    outcomes = {
+    ended = {
         names.SUCCESS: counted["tasks_successful"],
         names.FAILURE: max(0, counted["tasks_failed"] - tallies["lost"]),
         names.CANCELLED: counted["tasks_cancelled"],
-        names.LOST: tallies["lost"] + tallies["amended"],  # a counter does not fall
+        names.LOST: tallies["lost"],
     }
+    outcomes = {outcome: number + tallies[AMENDED[outcome]] for outcome, number in ended.items()}  # none falls
     usage = {_text(model): use for model, use in row["token_usage"].items()}
     return {
         metrics.TASKS: {(outcome,): outcomes[outcome] for outcome in metrics.OUTCOMES},

@@ -15,6 +15,8 @@ EXIT_FAILURE, EXIT_CANNOT_TELL, EXIT_INTERRUPTED = 1, 3, 130
 def main(arguments: "Sequence[str] | None" = None) -> int:
     """Run a command and return its exit status: 0, 1 on an error, 2 for wrong usage, and what a command says itself."""
     given = sys.argv[1:] if arguments is None else list(arguments)
+    if given[:2] == ["claude-code", "hook"] and _is_done_by_hook(given[2:], is_process=arguments is None):
+        return 0
     failure = EXIT_CANNOT_TELL if _command(given) == "health" else EXIT_FAILURE
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="replace")  # a terminal that lacks a letter is no reason to stop
@@ -46,6 +48,26 @@ def _command(arguments: "list[str]") -> "str | None":
     """Return the name of the command, which may stand behind the home."""
     rest = arguments[2:] if arguments[:1] == ["--home"] else arguments
     return next((argument for argument in rest if not argument.startswith("-")), None)
+
+
+def _is_done_by_hook(arguments: "list[str]", *, is_process: bool) -> bool:
+    """Run a hook of Claude Code, and tell whether its arguments were plain to see. Whatever happens, it has succeeded.
+
+    Claude waits for each hook: nothing is collected, and who `is_process` ends without taking Python apart.
+    """
+    import gc
+
+    gc.disable()
+    try:
+        from otel_tracker.claude_code import hook
+
+        is_done = hook.main(arguments)
+    except BaseException:  # noqa: BLE001 - a session must not break on it
+        is_done = True
+    if is_done and is_process:
+        os._exit(0)
+    gc.enable()
+    return is_done
 
 
 def _run(arguments: "list[str]") -> int:

@@ -52,7 +52,7 @@ def leaderboard(options: "Namespace") -> int:
             rank,
             row["agent_file"],
             row["agent_name"],
-            _measure(options.metric, row[options.metric]),
+            _measure(options.metric, row),
             row["tasks_total"],
             reports.percent(row["success_rate"]),
         )
@@ -81,21 +81,28 @@ def agent(options: "Namespace") -> int:
     first, last = metrics["first_task_timestamp"], metrics["last_task_timestamp"]
     print(f"first task: {reports.moment(first)} UTC, last task: {reports.moment(last)} UTC\n")
     tokens = [
-        (model, use["total"], use["last"], use["count"], *(use[kind] for kind in names.TOKEN_TYPES))
+        (
+            model,
+            reports.at_least(use["total"], row["usage_incomplete"] and use["count"]),
+            use["last"],
+            use["count"],
+            *(use[kind] for kind in names.TOKEN_TYPES),
+        )
         for model, use in row["token_usage"].items()
     ]
     print_table(("Model", "Tokens", "Last", "Tasks", *names.TOKEN_TYPES), tokens, "lrrr" + "r" * len(names.TOKEN_TYPES))
+    _say_what_is_missing(row["usage_incomplete"])
     return 0
 
 
 def tokens(options: "Namespace") -> int:
     """Print tokens by model."""
-    rows = summary.token_summary(store_of(options).read())
+    document = store_of(options).read()
     if options.format == "json":
-        print_json(rows)
+        print_json(summary.token_summary(document))
         return 0
-    shown = [(model, row["total"], row["count"], round(row["avg"])) for model, row in rows.items()]
-    print_table(("Model", "Tokens", "Tasks", "Tokens per task"), shown, "lrrr")
+    print_table(reports.TOKENS_BY_MODEL, reports.tokens_by_model(document), "lrrr")
+    _say_what_is_missing(sum(agent["tallies"]["usage_incomplete"] for agent in document.agents.values()))
     return 0
 
 
@@ -119,7 +126,7 @@ def history(options: "Namespace") -> int:
             row.get("agent"),
             str(row.get("action", "")).removeprefix("task_").replace("_", " "),
             row.get("model"),
-            row.get("tokens_used"),
+            _tokens_of(row),
             "-" if row.get("duration_seconds") is None else reports.seconds(row["duration_seconds"]),
             row.get("task_id"),
             _cut(_why(row)),
@@ -244,5 +251,18 @@ def _why(row: "dict[str, Any]") -> str:
     return "; ".join(part for part in said if part)
 
 
-def _measure(metric: str, value: float) -> str:
-    return reports.seconds(value) if metric.endswith("_seconds") else f"{value:,}"
+def _tokens_of(row: "dict[str, Any]") -> object:
+    """Return the tokens of an entry of the history, which may be somebody else's."""
+    tokens = row.get("tokens_used")
+    return reports.at_least(tokens, row.get("usage_incomplete")) if isinstance(tokens, int) else tokens
+
+
+def _say_what_is_missing(incomplete: int) -> None:
+    if incomplete:
+        print(f"\n{reports.lower_bound(incomplete)}")
+
+
+def _measure(metric: str, row: "dict[str, Any]") -> str:
+    if metric.endswith("_seconds"):
+        return reports.seconds(row[metric])
+    return plain(reports.at_least(row[metric], metric == "tokens_total" and row["usage_incomplete"]))

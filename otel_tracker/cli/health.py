@@ -6,13 +6,12 @@ from otel_tracker import names, summary
 from otel_tracker.cli.terminal import plain, print_json, shown_state
 from otel_tracker.environment import chosen_home
 from otel_tracker.errors import InvalidValueError
-from otel_tracker.storage.glance import glance
+from otel_tracker.storage.glance import glance, is_gone
 from otel_tracker.storage.home import Home
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import Any
 
     from otel_tracker.document import Document
 
@@ -24,12 +23,14 @@ def health(agent: str, home: "str | None" = None, form: str = "table") -> int:
     if not agent.strip():
         raise InvalidValueError("an agent", agent, 'a text such as "core/coder.md"')
     place, now = Home(chosen_home(home)), time.time()
-    document = glance(place)
-    if summary.is_overtaken(document, agent, now, _is_gone):
+    document = glance(place, agent)
+    if agent not in document.agents:
+        document = glance(place)  # who else may be meant?
+    if summary.is_overtaken(document, agent, now, is_gone):
         from otel_tracker.storage.store import Store
 
         Store(place).settle()
-    said = summary.answer(document, agent, now, _is_gone)
+    said = summary.answer(document, agent, now, is_gone)
     is_known = agent in document.agents
     row = summary.agent_state(document, agent, now) if is_known else {"state": names.CLOSED, "failures": 0}
     if form == "json":
@@ -39,12 +40,6 @@ def health(agent: str, home: "str | None" = None, form: str = "table") -> int:
     else:
         print(f"{plain(agent)}: {shown_state(row) if is_known else f'healthy (unknown agent{_hint(document, agent)})'}")
     return 0 if said.is_admitted else 1
-
-
-def _is_gone(process: "dict[str, Any]") -> bool:
-    from otel_tracker.owner import is_seen_gone  # only where a probe is running
-
-    return is_seen_gone(process)
 
 
 def _hint(document: "Document", agent: str) -> str:

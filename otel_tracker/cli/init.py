@@ -3,22 +3,17 @@
 import os
 
 from otel_tracker import event, names
+from otel_tracker.agent_files import agent_files
 from otel_tracker.cli.commands import store_of
-from otel_tracker.errors import InvalidValueError
 from otel_tracker.storage import claim, mounts
-from otel_tracker.storage.attempt import saying
 from otel_tracker.storage.files import Files
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Iterator
 
-    from otel_tracker.storage.home import Home
     from otel_tracker.storage.store import Store
 
-_NOT_AGENTS = ("config", "journal", "backups", "scripts")
-_FRONT_MATTER_BYTES = 16_384
 _MADE_BY = b"Made by `otel-tracker init`"
 _DROP_IN = "metric_tracker.py"
 
@@ -61,53 +56,14 @@ def keep_foreign_module(module: str, files: Files) -> "str | None":
 def register_agents(store: "Store") -> int:
     """Register the home's agent files that aren't yet, and return how many these were."""
     known = store.read().agents
-    found = [(key, name) for key, name in agents_of(store.home) if known.get(key, {}).get("name") != name]
+    found = [
+        (key, name)
+        for key, name in agent_files(store.home.folder)
+        if name is not None and known.get(key, {}).get("name") != name
+    ]
     if found:
         store.record([event.about_agent(key, names.AGENT_REGISTERED, name=name) for key, name in found])
     return len(found)
-
-
-def agents_of(home: "Home") -> "Iterator[tuple[str, str]]":
-    """Yield key and name of each `*.md` file of a home whose front matter has a `name`, in the order of the keys."""
-    for folder, folders, files in os.walk(home.folder):
-        if folder == home.folder:
-            folders[:] = [name for name in folders if name not in _NOT_AGENTS]
-        folders.sort()
-        for file in sorted(files):
-            path = os.path.join(folder, file)
-            name = front_matter_name(path) if file.endswith(".md") and os.path.isfile(path) else None
-            key = os.path.relpath(path, home.folder).replace(os.sep, "/")
-            if name is not None and _can_be_recorded(key, name):
-                yield key, name
-
-
-def front_matter_name(path: str) -> "str | None":
-    """Return the `name` in a Markdown file's front matter, the block between two lines of three hyphens; else None."""
-    with saying("read", path), open(path, encoding="utf-8-sig", errors="replace") as file:
-        lines = file.read(_FRONT_MATTER_BYTES).splitlines()
-    if not lines or lines[0].rstrip() != "---":
-        return None
-    for line in lines[1:]:
-        if line.rstrip() == "---":
-            return None
-        key, colon, value = line.partition(":")
-        if colon and key == "name":
-            return _unquoted(value) or None
-    return None
-
-
-def _unquoted(value: str) -> str:
-    text = value.strip()
-    if text[:1] in ("'", '"') and len(text) > 1 and text[-1] == text[0]:
-        return text[1:-1]
-    return text.partition(" #")[0].rstrip()
-
-
-def _can_be_recorded(key: str, name: str) -> bool:
-    try:
-        return bool(event.checked_agent(key) and event.checked_agent(name))
-    except InvalidValueError:
-        return False
 
 
 def _drop_in() -> str:

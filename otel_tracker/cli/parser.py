@@ -1,6 +1,7 @@
 """The arguments of every command, and which function runs it."""
 
 import argparse
+import os
 import time
 
 from otel_tracker import __version__
@@ -27,6 +28,8 @@ def parse(arguments: "Sequence[str]") -> argparse.Namespace:
     What stands behind `--` is somebody else's command line (`command_line`), if the command takes one.
     """
     given = list(arguments)
+    if _is_hook(given):
+        return _parse_hook(given)
     end = given.index("--") if "--" in given else len(given)
     if "exec" not in given[:end]:
         return parser().parse_args(given)
@@ -35,6 +38,23 @@ def parse(arguments: "Sequence[str]") -> argparse.Namespace:
         return parser().parse_args(given)
     head.command_line = given[end + 1 :]  # without -- there is none, and the command says so
     return head
+
+
+def _is_hook(given: "list[str]") -> bool:
+    """Tell whether Claude Code calls a hook; one that doesn't know `args` yet (before 2.1.139) gives none of them."""
+    rest = given[2:] if given[:1] == ["--home"] else given
+    return rest[:2] == ["claude-code", "hook"] or (not given and "CLAUDE_PROJECT_DIR" in os.environ)
+
+
+def _parse_hook(given: "list[str]") -> argparse.Namespace:
+    """Return the options of a hook, which has been registered by another version, perhaps.
+
+    Status 2 would tell Claude Code to refuse the launch, the prompt or the end of the turn.
+    """
+    try:
+        return parser().parse_known_args(given)[0]
+    except SystemExit as stop:
+        raise SystemExit(1 if stop.code and not given else 0) from None
 
 
 def parser() -> argparse.ArgumentParser:
@@ -105,6 +125,7 @@ def _add_changing_commands(commands: "Any") -> None:
     _add_breaker_commands(commands)
     _add_exporting_commands(commands)
     _add_exec(commands)
+    _add_claude_code(commands)
 
     demo = _add(commands, "demo", "record a small fleet's tasks in a home of its own, and report")
     demo.add_argument("--into", metavar="DIR", help="the demo's home (a new temporary folder)")
@@ -162,6 +183,32 @@ def _add_exec(commands: "Any") -> None:
     execute.set_defaults(command_line=[])
 
 
+def _add_claude_code(commands: "Any") -> None:
+    claude = commands.add_parser(
+        "claude-code", help="Claude Code's sub-agents", description="Claude Code's sub-agents."
+    )
+    actions = claude.add_subparsers(title="commands", metavar="COMMAND", dest="action", required=True, prog=claude.prog)
+    install = _add(
+        actions, "install", "register the hooks that record sub-agents and refuse some", function="claude_code_install"
+    )
+    _add_scope(install)
+    gate = install.add_mutually_exclusive_group()
+    gate.add_argument("--gate", action="store_true", help="refuse agents whose breaker is open (as it is by default)")
+    gate.add_argument("--no-gate", action="store_true", help="only record")
+    install.add_argument("--fail-closed", action="store_true", help="refuse also where the breaker can't be asked")
+    _add_scope(_add(actions, "uninstall", "take the hooks away again", function="claude_code_uninstall"))
+    hook = _add(actions, "hook", "what Claude Code calls: a payload on standard input", function="claude_code_hook")
+    hook.add_argument("--no-gate", action="store_true", help="only record")
+    hook.add_argument("--fail-closed", action="store_true", help="deny where the breaker can't be asked")
+
+
+def _add_scope(parser: argparse.ArgumentParser) -> None:
+    scope = parser.add_mutually_exclusive_group()
+    scope.add_argument("--user", action="store_true", help="in the user's settings (as it is by default)")
+    scope.add_argument("--project", action="store_true", help="in .claude/settings.json of this folder")
+    parser.add_argument("--dry-run", action="store_true", help="show the difference, write nothing")
+
+
 def _add(
     commands: "Any", name: str, description: str, formats: "tuple[str, ...]" = (), function: "str | None" = None
 ) -> argparse.ArgumentParser:
@@ -205,6 +252,7 @@ _MODULES = {
     "spans": "spans",
     "serve": "serve",
     "metrics": "serve",
+    **dict.fromkeys(("claude_code_install", "claude_code_uninstall", "claude_code_hook"), "claude_code"),
     **dict.fromkeys(("backups_create", "backups_list", "backups_restore"), "backups"),
 }
 

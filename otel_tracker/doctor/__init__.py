@@ -1,12 +1,12 @@
 """Examines a home, says what is wrong and the command that mends it, and mends what needs no person.
 
-Reading order: finding, subject, place, state (with compare), surroundings, telemetry; repair.
+Reading order: finding, subject, place, state (with compare), surroundings, telemetry, claude_code; repair.
 """
 
 import os
 from typing import TYPE_CHECKING
 
-from otel_tracker.doctor import place, state, surroundings, telemetry
+from otel_tracker.doctor import claude_code, place, state, surroundings, telemetry
 from otel_tracker.doctor.finding import NOTE, OK, WRONG, Finding
 from otel_tracker.doctor.repair import repair
 from otel_tracker.doctor.subject import Subject
@@ -37,7 +37,7 @@ def examine(store: Store) -> list[Finding]:
     subject = Subject(store)
     checks = _OF_THE_HOME if os.path.isdir(store.home.folder) else (place.home,)
     of_home = [finding for check in checks for finding in _found(check, subject)]
-    return [*of_home, *surroundings.packages(), *telemetry.telemetry()]
+    return [*of_home, *surroundings.packages(), *telemetry.telemetry(), *claude_code.claude_code(store.home)]
 
 
 def _found(check: "Callable[[Subject], Iterator[Finding]]", subject: Subject) -> list[Finding]:

@@ -16,6 +16,7 @@ class Home:
         "append_lock",
         "backups",
         "claim",
+        "claude_code",
         "document",
         "document_lock",
         "folder",
@@ -45,6 +46,7 @@ class Home:
         self.journal = os.path.join(self.folder, f"journal{own}")
         self.left_over = os.path.join(self.journal, "left-over")
         self.backups = os.path.join(self.folder, f"backups{own}")
+        self.claude_code = os.path.join(self.folder, f"claude-code{own}")
         self.scripts = os.path.join(self.folder, "scripts")
 
     @classmethod

@@ -1,0 +1,56 @@
+"""The agents of a folder: its Markdown files, with the `name` that their front matter gives them."""
+
+import os
+
+from otel_tracker.storage.attempt import saying
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_NOT_AGENTS = ("config", "journal", "backups", "scripts", "claude-code")
+_FRONT_MATTER_BYTES = 16_384
+_LONGEST_NAME = 512
+
+
+def agent_files(folder: str) -> "Iterator[tuple[str, str | None]]":
+    """Yield the key of each `*.md` file of a folder, and its name if it has one, in the order of the keys.
+
+    The folders of a home that hold no agents are left out. Raises StorageError where a file can't be read.
+    """
+    for inside, folders, files in os.walk(folder):
+        if inside == folder:
+            folders[:] = [name for name in folders if name not in _NOT_AGENTS]
+        folders.sort()
+        for file in sorted(files):
+            path = os.path.join(inside, file)
+            key = os.path.relpath(path, folder).replace(os.sep, "/")
+            if file.endswith(".md") and os.path.isfile(path) and _can_be_recorded(key):
+                yield key, front_matter_name(path)
+
+
+def front_matter_name(path: str) -> "str | None":
+    """Return the `name` in a Markdown file's front matter, the block between two lines of three hyphens; else None."""
+    with saying("read", path), open(path, encoding="utf-8-sig", errors="replace") as file:
+        lines = file.read(_FRONT_MATTER_BYTES).splitlines()
+    if not lines or lines[0].rstrip() != "---":
+        return None
+    for line in lines[1:]:
+        if line.rstrip() == "---":
+            return None
+        key, colon, value = line.partition(":")
+        if colon and key == "name":
+            name = _unquoted(value)
+            return name if _can_be_recorded(name) else None
+    return None
+
+
+def _unquoted(value: str) -> str:
+    text = value.strip()
+    if text[:1] in ("'", '"') and len(text) > 1 and text[-1] == text[0]:
+        return text[1:-1]
+    return text.partition(" #")[0].rstrip()
+
+
+def _can_be_recorded(text: str) -> bool:
+    return bool(text.strip()) and len(text) <= _LONGEST_NAME and text.isprintable()

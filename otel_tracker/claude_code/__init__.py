@@ -1,0 +1,1 @@
+"""Claude Code: hooks that record its sub-agents, and refuse those whose breaker is open."""

@@ -1,0 +1,141 @@
+"""What each event of a hook says of a run, as facts of its session."""
+
+from otel_tracker.claude_code import payload as hooks
+from otel_tracker.claude_code import places
+from otel_tracker.claude_code.notification import MARK, notifications_in
+from otel_tracker.claude_code.run import COMPLETED, FAILED, KILLED, LAUNCHED
+from otel_tracker.event import error_text
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from otel_tracker.claude_code.payload import Payload
+    from otel_tracker.claude_code.run import Run
+    from otel_tracker.claude_code.session import Session
+
+_LAUNCHED = ("async_launched", "remote_launched")
+
+
+def taken(payload: "Payload", session: "Session", now: float) -> "list[Run]":
+    """Add what a payload says to the facts of its session, and return the runs that it is about."""
+    take = _TAKE.get(payload.event)
+    return [run for run in take(payload, session, now) if run is not None] if take else []
+
+
+def _returned(payload: "Payload", session: "Session", now: float) -> "list[Run]":
+    """Take the result of the tool that runs sub-agents: of the whole run, or only of its launch."""
+    if not payload.is_about_agents:
+        return []
+    said, result = payload.text("tool_response"), payload.part("tool_response")
+    agent_id = _agent_id(result.name("agentId") or result.name("taskId"))
+    run = _launched(payload, session, agent_id, result.name("agentType"))
+    run.note(model=result.name("resolvedModel"), tool_uses=result.number("totalToolUseCount"))
+    if said is not None and (said.lstrip().startswith("Error") or _is_unknown_type(said)):
+        fail(run, said, now)
+    elif said is None and (result.name("status") in _LAUNCHED or result.is_set("isAsync")):
+        run.note(began=now)
+        run.note_return(LAUNCHED, now)
+    elif said is not None or result.name("status") == "completed":
+        run.note(took=_seconds(result.number("totalDurationMs") or payload.number("duration_ms")))
+        run.note_return(COMPLETED, now)
+    return [run]
+
+
+def _failed(payload: "Payload", session: "Session", now: float) -> "list[Run]":
+    if not payload.is_about_agents:
+        return []
+    run = _launched(payload, session, None, None)
+    run.note(took=_seconds(payload.number("duration_ms")))
+    if payload.is_set("is_interrupt"):
+        run.note_return(KILLED, now)
+    else:
+        fail(run, payload.text("error") or "", now)
+    return [run]
+
+
+def _launched(payload: "Payload", session: "Session", agent_id: "str | None", agent_type: "str | None") -> "Run":
+    wanted = payload.part("tool_input")
+    kind = agent_type or wanted.name("subagent_type")
+    run = session.run_or_new(agent_id, payload.name("tool_use_id"), kind)
+    run.note(agent_type=kind, model=wanted.name("model"), launcher=payload.agent_id)
+    return run
+
+
+def fail(run: "Run", error: str, now: float) -> None:
+    """Note that a run has failed, or could not be launched, and with what."""
+    run.note(error=error_text(error), is_unknown_type=_is_unknown_type(error) or None)
+    run.note_return(FAILED, now)
+
+
+def _is_unknown_type(error: str) -> bool:
+    return error.lstrip().removeprefix("Error: ").startswith("Agent type '") and "not found" in error
+
+
+def _started(payload: "Payload", session: "Session", now: float) -> "list[Run]":
+    run = _of_agent(payload, session)
+    if run is None:
+        return []
+    run.note(began=now)
+    run.is_fresh = run.is_settled or None
+    return [run]
+
+
+def _stopped(payload: "Payload", session: "Session", now: float) -> "list[Run]":
+    run = _of_agent(payload, session)
+    if run is None:
+        return []
+    run.note(transcript=payload.path("agent_transcript_path"), is_stopped=True, reported=now)
+    run.is_fresh = True
+    return [run]
+
+
+def _of_agent(payload: "Payload", session: "Session") -> "Run | None":
+    """Return the run of a sub-agent, None where the event is no agent's: Claude Code has some within itself."""
+    agent_id, agent_type = _agent_id(payload.agent_id), payload.name("agent_type")
+    if agent_id is None or places.is_internal(agent_id):
+        return None
+    told = payload.path("agent_transcript_path")
+    kind = agent_type or session.sidecar_of(agent_id, told).get("agentType")
+    if kind is None:  # its own questions to itself have no type, and come without a start
+        return session.run(agent_id, None)
+    run = session.run_or_new(agent_id, None, kind)
+    run.note(agent_type=kind)
+    return run
+
+
+def _notified(payload: "Payload", session: "Session", now: float) -> "list[Run]":
+    prompt = payload.text("prompt") or ""
+    if not is_notification(payload):
+        return []
+    runs = []
+    for told in notifications_in(prompt):
+        agent_id = _agent_id(told.task_id)
+        run = session.run(agent_id, told.tool_use_id)
+        if run is None and session.transcript_of(agent_id) is not None:  # a shell's task has none
+            run = session.run_or_new(agent_id, told.tool_use_id)
+        if run is not None and told.status is not None:
+            run.note(is_stalled=told.is_stalled or None, error=told.error)
+            run.note_notification(told.status, now)
+            runs.append(run)
+    return runs
+
+
+def is_notification(payload: "Payload") -> bool:
+    """Tell whether a prompt is not a person's, but Claude Code's own about a background task."""
+    return (payload.text("prompt") or "").lstrip().startswith(MARK)
+
+
+def _agent_id(text: "str | None") -> "str | None":
+    return places.plain_agent_id(text) or None if text else None
+
+
+def _seconds(milliseconds: "float | None") -> "float | None":
+    return None if milliseconds is None else milliseconds / 1000
+
+
+_TAKE = {
+    hooks.POST_TOOL_USE: _returned,
+    hooks.POST_TOOL_USE_FAILURE: _failed,
+    hooks.SUBAGENT_START: _started,
+    hooks.SUBAGENT_STOP: _stopped,
+    hooks.USER_PROMPT_SUBMIT: _notified,
+}

@@ -1,0 +1,81 @@
+"""The gate before a launch: a healthy agent's says nothing and writes nothing, a refused one's says why.
+
+It never says `allow`: that would skip the permission prompt.
+"""
+
+import json
+import os
+import time
+
+from otel_tracker import summary
+from otel_tracker.claude_code.agents import DEFAULT_TYPE, known_key, type_of
+from otel_tracker.claude_code.payload import PRE_TOOL_USE
+from otel_tracker.environment import DEFAULT_HOME
+from otel_tracker.errors import StorageError
+from otel_tracker.storage.glance import glance, is_gone
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from otel_tracker.claude_code.payload import Payload
+    from otel_tracker.document import Document
+    from otel_tracker.gate import Rejection
+    from otel_tracker.storage.home import Home
+
+
+def answer(payload: "Payload", home: "Home", *, is_closed_on_doubt: bool) -> str:
+    """Return nothing where the launch that a PreToolUse tells of may go on, else the JSON that denies it.
+
+    Raises OtelTrackerError where the home can't be read.
+    """
+    agent_type = payload.part("tool_input").name("subagent_type") or DEFAULT_TYPE
+    document = glance(home, agent_type)
+    agent = known_key(document, agent_type)
+    if agent is None:
+        return ""
+    said = summary.answer(document, agent, time.time(), is_gone)
+    if said.is_admitted and not said.is_probe:
+        return ""
+    return _asked(payload, home, agent, agent_type, is_closed_on_doubt=is_closed_on_doubt)
+
+
+def denial(reason: str) -> str:
+    """Return the JSON with which a hook denies a launch; Claude reads the reason."""
+    said = {"hookEventName": PRE_TOOL_USE, "permissionDecision": "deny", "permissionDecisionReason": reason}
+    return json.dumps({"hookSpecificOutput": said})
+
+
+def _asked(payload: "Payload", home: "Home", agent: str, agent_type: str, *, is_closed_on_doubt: bool) -> str:
+    """Ask a breaker that isn't closed for its permit."""
+    from otel_tracker.claude_code.run import event_id, run_id_of
+    from otel_tracker.claude_code.session import Session
+    from otel_tracker.gate import Gate, Rejection
+    from otel_tracker.storage.recorder import Recorder
+    from otel_tracker.storage.store import Store
+
+    store, session_id, tool_use_id = Store(home), payload.session_id or "", payload.name("tool_use_id")
+    known = {"conversation_id": session_id or None, "tool_use_id": tool_use_id}
+    run_id = run_id_of(session_id, tool_use_id or "")
+    # A hook that is registered twice asks twice: one permit, and one refusal.
+    recorder = Recorder(store)
+    said = Gate(recorder, has_owner=False, id=event_id(run_id, "asked"), **known).ask(agent, tool_use_id, run_id)
+    recorder.leave()
+    if isinstance(said, Rejection):
+        return denial(_reason(store.read(), home, said, agent_type))
+    if said.is_probe and payload.session_id and tool_use_id:
+        with Session.opened(home, payload.session_id) as session:
+            session.note_permit(tool_use_id, agent, launcher=payload.agent_id)
+    if is_closed_on_doubt and not said.is_probe and summary.answer(store.read(), agent, time.time(), is_gone).is_probe:
+        raise StorageError("grant a permit in", home.document, "the log says why")
+    return ""
+
+
+def _reason(document: "Document", home: "Home", said: "Rejection", agent_type: str) -> str:
+    who = f"Agent '{agent_type}'" if said.agent_file == agent_type else f"Agent '{agent_type}' ({said.agent_file})"
+    when = f"until {said.until[:19]}Z" if said.until else "now"
+    instead = f"Use agent '{type_of(document, said.fallback)}' instead." if said.fallback else "Do without it, or wait."
+    place = "" if home.folder == os.path.abspath(os.path.expanduser(DEFAULT_HOME)) else f" --home {home.folder}"
+    order = "breaker {} auto" if said.reason.startswith("forced open") else "reset {}"
+    return (
+        f"{who} is refused {when}: {said.reason}. {instead} "
+        f"A person can let it run again with: otel-tracker{place} {order.format(said.agent_file)}"
+    )

@@ -1,0 +1,99 @@
+"""Lines of Claude Code's transcripts, read so that nothing in them can raise.
+
+A transcript's format is Claude Code's own, internal, and documented nowhere officially; what this package reads was seen
+in versions up to 2.1.240. Whatever is missing or of another type than expected reads as absent.
+"""
+
+import json
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any, BinaryIO
+
+    Record = dict[str, Any]
+
+LONGEST_LINE_BYTES = 64 * 2**20
+LONGEST_ERROR, LONGEST_NAME = 500, 200
+
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_MOST = 10**12  # tokens; a larger number is no count
+_UNREADABLE = b"?"
+
+
+def lines_in(file: "BinaryIO", start: int = 0, end: float = float("inf")) -> "Iterator[tuple[int, bytes]]":
+    """Yield each line that begins before `end`, with its offset; of one that is too long, something unreadable."""
+    file.seek(start)
+    offset = start
+    while offset < end and (line := file.readline(LONGEST_LINE_BYTES)):
+        size = len(line)
+        is_too_long = size == LONGEST_LINE_BYTES and not line.endswith(b"\n")
+        if is_too_long:
+            size += _drained(file)
+            line = _UNREADABLE
+        if not line.isspace():
+            yield offset, line
+        offset += size
+
+
+def _drained(file: "BinaryIO") -> int:
+    """Read to the end of a line; return how many bytes that were."""
+    size = 0
+    while more := file.readline(LONGEST_LINE_BYTES):
+        size += len(more)
+        if more.endswith(b"\n"):
+            break
+    return size
+
+
+def record_in(line: bytes) -> "Record | None":
+    """Return the object that a line holds, None if it can't be read; what isn't UTF-8 is replaced."""
+    try:
+        record = json.loads(line.removeprefix(_BYTE_ORDER_MARK).decode("utf-8", "replace"))
+    except (ValueError, RecursionError, MemoryError):
+        return None
+    return record if isinstance(record, dict) else None
+
+
+def part(record: "Record", key: str) -> "Record":
+    """Return an object inside of another, an empty one if there is none."""
+    value = record.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def text(value: "Any", longest: int = LONGEST_NAME) -> "str | None":
+    """Return a text that can be written as UTF-8, without spaces around it, cut at `longest`; None if there is none."""
+    if not isinstance(value, str):
+        return None
+    if len(value) <= longest and value.isascii():
+        return value.strip() or None
+    return value[: longest * 2].encode("utf-8", "replace").decode().strip()[:longest] or None
+
+
+def count(value: "Any") -> int:
+    """Return a whole number from 0 on; 0 for whatever else stands in its place."""
+    return value if type(value) is int and 0 < value <= _MOST else 0
+
+
+def blocks_of(message: "Record") -> "list[Record]":
+    """Return the blocks of a message's content; content that is a text is one block."""
+    content = message.get("content")
+    if isinstance(content, str):
+        return [{"type": "text", "text": content}]
+    return [block for block in content if isinstance(block, dict)] if isinstance(content, list) else []
+
+
+def blocks_of_type(message: "Record", kind: str) -> "list[Record]":
+    """Return the blocks of one type: `text`, `tool_use`, `tool_result`."""
+    return [block for block in blocks_of(message) if block.get("type") == kind]
+
+
+def texts_of(message: "Record") -> "list[str]":
+    """Return what a message says in plain text; not what tools have said."""
+    said = (block.get("text") for block in blocks_of_type(message, "text"))
+    return [words for words in said if isinstance(words, str)]
+
+
+def said_by(block: "Record") -> str:
+    """Return what a tool's result says in plain text."""
+    return " ".join(texts_of(block))

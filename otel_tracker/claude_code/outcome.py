@@ -1,0 +1,118 @@
+"""How a run of a sub-agent ended, from all that is known of it. Pure.
+
+No single event of Claude Code's says it: a finished background agent is called completed although an API error has ended
+it (anthropics/claude-code#84155), or although it stops in the middle of a tool call (#83848), and some ends are not told
+at all (#92716). So what is reported is weighed against the run's own transcript.
+"""
+
+from otel_tracker import names, outages
+from otel_tracker.claude_code import run as runs
+from otel_tracker.claude_code import transcript
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from otel_tracker.claude_code.run import Run
+    from otel_tracker.claude_code.transcript import Transcript
+
+UNKNOWN_AGENT, SESSION_ENDED = "unknown_agent", "session_ended"
+_QUICK_SECONDS = 30.0
+_OF_AN_OUTAGE_SECONDS = 60.0
+_WORKFLOW_TYPE = "workflow-subagent"
+
+
+class Verdict:
+    """An outcome, why it is one, and whether something else than the agent is to blame for it."""
+
+    __slots__ = ("environment_error", "error", "is_suspect", "outcome", "reason")
+
+    def __init__(
+        self,
+        outcome: str,
+        *,
+        error: "str | None" = None,
+        environment_error: "str | None" = None,
+        reason: "str | None" = None,
+    ) -> None:
+        self.outcome, self.error, self.environment_error, self.reason = outcome, error, environment_error, reason
+        self.is_suspect = False
+        """Whether it is too quick a success, without any tool, to say that the agent works (#77331)."""
+
+
+def verdict(run: "Run", found: "Transcript | None", *, is_gone: bool, is_over: bool) -> "Verdict | None":
+    """Return how a run ended, None as long as that is open.
+
+    `found` is its transcript. `is_gone` says that Claude Code no longer counts it among the running ones, `is_over` that
+    its session has ended.
+    """
+    if run.report == runs.FAILED:
+        return _failed(run, found)
+    if run.report == runs.KILLED:
+        return Verdict(names.CANCELLED, reason="stopped before its end")
+    if run.report == runs.COMPLETED:
+        return _reported_completed(run, found)
+    if run.is_settled or is_over:
+        return _not_reported(run, found)
+    return _not_reported(run, found) if is_gone and _is_decisive(run, found) else None
+
+
+def is_quick(seconds: "float | None", tool_uses: "int | None") -> bool:
+    """Tell whether a success is suspect: done at once, and without a tool."""
+    return seconds is not None and seconds < _QUICK_SECONDS and tool_uses == 0
+
+
+def blamed_on(verdict: Verdict, at: float, outages_of_session: "list[list[object]]") -> "str | None":
+    """Return the outage that ended the main agent's turn about when a run failed for no reason that it tells."""
+    if verdict.outcome != names.FAILURE or verdict.error != _IN_A_TOOL:
+        return None
+    near = [kind for kind, when in outages_of_session if abs(float(str(when)) - at) <= _OF_AN_OUTAGE_SECONDS]
+    return str(near[-1]) if near else None
+
+
+_IN_A_TOOL = "it stopped in the middle of a tool call"
+
+
+def _failed(run: "Run", found: "Transcript | None") -> Verdict:
+    if run.is_unknown_type:
+        return Verdict(names.FAILURE, error=run.error, environment_error=UNKNOWN_AGENT)
+    is_api_error = found is not None and found.ending == transcript.API_ERROR
+    of_transcript = found.error if found is not None and is_api_error else None
+    error = run.error or of_transcript or ("no progress for a long time" if run.is_stalled else "it failed")
+    outage = outages.kind_of(None, run.error) or (found.outage if found is not None and is_api_error else None)
+    return Verdict(names.FAILURE, error=error, environment_error=outage)
+
+
+def _reported_completed(run: "Run", found: "Transcript | None") -> Verdict:
+    if found is None or found.ending in (transcript.CLEAN, transcript.EMPTY):
+        return Verdict(names.SUCCESS)
+    return _by_transcript(run, found)
+
+
+def _by_transcript(run: "Run", found: "Transcript") -> Verdict:
+    if found.ending == transcript.API_ERROR:
+        return Verdict(names.FAILURE, error=found.error, environment_error=found.outage)
+    if found.ending == transcript.INTERRUPTED:
+        return Verdict(names.CANCELLED, reason="interrupted by the user")
+    if found.ending == transcript.MID_TOOL and run.agent_type != _WORKFLOW_TYPE:  # these end by calling a tool
+        return Verdict(names.FAILURE, error=_IN_A_TOOL)
+    return Verdict(names.SUCCESS)
+
+
+def _is_decisive(run: "Run", found: "Transcript | None") -> bool:
+    """Tell whether the transcript alone says how a run ended that is gone."""
+    if found is None:
+        return False
+    if found.ending == transcript.CLEAN:
+        return bool(run.is_stopped)
+    return found.ending in (transcript.API_ERROR, transcript.INTERRUPTED)
+
+
+def _not_reported(run: "Run", found: "Transcript | None") -> Verdict:
+    """Judge a run whose end nobody has reported, and that isn't running any more."""
+    is_told = found is not None and found.ending in (transcript.CLEAN, transcript.API_ERROR, transcript.INTERRUPTED)
+    if found is not None and (is_told or run.is_stopped):
+        return _by_transcript(run, found)
+    if run.is_stopped:
+        return Verdict(names.SUCCESS)
+    return Verdict(
+        names.LOST, environment_error=SESSION_ENDED, reason="its session ended, or went silent, without its end"
+    )

@@ -1,0 +1,150 @@
+"""What no event tells: runs whose end got lost, permits of launches that never came about, sessions that just went silent.
+
+It looks when the main agent's turn ends, when a person goes on, and when a session ends or begins.
+"""
+
+from otel_tracker import outages
+from otel_tracker.claude_code import facts, parent, places
+from otel_tracker.claude_code import payload as hooks
+from otel_tracker.claude_code.recording import Recording
+from otel_tracker.claude_code.run import COMPLETED, FAILED, KILLED, LAUNCHED
+from otel_tracker.claude_code.session import Session, beginning, forget_sessions, note_beginning, unsettled_sessions
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from otel_tracker.claude_code.payload import Payload
+    from otel_tracker.claude_code.run import Run
+    from otel_tracker.storage.home import Home
+
+SILENT_SECONDS = 3600.0
+"""After which a session that nothing has come of, nor of its transcripts, is taken for ended."""
+
+_FORGOTTEN_SECONDS = 30 * 86_400.0  # for as long Claude Code keeps transcripts
+_END_OF_TURN = (hooks.STOP, hooks.STOP_FAILURE, hooks.USER_PROMPT_SUBMIT)
+_NEW_PROCESS = ("startup", "resume")
+_RUNNING = ("running", "pending", "in_progress")
+
+
+def reconcile(payload: "Payload", recording: Recording) -> None:
+    """Settle what the moment of a payload allows to settle."""
+    session = recording.session
+    if payload.event == hooks.STOP_FAILURE:
+        outage = outages.kind_of(None, payload.text("error"))
+        if outage is not None:
+            session.outages.append([outage, recording.now])
+    if _is_end_of_session(payload):
+        _discover(recording)
+        _end(recording)
+    elif payload.event in _END_OF_TURN and not facts.is_notification(payload):
+        _discover(recording)
+        _end_turn(payload, recording)
+    elif payload.event == hooks.SUBAGENT_STOP and payload.agent_id is not None:
+        _give_back(recording, payload.agent_id)
+
+
+def look_at_others(home: "Home", session_id: str, now: float) -> None:
+    """Note when it all began, end the sessions that have gone silent, and forget those of which nothing has come for as long as transcripts live."""
+    note_beginning(home, now)
+    for silent in list(unsettled_sessions(home, now - SILENT_SECONDS)):
+        if silent != session_id:
+            with Session.opened(home, silent) as session:
+                if not _is_alive(session, now):
+                    recording = Recording(session, home, now)
+                    _end(recording)
+                    recording.write()
+    forget_sessions(home, now - _FORGOTTEN_SECONDS)
+
+
+def _is_end_of_session(payload: "Payload") -> bool:
+    """Tell whether nothing of a session runs any more: it has ended, or another process goes on with it."""
+    is_new_process = payload.event == hooks.SESSION_START and payload.name("source") in _NEW_PROCESS
+    return payload.event == hooks.SESSION_END or is_new_process
+
+
+def _discover(recording: Recording) -> None:
+    """Add the runs that no event has told of: they have a transcript, and a sidecar that says of which agent."""
+    session = recording.session
+    for agent_id in places.agents_of(session.transcript, beginning(recording.home)):
+        kind = session.sidecar_of(agent_id).get("agentType")
+        if kind is not None and session.run(agent_id, None) is None:
+            session.run_or_new(agent_id, None).note(agent_type=kind)
+
+
+def _end(recording: Recording) -> None:
+    unclear = [run for run in recording.session.runs if not run.is_settled or run.is_fresh]
+    _add_evidence(recording, unclear)
+    for run in unclear:
+        run.is_fresh = None
+        recording.judge(run, is_gone=True, is_over=True)
+    for tool_use_id in list(recording.session.permits):
+        recording.give_back(tool_use_id)
+
+
+def _end_turn(payload: "Payload", recording: Recording) -> None:
+    running = _running(payload)
+    unclear = [run for run in recording.session.runs if _is_unclear(run, running)]
+    _add_evidence(recording, unclear)
+    for run in unclear:
+        run.is_fresh = None
+        is_in_front = run.returned is None  # it would hold up the turn that is over
+        recording.judge(run, is_gone=running is not None or is_in_front or run.is_stopped is True)
+    _give_back(recording, None)
+
+
+def _running(payload: "Payload") -> "set[str] | None":
+    """Return the ids of the tasks that run in the background, None where Claude Code doesn't tell."""
+    tasks = payload.parts("background_tasks")
+    if tasks is None:
+        return None
+    told = [(places.plain_agent_id(task.name("id") or ""), task.name("status")) for task in tasks]
+    return {task for task, status in told if status is None or status in _RUNNING}
+
+
+def _is_unclear(run: "Run", running: "set[str] | None") -> bool:
+    """Tell whether there is something to find out of a run that may have ended, or that was woken and has ended again."""
+    if running is not None and {run.agent_id, run.launcher} & running:
+        return False
+    return not run.is_settled or (run.is_fresh is True and running is not None)
+
+
+def _give_back(recording: Recording, launcher: "str | None") -> None:
+    """Return the permits of launches of an agent whose turn is over: what has not begun by now won't."""
+    for tool_use_id, permit in list(recording.session.permits.items()):
+        if permit.get("launcher") == launcher:
+            recording.give_back(tool_use_id)
+
+
+def _add_evidence(recording: Recording, runs: "list[Run]") -> None:
+    """Add what the transcripts of those who launched the runs say of them."""
+    session = recording.session
+    for launcher in {run.launcher for run in runs}:
+        path = session.transcript if launcher is None else session.transcript_of(launcher)
+        launched = [run for run in runs if run.launcher == launcher]
+        if path is None:
+            continue
+        tools = {run.tool_use_id for run in launched if run.tool_use_id}
+        found = parent.evidence(path, tools, {run.agent_id for run in launched if run.agent_id})
+        for run in launched:
+            told = found.get(run.tool_use_id or "") or found.get(run.agent_id or "")
+            if told is not None:
+                _add(run, told, recording.now)
+
+
+def _add(run: "Run", told: parent.Evidence, now: float) -> None:
+    """Add what is said last of a run; of one that runs in the background that is a notification."""
+    run.note(agent_id=told.agent_id, tool_use_id=told.tool_use_id)
+    status = KILLED if told.status == parent.DENIED else told.status
+    if status == parent.LAUNCHED:
+        run.note_return(LAUNCHED, now)
+    elif status == FAILED and run.returned != LAUNCHED:
+        facts.fail(run, told.error or "", now)
+    elif status in (COMPLETED, FAILED, KILLED):
+        run.note(error=told.error)
+        (run.note_notification if run.returned == LAUNCHED else run.note_return)(status, now)
+
+
+def _is_alive(session: Session, now: float) -> bool:
+    """Tell whether a transcript of a session has been written to lately."""
+    paths = [session.transcript, *(session.transcript_of(run.agent_id, run.transcript) for run in session.runs)]
+    written = [places.modified(path) for path in paths if path]
+    return any(moment is not None and moment > now - SILENT_SECONDS for moment in written)

@@ -1,0 +1,54 @@
+"""The recorder: what a hook tells becomes a fact of its session, and what follows from the facts becomes events.
+
+    payload --facts.py--> session (session.py) + transcript --outcome.py--> verdict --> started, ended, amended
+
+A run is recorded once, whatever the order of its events: its end when it is settled, and what turns out later as the
+difference to what has been recorded.
+"""
+
+import time
+
+from otel_tracker.claude_code import payload as hooks
+from otel_tracker.claude_code.notification import MARK
+from otel_tracker.claude_code.session import Session, is_unsettled
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from otel_tracker.claude_code.payload import Payload
+    from otel_tracker.storage.home import Home
+
+_MAY_BE_FIRST = (hooks.POST_TOOL_USE, hooks.POST_TOOL_USE_FAILURE, hooks.SUBAGENT_START, hooks.SUBAGENT_STOP)
+_OF_A_TURN = (hooks.SUBAGENT_START, hooks.SUBAGENT_STOP)  # of a settled run: it has been woken, and is not done yet
+
+
+def record(payload: "Payload", home: "Home") -> None:
+    """Record what a payload tells. Raises OtelTrackerError where that can't be written: the next hook tries again."""
+    session_id = payload.session_id or ""
+    if payload.event == hooks.SESSION_START:
+        from otel_tracker.claude_code import reconciler
+
+        reconciler.look_at_others(home, session_id, time.time())
+    if not _is_news(payload, home, session_id):
+        return
+    from otel_tracker.claude_code import facts, reconciler
+    from otel_tracker.claude_code.recording import Recording
+
+    with Session.opened(home, session_id) as session:
+        now = time.time()
+        session.transcript = payload.path("transcript_path") or session.transcript
+        told = facts.taken(payload, session, now)
+        recording = Recording(session, home, now, payload.path("cwd"))
+        for run in told:
+            if not (run.is_settled and payload.event in _OF_A_TURN):
+                recording.judge(run)
+        reconciler.reconcile(payload, recording)
+        recording.write()
+
+
+def _is_news(payload: "Payload", home: "Home", session_id: str) -> bool:
+    """Tell whether an event can change anything: most sessions never call a sub-agent."""
+    if payload.event in _MAY_BE_FIRST:
+        return payload.is_about_agents or "tool_name" not in payload.values
+    if payload.event == hooks.USER_PROMPT_SUBMIT and MARK in (payload.text("prompt") or ""):
+        return True
+    return is_unsettled(home, session_id, payload.path("transcript_path"))

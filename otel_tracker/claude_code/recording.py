@@ -1,0 +1,228 @@
+"""The events that follow from the facts of a session, and that nobody has recorded yet."""
+
+import os
+import time
+
+from otel_tracker import event, names
+from otel_tracker.amendment import amendment_of
+from otel_tracker.claude_code import agents, outcome
+from otel_tracker.claude_code.run import COMPLETED, digest, event_id
+from otel_tracker.claude_code.transcript import EMPTY, MID_TOOL, read_transcript
+from otel_tracker.owner import boot_clock
+from otel_tracker.storage.glance import glance
+from otel_tracker.storage.store import Store
+from otel_tracker.timestamps import format_timestamp
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from otel_tracker.claude_code.outcome import Verdict
+    from otel_tracker.claude_code.run import Run
+    from otel_tracker.claude_code.session import Session
+    from otel_tracker.claude_code.transcript import Transcript
+    from otel_tracker.storage.home import Home
+
+    Event = dict[str, Any]
+
+_FLUSH_SECONDS, _PAUSE_SECONDS = 1.0, 0.025  # Claude Code writes a transcript's last line 20 to 50 ms after the event
+_FORK = "fork"  # the type whose transcript begins with a copy of its launcher's
+
+
+class Recording:
+    """What a hook has to record. `now` is its moment, in seconds since 1970; `folder` is where Claude Code works."""
+
+    def __init__(self, session: "Session", home: "Home", now: float, folder: "str | None" = None) -> None:
+        self.session, self.now = session, now
+        self.home, self._folder = home, folder
+        self._events: list[Event] = []
+        self._ends: list[tuple[Run, Event]] = []  # what the events will have said
+        self._starts: list[Run] = []
+
+    def judge(self, run: "Run", *, is_gone: bool = False, is_over: bool = False) -> None:
+        """Make the events that follow from what is known of a run: its start, its end, or what amends that.
+
+        Claude Code no longer counts it among the running ones where it `is_gone`; its session has ended where it `is_over`.
+        """
+        known = self._known_end(run)
+        is_open = run.report is None and known is None
+        found = None if is_open and not (is_gone or is_over) else self._transcript(run, known)
+        if known is not None and found is None:
+            return  # what was read of the transcript holds, although it is no longer there
+        verdict = outcome.verdict(run, found, is_gone=is_gone, is_over=is_over or known is not None)
+        if verdict is None:
+            self._start(run)
+            return
+        self._identify(run)
+        ended = self._ended(run, verdict, found)
+        news = ended if known is None else amendment_of(known, {**ended, "id": _amendment_id(ended)})
+        if news is not None:
+            self._events.append(news)
+            self._ends.append((run, ended))
+
+    def give_back(self, tool_use_id: str) -> None:
+        """Return the permit of a launch that has not come about."""
+        permit = self.session.permits.pop(tool_use_id)
+        known = {"agent": permit["agent"], "permit": permit["run_id"], "id": event_id(permit["run_id"], "returned")}
+        known |= {"conversation_id": self.session.id, "tool_use_id": tool_use_id, "reason": "not launched"}
+        self._events.append(event.happened(names.PROBE_RETURNED, self.now, **known))
+
+    def write(self) -> None:
+        """Record the events. The facts are kept before: where recording fails the next hook does it."""
+        if self._events:
+            self.session.save()
+            store = Store(self.home)
+            is_start_only = all(happened["action"] == names.TASK_STARTED for happened in self._events)
+            (store.announce if is_start_only else store.record)(self._events)
+        for run in self._starts:
+            run.is_started = True
+        for run, ended in self._ends:
+            run.said = ended
+        self.session.save()
+
+    def _known_end(self, run: "Run") -> "Event | None":
+        return next((ended for judged, ended in reversed(self._ends) if judged is run), run.said)
+
+    def _transcript(self, run: "Run", known: "Event | None") -> "Transcript | None":
+        """Read a run's transcript, which may lack its last line for a moment when its end is first reported."""
+        path = self.session.transcript_of(run.agent_id, run.transcript)
+        if path is None:
+            return None
+        since = run.began if run.agent_type == _FORK else None
+        found = read_transcript(path, since)
+        until = time.monotonic() + (_FLUSH_SECONDS if known is None and run.report == COMPLETED else 0)
+        while found is not None and found.ending in (MID_TOOL, EMPTY) and time.monotonic() < until:
+            time.sleep(_PAUSE_SECONDS)
+            found = read_transcript(path, since)
+        return found
+
+    def _start(self, run: "Run") -> None:
+        if run.is_started or run in self._starts:
+            return
+        self._identify(run)
+        started = event.task_started(
+            str(run.agent),
+            run.began or self.now,
+            run_id=str(run.run_id),
+            model=_named(run.model),
+            task_id=run.agent_id or run.tool_use_id,
+            owner=None,
+            clock=boot_clock(),
+        )
+        self._events.append({**started, **self._ids(run)})
+        self._starts.append(run)
+
+    def _ended(self, run: "Run", verdict: "Verdict", found: "Transcript | None") -> "Event":
+        began, ended, seconds = self._times(run, found)
+        models = found.models if found is not None and found.models else None
+        tool_uses = run.tool_uses if found is None else found.tool_uses
+        is_suspect = verdict.outcome == names.SUCCESS and outcome.is_quick(seconds, tool_uses)
+        blamed = verdict.environment_error or outcome.blamed_on(verdict, ended, self.session.outages)
+        return event.task_ended(
+            str(run.agent),
+            verdict.outcome,
+            ended,
+            run_id=run.run_id,
+            started=format_timestamp(began),
+            duration_seconds=None if verdict.outcome == names.LOST else seconds,
+            model=_model(run, models),
+            task_id=run.agent_id or run.tool_use_id,
+            tokens=_sum(models),
+            models=models,
+            error=verdict.error,
+            environment_error=blamed,
+            reason=verdict.reason,
+            suspect=is_suspect or None,
+            usage_incomplete=(found is not None and found.is_incomplete) or None,
+            unexported=True,
+            **self._ids(run),
+            **self._span(run),
+        )
+
+    def _times(self, run: "Run", found: "Transcript | None") -> "tuple[float, float, float | None]":
+        """Return when a run began and ended, and how long it took; the last is None where nothing tells."""
+        of_start, of_end = (found.started, found.ended) if found is not None else (None, None)
+        ended = min(of_end or run.reported or self.now, self.now)
+        began = of_start or run.began or ended - (run.took or 0.0)
+        is_timed = run.took is not None or of_start is not None or run.began is not None
+        began = min(began, ended)
+        return began, ended, (ended - began if of_start or run.took is None else run.took) if is_timed else None
+
+    def _ids(self, run: "Run") -> "Event":
+        known = {"conversation_id": self.session.id, "agent_id": run.agent_id, "tool_use_id": run.tool_use_id}
+        return {key: value for key, value in known.items() if value is not None}
+
+    def _span(self, run: "Run") -> "Event":
+        """Return the ids of the run's span: all runs of a session are in one trace, below the run that launched them."""
+        ids = {"trace_id": digest(self.session.id), "span_id": _span_id(str(run.run_id))}
+        launcher = run.launcher or self.session.launcher_of(run)
+        if launcher is None:
+            return ids
+        parent = self.session.run(launcher, None)
+        parent_id = parent.run_id if parent is not None and parent.run_id else self.session.run_id_of(launcher)
+        return {**ids, "parent_span_id": _span_id(parent_id), "parent_run_id": parent_id}
+
+    def _identify(self, run: "Run") -> None:
+        """Settle as which task of which agent a run is recorded."""
+        if run.agent is None:
+            kind = run.agent_type or self.session.sidecar_of(run.agent_id).get("agentType") or agents.DEFAULT_TYPE
+            run.agent = agents.UNKNOWN_AGENT if run.is_unknown_type else self._key_of(kind)
+        permits = self.session.permits
+        launch = run.tool_use_id or self.session.unlinked_permit(run)
+        if launch is not None and launch in permits:
+            if permits[launch]["agent"] == run.agent:
+                run.note(tool_use_id=launch, run_id=permits.pop(launch)["run_id"])
+            else:
+                self.give_back(launch)
+        run.note(run_id=self.session.run_id_of(run.agent_id, run.tool_use_id))
+
+    def _key_of(self, agent_type: str) -> str:
+        """Return the key of the agent that a type means; one that has a file is registered, so that the gate knows it."""
+        key = agents.known_key(glance(self.home), agent_type)
+        if key is not None:
+            return key
+        file = agents.find_file(self._folders(), agent_type)
+        if file is None:
+            return agent_type
+        key, name = file
+        self._events.append(event.about_agent(key, names.AGENT_REGISTERED, name=name))
+        return key
+
+    def _folders(self) -> "Iterator[str]":
+        """Yield the folders that hold agents: the project's, the home, Claude Code's own."""
+        project = os.environ.get("CLAUDE_PROJECT_DIR") or self._folder
+        if project:
+            yield os.path.join(project, ".claude", "agents")
+        yield self.home.folder
+        yield os.path.join(os.environ.get("CLAUDE_CONFIG_DIR") or os.path.expanduser("~/.claude"), "agents")
+
+
+def _model(run: "Run", models: "dict[str, Any] | None") -> "str | None":
+    """Return the model of a run as reports show it: the family of what did the work, None where that is several."""
+    families = {names.model_family(model) for model in models or {}}
+    if models:
+        return families.pop() if len(families) == 1 else None
+    return _named(run.model)
+
+
+def _named(model: "str | None") -> "str | None":
+    return None if model is None else names.model_family(model.partition("[")[0])
+
+
+def _sum(models: "dict[str, dict[str, int]] | None") -> "dict[str, int] | None":
+    if models is None:
+        return None
+    total: dict[str, int] = {}
+    for tokens in models.values():
+        total = names.added_tokens(total, tokens)
+    return total
+
+
+def _span_id(run_id: str) -> str:
+    return digest(run_id)[:16]
+
+
+def _amendment_id(ended: "Event") -> str:
+    said = {key: value for key, value in ended.items() if key != "id"}
+    return event_id(str(ended["run_id"]), repr(sorted(said.items())))

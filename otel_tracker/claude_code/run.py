@@ -1,0 +1,125 @@
+"""One run of a sub-agent: what is known of it, and as which task it is recorded. Pure."""
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+COMPLETED, FAILED, KILLED, LAUNCHED = "completed", "failed", "killed", "launched"
+_STRENGTH = (None, LAUNCHED, COMPLETED, KILLED, FAILED)
+
+
+class Run:
+    """One run of a sub-agent, however many turns it has."""
+
+    __slots__ = (
+        "agent",
+        "agent_id",
+        "agent_type",
+        "began",
+        "error",
+        "is_fresh",
+        "is_stalled",
+        "is_started",
+        "is_stopped",
+        "is_unknown_type",
+        "launcher",
+        "model",
+        "notified",
+        "reported",
+        "returned",
+        "run_id",
+        "said",
+        "took",
+        "tool_use_id",
+        "tool_uses",
+        "transcript",
+    )
+
+    agent_id: "str | None"
+    """Claude Code's id of it; the tool's call that launched it; its type; the agent that launched it."""
+    tool_use_id: "str | None"
+    agent_type: "str | None"
+    launcher: "str | None"
+    model: "str | None"
+    """As the launch names it."""
+    transcript: "str | None"
+    """The path that a payload has told."""
+    began: "float | None"
+    """When the first event of its beginning came, seconds since 1970."""
+    reported: "float | None"
+    """When the first event of its end came."""
+    took: "float | None"
+    """How long it ran by what the tool's result says, in seconds."""
+    tool_uses: "int | None"
+    returned: "str | None"
+    """What the tool's result says: launched, completed, killed or failed."""
+    notified: "str | None"
+    """What the last notification says: completed, killed or failed."""
+    error: "str | None"
+    is_stalled: "bool | None"
+    is_stopped: "bool | None"
+    """Whether an event has told that it stopped, for now."""
+    is_unknown_type: "bool | None"
+    run_id: "str | None"
+    """The task that it is recorded as, and of which agent, from the first event on."""
+    agent: "str | None"
+    is_started: "bool | None"
+    said: "dict[str, Any] | None"
+    """Its end as it has been recorded, all amendments included; None as long as it is not settled."""
+    is_fresh: "bool | None"
+    """Whether its transcript may have got more since that was said."""
+
+    def __init__(self, facts: "dict[str, Any] | None" = None) -> None:
+        for name in self.__slots__:
+            setattr(self, name, (facts or {}).get(name))
+
+    def facts(self) -> "dict[str, Any]":
+        """Return what is known, as a JSON object."""
+        return {name: getattr(self, name) for name in self.__slots__ if getattr(self, name) is not None}
+
+    def note(self, **facts: "Any") -> None:
+        """Add facts; what is known already stays."""
+        for name, value in facts.items():
+            if getattr(self, name) is None:
+                setattr(self, name, value)
+
+    def note_return(self, status: str, at: float) -> None:
+        """Add what the tool's result says; it may come in two parts, and more than once."""
+        if _STRENGTH.index(status) > _STRENGTH.index(self.returned):
+            self.returned = status
+        if status != LAUNCHED:
+            self.note(reported=at)
+            self.is_fresh = True
+
+    def note_notification(self, status: str, at: float) -> None:
+        """Add what a notification says; the last one of a woken agent counts."""
+        self.notified = status
+        self.note(reported=at)
+        self.is_fresh = True
+
+    @property
+    def report(self) -> "str | None":
+        """What somebody says of its end, None if nobody does."""
+        return self.notified or (None if self.returned == LAUNCHED else self.returned)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether its end has been recorded."""
+        return self.said is not None
+
+
+def run_id_of(session_id: str, launch: str) -> str:
+    """Return the id of the task that a launch, or a run that no launch is known of, is recorded as."""
+    return digest(f"{session_id}\0{launch}")
+
+
+def event_id(run_id: str, what: str) -> str:
+    """Return the id of an event that may be made more than once, and counts once."""
+    return digest(f"{run_id}\0{what}")
+
+
+def digest(text: str) -> str:
+    """Return 128 bits, in hexadecimal, that follow from a text."""
+    from hashlib import sha256
+
+    return sha256(text.encode("utf-8", "replace")).hexdigest()[:32]

@@ -1,0 +1,236 @@
+"""What is known of one session of Claude Code: its sub-agents' runs, as facts that the hooks' events have told.
+
+Each hook is a process of its own, and its event may be missing, repeated or late. So facts are only ever added, and
+what follows from them is computed anew from all of them: their order doesn't matter. They are in a file of the session
+in the home's `claude-code` folder, without prompts, results or messages.
+"""
+
+import json
+import os
+from contextlib import contextmanager
+
+from otel_tracker.claude_code import places
+from otel_tracker.claude_code.run import Run, digest, run_id_of
+from otel_tracker.storage import lock
+from otel_tracker.storage.files import Files
+from otel_tracker.timestamps import format_timestamp, parse_timestamp
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from otel_tracker.storage.home import Home
+
+_BEGINNING = "beginning"
+# In the file's first bytes, so that nobody has to read the rest: a session about which there is nothing left to find out.
+_SETTLED = b'{"unsettled":0,'
+
+
+class Session:
+    """The facts of a session. `opened` is the way to one: it keeps others out."""
+
+    def __init__(self, path: str, session_id: str, facts: "dict[str, Any]", files: Files) -> None:
+        self._path, self._files = path, files
+        self.id = session_id
+        self.transcript: str | None = facts.get("transcript")
+        self.runs = [Run(run) for run in facts.get("runs", [])]
+        self._saved: bytes | None = None
+        self.permits: dict[str, dict[str, Any]] = facts.get("permits", {})
+        """The probes' permits that launches have got and no run has used yet: `agent`, `run_id`, `launcher`, by tool call."""
+        self.outages: list[list[Any]] = facts.get("outages", [])
+        """Kinds of outages that have ended the main agent's turn, and when."""
+
+    @classmethod
+    @contextmanager
+    def opened(cls, home: "Home", session_id: str) -> "Iterator[Session]":
+        """Hold a session, so that no other hook of it changes it meanwhile; errors are StorageErrors."""
+        files, path = Files(), path_of(home, session_id)
+        with lock.held(f"{path}.lock", files):
+            read = files.read(path)
+            session = cls(path, session_id, _decoded(read[1]) if read else {}, files)
+            session._saved = read[1] if read else None
+            yield session
+
+    def save(self) -> None:
+        """Write what is known."""
+        if not (self.runs or self.permits or self._saved):
+            return
+        unsettled = sum(not run.is_settled or run.is_fresh is True for run in self.runs) + len(self.permits)
+        facts = {
+            "unsettled": unsettled,
+            "session_id": self.id,
+            "transcript": self.transcript,
+            "runs": [run.facts() for run in self.runs],
+            "permits": self.permits,
+            "outages": self.outages[-10:],
+        }
+        content = json.dumps(facts, separators=(",", ":")).encode()
+        if content != self._saved:
+            self._files.replace(self._path, [content])
+            self._saved = content
+
+    def run(self, agent_id: "str | None", tool_use_id: "str | None", agent_type: "str | None" = None) -> "Run | None":
+        """Return the run with one of these ids, and link it to the other one; None if there is none."""
+        if agent_id is not None and tool_use_id is None:
+            tool_use_id = self.sidecar_of(agent_id).get("toolUseId")
+        by_agent = next((run for run in self.runs if agent_id and run.agent_id == agent_id), None)
+        by_launch = next((run for run in self.runs if tool_use_id and self._launch_of(run) == tool_use_id), None)
+        if by_agent is not None and by_launch is not None and by_agent is not by_launch:
+            found: Run | None = self._joined(by_agent, by_launch)
+        else:
+            found = by_agent or by_launch or self._partner(agent_id, tool_use_id, agent_type)
+        if found is not None:
+            found.note(agent_id=agent_id, tool_use_id=tool_use_id)
+        return found
+
+    def run_or_new(self, agent_id: "str | None", tool_use_id: "str | None", agent_type: "str | None" = None) -> Run:
+        """Return the run with one of these ids, a new one if there is none."""
+        found = self.run(agent_id, tool_use_id, agent_type)
+        if found is None:
+            found = Run({"agent_id": agent_id, "tool_use_id": tool_use_id})
+            if agent_id is not None and tool_use_id is None:
+                found.tool_use_id = self.sidecar_of(agent_id).get("toolUseId")
+            self.runs.append(found)
+        return found
+
+    def transcript_of(self, agent_id: "str | None", told: "str | None" = None) -> "str | None":
+        """Return the path of a sub-agent's own transcript, None if there is none."""
+        return places.agent_transcript(self.transcript, agent_id, told) if agent_id else None
+
+    def sidecar_of(self, agent_id: "str | None", told: "str | None" = None) -> "dict[str, Any]":
+        """Return what Claude Code notes of a sub-agent: `toolUseId`, `agentType` and so on; empty where there is nothing."""
+        return places.sidecar(self.transcript, agent_id, told) if agent_id else {}
+
+    def run_id_of(self, agent_id: "str | None", tool_use_id: "str | None" = None) -> str:
+        """Return the id of the task that a run is recorded as."""
+        launch = tool_use_id or self.sidecar_of(agent_id).get("toolUseId") or agent_id
+        return run_id_of(self.id, launch or "")
+
+    def launcher_of(self, run: Run) -> "str | None":
+        """Return the agent whose transcript has the call that launched a run, None if the main agent has."""
+        depth = self.sidecar_of(run.agent_id).get("spawnDepth")
+        if run.tool_use_id is None or not isinstance(depth, int) or depth < 2:
+            return None
+        candidates = (other.agent_id for other in self.runs if other is not run)
+        return next((agent for agent in candidates if _mentions(self.transcript_of(agent), run.tool_use_id)), None)
+
+    def unlinked_permit(self, run: Run) -> "str | None":
+        """Return the launch with a permit that a run of its agent is taken for, where nothing else says what launched it."""
+        if self.sidecar_of(run.agent_id):
+            return None
+        return next((launch for launch, permit in self.permits.items() if permit["agent"] == run.agent), None)
+
+    def note_permit(self, tool_use_id: str, agent: str, launcher: "str | None") -> None:
+        """Remember that a launch has got the permit of an agent's breaker."""
+        run_id = run_id_of(self.id, tool_use_id)
+        self.permits[tool_use_id] = {"agent": agent, "run_id": run_id, "launcher": launcher}
+        self.save()
+
+    def _launch_of(self, run: Run) -> "str | None":
+        """Return the tool's call that launched a run; its sidecar may have been written since the run was first heard of."""
+        if run.tool_use_id is None and run.agent_id is not None:
+            run.note(tool_use_id=self.sidecar_of(run.agent_id).get("toolUseId"))
+        return run.tool_use_id
+
+    def _joined(self, one: Run, other: Run) -> Run:
+        """Make one run of two that turn out to be the same; where both have been recorded they stay two tasks."""
+        kept, dropped = (other, one) if other.run_id is not None else (one, other)
+        if dropped.run_id is None:
+            self.runs.remove(dropped)
+            kept.note(**dropped.facts())
+        return kept
+
+    def _partner(self, agent_id: "str | None", tool_use_id: "str | None", agent_type: "str | None") -> "Run | None":
+        """Return the oldest run of the type that lacks the id that is told, where nothing links the two.
+
+        A run that has a sidecar is linked by it, or was launched by no call of the tool.
+        """
+        if (agent_id is None) == (tool_use_id is None):
+            return None
+        if agent_id is not None and self.sidecar_of(agent_id):
+            return None
+        for run in self.runs:
+            is_half_known = run.agent_id is None if agent_id else run.tool_use_id is None
+            if is_half_known and agent_type is not None and agent_type == run.agent_type:
+                if not agent_id and self.sidecar_of(run.agent_id):
+                    continue
+                return run
+        return None
+
+
+def path_of(home: "Home", session_id: str) -> str:
+    """Return the path of a session's file."""
+    is_plain = session_id.isascii() and session_id.replace("-", "").replace("_", "").isalnum() and len(session_id) <= 64
+    return os.path.join(home.claude_code, f"{session_id if is_plain else digest(session_id)}.json")
+
+
+def is_unsettled(home: "Home", session_id: str, transcript: "str | None") -> bool:
+    """Tell whether there is, or may be, something left to find out about a session."""
+    path = path_of(home, session_id)
+    read = Files().read(path, 0, len(_SETTLED))
+    if read is None:
+        return places.has_new_agents(transcript, beginning(home))
+    return read[1] != _SETTLED or places.has_new_agents(transcript, os.stat(path).st_mtime)
+
+
+def beginning(home: "Home") -> float:
+    """Return when the home has first heard of a session, long ago if nobody has noted it: what ran before isn't looked for."""
+    read = Files().read(os.path.join(home.claude_code, _BEGINNING))
+    try:
+        return parse_timestamp(read[1].decode()) if read else 0.0
+    except ValueError:
+        return 0.0
+
+
+def note_beginning(home: "Home", now: float) -> None:
+    """Note that the home hears of its first session, if it does."""
+    files, path = Files(), os.path.join(home.claude_code, _BEGINNING)
+    if files.signature(path) is None:
+        files.make_folder(home.claude_code)
+        files.create(path, format_timestamp(now).encode())
+
+
+def unsettled_sessions(home: "Home", before: float) -> "Iterator[str]":
+    """Yield the ids of sessions about which there is something left to find out, untouched since the moment `before`."""
+    files = Files()
+    for path in _session_files(home, files):
+        if os.stat(path).st_mtime >= before:
+            continue
+        read = files.read(path)
+        facts = _decoded(read[1]) if read and not read[1].startswith(_SETTLED) else {}
+        session_id = facts.get("session_id")
+        if isinstance(session_id, str) and path_of(home, session_id) == path:
+            yield session_id
+
+
+def forget_sessions(home: "Home", before: float) -> None:
+    """Delete the files of sessions that nothing has come of since the moment `before`."""
+    files = Files()
+    for path in _session_files(home, files):
+        if os.stat(path).st_mtime < before:
+            files.remove(path)
+            files.remove(f"{path}.lock")
+
+
+def _session_files(home: "Home", files: Files) -> "list[str]":
+    names = files.names(home.claude_code)
+    return [os.path.join(home.claude_code, name) for name in names if name.endswith(".json")]
+
+
+def _decoded(content: bytes) -> "dict[str, Any]":
+    """Return the facts of a file; a damaged one tells nothing."""
+    try:
+        facts = json.loads(content)
+        Session("", "", facts, Files())
+    except (ValueError, AttributeError, TypeError):
+        return {}
+    return dict(facts)
+
+
+def _mentions(path: "str | None", tool_use_id: str) -> bool:
+    try:
+        with open(path or "", "rb") as file:
+            return any(tool_use_id.encode() in line for line in file)
+    except OSError:
+        return False

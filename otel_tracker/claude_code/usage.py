@@ -1,0 +1,100 @@
+"""Tokens in a sub-agent's transcript. Pure.
+
+Each record of an answer, one for each block of its content, repeats the usage of the whole, the later ones mostly with
+more of it. So records are grouped by message and request, and of each field the largest number counts. An answer
+belongs to the request that got it: a copy under another request, as a side question makes them, is dropped.
+"""
+
+from otel_tracker.claude_code.lines import count, part, text
+from otel_tracker.names import UNKNOWN_MODEL
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from otel_tracker.claude_code.lines import Record
+
+SYNTHETIC = "<synthetic>"
+"""The model of what Claude Code writes itself in an answer's place."""
+
+_FIELDS = {"input": "input_tokens", "output": "output_tokens", "cache_read": "cache_read_input_tokens"}
+
+
+class Usage:
+    """The answers of a transcript, and the tokens of each."""
+
+    __slots__ = ("_answers",)
+
+    def __init__(self) -> None:
+        self._answers: dict[str | int, _Answer] = {}
+
+    def add(self, record: "Record", message: "Record") -> None:
+        """Take a record of an answer into account."""
+        request, is_side = text(record.get("requestId")), record.get("isSidechain") is True
+        key = text(message.get("id")) or request or text(record.get("uuid")) or len(self._answers)
+        answer = self._answers.get(key)
+        if answer is None or answer.is_copy_of(request, is_side):
+            answer = self._answers[key] = _Answer(request, is_side)
+        elif answer.is_of_another(request):
+            return
+        answer.add(message, request)
+
+    def by_model(self) -> "dict[str, dict[str, int]]":
+        """Return tokens by model and type; a model without any usage is left out, as nothing was measured."""
+        models: dict[str, dict[str, int]] = {}
+        for answer in self._answers.values():
+            if answer.tokens is None:
+                continue
+            total = models.setdefault(answer.model or UNKNOWN_MODEL, dict.fromkeys(answer.tokens, 0))
+            for kind, number in answer.tokens.items():
+                total[kind] += number
+        return models
+
+    @property
+    def is_incomplete(self) -> bool:
+        """Whether an answer's last usage was never written: no record of it says why the answer has ended."""
+        return any(not answer.is_final for answer in self._answers.values())
+
+
+class _Answer:
+    """One message of one request."""
+
+    __slots__ = ("is_final", "is_side", "model", "request", "tokens")
+
+    def __init__(self, request: "str | None", is_side: bool) -> None:
+        self.request = request
+        self.is_side = is_side
+        self.model: str | None = None
+        self.tokens: dict[str, int] | None = None
+        self.is_final = False
+
+    def is_of_another(self, request: "str | None") -> bool:
+        return request is not None and self.request is not None and request != self.request
+
+    def is_copy_of(self, request: "str | None", is_side: bool) -> bool:
+        """Tell whether this is a side question's copy of the answer that somebody's main request got."""
+        return self.is_side and not is_side and self.is_of_another(request)
+
+    def add(self, message: "Record", request: "str | None") -> None:
+        self.request = self.request or request
+        self.model = model_of(message) or self.model
+        self.is_final = self.is_final or text(message.get("stop_reason")) is not None
+        if isinstance(message.get("usage"), dict):
+            tokens, known = _tokens(message["usage"]), self.tokens
+            if known is not None and known != tokens:
+                tokens = {kind: max(number, known[kind]) for kind, number in tokens.items()}
+            self.tokens = tokens
+
+
+def model_of(message: "Record") -> "str | None":
+    """Return the full id of a message's model, without a suffix such as `[1m]`; None if there is none."""
+    model = text((text(message.get("model")) or "").partition("[")[0])
+    return None if model == SYNTHETIC else model
+
+
+def _tokens(usage: "Record") -> "dict[str, int]":
+    tokens = {kind: count(usage.get(field)) for kind, field in _FIELDS.items()}
+    tokens["cache_write"] = count(usage.get("cache_creation_input_tokens"))
+    by_lifetime = part(usage, "cache_creation")
+    if by_lifetime:
+        total = sum([count(value) for key, value in by_lifetime.items() if key.startswith("ephemeral_")])
+        tokens["cache_write"] = max(total, tokens["cache_write"])
+    return tokens

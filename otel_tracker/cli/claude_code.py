@@ -1,0 +1,155 @@
+"""`otel-tracker claude-code`: hooks into the settings of Claude Code and out of them, and a hook's own call."""
+
+import difflib
+import os
+import shutil
+import sys
+
+from otel_tracker.claude_code import registration, settings_file, settings_places
+from otel_tracker.cli.init import init
+from otel_tracker.cli.terminal import plain
+from otel_tracker.environment import DEFAULT_HOME, chosen_home
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from typing import Any
+
+EXIT_USAGE = 2
+
+
+def claude_code_install(options: "Namespace") -> int:
+    """Make the home, put the hooks into the settings, and say what was done; or show what would be."""
+    if options.no_gate and options.fail_closed:
+        print("otel-tracker: --fail-closed is about the gate, which --no-gate leaves out", file=sys.stderr)
+        return EXIT_USAGE
+    choice = registration.Choice(_home(options), not options.no_gate, options.fail_closed)
+    command = _command(options.project)
+    before = settings_file.read(_path(options))
+    change = settings_file.install(before, registration.hooks(command, choice))
+    if options.dry_run:
+        return _show(change)
+    init(options)
+    copied = settings_file.write(change)
+    print(f"settings: {plain(before.path)} ({_what_became(change)})")
+    print(f"hooks:    {_counted(before)}")
+    print(f"command:  {plain(command)} {' '.join(map(plain, registration.arguments(choice)))}")
+    print(f"gate:     {_gate(choice)}")
+    _tell_backup(copied)
+    for place, remedy in _others(before.path):
+        print(f"note:     they are registered in {plain(place)}, too; once is enough: {remedy}")
+    if options.project and os.path.isabs(command):
+        print(f"note:     others who share this file need {registration.PROGRAM} at that place; it isn't in PATH here")
+    print("next:     sessions that are started from now on have the hooks; end those that run, and resume them")
+    print("see:      otel-tracker status, after the first sub-agent; otel-tracker doctor, if nothing comes")
+    print(f"undo:     otel-tracker claude-code uninstall{' --project' if options.project else ''}")
+    return 0
+
+
+def claude_code_uninstall(options: "Namespace") -> int:
+    """Take the hooks out of the settings, and say what was done; or show what would be."""
+    before = settings_file.read(_path(options))
+    change = settings_file.uninstall(before)
+    if options.dry_run:
+        return _show(change)
+    copied = settings_file.write(change)
+    removed = len(_ours(before))
+    print(f"settings: {plain(before.path)} ({_what_became(change)})")
+    print(f"hooks:    {f'{removed} removed' if removed else 'there were none of ours'}")
+    _tell_backup(copied)
+    for place, remedy in _others(before.path):
+        print(f"note:     they stay registered in {plain(place)}; that is ended by: {remedy}")
+    if removed:
+        print("next:     sessions that run may go on calling them until they end")
+    for folder in dict.fromkeys(registration.choice_of(entry).home or DEFAULT_HOME for entry in _ours(before)):
+        print(f"kept:     {plain(os.path.expanduser(folder))}, with all that was recorded")
+    return 0
+
+
+def claude_code_hook(options: "Namespace") -> int:
+    """Answer one payload; the status is 0 whatever happens, since another one would reach into the session."""
+    try:
+        from otel_tracker.claude_code.hook import hook
+
+        answer = hook(
+            sys.stdin.buffer.read(),
+            options.home,
+            is_gated=not options.no_gate,
+            is_closed_on_doubt=options.fail_closed,
+        )
+        if answer:
+            print(answer, flush=True)
+    except Exception as error:  # noqa: BLE001 - a session must not break on its hook
+        print(f"otel-tracker: {error}", file=sys.stderr)
+    return 0
+
+
+def _path(options: "Namespace") -> str:
+    return settings_file.project_path() if options.project else settings_file.user_path()
+
+
+def _home(options: "Namespace") -> "str | None":
+    """Return the home as hooks have to be told of it; None for the default one.
+
+    In settings that are shared, a home below the user's own folder is written so that it is below everybody's.
+    """
+    home = os.path.abspath(os.path.expanduser(chosen_home(options.home)))
+    if home == os.path.abspath(os.path.expanduser(DEFAULT_HOME)):
+        return None
+    own = os.path.expanduser("~") + os.sep
+    return os.path.join("~", home.removeprefix(own)) if options.project and home.startswith(own) else home
+
+
+def _command(is_shared: bool) -> str:
+    """Return the program as the hooks call it: where it is, or by its name in settings that are shared."""
+    if is_shared and shutil.which(registration.PROGRAM):
+        return registration.PROGRAM
+    return registration.program()
+
+
+def _show(change: settings_file.Change) -> int:
+    before, path = change.before, plain(change.before.path)
+    old = (before.content or b"").decode().splitlines(keepends=True)
+    lines = difflib.unified_diff(old, change.text.splitlines(keepends=True), path, path)
+    shown = [line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines]
+    sys.stdout.write("".join(shown) or f"{path} would stay as it is\n")
+    return 0
+
+
+def _what_became(change: settings_file.Change) -> str:
+    if change.is_none:
+        return "as it was"
+    return "new" if change.before.content is None else "changed"
+
+
+def _counted(before: settings_file.Settings) -> str:
+    """Say how many hooks there are now, how many of them weren't there before, and what became of the user's own."""
+    entries = settings_file.entries(before.values)
+    known = {event for event, _, entry in entries if registration.is_ours(entry)}
+    own = sum(not registration.is_ours(entry) for *_, entry in entries)
+    new = sum(hook.event not in known for hook in registration.HOOKS)
+    text = f"{len(registration.HOOKS)} registered, {new} of them new"
+    return text + (f"; {own} of your own, which stay as they are" if own else "")
+
+
+def _ours(settings: settings_file.Settings) -> "list[dict[str, Any]]":
+    return [entry for *_, entry in settings_file.entries(settings.values) if registration.is_ours(entry)]
+
+
+def _gate(choice: registration.Choice) -> str:
+    if not choice.is_gated:
+        return "off: runs are recorded, none is refused"
+    if choice.is_closed_on_doubt:
+        return "on: agents whose breaker is open are refused, and all where it can't be asked"
+    return "on: agents whose breaker is open are refused; where it can't be asked, they run"
+
+
+def _tell_backup(copied: "str | None") -> None:
+    if copied is not None:
+        print(f"backup:   {plain(copied)}")
+
+
+def _others(path: str) -> "list[tuple[str, str]]":
+    """Return where else the hooks are registered, and what takes them away there."""
+    real = os.path.realpath(path)
+    return [(place, remedy) for place, remedy in settings_places.registered() if os.path.realpath(place) != real]

@@ -1,0 +1,189 @@
+"""Whether Claude Code calls the hooks: registered once, as the table has them, not switched off; and what they log."""
+
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from otel_tracker.claude_code import registration, settings_file, settings_places
+from otel_tracker.claude_code.settings_places import Place
+from otel_tracker.doctor.finding import NOTE, OK, WRONG, Finding
+from otel_tracker.environment import DEFAULT_HOME
+from otel_tracker.errors import OtelTrackerError
+from otel_tracker.storage.files import Files
+from otel_tracker.storage.home import Home
+from otel_tracker.timestamps import parse_timestamp
+
+_TOPIC = "claude code"
+_LOG = "hook.log"
+_LOG_BYTES = 65_536
+_RECENT_DAYS = 7
+
+
+class _Line(NamedTuple):
+    """A line of the hooks' log."""
+
+    moment: float
+    stamp: str
+    event: str
+    kind: str
+    text: str
+
+
+def claude_code(home: Home) -> Iterator[Finding]:
+    """Look at the settings that Claude Code reads in this folder, and at the log of the hooks in a home."""
+    places, broken = settings_places.found()
+    for error in broken:
+        yield Finding(_TOPIC, WRONG, str(error))
+    plugins, mine = settings_places.plugins(places), [place for place in places if place.ours]
+    if mine or plugins:
+        yield from _registered(places, mine, plugins)
+        yield from _elsewhere(mine, plugins, home)
+    elif settings_places.is_in_use(places):
+        yield _missing(places)
+    yield from _logged(home)
+
+
+def _missing(places: list[Place]) -> Finding:
+    akin = _akin(places)
+    if akin is not None:
+        text = f"{akin} calls the hook in a way of its own, which nobody has checked"
+        return Finding(_TOPIC, NOTE, text, f"take it out, then: {registration.INSTALL}")
+    text = "no hooks are registered: its sub-agents are neither recorded nor refused"
+    return Finding(_TOPIC, NOTE, text, registration.INSTALL)
+
+
+def _akin(places: list[Place]) -> str | None:
+    """Return the settings in which somebody calls the hook in a way of their own."""
+    entries = [(place.path, entry) for place in places for *_, entry in settings_file.entries(place.values)]
+    return next((path for path, entry in entries if registration.is_akin(entry)), None)
+
+
+def _registered(places: list[Place], mine: list[Place], plugins: list[str]) -> Iterator[Finding]:
+    wrong = [*_several(places, mine, plugins), *_switched_off(places), *_not_allowed(places, mine, plugins)]
+    for place in mine:
+        wrong += [*_unlike_the_table(place), *_in_the_background(place), *_without_program(place)]
+    if plugins and shutil.which(registration.PROGRAM) is None:
+        text = f"the plugin {plugins[0]} calls {registration.PROGRAM}, which is not in PATH"
+        wrong.append(Finding(_TOPIC, WRONG, text, f"put it there, or in the plugin's place: {registration.INSTALL}"))
+    yield from wrong
+    if not wrong:
+        where = mine[0].path if mine else f"the plugin {plugins[0]}"
+        gate = "on" if not mine or mine[0].choice.is_gated else "off"
+        yield Finding(_TOPIC, OK, f"hooks are registered once, in {where}; the gate is {gate}")
+
+
+def _several(places: list[Place], mine: list[Place], plugins: list[str]) -> Iterator[Finding]:
+    names = [*(place.path for place in mine), *(f"the plugin {plugin}" for plugin in plugins)]
+    if len(names) > 1:
+        remedy = f"/plugin uninstall {plugins[-1]}" if plugins else mine[-1].uninstalling
+        yield Finding(_TOPIC, WRONG, f"hooks are registered {len(names)} times: {', '.join(names)}", remedy)
+    for place in mine:
+        events = [event for event, *_ in place.ours]
+        double = [event for event in dict.fromkeys(events) if events.count(event) > 1]
+        if double:
+            text = f"{place.path} has them more than once for {', '.join(double)}"
+            yield Finding(_TOPIC, WRONG, text, place.installing)
+    akin = _akin(places)
+    if akin is not None:
+        text = f"{akin} calls the hook once more, in a way of its own"
+        yield Finding(_TOPIC, WRONG, text, "take it out there")
+
+
+def _switched_off(places: list[Place]) -> Iterator[Finding]:
+    said = [place for place in places if "disableAllHooks" in place.values]
+    if said and said[-1].values["disableAllHooks"] is True:
+        text = f"disableAllHooks is true in {said[-1].path}: Claude Code calls none of them"
+        yield Finding(_TOPIC, WRONG, text, "take it out there")
+
+
+def _not_allowed(places: list[Place], mine: list[Place], plugins: list[str]) -> Iterator[Finding]:
+    only = [place for place in places if place.is_managed and place.values.get("allowManagedHooksOnly") is True]
+    if only and (plugins or not all(place.is_managed for place in mine)):
+        text = f"allowManagedHooksOnly is true in {only[0].path}: Claude Code calls no hooks but those in there"
+        yield Finding(_TOPIC, WRONG, text, "ask who manages this machine to register the hooks there")
+
+
+def _unlike_the_table(place: Place) -> Iterator[Finding]:
+    """Compare hooks with the table; a longer timeout is the user's own affair."""
+    found = {event: (group, entry) for event, group, entry in place.ours}
+    missing = [hook.event for hook in registration.HOOKS if hook.event not in found]
+    other = [hook.event for hook in registration.HOOKS if hook.event in found and not _is_as(hook, *found[hook.event])]
+    other += found.keys() - {hook.event for hook in registration.HOOKS}
+    choices = {registration.choice_of(entry) for *_, entry in place.ours}
+    said = [
+        f"lacks {', '.join(missing)}" if missing else "",
+        f"has {', '.join(other)} otherwise than this version registers it" if other else "",
+        "has other flags for one event than for another" if len(choices) > 1 else "",
+    ]
+    if any(said):
+        text = f"{place.path} {' and '.join(part for part in said if part)}"
+        yield Finding(_TOPIC, WRONG, text, place.installing)
+
+
+def _is_as(hook: registration.Hook, group: dict[str, Any], entry: dict[str, Any]) -> bool:
+    timeout = entry.get("timeout", hook.timeout)
+    is_long_enough = isinstance(timeout, (int, float)) and timeout >= hook.timeout
+    return is_long_enough and settings_file.has_matcher(group, hook.matcher)
+
+
+def _in_the_background(place: Place) -> Iterator[Finding]:
+    events = [event for event, _, entry in place.ours if entry.get("async") is True or entry.get("asyncRewake") is True]
+    if events:
+        text = f"{place.path} has {', '.join(events)} as async: such a hook can't refuse, and keeps no order"
+        yield Finding(_TOPIC, WRONG, text, place.installing)
+
+
+def _without_program(place: Place) -> Iterator[Finding]:
+    for command in dict.fromkeys(registration.command_of(entry) for *_, entry in place.ours):
+        if shutil.which(command) is None:
+            where = "isn't there, or can't be executed" if os.path.dirname(command) else "isn't in PATH"
+            text = f"{place.path} calls {command}, which {where}: nothing is recorded, nobody refused"
+            yield Finding(_TOPIC, WRONG, text, place.installing)
+
+
+def _elsewhere(mine: list[Place], plugins: list[str], home: Home) -> Iterator[Finding]:
+    """Say where the hooks record, if that is not the home that is examined."""
+    chosen = [place.choice.home or DEFAULT_HOME for place in mine] + [DEFAULT_HOME for _ in plugins]
+    for folder in dict.fromkeys(os.path.realpath(Home(folder).folder) for folder in chosen):
+        if folder != os.path.realpath(home.folder):
+            text = f"the hooks record in {folder}, which is not the home that is examined"
+            yield Finding(_TOPIC, NOTE, text, f"otel-tracker doctor --home {folder}")
+
+
+def _logged(home: Home) -> Iterator[Finding]:
+    path = os.path.join(home.claude_code, _LOG)
+    try:
+        lines = list(_lines(path))
+    except OtelTrackerError as error:
+        yield Finding(_TOPIC, WRONG, str(error))
+        return
+    since = time.time() - _RECENT_DAYS * 86_400
+    drift = [line for line in lines if line.kind == "drift:"]
+    if drift:
+        recent, last = [line for line in drift if line.moment >= since], drift[-1]
+        text = (
+            f"Claude Code says things that this version doesn't know, {len(recent)} times in {_RECENT_DAYS} days, "
+            f"last at {last.stamp} with {last.event}: {last.text}"
+        )
+        yield Finding(_TOPIC, WRONG if recent else NOTE, text, "pip install --upgrade otel-tracker")
+    errors = [line for line in lines if line.kind == "error:" and line.moment >= since]
+    if errors:
+        last = errors[-1]
+        text = f"hooks failed {len(errors)} times in {_RECENT_DAYS} days, last at {last.stamp} with {last.event}: {last.text}"
+        yield Finding(_TOPIC, NOTE, text, f"see {path}")
+
+
+def _lines(path: str) -> Iterator[_Line]:
+    """Yield the lines at the end of the log that have a moment, an event, a kind and a text."""
+    signature = Files().signature(path)
+    start = 0 if signature is None else max(0, signature[1] - _LOG_BYTES)
+    _, content = Files().read(path, start) or (None, b"")
+    lines = content.decode("utf-8", "replace").split("\n")
+    for line in lines[1:] if start else lines:
+        parts = line.split(" ", 3)
+        try:
+            yield _Line(parse_timestamp(parts[0]), *parts)
+        except (TypeError, ValueError, OverflowError):  # no such line
+            continue

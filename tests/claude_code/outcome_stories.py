@@ -1,0 +1,211 @@
+"""Table 1.7 of the reference: each signal, and the outcome that is to be inferred from it."""
+
+from otel_tracker import names
+from tests.claude_code.harness import Session
+from tests.claude_code.replay import COUNTED, IGNORED, Ended, Expected, named, story
+from tests.claude_code.transcript_of_agent import FIRST, LAST, MODEL
+
+CUT = {MODEL: FIRST}
+
+# The gate writes nothing of a launch that it lets through: of one that never started only its result tells.
+NEVER_HEARD_OF: dict[str, list[Ended]] = {"PostToolUseFailure": [], "PostToolUse": []}
+
+
+@story
+def failure_of_a_tool_call_is_failed(session: Session) -> Expected:
+    run = session.launches().begins().works()
+    run.ends().fails("Agent terminated early due to an API error: API Error: 500 Internal server error")
+    session.stops()
+    # The transcript alone looks like a success: who settles it before the event comes leaves the breaker to that.
+    return Expected([Ended(names.FAILURE)], is_breaker_sure=False)
+
+
+@story
+def failure_of_a_tool_call_that_never_started_is_failed(session: Session) -> Expected:
+    session.launches().fails("Cannot create a worktree")
+    session.stops()
+    return Expected([Ended(names.FAILURE, models={})], NEVER_HEARD_OF)
+
+
+@story
+def failure_that_only_its_event_tells_is_failed(session: Session) -> Expected:
+    session.launches().fails("Cannot create a worktree", is_in_transcript=False)
+    session.stops()
+    return Expected([Ended(names.FAILURE, models={})], NEVER_HEARD_OF)
+
+
+@story
+def failure_that_is_an_interrupt_is_cancelled(session: Session) -> Expected:
+    run = session.launches().begins().is_cut().is_interrupted()
+    run.ends().fails("Interrupted", is_interrupt=True)
+    session.asks()
+    return Expected([Ended(names.CANCELLED, models=CUT)])
+
+
+@story
+def interrupt_of_what_never_started_is_cancelled(session: Session) -> Expected:
+    session.launches().fails("Interrupted", is_interrupt=True, is_in_transcript=False)
+    return Expected([Ended(names.CANCELLED, models={})], NEVER_HEARD_OF)
+
+
+@story
+def completed_in_the_foreground_is_a_success(session: Session) -> Expected:
+    session.launches().begins().works().ends().completes()
+    session.stops()
+    return Expected([Ended()])
+
+
+@story
+def completed_in_the_background_is_a_success(session: Session) -> Expected:
+    run = session.launches().is_in_background().begins()
+    session.stops(run)
+    run.works().ends().is_notified("completed")
+    session.stops()
+    return Expected([Ended()])
+
+
+@story
+def notification_failed_is_failed(session: Session) -> Expected:
+    session.launches().is_in_background().begins().works().ends().is_notified("failed")
+    session.stops()
+    return Expected([Ended(names.FAILURE)], is_breaker_sure=False)
+
+
+@story
+def notification_failed_that_only_its_event_tells_is_failed(session: Session) -> Expected:
+    run = session.launches().is_in_background().begins().works().ends()
+    run.is_notified("failed", is_in_transcript=False)
+    session.stops()
+    return Expected([Ended(names.FAILURE)], {"UserPromptSubmit": [Ended()]}, is_breaker_sure=False)
+
+
+def _stopped(status: str, summary: str) -> None:
+    def tell(session: Session) -> Expected:
+        session.launches().is_in_background().begins().works().ends().is_notified(status, summary)
+        session.stops()
+        return Expected([Ended(names.CANCELLED)], is_breaker_sure=False)
+
+    named(f"notification_{status}_{summary.replace(' ', '_')}_is_cancelled", tell)
+
+
+_stopped("killed", "finished")
+_stopped("stopped", "finished")
+_stopped("completed", "was stopped by the user")
+
+
+@story
+def agents_killed_are_cancelled(session: Session) -> Expected:
+    run = session.launches().is_in_background().begins().is_cut().is_interrupted()
+    session.attaches(type="agents_killed", agentIds=[run.agent_id])
+    session.asks()
+    session.stops()
+    return Expected([Ended(names.CANCELLED, models=CUT)])
+
+
+def _api_error(error: str, status: "int | None", text: str, *, is_outage: bool) -> None:
+    failed = Ended(names.FAILURE, failures=IGNORED if is_outage else COUNTED)
+
+    def in_background(session: Session) -> Expected:
+        run = session.launches().is_in_background().begins().works().meets(error, status, text)
+        run.ends().is_notified("completed")
+        session.stops()
+        return Expected([failed])
+
+    def in_foreground(session: Session) -> Expected:
+        session.launches().begins().works().meets(error, status, text).ends().completes()
+        session.stops()
+        return Expected([failed])
+
+    consequence = "an_outage" if is_outage else "counted"
+    named(f"background_{error}_{status}_is_{consequence}", in_background)
+    named(f"foreground_{error}_{status}_is_{consequence}", in_foreground)
+
+
+_api_error("rate_limit", 429, "API Error", is_outage=True)
+_api_error("overloaded", 529, "API Error", is_outage=True)
+_api_error("server_error", 529, "API Error", is_outage=True)
+_api_error("authentication_failed", 401, "API Error", is_outage=True)
+_api_error("oauth_org_not_allowed", 403, "API Error", is_outage=True)
+_api_error("account_on_hold", None, "API Error", is_outage=True)
+_api_error("billing_error", 402, "API Error", is_outage=True)
+_api_error("unknown", None, "API Error: 529 Overloaded", is_outage=True)
+_api_error("server_error", 500, "API Error: 500", is_outage=False)
+_api_error("invalid_request", 400, "API Error: 400", is_outage=False)
+_api_error("model_not_found", 404, "API Error: 404", is_outage=False)
+_api_error("max_output_tokens", None, "API Error", is_outage=False)
+_api_error("unknown", None, "API Error", is_outage=False)
+
+
+@story
+def task_status_failed_is_failed(session: Session) -> Expected:
+    run = session.launches().is_in_background().begins().works()
+    session.attaches(type="task_status", taskId=run.agent_id, taskType="local_agent", status="failed")
+    session.stops()
+    return Expected([Ended(names.FAILURE)], is_breaker_sure=False)
+
+
+@story
+def stalled_agent_is_failed(session: Session) -> Expected:
+    run = session.launches().is_in_background().begins().is_cut()
+    stalled = "Agent stalled: no progress for 600s"
+    session.attaches(type="task_status", taskId=run.agent_id, status="failed", deltaSummary=stalled)
+    session.stops()
+    return Expected([Ended(names.FAILURE, models=CUT)])
+
+
+@story
+def agent_type_that_does_not_exist_is_failed_under_one_key(session: Session) -> Expected:
+    session.launches("codre").gives("Error: Agent type 'codre' not found. Available agents: coder, Explore")
+    session.launches("cdoer").gives("Agent type 'cdoer' not found")
+    session.stops()
+    failed = Ended(names.FAILURE, "unknown", models={}, failures=IGNORED)
+    return Expected([failed, failed], {"PostToolUse": [failed]})
+
+
+@story
+def string_that_tells_an_error_is_failed(session: Session) -> Expected:
+    session.launches().gives("Error: cannot create a worktree")
+    session.stops()
+    return Expected([Ended(names.FAILURE, models={})], NEVER_HEARD_OF)
+
+
+def _denied(kind: str) -> None:
+    def tell(session: Session) -> Expected:
+        session.launches().is_denied(kind)
+        session.stops()
+        return Expected([])
+
+    named(f"launch_{kind}_is_no_task", tell)
+
+
+_denied("user-rejected")
+_denied("permission-rule")
+_denied("automode-blocked")
+
+
+@story
+def launch_that_nothing_tells_of_again_is_no_task(session: Session) -> Expected:
+    session.launches()
+    session.stops()
+    return Expected([])
+
+
+@story
+def interrupted_while_it_ran_is_cancelled(session: Session) -> Expected:
+    session.launches().begins().is_cut().is_interrupted().is_denied("interrupted")
+    session.asks()
+    return Expected([Ended(names.CANCELLED, models=CUT)])
+
+
+@story
+def session_that_ended_under_a_run_makes_it_lost(session: Session) -> Expected:
+    session.launches().is_in_background().begins().is_cut()
+    session.is_over()
+    return Expected([Ended(names.LOST, models=CUT)])
+
+
+@story
+def finished_at_once_without_a_tool_is_suspect(session: Session) -> Expected:
+    session.launches().begins().is_prompted().answers().ends().completes()
+    session.stops()
+    return Expected([Ended(models={MODEL: LAST}, failures=IGNORED)])
