@@ -233,7 +233,7 @@ _CIRCUIT: "dict[str, Check]" = {
     "permit": _permit_or_null,
     "override": _override_or_null,
 }
-_DURATIONS: "dict[str, Check]" = {"buckets": _buckets, "sum": _seconds}
+_DURATIONS: "dict[str, Check]" = {"buckets": _buckets, "moved": _buckets, "sum": _seconds}
 _TALLIES: "dict[str, Check]" = dict.fromkeys(TALLIES, _count)
 _AGENT_PARTS = {"metrics": _AGENT_METRICS, "circuit": _CIRCUIT, "durations": _DURATIONS, "tallies": _TALLIES}
 _SYSTEM_METRICS = (

@@ -161,9 +161,12 @@ def amend_duration(agent: "Agent", event: "Event") -> None:
         return
     _add_duration(agent, difference)
     previous = event.get("previous_duration_seconds")
-    if previous is not None:
-        _count_in_bucket(agent, previous, -1)
-    _count_in_bucket(agent, round((previous or 0.0) + difference, 6), 1)
+    now = round((previous or 0.0) + difference, 6)
+    if previous is None or _bucket(previous) != _bucket(now):
+        if previous is not None:
+            _count_in_bucket(agent, previous, -1)
+            _count_in_bucket(agent, previous, 1, "moved")
+        _count_in_bucket(agent, now, 1)
     _set_average(agent["metrics"])
 
 
@@ -179,13 +182,16 @@ def _add_duration(agent: "Agent", seconds: float) -> None:
     add(agent, "durations", sum=seconds)
 
 
-def _count_in_bucket(agent: "Agent", duration: float, change: int) -> None:
+def _count_in_bucket(agent: "Agent", duration: float, change: int, part: str = "buckets") -> None:
+    counts, place = list(agent["durations"].get(part) or [0] * (len(DURATION_BOUNDS) + 1)), _bucket(duration)
+    counts[place] = max(0, counts[place] + change)
+    agent["durations"] = {**agent["durations"], part: counts}
+
+
+def _bucket(duration: float) -> int:
     from bisect import bisect_left  # only for who counts: who asks for an agent's health doesn't load it
 
-    buckets = list(agent["durations"]["buckets"])
-    place = bisect_left(DURATION_BOUNDS, duration)
-    buckets[place] = max(0, buckets[place] + change)
-    agent["durations"] = {**agent["durations"], "buckets": buckets}
+    return bisect_left(DURATION_BOUNDS, duration)
 
 
 def count_tokens(agent: "Agent", event: "Event", model: "str | None", tasks: int) -> None:

@@ -45,7 +45,7 @@ def counted(document: Document) -> Any:
     return {
         **parts,
         **tallies,
-        "durations": agent["durations"],
+        "durations": {key: agent["durations"][key] for key in ("buckets", "sum")},
         "of agent": agent["metrics"],
         **document.head["metrics"],
     }

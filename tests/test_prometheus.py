@@ -209,6 +209,17 @@ def test_a_task_that_was_amended_to_another_outcome_makes_no_counter_fall() -> N
     assert value(found, "tasks_total", agent=AGENT, outcome="failure") == 1
 
 
+def test_a_run_that_went_on_makes_no_bucket_of_its_duration_fall() -> None:
+    amended = about(names.TASK_AMENDED, 900, duration_seconds=600.0, previous_duration_seconds=60.0)
+    before, after = values(folded(end("r1"))), values(folded(end("r1"), amended))
+    buckets = {
+        bound: value(after, "task_duration_seconds_bucket", agent=AGENT, le=bound)
+        for bound in ("60.0", "1800.0", "+Inf")
+    }
+    assert buckets == {"60.0": 1, "1800.0": 2, "+Inf": 2}
+    assert value(before, "task_duration_seconds_bucket", agent=AGENT, le="60.0") == 1
+
+
 def test_a_task_that_was_lost_and_ended_after_all_makes_no_counter_fall() -> None:
     lost = folded(start("r1"), end("r1", names.LOST))
     found = values(folded(end("r1", after=90), into=lost))

@@ -175,7 +175,9 @@ def _together(all_series: list[Series]) -> Series:
 
 def _durations(agent: str, rows: list[Row], recent: dict[int, Exemplar]) -> list[Sample]:
     bounds = [*(str(bound) for bound in DURATION_BOUNDS), "+Inf"]
-    counts = accumulate(sum(numbers) for numbers in zip(*(row["durations"]["buckets"] for row in rows), strict=True))
+    # A run that was amended to another bucket stays counted in its first one, too: counters don't fall.
+    parts = [row["durations"][part] for row in rows for part in ("buckets", "moved") if part in row["durations"]]
+    counts = accumulate(sum(numbers) for numbers in zip(*parts, strict=True))
     buckets = [
         (bound, count, recent.get(place)) for place, (bound, count) in enumerate(zip(bounds, counts, strict=True))
     ]
