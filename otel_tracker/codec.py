@@ -95,7 +95,7 @@ class DocumentCodec:
         if value.get("agents") != {}:
             raise ValueError("these were not the document's agents")
         blocks = (text[at + len(_AGENTS) : end] + b"\n    }").split(_AGENT_SEPARATOR)
-        if about is not None and about.isascii():  # others may be escaped
+        if about is not None and about.isascii() and not {'"', "\\"} & set(about):  # others may be escaped
             blocks = [block for block in blocks if about.encode() in block]
         return {**_checked(value, path), "agents": self._decode_agents(blocks)}
 

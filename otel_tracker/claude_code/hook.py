@@ -48,7 +48,7 @@ def hook(data: bytes, home: "str | None" = None, *, is_gated: bool = True, is_cl
     try:
         place = Home(chosen_home(home))
         payload = hooks.Payload.parse(data)
-        event = payload.event or "-"
+        event = "_".join(payload.event.split()) or "-"
         drift = payload.drift()
         if drift is not None:
             _log(place, event, f"drift: {drift}")

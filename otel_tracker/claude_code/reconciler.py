@@ -9,6 +9,8 @@ from otel_tracker.claude_code import payload as hooks
 from otel_tracker.claude_code.recording import Recording
 from otel_tracker.claude_code.run import COMPLETED, FAILED, KILLED, LAUNCHED
 from otel_tracker.claude_code.session import Session, beginning, forget_sessions, note_beginning, unsettled_sessions
+from otel_tracker.errors import OtelTrackerError
+from otel_tracker.log import warn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,16 +45,23 @@ def reconcile(payload: "Payload", recording: Recording) -> None:
 
 
 def look_at_others(home: "Home", session_id: str, now: float) -> None:
-    """Note when it all began, end the sessions that have gone silent, and forget those of which nothing has come for as long as transcripts live."""
+    """Note when it all began, end the sessions that have gone silent, and forget those of which nothing has come for long."""
     note_beginning(home, now)
     for silent in list(unsettled_sessions(home, now - SILENT_SECONDS)):
         if silent != session_id:
-            with Session.opened(home, silent) as session:
-                if not _is_alive(session, now):
-                    recording = Recording(session, home, now)
-                    _end(recording)
-                    recording.write()
+            _end_if_silent(home, silent, now)
     forget_sessions(home, now - _FORGOTTEN_SECONDS)
+
+
+def _end_if_silent(home: "Home", session_id: str, now: float) -> None:
+    try:
+        with Session.opened(home, session_id) as session:
+            if not _is_alive(session, now):
+                recording = Recording(session, home, now)
+                _end(recording)
+                recording.write()
+    except OtelTrackerError as error:
+        warn("cannot settle the session %s: %s", session_id, error)
 
 
 def _is_end_of_session(payload: "Payload") -> bool:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from otel_tracker.claude_code.payload import Payload
     from otel_tracker.storage.home import Home
 
-_MAY_BE_FIRST = (hooks.POST_TOOL_USE, hooks.POST_TOOL_USE_FAILURE, hooks.SUBAGENT_START, hooks.SUBAGENT_STOP)
-_OF_A_TURN = (hooks.SUBAGENT_START, hooks.SUBAGENT_STOP)  # of a settled run: it has been woken, and is not done yet
+_OF_A_TOOL = (hooks.POST_TOOL_USE, hooks.POST_TOOL_USE_FAILURE)
+_OF_A_TURN = (hooks.SUBAGENT_START, hooks.SUBAGENT_STOP)
 
 
 def record(payload: "Payload", home: "Home") -> None:
@@ -39,7 +39,7 @@ def record(payload: "Payload", home: "Home") -> None:
         told = facts.taken(payload, session, now)
         recording = Recording(session, home, now, payload.path("cwd"))
         for run in told:
-            if not (run.is_settled and payload.event in _OF_A_TURN):
+            if not (run.is_settled and payload.event in _OF_A_TURN):  # a woken one is not done yet
                 recording.judge(run)
         reconciler.reconcile(payload, recording)
         recording.write()
@@ -47,8 +47,10 @@ def record(payload: "Payload", home: "Home") -> None:
 
 def _is_news(payload: "Payload", home: "Home", session_id: str) -> bool:
     """Tell whether an event can change anything: most sessions never call a sub-agent."""
-    if payload.event in _MAY_BE_FIRST:
-        return payload.is_about_agents or "tool_name" not in payload.values
+    if payload.event in _OF_A_TOOL:
+        return payload.is_about_agents
+    if payload.event in _OF_A_TURN:
+        return True
     if payload.event == hooks.USER_PROMPT_SUBMIT and MARK in (payload.text("prompt") or ""):
         return True
     return is_unsettled(home, session_id, payload.path("transcript_path"))

@@ -46,17 +46,19 @@ class Recording:
         Claude Code no longer counts it among the running ones where it `is_gone`; its session has ended where it `is_over`.
         """
         known = self._known_end(run)
-        is_open = run.report is None and known is None
-        found = None if is_open and not (is_gone or is_over) else self._transcript(run, known)
-        if known is not None and found is None:
+        is_looked_back_at = is_gone or is_over
+        is_open = run.report is None and known is None and not is_looked_back_at
+        found = None if is_open else self._transcript(run, is_just_reported=known is None and not is_looked_back_at)
+        if known is not None and known.get("models") and found is None:
             return  # what was read of the transcript holds, although it is no longer there
         verdict = outcome.verdict(run, found, is_gone=is_gone, is_over=is_over or known is not None)
         if verdict is None:
             self._start(run)
             return
-        self._identify(run)
+        if not self._identify(run, found, is_over=is_over):
+            return
         ended = self._ended(run, verdict, found)
-        news = ended if known is None else amendment_of(known, {**ended, "id": _amendment_id(ended)})
+        news = ended if known is None else amendment_of(known, {**ended, "id": _amendment_id(known, ended)})
         if news is not None:
             self._events.append(news)
             self._ends.append((run, ended))
@@ -84,23 +86,22 @@ class Recording:
     def _known_end(self, run: "Run") -> "Event | None":
         return next((ended for judged, ended in reversed(self._ends) if judged is run), run.said)
 
-    def _transcript(self, run: "Run", known: "Event | None") -> "Transcript | None":
-        """Read a run's transcript, which may lack its last line for a moment when its end is first reported."""
+    def _transcript(self, run: "Run", *, is_just_reported: bool) -> "Transcript | None":
+        """Read a run's transcript, which may lack its last line for a moment after its end was reported."""
         path = self.session.transcript_of(run.agent_id, run.transcript)
         if path is None:
             return None
         since = run.began if run.agent_type == _FORK else None
         found = read_transcript(path, since)
-        until = time.monotonic() + (_FLUSH_SECONDS if known is None and run.report == COMPLETED else 0)
+        until = time.monotonic() + (_FLUSH_SECONDS if is_just_reported and run.report == COMPLETED else 0)
         while found is not None and found.ending in (MID_TOOL, EMPTY) and time.monotonic() < until:
             time.sleep(_PAUSE_SECONDS)
             found = read_transcript(path, since)
         return found
 
     def _start(self, run: "Run") -> None:
-        if run.is_started or run in self._starts:
+        if run.is_started or run in self._starts or not self._identify(run):
             return
-        self._identify(run)
         started = event.task_started(
             str(run.agent),
             run.began or self.now,
@@ -159,15 +160,17 @@ class Recording:
         launcher = run.launcher or self.session.launcher_of(run)
         if launcher is None:
             return ids
-        parent = self.session.run(launcher, None)
-        parent_id = parent.run_id if parent is not None and parent.run_id else self.session.run_id_of(launcher)
+        parent = self.session.run_or_new(launcher, None)
+        parent_id = parent.run_id or self.session.run_id_of(launcher, parent.tool_use_id)
         return {**ids, "parent_span_id": _span_id(parent_id), "parent_run_id": parent_id}
 
-    def _identify(self, run: "Run") -> None:
-        """Settle as which task of which agent a run is recorded."""
+    def _identify(self, run: "Run", found: "Transcript | None" = None, *, is_over: bool = False) -> bool:
+        """Settle as which task of which agent a run is recorded; False while nothing tells of which agent it is."""
         if run.agent is None:
-            kind = run.agent_type or self.session.sidecar_of(run.agent_id).get("agentType") or agents.DEFAULT_TYPE
-            run.agent = agents.UNKNOWN_AGENT if run.is_unknown_type else self._key_of(kind)
+            kind = run.agent_type or self.session.sidecar_of(run.agent_id).get("agentType") or (found and found.agent)
+            if kind is None and run.returned is None and not is_over:
+                return False  # its launch, or its start, is still to be heard of
+            run.agent = agents.UNKNOWN_AGENT if run.is_unknown_type else self._key_of(kind or agents.DEFAULT_TYPE)
         permits = self.session.permits
         launch = run.tool_use_id or self.session.unlinked_permit(run)
         if launch is not None and launch in permits:
@@ -176,6 +179,7 @@ class Recording:
             else:
                 self.give_back(launch)
         run.note(run_id=self.session.run_id_of(run.agent_id, run.tool_use_id))
+        return True
 
     def _key_of(self, agent_type: str) -> str:
         """Return the key of the agent that a type means; one that has a file is registered, so that the gate knows it."""
@@ -223,6 +227,7 @@ def _span_id(run_id: str) -> str:
     return digest(run_id)[:16]
 
 
-def _amendment_id(ended: "Event") -> str:
+def _amendment_id(known: "Event", ended: "Event") -> str:
+    """Return the id of the event that makes one end of another, which may be made twice, and counts once."""
     said = {key: value for key, value in ended.items() if key != "id"}
-    return event_id(str(ended["run_id"]), repr(sorted(said.items())))
+    return event_id(known["id"], repr(sorted(said.items())))
