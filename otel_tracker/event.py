@@ -7,14 +7,19 @@ import operator
 import os
 import time
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from otel_tracker import names
 from otel_tracker.checks import MOST_TOKENS
 from otel_tracker.errors import InvalidValueError
 from otel_tracker.timestamps import format_timestamp, parse_timestamp
 
-Event = dict[str, Any]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    Event = dict[str, Any]
+else:
+    Any, Event = object, dict  # typing takes as long to load as all of this package's own modules that a hook needs
 
 ERROR_CHARACTERS = 500
 _LONGEST_NAME = 512

@@ -120,6 +120,8 @@ def event_id(run_id: str, what: str) -> str:
 
 def digest(text: str) -> str:
     """Return 128 bits, in hexadecimal, that follow from a text."""
-    from hashlib import sha256
-
-    return sha256(text.encode("utf-8", "replace")).hexdigest()[:32]
+    try:
+        from _blake2 import blake2b  # what hashlib has; it loads OpenSSL, too, for as long as half of a hook's work
+    except ImportError:
+        from hashlib import blake2b
+    return blake2b(text.encode("utf-8", "replace"), digest_size=16).hexdigest()

@@ -8,6 +8,7 @@ import re
 
 from otel_tracker.codec import DocumentCodec, sequence_of
 from otel_tracker.errors import DocumentError, StorageError, UnknownBackupError
+from otel_tracker.timestamps import parse_timestamp
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -122,10 +123,9 @@ class Backups:
 
     def made_at(self, path: str) -> float:
         """Return the moment that the name of a backup says."""
-        from datetime import datetime, timezone
-
-        stamp = os.path.basename(path)[len(self._home.name) + 1 : -len(".json")]
-        return datetime.strptime(stamp, _STAMP).replace(tzinfo=timezone.utc).timestamp()
+        date, _, clock = os.path.basename(path)[len(self._home.name) + 1 : -len(".json")].partition("_")
+        parts = (date[:4], date[4:6], date[6:]), (clock[:2], clock[2:4], clock[4:])
+        return parse_timestamp(f"{'-'.join(parts[0])}T{':'.join(parts[1])}Z")  # strptime takes 2 ms to load
 
     def sequence(self, path: str) -> int:
         """Return the sequence of the document that a backup holds, -1 if it can't be read."""

@@ -91,3 +91,32 @@ def test_of_many_sessions_that_ask_at_the_end_of_a_cooldown_one_gets_the_probe(t
         printed = list(pool.map(lambda run: hook_process(run.session.steps[0].payload, tmp_path), launches))
     assert sorted(bool(text) for text in printed) == [False] + [True] * (AT_ONCE - 1)
     assert read(tmp_path).agents[CODER]["tallies"]["rejected"] == AT_ONCE - 1
+
+
+HEAVY = {"opentelemetry", "prometheus_client", "argparse", "logging", "typing", "subprocess", "hashlib", "_strptime"}
+
+
+def loaded_by(payload: Any, home: Path) -> set[str]:
+    """Return which of the heavy modules a hook has loaded for a payload."""
+    code = (
+        "import sys; from otel_tracker.claude_code import hook; "
+        f"hook.main(['--home', {os.fspath(home)!r}]); print(*sys.modules)"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-S", "-c", code]  # what a site-packages folder loads at the start isn't ours
+    data = json.dumps(payload).encode()
+    shown = subprocess.run(command, input=data, capture_output=True, check=True, env=environment, timeout=60)
+    return {name.partition(".")[0] for name in shown.stdout.decode().split()} & HEAVY
+
+
+def test_no_hook_loads_what_takes_long_to_load(tmp_path: Path) -> None:
+    prepare(tmp_path)
+    session = Session()
+    session.launches().begins().works().ends().completes()
+    session.launches().fails("no")
+    session.stops()
+    session.is_over()
+    for step in session.steps:
+        write(step.writes)
+        assert loaded_by(step.payload, tmp_path) == set(), step.event
+    assert said(tmp_path)["ends"] == 2
