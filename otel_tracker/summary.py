@@ -100,7 +100,9 @@ def known_agent(document: Document, agent: str, path: str) -> "Row":
         return entry
     from difflib import get_close_matches
 
-    raise UnknownAgentError(agent, path, tuple(get_close_matches(str(agent), document.agents, n=2)))
+    called_so = [key for key, entry in document.agents.items() if agent in (entry.get("name"), names.agent_stem(key))]
+    similar = [*called_so, *get_close_matches(str(agent), document.agents, n=2)]
+    raise UnknownAgentError(agent, path, tuple(dict.fromkeys(similar))[:2])
 
 
 def agent_name(agent: str, entry: "Row") -> str:

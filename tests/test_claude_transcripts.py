@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from otel_tracker.claude_code import lines, notification, parent, places, transcript
-from otel_tracker.claude_code.notification import notifications_in
+from otel_tracker.claude_code.notification import MARK, notifications_in
 from otel_tracker.claude_code.parent import Evidence, evidence
 from otel_tracker.claude_code.transcript import (
     API_ERROR,
@@ -592,6 +592,14 @@ def test_a_failed_tasks_error_is_what_the_summary_says_after_its_description() -
     (completed,) = notifications_in(notice())
     assert completed is not None
     assert completed.error is None
+
+
+@pytest.mark.parametrize(
+    "summary", ['Agent "why "login" failed for X" failed: API Error: 529', "Agent X failed: API Error: 529"]
+)
+def test_where_a_summary_may_have_the_description_in_its_error_only_the_outage_is_kept(summary: str) -> None:
+    (found,) = notifications_in(f"{MARK}<task-id>a1</task-id><status>failed</status><summary>{summary}</summary>")
+    assert (found.status, found.error, found.outage) == ("failed", None, "overloaded")
 
 
 def test_a_description_says_nothing_of_the_outcome() -> None:

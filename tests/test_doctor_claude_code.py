@@ -246,15 +246,17 @@ def days_ago(days: float) -> str:
     return format_timestamp(time.time() - days * 86_400)
 
 
-def test_drift_of_late_is_wrong_and_old_drift_worth_a_note(used: Home, put: Put) -> None:
+def test_repeated_drift_of_late_is_wrong_and_other_drift_worth_a_note(used: Home, put: Put) -> None:
     put(registered())
     log(used, f"{days_ago(30)} Stop drift: an old thing")
     note = list(claude_code(used))[-1]
     assert (note.level, "0 times in 7 days" in note.text) == (NOTE, True)
     stamp = days_ago(1)
+    log(used, f"{days_ago(2)} Stop drift: a")
+    assert list(claude_code(used))[-1].level == NOTE
     log(used, f"{days_ago(2)} Stop drift: a", f"{stamp} PostToolUse drift: status is  'new thing'")
     finding = wrong(used)
-    assert "2 times in 7 days" in finding.text
+    assert "3 times in 7 days" in finding.text
     assert finding.text.endswith(f"last at {stamp} with PostToolUse: status is  'new thing'")
 
 

@@ -29,7 +29,7 @@ def _returned(payload: "Payload", session: "Session", now: float) -> "list[Run]"
     agent_id = _agent_id(result.name("agentId") or result.name("taskId"))
     run = _launched(payload, session, agent_id, result.name("agentType"))
     run.note(model=result.name("resolvedModel"), tool_uses=result.number("totalToolUseCount"))
-    if said is not None and (said.lstrip().startswith("Error") or _is_unknown_type(said)):
+    if said is not None and (said.lstrip().startswith("Error:") or _is_unknown_type(said)):
         fail(run, said, now)
     elif said is None and (result.name("status") in _LAUNCHED or result.is_set("isAsync")):
         run.note(began=now)
@@ -113,7 +113,7 @@ def _notified(payload: "Payload", session: "Session", now: float) -> "list[Run]"
         if run is None and session.transcript_of(agent_id) is not None:  # a shell's task has none
             run = session.run_or_new(agent_id, told.tool_use_id)
         if run is not None and told.status is not None:
-            run.note(is_stalled=told.is_stalled or None, error=told.error)
+            run.note(is_stalled=told.is_stalled or None, error=told.error, outage=told.outage)
             run.note_notification(told.status, now)
             runs.append(run)
     return runs

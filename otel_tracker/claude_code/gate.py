@@ -29,6 +29,8 @@ def answer(payload: "Payload", home: "Home", *, is_closed_on_doubt: bool) -> str
     """
     agent_type = payload.part("tool_input").name("subagent_type") or DEFAULT_TYPE
     document = glance(home, agent_type)
+    if is_closed_on_doubt and not os.path.exists(home.document):
+        raise StorageError("read", home.document, "it is not there")
     agent = known_key(document, agent_type)
     if agent is None:
         return ""
@@ -71,10 +73,12 @@ def _asked(payload: "Payload", home: "Home", agent: str, agent_type: str, *, is_
 
 def _reason(document: "Document", home: "Home", said: "Rejection", agent_type: str) -> str:
     who = f"Agent '{agent_type}'" if said.agent_file == agent_type else f"Agent '{agent_type}' ({said.agent_file})"
+    is_ordered = said.reason.startswith("forced open")
     when = f"until {said.until[:19]}Z" if said.until else "now"
-    instead = f"Use agent '{type_of(document, said.fallback)}' instead." if said.fallback else "Do without it, or wait."
+    alone = "Do without it, or wait." if said.until or not is_ordered else "Do without it."
+    instead = f"Use agent '{type_of(document, said.fallback)}' instead." if said.fallback else alone
     place = "" if home.folder == os.path.abspath(os.path.expanduser(DEFAULT_HOME)) else f" --home {home.folder}"
-    order = "breaker {} auto" if said.reason.startswith("forced open") else "reset {}"
+    order = "breaker {} auto" if is_ordered else "reset {}"
     return (
         f"{who} is refused {when}: {said.reason}. {instead} "
         f"A person can let it run again with: otel-tracker{place} {order.format(said.agent_file)}"

@@ -5,6 +5,7 @@ notifications included. The format is Claude Code's own, internal, and documente
 to 2.1.240. A task's result and summary are not kept.
 """
 
+from otel_tracker import outages
 from otel_tracker.claude_code.lines import LONGEST_ERROR, text
 
 COMPLETED, FAILED, KILLED = "completed", "failed", "killed"
@@ -29,11 +30,12 @@ class Notification:
     task_id      for an agent, its id; None if missing
     tool_use_id  of the launch; None if missing, as in one of six
     status       COMPLETED, FAILED, KILLED; None if it tells none of them
-    error        of a failed task, what the summary says of it
+    error        of a failed task, what the summary says of it; None where that may have the task's description in it
+    outage       which outage the summary of a failed task tells of, if any
     is_stalled   Claude Code has given up on the task for want of progress
     """
 
-    __slots__ = ("error", "is_stalled", "status", "task_id", "tool_use_id")
+    __slots__ = ("error", "is_stalled", "outage", "status", "task_id", "tool_use_id")
 
     def __init__(self, tags: "dict[str, str]") -> None:
         summary = tags.get("summary", "")
@@ -42,7 +44,9 @@ class Notification:
         self.tool_use_id = _id(tags.get("tool-use-id"))
         self.is_stalled = "stalled" in verdict
         self.status = _status(tags.get("status"), verdict, self.is_stalled)
-        self.error = _error(summary[len(summary) - len(verdict) :]) if self.status == FAILED else None
+        is_failed, is_plain = self.status == FAILED, summary.count('"') == 2
+        self.error = _error(summary[len(summary) - len(verdict) :]) if is_failed and is_plain else None
+        self.outage = outages.kind_of(None, verdict) if is_failed else None
 
 
 def notifications_in(said: str) -> "list[Notification]":

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 UNKNOWN_AGENT, SESSION_ENDED = "unknown_agent", "session_ended"
 _QUICK_SECONDS = 30.0
 _OF_AN_OUTAGE_SECONDS = 60.0
+_SILENT_SECONDS = 600.0  # after which Claude Code itself calls an agent stalled
+_SILENT_IN_FRONT_SECONDS = 10.0
 _WORKFLOW_TYPE = "workflow-subagent"
 
 
@@ -38,11 +40,13 @@ class Verdict:
         """Whether it is too quick a success, without any tool, to say that the agent works (#77331)."""
 
 
-def verdict(run: "Run", found: "Transcript | None", *, is_gone: bool, is_over: bool) -> "Verdict | None":
+def verdict(
+    run: "Run", found: "Transcript | None", *, is_gone: bool, is_over: bool, silence: float = 0.0
+) -> "Verdict | None":
     """Return how a run ended, None as long as that is open.
 
-    `found` is its transcript. `is_gone` says that Claude Code no longer counts it among the running ones, `is_over` that
-    its session has ended.
+    `found` is its transcript, to which nothing has come for the seconds of `silence`. `is_gone` says that Claude Code no
+    longer counts it among the running ones, `is_over` that its session has ended.
     """
     if run.report == runs.FAILED:
         return _failed(run, found)
@@ -52,7 +56,18 @@ def verdict(run: "Run", found: "Transcript | None", *, is_gone: bool, is_over: b
         return _reported_completed(run, found)
     if run.is_settled or is_over:
         return _not_reported(run, found)
-    return _not_reported(run, found) if is_gone and _is_decisive(run, found) else None
+    if not is_gone or found is None:
+        return None
+    return _not_reported(run, found) if _is_decisive(run, found) else _silent(run, found, silence)
+
+
+def _silent(run: "Run", found: "Transcript", silence: float) -> "Verdict | None":
+    """Judge a run that is gone in the middle of something. Esc ends one that held up the turn, and tells nobody (#9516)."""
+    if run.is_stopped or found.ending not in (transcript.MID_TOOL, transcript.EMPTY):
+        return None
+    if run.returned is None and silence >= _SILENT_IN_FRONT_SECONDS:
+        return Verdict(names.CANCELLED, reason="interrupted")
+    return _lost() if silence >= _SILENT_SECONDS else None
 
 
 def is_quick(seconds: "float | None", tool_uses: "int | None") -> bool:
@@ -77,7 +92,9 @@ def _failed(run: "Run", found: "Transcript | None") -> Verdict:
     is_api_error = found is not None and found.ending == transcript.API_ERROR
     of_transcript = found.error if found is not None and is_api_error else None
     error = run.error or of_transcript or ("no progress for a long time" if run.is_stalled else "it failed")
-    outage = outages.kind_of(None, run.error) or (found.outage if found is not None and is_api_error else None)
+    outage = (
+        run.outage or outages.kind_of(None, run.error) or (found.outage if found is not None and is_api_error else None)
+    )
     return Verdict(names.FAILURE, error=error, environment_error=outage)
 
 
@@ -113,6 +130,9 @@ def _not_reported(run: "Run", found: "Transcript | None") -> Verdict:
         return _by_transcript(run, found)
     if run.is_stopped:
         return Verdict(names.SUCCESS)
-    return Verdict(
-        names.LOST, environment_error=SESSION_ENDED, reason="its session ended, or went silent, without its end"
-    )
+    return _lost()
+
+
+def _lost() -> Verdict:
+    reason = "its session ended, or it went silent, without its end"
+    return Verdict(names.LOST, environment_error=SESSION_ENDED, reason=reason)

@@ -5,7 +5,7 @@ import time
 
 from otel_tracker import event, names
 from otel_tracker.amendment import amendment_of
-from otel_tracker.claude_code import agents, outcome
+from otel_tracker.claude_code import agents, outcome, places
 from otel_tracker.claude_code.run import COMPLETED, digest, event_id
 from otel_tracker.claude_code.transcript import EMPTY, MID_TOOL, read_transcript
 from otel_tracker.owner import boot_clock
@@ -51,7 +51,9 @@ class Recording:
         found = None if is_open else self._transcript(run, is_just_reported=known is None and not is_looked_back_at)
         if known is not None and known.get("models") and found is None:
             return  # what was read of the transcript holds, although it is no longer there
-        verdict = outcome.verdict(run, found, is_gone=is_gone, is_over=is_over or known is not None)
+        verdict = outcome.verdict(
+            run, found, is_gone=is_gone, is_over=is_over or known is not None, silence=self._silence_of(run)
+        )
         if verdict is None:
             self._start(run)
             return
@@ -99,6 +101,12 @@ class Recording:
             found = read_transcript(path, since)
         return found
 
+    def _silence_of(self, run: "Run") -> float:
+        """Return for how many seconds nothing has come to a run's transcript."""
+        path = self.session.transcript_of(run.agent_id, run.transcript)
+        written = places.modified(path) if path is not None else None
+        return 0.0 if written is None else self.now - written
+
     def _start(self, run: "Run") -> None:
         if run.is_started or run in self._starts or not self._identify(run):
             return
@@ -115,7 +123,7 @@ class Recording:
         self._starts.append(run)
 
     def _ended(self, run: "Run", verdict: "Verdict", found: "Transcript | None") -> "Event":
-        began, ended, seconds = self._times(run, found)
+        began, ended, seconds = self._times(run, verdict, found)
         models = found.models if found is not None and found.models else None
         tool_uses = run.tool_uses if found is None else found.tool_uses
         is_suspect = verdict.outcome == names.SUCCESS and outcome.is_quick(seconds, tool_uses)
@@ -141,14 +149,20 @@ class Recording:
             **self._span(run),
         )
 
-    def _times(self, run: "Run", found: "Transcript | None") -> "tuple[float, float, float | None]":
-        """Return when a run began and ended, and how long it took; the last is None where nothing tells."""
+    def _times(self, run: "Run", verdict: "Verdict", found: "Transcript | None") -> "tuple[float, float, float | None]":
+        """Return when a run began and ended, and for how long it worked; the last is None where nothing tells.
+
+        One that failed in the middle of something failed when that was reported: it may have stalled for long before.
+        """
         of_start, of_end = (found.started, found.ended) if found is not None else (None, None)
+        is_late = verdict.outcome == names.FAILURE and found is not None and found.ending in (MID_TOOL, EMPTY)
+        of_end = max(of_end or 0.0, run.reported) if is_late and run.reported else of_end
         ended = min(of_end or run.reported or self.now, self.now)
-        began = of_start or run.began or ended - (run.took or 0.0)
-        is_timed = run.took is not None or of_start is not None or run.began is not None
-        began = min(began, ended)
-        return began, ended, (ended - began if of_start or run.took is None else run.took) if is_timed else None
+        began = min(of_start or run.began or ended - (run.took or 0.0), ended)
+        if found is None or of_start is None:
+            is_timed = run.took is not None or run.began is not None
+            return began, ended, (ended - began if run.took is None else run.took) if is_timed else None
+        return began, ended, max(0.0, ended - began - found.idle_seconds)
 
     def _ids(self, run: "Run") -> "Event":
         known = {"conversation_id": self.session.id, "agent_id": run.agent_id, "tool_use_id": run.tool_use_id}

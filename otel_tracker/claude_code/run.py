@@ -25,6 +25,7 @@ class Run:
         "launcher",
         "model",
         "notified",
+        "outage",
         "reported",
         "returned",
         "run_id",
@@ -56,6 +57,8 @@ class Run:
     notified: "str | None"
     """What the last notification says: completed, killed or failed."""
     error: "str | None"
+    outage: "str | None"
+    """Of a failure: what it was, and which outage that is."""
     is_stalled: "bool | None"
     is_stopped: "bool | None"
     """Whether an event has told that it stopped, for now."""

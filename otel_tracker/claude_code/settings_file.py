@@ -108,7 +108,7 @@ def write(change: Change) -> str | None:
         return None
     path = change.before.path
     try:
-        _refuse_read_only(path)
+        refuse_read_only(path)
         return _replace(path, change.before.content, change.text.encode(), Files())
     except StorageError as error:
         raise SettingsWriteError(path, error.reason, "check the owner and the permissions of its folder") from error
@@ -218,7 +218,7 @@ def _replace(path: str, before: bytes | None, after: bytes, files: Files) -> str
     return copied
 
 
-def _refuse_read_only(path: str) -> None:
+def refuse_read_only(path: str) -> None:
     """Raise SettingsWriteError for a file that nobody may write to: whoever made it so doesn't want it replaced."""
     with saying("look at", path):
         if not os.path.exists(path) or os.stat(path).st_mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH):

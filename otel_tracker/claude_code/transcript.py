@@ -33,6 +33,7 @@ class Transcript:
     tool_uses      how many tools the agent has called
     started, ended seconds since 1970 of the first and the last record, None without any
     version        of Claude Code, as the last record has it; agent: what `attributionAgent` names
+    idle_seconds   between the end of a turn and what woke the agent for the next one
     ending         CLEAN, INTERRUPTED, API_ERROR, MID_TOOL or EMPTY (the agent has said nothing yet)
     error, outage  of an API_ERROR: its text, and which outage it tells of, if any
     skipped        lines that can't be read
@@ -43,6 +44,7 @@ class Transcript:
         "ended",
         "ending",
         "error",
+        "idle_seconds",
         "is_incomplete",
         "models",
         "outage",
@@ -59,6 +61,7 @@ class Transcript:
         self.tool_uses = 0
         self.started: float | None = None
         self.ended: float | None = None
+        self.idle_seconds = 0.0
         self.version: str | None = None
         self.agent: str | None = None
         self.ending = EMPTY
@@ -83,7 +86,18 @@ def read_transcript(path: str, since: "float | None" = None) -> "Transcript | No
 class _Reader:
     """Reads one file."""
 
-    __slots__ = ("_end", "_file", "_found", "_last_answer", "_message_id", "_since", "_tools", "_unread", "_usage")
+    __slots__ = (
+        "_end",
+        "_file",
+        "_found",
+        "_last_answer",
+        "_message_id",
+        "_rests_since",
+        "_since",
+        "_tools",
+        "_unread",
+        "_usage",
+    )
 
     def __init__(self, file: "BinaryIO", since: "float | None") -> None:
         self._file = file
@@ -92,6 +106,7 @@ class _Reader:
         self._usage = Usage()
         self._tools: set[str] = set()
         self._message_id: str | None = None
+        self._rests_since: float | None = None  # the end of a turn, if that is the last thing said
         self._last_answer = 0  # where its first record begins
         self._unread = float("inf")  # from here on, lines that only the second pass reads were left out
         self._end = 0
@@ -107,14 +122,32 @@ class _Reader:
     def _read_answers(self) -> None:
         for offset, line in lines_in(self._file):
             self._end = offset + 1
-            if self._found.started is not None and not _needs_reading(line):
+            is_within_turn = self._found.started is not None and self._rests_since is None
+            if is_within_turn and not _needs_reading(line):
                 self._unread = min(self._unread, offset)
                 continue
             record = record_in(line)
             if record is None:
                 self._found.skipped += 1
-            elif self._is_own(record) and record["type"] == "assistant":
-                self._add_answer(offset, record, part(record, "message"))
+            elif self._is_own(record):
+                self._take_turns(record)
+                if record["type"] == "assistant":
+                    self._add_answer(offset, record, part(record, "message"))
+
+    def _take_turns(self, record: "Record") -> None:
+        """Note how long the agent was at rest, if a record of the next turn ends that.
+
+        Who says something behind an answer that calls no tool begins a turn.
+        """
+        moment, message, is_answer = (
+            _moment(record.get("timestamp")),
+            part(record, "message"),
+            record["type"] == "assistant",
+        )
+        if self._rests_since is not None and moment is not None and not is_answer:
+            self._found.idle_seconds += max(0.0, moment - self._rests_since)
+        is_rest = is_answer and kind_of_answer(record, message) not in (None, MID_TOOL)
+        self._rests_since = moment if is_rest and not blocks_of_type(message, "tool_use") else None
 
     def _read_ending(self) -> None:
         ending = Ending()

@@ -29,19 +29,25 @@ def claude_code_install(options: "Namespace") -> int:
     change = settings_file.install(before, registration.hooks(command, choice))
     if options.dry_run:
         return _show(change)
+    settings_file.refuse_read_only(before.path)
     init(options)
     copied = settings_file.write(change)
     print(f"settings: {plain(before.path)} ({_what_became(change)})")
     print(f"hooks:    {_counted(before)}")
     print(f"command:  {plain(command)} {' '.join(map(plain, registration.arguments(choice)))}")
     print(f"gate:     {_gate(choice)}")
+    for old in {registration.choice_of(entry) for entry in _ours(before)} - {choice}:
+        print(f"note:     before, the hooks were called with: {plain(' '.join(registration.arguments(old)))}")
     _tell_backup(copied)
     for place, remedy in _others(before.path):
         print(f"note:     they are registered in {plain(place)}, too; once is enough: {remedy}")
     if options.project and os.path.isabs(command):
         print(f"note:     others who share this file need {registration.PROGRAM} at that place; it isn't in PATH here")
     print("next:     sessions that are started from now on have the hooks; end those that run, and resume them")
-    print("see:      otel-tracker status, after the first sub-agent; otel-tracker doctor, if nothing comes")
+    place = f" --home {plain(choice.home)}" if choice.home else ""
+    print(
+        f"see:      otel-tracker status{place}, after the first sub-agent; otel-tracker doctor{place}, if nothing comes"
+    )
     print(f"undo:     otel-tracker claude-code uninstall{' --project' if options.project else ''}")
     return 0
 

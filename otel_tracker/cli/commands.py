@@ -244,6 +244,10 @@ def _why(row: "dict[str, Any]") -> str:
     if row.get("action") == names.BREAKER_OVERRIDE:
         return reports.shown_override(row["override"]) if row.get("override") else "lifted"
     said = [str(row.get("error") or row.get("reason") or "")]
+    if row.get("environment_error"):
+        said = [f"{row['environment_error']}: {said[0]}"]
+    if row.get("suspect"):
+        said.append("at once and without a tool: the breaker ignores it")
     if row.get("attempts"):
         said.append(f"{row['attempts']} attempts")
     if row.get("fallback_for"):

@@ -18,6 +18,7 @@ from otel_tracker.timestamps import parse_timestamp
 _TOPIC = "claude code"
 _LOG = "hook.log"
 _LOG_BYTES = 65_536
+_FEW = 3  # odd payloads in that time are no habit yet
 _RECENT_DAYS = 7
 
 
@@ -167,7 +168,10 @@ def _logged(home: Home) -> Iterator[Finding]:
             f"Claude Code says things that this version doesn't know, {len(recent)} times in {_RECENT_DAYS} days, "
             f"last at {last.stamp} with {last.event}: {last.text}"
         )
-        yield Finding(_TOPIC, WRONG if recent else NOTE, text, "pip install --upgrade otel-tracker")
+        is_habit = len(recent) >= _FEW
+        yield Finding(
+            _TOPIC, WRONG if is_habit else NOTE, text, f"a newer otel-tracker; delete {path} when that is done"
+        )
     errors = [line for line in lines if line.kind == "error:" and line.moment >= since]
     if errors:
         last = errors[-1]

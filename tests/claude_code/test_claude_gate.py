@@ -93,9 +93,9 @@ def test_a_launch_that_cannot_be_read_is_let_through_unless_in_doubt_it_is_to_be
     assert hook(data.replace(b"Pre", b"Post"), os.fspath(tmp_path), is_closed_on_doubt=True) == ""
 
 
-def test_a_home_that_is_not_there_lets_through(tmp_path: Path) -> None:
+def test_a_home_that_is_not_there_lets_through_unless_doubt_is_to_be_refused(tmp_path: Path) -> None:
     assert ask(tmp_path / "nowhere") == ""
-    assert ask(tmp_path / "nowhere", is_closed_on_doubt=True) == ""
+    assert "it is not there" in ask(tmp_path / "nowhere", is_closed_on_doubt=True)
 
 
 @pytest.mark.processes
