@@ -2,6 +2,8 @@
 
 import os
 
+from otel_tracker.errors import StorageError
+from otel_tracker.log import warn
 from otel_tracker.storage.attempt import saying
 
 TYPE_CHECKING = False
@@ -16,7 +18,7 @@ _LONGEST_NAME = 512
 def agent_files(folder: str) -> "Iterator[tuple[str, str | None]]":
     """Yield the key of each `*.md` file of a folder, and its name if it has one, in the order of the keys.
 
-    The folders of a home that hold no agents are left out. Raises StorageError where a file can't be read.
+    The folders of a home that hold no agents are left out. A file that can't be read has no name, as a line of log says.
     """
     for inside, folders, files in os.walk(folder):
         if inside == folder:
@@ -26,7 +28,15 @@ def agent_files(folder: str) -> "Iterator[tuple[str, str | None]]":
             path = os.path.join(inside, file)
             key = os.path.relpath(path, folder).replace(os.sep, "/")
             if file.endswith(".md") and os.path.isfile(path) and _can_be_recorded(key):
-                yield key, front_matter_name(path)
+                yield key, _name_of(path)
+
+
+def _name_of(path: str) -> "str | None":
+    try:
+        return front_matter_name(path)
+    except StorageError as error:
+        warn("%s", error)
+        return None
 
 
 def front_matter_name(path: str) -> "str | None":

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from otel_tracker.settings import Settings
 
 TOLERANCE_SECONDS = 60.0  # by which the clocks of machines that share a home may differ
+PROBE_RUNS = "a probe is running"
 LEASE_SECONDS = 900.0  # after which a permit is over whose task has not begun
 
 
@@ -158,7 +159,7 @@ def ask(circuit: Circuit, now: float, settings: "Settings") -> Answer:
             is_disabled, until=None if is_disabled else override.until, reason=f"{override.kind.replace('_', ' ')}{why}"
         )
     if circuit.permit is not None:
-        return Answer(False, reason="a probe is running")
+        return Answer(False, reason=PROBE_RUNS)
     state, until = view(circuit, now, settings)
     if state == OPEN:
         return Answer(False, until=until, reason=_failures(circuit))

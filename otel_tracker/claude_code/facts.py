@@ -5,6 +5,7 @@ from otel_tracker.claude_code import places
 from otel_tracker.claude_code.notification import MARK, notifications_in
 from otel_tracker.claude_code.run import COMPLETED, FAILED, KILLED, LAUNCHED
 from otel_tracker.event import error_text
+from otel_tracker.outages import kind_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from otel_tracker.claude_code.run import Run
     from otel_tracker.claude_code.session import Session
 
-_LAUNCHED = ("async_launched", "remote_launched")
+_LAUNCHED = ("async_launched", "remote_launched", "teammate_spawned")
 
 
 def taken(payload: "Payload", session: "Session", now: float) -> "list[Run]":
@@ -26,7 +27,7 @@ def _returned(payload: "Payload", session: "Session", now: float) -> "list[Run]"
     if not payload.is_about_agents:
         return []
     said, result = payload.text("tool_response"), payload.part("tool_response")
-    agent_id = _agent_id(result.name("agentId") or result.name("taskId"))
+    agent_id = _agent_id(result.name("agentId") or result.name("agent_id") or result.name("taskId"))
     run = _launched(payload, session, agent_id, result.name("agentType"))
     run.note(model=result.name("resolvedModel"), tool_uses=result.number("totalToolUseCount"))
     if said is not None and (said.lstrip().startswith("Error:") or _is_unknown_type(said)):
@@ -62,7 +63,8 @@ def _launched(payload: "Payload", session: "Session", agent_id: "str | None", ag
 
 def fail(run: "Run", error: str, now: float) -> None:
     """Note that a run has failed, or could not be launched, and with what."""
-    run.note(error=error_text(error), is_unknown_type=_is_unknown_type(error) or None)
+    is_unknown = _is_unknown_type(error) or None
+    run.note(error=error_text(error), outage=kind_of(None, error), is_unknown_type=is_unknown)
     run.note_return(FAILED, now)
 
 

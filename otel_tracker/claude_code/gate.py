@@ -8,7 +8,8 @@ import os
 import time
 
 from otel_tracker import summary
-from otel_tracker.claude_code.agents import DEFAULT_TYPE, known_key, type_of
+from otel_tracker.breaker import PROBE_RUNS
+from otel_tracker.claude_code.agents import DEFAULT_TYPE, folders, known_key, resolved, type_of
 from otel_tracker.claude_code.payload import PRE_TOOL_USE
 from otel_tracker.environment import DEFAULT_HOME
 from otel_tracker.errors import StorageError
@@ -17,9 +18,11 @@ from otel_tracker.storage.glance import glance, is_gone
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from otel_tracker.claude_code.payload import Payload
+    from otel_tracker.claude_code.session import Session
     from otel_tracker.document import Document
-    from otel_tracker.gate import Rejection
+    from otel_tracker.gate import Admission, Rejection
     from otel_tracker.storage.home import Home
+    from otel_tracker.storage.recorder import Recorder
 
 
 def answer(payload: "Payload", home: "Home", *, is_closed_on_doubt: bool) -> str:
@@ -37,7 +40,11 @@ def answer(payload: "Payload", home: "Home", *, is_closed_on_doubt: bool) -> str
     said = summary.answer(document, agent, time.time(), is_gone)
     if said.is_admitted and not said.is_probe:
         return ""
-    return _asked(payload, home, agent, agent_type, is_closed_on_doubt=is_closed_on_doubt)
+    if said.reason == PROBE_RUNS:
+        from otel_tracker.claude_code.reconciler import look_at_others
+
+        look_at_others(home, payload.session_id or "", time.time())  # whose probe may have ended with its session
+    return _asked(payload, home, agent_type, is_closed_on_doubt=is_closed_on_doubt)
 
 
 def denial(reason: str) -> str:
@@ -46,29 +53,41 @@ def denial(reason: str) -> str:
     return json.dumps({"hookSpecificOutput": said})
 
 
-def _asked(payload: "Payload", home: "Home", agent: str, agent_type: str, *, is_closed_on_doubt: bool) -> str:
+def _asked(payload: "Payload", home: "Home", agent_type: str, *, is_closed_on_doubt: bool) -> str:
     """Ask a breaker that isn't closed for its permit."""
-    from otel_tracker.claude_code.run import event_id, run_id_of
     from otel_tracker.claude_code.session import Session
     from otel_tracker.gate import Gate, Rejection
     from otel_tracker.storage.recorder import Recorder
     from otel_tracker.storage.store import Store
 
-    store, session_id, tool_use_id = Store(home), payload.session_id or "", payload.name("tool_use_id")
-    known = {"conversation_id": session_id or None, "tool_use_id": tool_use_id}
-    run_id = run_id_of(session_id, tool_use_id or "")
-    # A hook that is registered twice asks twice: one permit, and one refusal.
-    recorder = Recorder(store)
-    said = Gate(recorder, has_owner=False, id=event_id(run_id, "asked"), **known).ask(agent, tool_use_id, run_id)
-    recorder.leave()
+    store, tool_use_id = Store(home), payload.name("tool_use_id")
+    agent = resolved(store.read(), agent_type, folders(home, payload.path("cwd"))).key
+    if payload.session_id is None or tool_use_id is None:
+        said = Gate(Recorder(store), has_owner=False).ask(agent)
+    else:
+        with Session.opened(home, payload.session_id) as session:
+            said = _admitted(session, Recorder(store), agent, tool_use_id, payload.agent_id)
     if isinstance(said, Rejection):
         return denial(_reason(store.read(), home, said, agent_type))
-    if said.is_probe and payload.session_id and tool_use_id:
-        with Session.opened(home, payload.session_id) as session:
-            session.note_permit(tool_use_id, agent, launcher=payload.agent_id)
     if is_closed_on_doubt and not said.is_probe and summary.answer(store.read(), agent, time.time(), is_gone).is_probe:
         raise StorageError("grant a permit in", home.document, "the log says why")
     return ""
+
+
+def _admitted(
+    session: "Session", recorder: "Recorder", agent: str, tool_use_id: str, launcher: "str | None"
+) -> "Admission | Rejection":
+    """Ask for a launch, which keeps the permit that it gets. A hook that is registered twice asks twice for the same."""
+    from otel_tracker.claude_code.run import event_id
+    from otel_tracker.gate import Gate, Rejection
+
+    run_id = session.run_id_of(None, tool_use_id)
+    known = {"id": event_id(run_id, "asked"), "conversation_id": session.id, "tool_use_id": tool_use_id}
+    said = Gate(recorder, has_owner=False, **known).ask(agent, tool_use_id, run_id)
+    recorder.leave()
+    if not isinstance(said, Rejection) and said.is_probe:
+        session.note_permit(tool_use_id, agent, launcher)
+    return said
 
 
 def _reason(document: "Document", home: "Home", said: "Rejection", agent_type: str) -> str:

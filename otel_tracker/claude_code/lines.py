@@ -6,6 +6,8 @@ in versions up to 2.1.240. Whatever is missing or of another type than expected 
 
 import json
 
+from otel_tracker.timestamps import parse_timestamp
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,6 +21,7 @@ LONGEST_ERROR, LONGEST_NAME = 500, 200
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _MOST = 10**12  # tokens; a larger number is no count
 _UNREADABLE = b"?"
+_LATEST = 2**32  # the year 2106
 
 
 def lines_in(file: "BinaryIO", start: int = 0, end: float = float("inf")) -> "Iterator[tuple[int, bytes]]":
@@ -53,6 +56,16 @@ def record_in(line: bytes) -> "Record | None":
     except (ValueError, RecursionError, MemoryError):
         return None
     return record if isinstance(record, dict) else None
+
+
+def moment_of(record: "Record") -> "float | None":
+    """Return the moment that a record names, in seconds since 1970; None if it names none that can be."""
+    timestamp = record.get("timestamp")
+    try:
+        moment = parse_timestamp(timestamp) if isinstance(timestamp, str) and len(timestamp) <= 40 else -1.0
+    except (ValueError, OverflowError):
+        return None
+    return moment if 0 <= moment < _LATEST else None
 
 
 def part(record: "Record", key: str) -> "Record":

@@ -70,8 +70,10 @@ def _silent(run: "Run", found: "Transcript", silence: float) -> "Verdict | None"
     return _lost() if silence >= _SILENT_SECONDS else None
 
 
-def is_quick(seconds: "float | None", tool_uses: "int | None") -> bool:
-    """Tell whether a success is suspect: done at once, and without a tool."""
+def is_suspect(run: "Run", found: "Transcript | None", seconds: "float | None") -> bool:
+    """Tell whether a success is suspect: done at once, and without a tool. What says nothing of tools isn't."""
+    is_read = found is not None and found.ending == transcript.CLEAN
+    tool_uses = found.tool_uses if found is not None and is_read else run.tool_uses
     return seconds is not None and seconds < _QUICK_SECONDS and tool_uses == 0
 
 

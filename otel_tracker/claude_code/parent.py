@@ -61,15 +61,17 @@ class Evidence:
 
     status  "completed", "async_launched", "failed", "killed", "denied", "shut_down" (the session has ended under it);
             None if only the ids are known
+    notices how many notifications are about it
     error   of a failure, its text; denial: by whom a launch was denied, as `toolDenialKind` says it, or "hook"
     """
 
-    __slots__ = ("agent_id", "denial", "error", "status", "tool_use_id")
+    __slots__ = ("agent_id", "denial", "error", "notices", "status", "tool_use_id")
 
     def __init__(self, tool_use_id: "str | None" = None, agent_id: "str | None" = None) -> None:
         self.tool_use_id = tool_use_id
         self.agent_id = agent_id
         self.status: str | None = None
+        self.notices = 0
         self.error: str | None = None
         self.denial: str | None = None
 
@@ -173,7 +175,9 @@ class _Search:
 
     def _add_notification(self, one: Notification) -> None:
         if one.task_id in self._agents or one.tool_use_id in self._tools:
-            self._note(self._evidence(one.tool_use_id, one.task_id), one.status, one.error)
+            known = self._evidence(one.tool_use_id, one.task_id)
+            known.notices += one.status is not None
+            self._note(known, one.status, one.error)
 
     def _add_task_status(self, attachment: "Record") -> None:
         task, tool = _first(attachment, _TASK_IDS), _first(attachment, _TOOL_IDS)
@@ -182,8 +186,7 @@ class _Search:
             return
         status = _RESULT_STATUSES.get(text(attachment.get("status")) or "")
         if status in (COMPLETED, FAILED, KILLED):
-            said = attachment.get("error") or attachment.get("deltaSummary") or attachment.get("summary")
-            self._note(self._evidence(tool, task), status, text(said, LONGEST_ERROR))
+            self._note(self._evidence(tool, task), status, text(attachment.get("error"), LONGEST_ERROR))
 
     def _add_killing(self, notice: "Record") -> None:
         """Note that agents were killed: those that the notice names, else all that were running."""
@@ -232,7 +235,7 @@ def _status_of(record: "Record", message: "Record", block: "Record", result: "An
         return KILLED, ""
     if isinstance(result, dict):
         return _status_of_object(result, block), said
-    is_error = block.get("is_error") is True or said.lstrip().startswith("Error")
+    is_error = block.get("is_error") is True or said.lstrip().startswith("Error:")
     return (FAILED if is_error else COMPLETED), said
 
 

@@ -12,7 +12,7 @@ from otel_tracker.claude_code.lines import count, text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from typing import Any
 
 INTERNAL = ("acompact-", "aprompt_suggestion-", "aside_question-")
@@ -25,40 +25,56 @@ _ID_SIGNS = "-_.@+="
 _DEEPEST = 3  # folders below `subagents`
 
 
-def agent_transcript(session_transcript: "str | None", agent_id: str, told: "str | None" = None) -> "str | None":
+def agent_transcript(
+    session_transcript: "str | None",
+    agent_id: str,
+    told: "str | None" = None,
+    elsewhere: "Callable[[], dict[str, str]] | None" = None,
+) -> "str | None":
     """Return the path of an agent's transcript, None if there is none.
 
-    `told` is the path that Claude Code names. It counts if that file exists and isn't the session's own.
+    `told` is the path that Claude Code names. It counts if that file exists and isn't the session's own. `elsewhere` tells
+    what transcripts_below has found; without it that is asked.
     """
     path = _file(told)
-    if path is not None and path != _expanded(session_transcript):
+    if path is not None and not _is_same(path, _expanded(session_transcript)):
         return path
     folder = _subagents(session_transcript)
     agent = plain_agent_id(agent_id)
     if folder is None or not _is_safe(agent):
         return None
-    name = f"{_PREFIX}{agent}{_SUFFIX}"
-    direct = _file(os.path.join(folder, name))
-    return direct or next((path for path in _transcripts(folder) if os.path.basename(path) == name), None)
+    direct = _file(os.path.join(folder, f"{_PREFIX}{agent}{_SUFFIX}"))
+    return direct or (elsewhere() if elsewhere else transcripts_below(session_transcript)).get(agent)
+
+
+def transcripts_below(session_transcript: "str | None") -> "dict[str, str]":
+    """Return the transcripts of a session's agents by their ids, wherever they are."""
+    folder = _subagents(session_transcript)
+    paths = _transcripts(folder) if folder else ()
+    return {os.path.basename(path).removeprefix(_PREFIX).removesuffix(_SUFFIX): path for path in paths}
 
 
 def agents_of(session_transcript: "str | None", since: float) -> "list[str]":
     """Return the ids of a session's agents whose transcripts have been written to since a moment, without internal ones."""
-    folder = _subagents(session_transcript)
-    paths = [path for path in _transcripts(folder) if (modified(path) or 0.0) >= since] if folder else []
-    agents = {os.path.basename(path).removeprefix(_PREFIX).removesuffix(_SUFFIX) for path in paths}
+    below = transcripts_below(session_transcript)
+    agents = [agent for agent, path in below.items() if (modified(path) or 0.0) >= since]
     return sorted(agent for agent in agents if _is_safe(agent) and not is_internal(agent))
 
 
 def has_new_agents(session_transcript: "str | None", since: float) -> bool:
     """Tell whether a session may have got an agent since a moment."""
     folder = _subagents(session_transcript)
-    return folder is not None and (modified(folder) or 0.0) >= since
+    return folder is not None and any((modified(inner) or 0.0) >= since for inner in _folders(folder))
 
 
-def sidecar(session_transcript: "str | None", agent_id: str, told: "str | None" = None) -> "dict[str, Any]":
+def sidecar(
+    session_transcript: "str | None",
+    agent_id: str,
+    told: "str | None" = None,
+    elsewhere: "Callable[[], dict[str, str]] | None" = None,
+) -> "dict[str, Any]":
     """Return what the sidecar of an agent's transcript says, also where there is no transcript yet: see `sidecar_beside`."""
-    path = agent_transcript(session_transcript, agent_id, told)
+    path = agent_transcript(session_transcript, agent_id, told, elsewhere)
     if path is not None:
         return sidecar_beside(path)
     folder, agent = _subagents(session_transcript), plain_agent_id(agent_id)
@@ -122,6 +138,22 @@ def _subagents(session_transcript: "str | None") -> "str | None":
         return None
     folder = os.path.join(session.removesuffix(_SUFFIX), "subagents")
     return folder if os.path.isdir(folder) else None
+
+
+def _is_same(path: str, other: "str | None") -> bool:
+    return other is not None and os.path.realpath(path) == os.path.realpath(other)
+
+
+def _folders(folder: str, depth: int = 0) -> "Iterator[str]":
+    """Yield a folder and those below it that may hold transcripts."""
+    yield folder
+    try:
+        with os.scandir(folder) as found:
+            inner = [entry.path for entry in found if entry.is_dir(follow_symlinks=False)] if depth < _DEEPEST else []
+    except OSError:
+        return
+    for path in inner:
+        yield from _folders(path, depth + 1)
 
 
 def _transcripts(folder: str, depth: int = 0) -> "Iterator[str]":

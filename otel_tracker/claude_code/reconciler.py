@@ -9,7 +9,6 @@ from otel_tracker.claude_code import payload as hooks
 from otel_tracker.claude_code.recording import Recording
 from otel_tracker.claude_code.run import COMPLETED, FAILED, KILLED, LAUNCHED
 from otel_tracker.claude_code.session import Session, beginning, forget_sessions, note_beginning, unsettled_sessions
-from otel_tracker.errors import OtelTrackerError
 from otel_tracker.log import warn
 
 TYPE_CHECKING = False
@@ -60,8 +59,8 @@ def _end_if_silent(home: "Home", session_id: str, now: float) -> None:
                 recording = Recording(session, home, now)
                 _end(recording)
                 recording.write()
-    except OtelTrackerError as error:
-        warn("cannot settle the session %s: %s", session_id, error)
+    except Exception as error:  # noqa: BLE001 - the others, and the present one, go on
+        warn("cannot settle the session %s: %r", session_id, error)
 
 
 def _is_end_of_session(payload: "Payload") -> bool:
@@ -85,18 +84,21 @@ def _end(recording: Recording) -> None:
     for run in unclear:
         run.is_fresh = None
         recording.judge(run, is_gone=True, is_over=True)
+        recording.write_if_many()
     for tool_use_id in list(recording.session.permits):
         recording.give_back(tool_use_id)
 
 
 def _end_turn(payload: "Payload", recording: Recording) -> None:
-    running = _running(payload)
-    unclear = [run for run in recording.session.runs if _is_unclear(run, running)]
+    running, session = _running(payload), recording.session
+    unclear = [run for run in session.runs if _is_unclear(run, running)]
     _add_evidence(recording, unclear)
     for run in unclear:
         run.is_fresh = None
         is_in_front = run.returned is None  # it would hold up the turn that is over
-        recording.judge(run, is_gone=running is not None or is_in_front or run.is_stopped is True)
+        is_gone = running is not None or is_in_front or run.is_stopped is True
+        recording.judge(run, is_gone=is_gone, is_listed=running is not None and _is_of_main_agent(session, run))
+        recording.write_if_many()
     _give_back(recording, None)
 
 
@@ -107,6 +109,13 @@ def _running(payload: "Payload") -> "set[str] | None":
         return None
     told = [(places.plain_agent_id(task.name("id") or ""), task.name("status")) for task in tasks]
     return {task for task, status in told if status is None or status in _RUNNING}
+
+
+def _is_of_main_agent(session: Session, run: "Run") -> bool:
+    """Tell whether a call of the main agent's has launched a run, so that Claude Code lists it while it runs."""
+    return (
+        run.tool_use_id is not None and run.launcher is None and session.sidecar_of(run.agent_id).get("spawnDepth") == 1
+    )
 
 
 def _is_unclear(run: "Run", running: "set[str] | None") -> bool:
@@ -147,9 +156,11 @@ def _add(run: "Run", told: parent.Evidence, now: float) -> None:
         run.note_return(LAUNCHED, now)
     elif status == FAILED and run.returned != LAUNCHED:
         facts.fail(run, told.error or "", now)
-    elif status in (COMPLETED, FAILED, KILLED):
+    elif status in (COMPLETED, FAILED, KILLED) and run.returned != LAUNCHED:
+        run.note_return(status, now)
+    elif status in (COMPLETED, FAILED, KILLED) and (run.notified is None or told.notices > (run.notices or 0)):
         run.note(error=told.error)
-        (run.note_notification if run.returned == LAUNCHED else run.note_return)(status, now)
+        run.note_notification(status, now)
 
 
 def _is_alive(session: Session, now: float) -> bool:

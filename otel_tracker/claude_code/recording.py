@@ -1,6 +1,5 @@
 """The events that follow from the facts of a session, and that nobody has recorded yet."""
 
-import os
 import time
 
 from otel_tracker import event, names
@@ -15,7 +14,6 @@ from otel_tracker.timestamps import format_timestamp
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from typing import Any
 
     from otel_tracker.claude_code.outcome import Verdict
@@ -27,6 +25,7 @@ if TYPE_CHECKING:
     Event = dict[str, Any]
 
 _FLUSH_SECONDS, _PAUSE_SECONDS = 1.0, 0.025  # Claude Code writes a transcript's last line 20 to 50 ms after the event
+_MANY_EVENTS = 50
 _FORK = "fork"  # the type whose transcript begins with a copy of its launcher's
 
 
@@ -39,11 +38,15 @@ class Recording:
         self._events: list[Event] = []
         self._ends: list[tuple[Run, Event]] = []  # what the events will have said
         self._starts: list[Run] = []
+        self._waits_until = time.monotonic() + _FLUSH_SECONDS
+        if session.unsaid is not None:  # a hook was killed between the journal and the session's file
+            self._say(session.unsaid)
 
-    def judge(self, run: "Run", *, is_gone: bool = False, is_over: bool = False) -> None:
+    def judge(self, run: "Run", *, is_gone: bool = False, is_over: bool = False, is_listed: bool = False) -> None:
         """Make the events that follow from what is known of a run: its start, its end, or what amends that.
 
-        Claude Code no longer counts it among the running ones where it `is_gone`; its session has ended where it `is_over`.
+        Claude Code no longer counts it among the running ones where it `is_gone`, and would list it if it ran where it
+        `is_listed`; its session has ended where it `is_over`.
         """
         known = self._known_end(run)
         is_looked_back_at = is_gone or is_over
@@ -51,9 +54,8 @@ class Recording:
         found = None if is_open else self._transcript(run, is_just_reported=known is None and not is_looked_back_at)
         if known is not None and known.get("models") and found is None:
             return  # what was read of the transcript holds, although it is no longer there
-        verdict = outcome.verdict(
-            run, found, is_gone=is_gone, is_over=is_over or known is not None, silence=self._silence_of(run)
-        )
+        silence = self._silence_of(run) if is_listed else 0.0
+        verdict = outcome.verdict(run, found, is_gone=is_gone, is_over=is_over or known is not None, silence=silence)
         if verdict is None:
             self._start(run)
             return
@@ -73,17 +75,31 @@ class Recording:
         self._events.append(event.happened(names.PROBE_RETURNED, self.now, **known))
 
     def write(self) -> None:
-        """Record the events. The facts are kept before: where recording fails the next hook does it."""
+        """Record the events. What they say is kept before: where recording fails, the next hook does it."""
         if self._events:
+            place = self.session.runs.index
+            ends, starts = [[place(run), ended] for run, ended in self._ends], [place(run) for run in self._starts]
+            self.session.unsaid = {"events": self._events, "ends": ends, "starts": starts}
+            self._events, self._ends, self._starts = [], [], []
             self.session.save()
-            store = Store(self.home)
-            is_start_only = all(happened["action"] == names.TASK_STARTED for happened in self._events)
-            (store.announce if is_start_only else store.record)(self._events)
-        for run in self._starts:
-            run.is_started = True
-        for run, ended in self._ends:
-            run.said = ended
+            self._say(self.session.unsaid)
         self.session.save()
+
+    def write_if_many(self) -> None:
+        """Record the events if that are so many that a hook's time may end before the rest is found."""
+        if len(self._events) >= _MANY_EVENTS:
+            self.write()
+
+    def _say(self, unsaid: "dict[str, Any]") -> None:
+        """Record events, which counts each once however often it is done, and note what they have said."""
+        store, runs = Store(self.home), self.session.runs
+        is_start_only = all(happened["action"] == names.TASK_STARTED for happened in unsaid["events"])
+        (store.announce if is_start_only else store.record)(unsaid["events"])
+        for place in unsaid["starts"]:
+            runs[place].is_started = True
+        for place, ended in unsaid["ends"]:
+            runs[place].said = ended
+        self.session.unsaid = None
 
     def _known_end(self, run: "Run") -> "Event | None":
         return next((ended for judged, ended in reversed(self._ends) if judged is run), run.said)
@@ -93,9 +109,10 @@ class Recording:
         path = self.session.transcript_of(run.agent_id, run.transcript)
         if path is None:
             return None
-        since = run.began if run.agent_type == _FORK else None
+        began = run.began or (run.reported and run.took and run.reported - run.took)
+        since = began if run.agent_type == _FORK else None
         found = read_transcript(path, since)
-        until = time.monotonic() + (_FLUSH_SECONDS if is_just_reported and run.report == COMPLETED else 0)
+        until = self._waits_until if is_just_reported and run.report == COMPLETED else 0.0
         while found is not None and found.ending in (MID_TOOL, EMPTY) and time.monotonic() < until:
             time.sleep(_PAUSE_SECONDS)
             found = read_transcript(path, since)
@@ -125,8 +142,7 @@ class Recording:
     def _ended(self, run: "Run", verdict: "Verdict", found: "Transcript | None") -> "Event":
         began, ended, seconds = self._times(run, verdict, found)
         models = found.models if found is not None and found.models else None
-        tool_uses = run.tool_uses if found is None else found.tool_uses
-        is_suspect = verdict.outcome == names.SUCCESS and outcome.is_quick(seconds, tool_uses)
+        is_suspect = verdict.outcome == names.SUCCESS and outcome.is_suspect(run, found, seconds)
         blamed = verdict.environment_error or outcome.blamed_on(verdict, ended, self.session.outages)
         return event.task_ended(
             str(run.agent),
@@ -174,8 +190,8 @@ class Recording:
         launcher = run.launcher or self.session.launcher_of(run)
         if launcher is None:
             return ids
-        parent = self.session.run_or_new(launcher, None)
-        parent_id = parent.run_id or self.session.run_id_of(launcher, parent.tool_use_id)
+        parent = self.session.run(launcher, None)
+        parent_id = (parent.run_id if parent else None) or self.session.run_id_of(launcher)
         return {**ids, "parent_span_id": _span_id(parent_id), "parent_run_id": parent_id}
 
     def _identify(self, run: "Run", found: "Transcript | None" = None, *, is_over: bool = False) -> bool:
@@ -197,23 +213,10 @@ class Recording:
 
     def _key_of(self, agent_type: str) -> str:
         """Return the key of the agent that a type means; one that has a file is registered, so that the gate knows it."""
-        key = agents.known_key(glance(self.home), agent_type)
-        if key is not None:
-            return key
-        file = agents.find_file(self._folders(), agent_type)
-        if file is None:
-            return agent_type
-        key, name = file
-        self._events.append(event.about_agent(key, names.AGENT_REGISTERED, name=name))
-        return key
-
-    def _folders(self) -> "Iterator[str]":
-        """Yield the folders that hold agents: the project's, the home, Claude Code's own."""
-        project = os.environ.get("CLAUDE_PROJECT_DIR") or self._folder
-        if project:
-            yield os.path.join(project, ".claude", "agents")
-        yield self.home.folder
-        yield os.path.join(os.environ.get("CLAUDE_CONFIG_DIR") or os.path.expanduser("~/.claude"), "agents")
+        found = agents.resolved(glance(self.home), agent_type, agents.folders(self.home, self._folder))
+        if found.new_name is not None:
+            self._events.append(event.about_agent(found.key, names.AGENT_REGISTERED, name=found.new_name))
+        return found.key
 
 
 def _model(run: "Run", models: "dict[str, Any] | None") -> "str | None":

@@ -5,7 +5,10 @@ if TYPE_CHECKING:
     from typing import Any
 
 COMPLETED, FAILED, KILLED, LAUNCHED = "completed", "failed", "killed", "launched"
-_STRENGTH = (None, LAUNCHED, COMPLETED, KILLED, FAILED)
+STATUSES = (LAUNCHED, COMPLETED, KILLED, FAILED)  # the stronger the later
+_UNNAMED = frozenset(
+    ("general-purpose", "fork")
+)  # which of them a launch that names no type means depends on a setting
 
 
 class Run:
@@ -24,6 +27,7 @@ class Run:
         "is_unknown_type",
         "launcher",
         "model",
+        "notices",
         "notified",
         "outage",
         "reported",
@@ -55,7 +59,8 @@ class Run:
     returned: "str | None"
     """What the tool's result says: launched, completed, killed or failed."""
     notified: "str | None"
-    """What the last notification says: completed, killed or failed."""
+    notices: "int | None"
+    """What the last notification says: completed, killed or failed; and how many there were."""
     error: "str | None"
     outage: "str | None"
     """Of a failure: what it was, and which outage that is."""
@@ -88,7 +93,7 @@ class Run:
 
     def note_return(self, status: str, at: float) -> None:
         """Add what the tool's result says; it may come in two parts, and more than once."""
-        if _STRENGTH.index(status) > _STRENGTH.index(self.returned):
+        if self.returned is None or STATUSES.index(status) > STATUSES.index(self.returned):
             self.returned = status
         if status != LAUNCHED:
             self.note(reported=at)
@@ -96,7 +101,7 @@ class Run:
 
     def note_notification(self, status: str, at: float) -> None:
         """Add what a notification says; the last one of a woken agent counts."""
-        self.notified = status
+        self.notified, self.notices = status, (self.notices or 0) + 1
         self.note(reported=at)
         self.is_fresh = True
 
@@ -109,6 +114,11 @@ class Run:
     def is_settled(self) -> bool:
         """Whether its end has been recorded."""
         return self.said is not None
+
+
+def types_of(told: "str | None") -> "frozenset[str]":
+    """Return the types that one may be of which this is told; a launch may name none."""
+    return _UNNAMED if told is None else frozenset((told,))
 
 
 def run_id_of(session_id: str, launch: str) -> str:

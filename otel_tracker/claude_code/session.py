@@ -10,7 +10,9 @@ import os
 from contextlib import contextmanager
 
 from otel_tracker.claude_code import places
-from otel_tracker.claude_code.run import Run, digest, run_id_of
+from otel_tracker.claude_code.run import Run, digest, run_id_of, types_of
+from otel_tracker.claude_code.soundness import is_sound
+from otel_tracker.errors import StorageError
 from otel_tracker.storage import lock
 from otel_tracker.storage.files import Files
 from otel_tracker.timestamps import format_timestamp, parse_timestamp
@@ -34,6 +36,10 @@ class Session:
         self._path, self._files = path, files
         self.id = session_id
         self.transcript: str | None = facts.get("transcript")
+        self._below: tuple[str | None, dict[str, str]] | None = None
+        self._sidecars: dict[tuple[str, str | None], dict[str, Any]] = {}
+        self.unsaid: dict[str, Any] | None = facts.get("unsaid")
+        """Events on their way to the journal, and what they will have said; None once they are there."""
         self.runs = [Run(run) for run in facts.get("runs", [])]
         self._saved: bytes | None = None
         self.permits: dict[str, dict[str, Any]] = facts.get("permits", {})
@@ -57,6 +63,7 @@ class Session:
         if not (self.runs or self.permits or self._saved):
             return
         unsettled = sum(not run.is_settled or run.is_fresh is True for run in self.runs) + len(self.permits)
+        unsettled += self.unsaid is not None
         facts = {
             "unsettled": unsettled,
             "session_id": self.id,
@@ -64,6 +71,7 @@ class Session:
             "runs": [run.facts() for run in self.runs],
             "permits": self.permits,
             "outages": self.outages[-10:],
+            "unsaid": self.unsaid,
         }
         content = json.dumps(facts, separators=(",", ":")).encode()
         if content != self._saved:
@@ -96,11 +104,22 @@ class Session:
 
     def transcript_of(self, agent_id: "str | None", told: "str | None" = None) -> "str | None":
         """Return the path of a sub-agent's own transcript, None if there is none."""
-        return places.agent_transcript(self.transcript, agent_id, told) if agent_id else None
+        return places.agent_transcript(self.transcript, agent_id, told, self._elsewhere) if agent_id else None
 
     def sidecar_of(self, agent_id: "str | None", told: "str | None" = None) -> "dict[str, Any]":
         """Return what Claude Code notes of a sub-agent: `toolUseId`, `agentType` and so on; empty where there is nothing."""
-        return places.sidecar(self.transcript, agent_id, told) if agent_id else {}
+        if not agent_id:
+            return {}
+        key = (agent_id, self.transcript)
+        if key not in self._sidecars:
+            self._sidecars[key] = places.sidecar(self.transcript, agent_id, told, self._elsewhere)
+        return self._sidecars[key]
+
+    def _elsewhere(self) -> "dict[str, str]":
+        """Return the transcripts of all agents; a hook looks for them once."""
+        if self._below is None or self._below[0] != self.transcript:
+            self._below = self.transcript, places.transcripts_below(self.transcript)
+        return self._below[1]
 
     def run_id_of(self, agent_id: "str | None", tool_use_id: "str | None" = None) -> str:
         """Return the id of the task that a run is recorded as."""
@@ -117,7 +136,7 @@ class Session:
 
     def unlinked_permit(self, run: Run) -> "str | None":
         """Return the launch with a permit that a run of its agent is taken for, where nothing else says what launched it."""
-        if self.sidecar_of(run.agent_id):
+        if self._is_linked(run.agent_id):
             return None
         return next((launch for launch, permit in self.permits.items() if permit["agent"] == run.agent), None)
 
@@ -142,21 +161,19 @@ class Session:
         return kept
 
     def _partner(self, agent_id: "str | None", tool_use_id: "str | None", agent_type: "str | None") -> "Run | None":
-        """Return the oldest run of the type that lacks the id that is told, where nothing links the two.
-
-        A run that has a sidecar is linked by it, or was launched by no call of the tool.
-        """
-        if (agent_id is None) == (tool_use_id is None):
-            return None
-        if agent_id is not None and self.sidecar_of(agent_id):
+        """Return the oldest run of the type that lacks the id that is told, where nothing links the two."""
+        if (agent_id is None) == (tool_use_id is None) or self._is_linked(agent_id):
             return None
         for run in self.runs:
             is_half_known = run.agent_id is None if agent_id else run.tool_use_id is None
-            if is_half_known and agent_type is not None and agent_type == run.agent_type:
-                if not agent_id and self.sidecar_of(run.agent_id):
-                    continue
+            if is_half_known and types_of(run.agent_type) & types_of(agent_type) and not self._is_linked(run.agent_id):
                 return run
         return None
+
+    def _is_linked(self, agent_id: "str | None") -> bool:
+        """Tell whether a sidecar says what launched an agent, or that no call did; a teammate's says neither."""
+        sidecar = self.sidecar_of(agent_id)
+        return bool(sidecar) and "taskKind" not in sidecar
 
 
 def path_of(home: "Home", session_id: str) -> str:
@@ -195,22 +212,35 @@ def unsettled_sessions(home: "Home", before: float) -> "Iterator[str]":
     """Yield the ids of sessions about which there is something left to find out, untouched since the moment `before`."""
     files = Files()
     for path in _session_files(home, files):
-        if os.stat(path).st_mtime >= before:
+        if (places.modified(path) or before) >= before:
             continue
-        read = files.read(path)
-        facts = _decoded(read[1]) if read and not read[1].startswith(_SETTLED) else {}
+        facts = _facts_in(path, files, is_settled_passed_over=True)
         session_id = facts.get("session_id")
         if isinstance(session_id, str) and path_of(home, session_id) == path:
             yield session_id
 
 
 def forget_sessions(home: "Home", before: float) -> None:
-    """Delete the files of sessions that nothing has come of since the moment `before`."""
+    """Delete the files of sessions that nothing has come of since the moment `before`, and whose transcript is gone, too."""
     files = Files()
     for path in _session_files(home, files):
-        if os.stat(path).st_mtime < before:
+        if (places.modified(path) or before) < before and not _has_transcript(_facts_in(path, files)):
             files.remove(path)
             files.remove(f"{path}.lock")
+
+
+def _facts_in(path: str, files: Files, *, is_settled_passed_over: bool = False) -> "dict[str, Any]":
+    """Return the facts in a session's file, none where it can't be read."""
+    try:
+        read = files.read(path)
+    except StorageError:
+        return {}
+    return {} if read is None or (is_settled_passed_over and read[1].startswith(_SETTLED)) else _decoded(read[1])
+
+
+def _has_transcript(facts: "dict[str, Any]") -> bool:
+    transcript = facts.get("transcript")
+    return isinstance(transcript, str) and os.path.exists(os.path.expanduser(transcript))
 
 
 def _session_files(home: "Home", files: Files) -> "list[str]":
@@ -222,10 +252,9 @@ def _decoded(content: bytes) -> "dict[str, Any]":
     """Return the facts of a file; a damaged one tells nothing."""
     try:
         facts = json.loads(content)
-        Session("", "", facts, Files())
-    except (ValueError, AttributeError, TypeError):
+    except (ValueError, RecursionError):
         return {}
-    return dict(facts)
+    return facts if is_sound(facts) else {}
 
 
 def _mentions(path: "str | None", tool_use_id: str) -> bool:

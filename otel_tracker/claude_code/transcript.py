@@ -10,17 +10,15 @@ the answers, and once more, in full, from its last answer on.
 import os
 
 from otel_tracker.claude_code.ending import API_ERROR, CLEAN, EMPTY, INTERRUPTED, MID_TOOL, Ending, kind_of_answer
-from otel_tracker.claude_code.lines import blocks_of_type, lines_in, part, record_in, text
+from otel_tracker.claude_code.lines import blocks_of_type, lines_in, moment_of, part, record_in, text
 from otel_tracker.claude_code.usage import SYNTHETIC, Usage
-from otel_tracker.timestamps import parse_timestamp
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, BinaryIO
+    from typing import BinaryIO
 
     from otel_tracker.claude_code.lines import Record
 
-_LATEST = 2**32  # the year 2106
 
 __all__ = ["API_ERROR", "CLEAN", "EMPTY", "INTERRUPTED", "MID_TOOL", "Transcript", "read_transcript"]
 
@@ -140,7 +138,7 @@ class _Reader:
         Who says something behind an answer that calls no tool begins a turn.
         """
         moment, message, is_answer = (
-            _moment(record.get("timestamp")),
+            moment_of(record),
             part(record, "message"),
             record["type"] == "assistant",
         )
@@ -163,7 +161,7 @@ class _Reader:
         """Tell whether a record is the agent's or said to it; note what such a record says beside its message."""
         if record.get("type") not in ("user", "assistant"):
             return False
-        moment = _moment(record.get("timestamp"))
+        moment = moment_of(record)
         if moment is not None and moment < self._since:
             return False
         found = self._found
@@ -196,12 +194,3 @@ def _needs_reading(line: bytes) -> bool:
     if b'"assistant"' in line or b'"user"' not in line:
         return True
     return not (line.startswith(b"{") and line.rstrip().endswith(b"}"))
-
-
-def _moment(timestamp: "Any") -> "float | None":
-    """Return the moment that a record names, None if it names none that can be."""
-    try:
-        moment = parse_timestamp(timestamp) if isinstance(timestamp, str) and len(timestamp) <= 40 else -1.0
-    except (ValueError, OverflowError):
-        return None
-    return moment if 0 <= moment < _LATEST else None

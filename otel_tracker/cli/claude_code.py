@@ -4,8 +4,11 @@ import difflib
 import os
 import shutil
 import sys
+import time
 
 from otel_tracker.claude_code import registration, settings_file, settings_places
+from otel_tracker.claude_code.session import note_beginning
+from otel_tracker.cli.commands import store_of
 from otel_tracker.cli.init import init
 from otel_tracker.cli.terminal import plain
 from otel_tracker.environment import DEFAULT_HOME, chosen_home
@@ -31,6 +34,7 @@ def claude_code_install(options: "Namespace") -> int:
         return _show(change)
     settings_file.refuse_read_only(before.path)
     init(options)
+    note_beginning(store_of(options).home, time.time())
     copied = settings_file.write(change)
     print(f"settings: {plain(before.path)} ({_what_became(change)})")
     print(f"hooks:    {_counted(before)}")

@@ -183,7 +183,7 @@ class Run(TranscriptOfAgent):
             },
         )
 
-    def gives(self, result: str) -> "Run":
+    def gives(self, result: "Payload | str") -> "Run":
         """End the tool call with a text in place of an object."""
         return self._results(result)
 

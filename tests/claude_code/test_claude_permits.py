@@ -136,7 +136,7 @@ def test_a_permit_does_not_lapse_while_its_run_goes_on(place: Path, wait: Wait) 
     run = probe(place)
     run.begins().is_prompted()
     go_on(run, place)
-    wait(60)
+    wait(40)
     assert ask(place)
 
 

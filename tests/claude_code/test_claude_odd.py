@@ -1,0 +1,261 @@
+"""What is rare and has gone wrong once: each of these was counted twice, not at all, or for the wrong agent."""
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from otel_tracker import agent_files, names
+from otel_tracker.claude_code import places
+from otel_tracker.claude_code.session import Session as Facts
+from otel_tracker.errors import StorageError
+from otel_tracker.storage.store import Store
+from tests.claude_code.asking import Wait, ask, go_on, probe
+from tests.claude_code.harness import Run, Session
+from tests.claude_code.replay import CODER, ends, play, prepare, read
+
+TEAMMATE = {"agentType": "coder", "name": "rita", "taskKind": "in_process_teammate"}
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    prepare(tmp_path)
+    return tmp_path
+
+
+def outcomes(home: Path) -> list[tuple[str, str]]:
+    return [(entry["agent"], entry["action"]) for entry in ends(home)]
+
+
+def make_silent(run: Run) -> None:
+    then = time.time() - 30
+    os.utime(run.transcript, (then, then))
+
+
+def test_a_nested_run_in_front_of_its_launcher_is_not_interrupted_by_the_main_agents_turn(home: Path) -> None:
+    session = Session()
+    outer = session.launches("Explore").is_in_background().begins().is_prompted().calls_a_tool()
+    inner = session.launches(by=outer).begins().is_cut()
+    session.asks()
+    play(session.steps, home)
+    make_silent(inner)
+    session.stops(outer)
+    session.asks()
+    inner.fails("boom")
+    play(session.steps[-3:], home)
+    assert outcomes(home) == [(CODER, names.TASK_FAILED)]
+    assert read(home).agents[CODER]["failures"] == 2
+
+
+@pytest.mark.parametrize(
+    "sidecar", [{"agentType": "workflow-subagent", "spawnDepth": 1}, {**TEAMMATE, "spawnDepth": 1}]
+)
+def test_a_run_that_no_call_has_launched_is_not_interrupted_by_the_end_of_a_turn(
+    sidecar: dict[str, Any], home: Path
+) -> None:
+    session = Session()
+    run = session.agent(sidecar["agentType"]).begins().is_prompted(sidecar=sidecar).calls_a_tool()
+    session.asks()
+    play(session.steps, home)
+    make_silent(run)
+    session.stops()
+    session.asks()
+    play(session.steps[-2:], home)
+    assert outcomes(home) == []
+
+
+@pytest.mark.parametrize("is_named", [True, False])
+def test_a_teammate_is_one_run_although_its_launch_returns_at_once(is_named: bool, home: Path) -> None:
+    session = Session()
+    run = session.launches(name="rita")
+    told = {"agent_id": run.agent_id} if is_named else {}
+    run.gives({"status": "teammate_spawned", "name": "rita", **told})
+    run.begins().is_prompted(sidecar=TEAMMATE).calls_a_tool().gets_a_result().answers().ends()
+    session.stops()
+    session.is_over()
+    play(session.steps, home)
+    assert outcomes(home) == [(CODER, names.TASK_COMPLETED)]
+    assert read(home).agents[CODER]["token_usage"]["sonnet"]["count"] == 1
+
+
+def test_a_launch_that_names_no_type_fails_once(home: Path) -> None:
+    session = Session()
+    run = session.agent("general-purpose")
+    del run.tool_input["subagent_type"]
+    run.is_asked_for().begins().fails("boom").ends()
+    session.stops()
+    play(session.steps, home)
+    assert outcomes(home) == [("general-purpose", names.TASK_FAILED)]
+
+
+def test_a_file_that_cannot_be_read_keeps_no_run_from_being_recorded(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: str) -> str:
+        raise StorageError("read", path, "Permission denied")
+
+    monkeypatch.setattr(agent_files, "front_matter_name", refuse)
+    session = Session()
+    session.launches("Explore").begins().works().ends().completes()
+    play(session.steps, home)
+    assert outcomes(home) == [("Explore", names.TASK_COMPLETED)]
+
+
+def test_a_name_in_a_file_goes_before_another_files_stem(place: Path, tmp_path: Path) -> None:
+    agents = tmp_path / "project" / ".claude" / "agents"
+    agents.mkdir(parents=True)
+    (agents / "zz.md").write_text("---\nname: coder\n---\n")
+    document = json.loads((place / "config" / "circuit-breaker.json").read_text())
+    document["agents"][CODER]["name"] = "the-coder"
+    (place / "config" / "circuit-breaker.json").write_text(json.dumps(document))
+    session = Session()
+    run = session.launches()
+    session.steps[0].payload["cwd"] = str(tmp_path / "project")
+    assert ask(place, run) == ""
+
+
+def test_the_probe_of_a_session_that_was_killed_is_given_up_when_somebody_asks(place: Path, wait: Wait) -> None:
+    wait(11)
+    run = probe(place)
+    run.begins().is_prompted()
+    go_on(run, place)
+    wait(30)
+    assert "probe" in ask(place)
+    wait(60)
+    assert ask(place) == ""
+
+
+@pytest.mark.parametrize("is_after", [True, False], ids=["after the journal", "before the journal"])
+def test_a_hook_that_is_killed_while_it_records_leaves_no_difference(
+    is_after: bool, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = Session()
+    run = session.launches().begins().works().ends().completes()
+    play(session.steps[:-1], home)
+    record = Store.record
+
+    def killed(self: Store, events: list[Any]) -> list[Any]:
+        if is_after:
+            record(self, events)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "record", killed)
+        with pytest.raises(KeyboardInterrupt):
+            play(session.steps[-1:], home)
+    run.hears("And the tests?").calls_a_tool("3").gets_a_result("3").answers("4")
+    session.stops()
+    session.is_over()
+    play(session.steps[-2:], home)
+    usage = read(home).agents[CODER]["token_usage"]["sonnet"]
+    assert (usage["count"], usage["total"]) == (1, 2 * 32930)
+    assert len(ends(home)) == 1
+
+
+def test_a_session_is_not_forgotten_while_its_transcript_is_there(home: Path, wait: Wait) -> None:
+    session = Session()
+    session.launches().begins().works().ends().completes()
+    session.stops()
+    session.tells("more")
+    session.is_over()
+    play(session.steps, home)
+    wait(40 * 24 * 60)
+    later = Session(session.session_id)
+    later.starts("resume")
+    play(later.steps, home)
+    assert (home / "claude-code" / f"{session.session_id}.json").exists()
+    session.transcript.unlink()
+    other = Session()
+    other.starts()
+    play(other.steps, home)
+    assert not (home / "claude-code" / f"{session.session_id}.json").exists()
+
+
+def test_a_second_workflow_is_found_too(home: Path) -> None:
+    session = Session()
+    meta = {"agentType": "workflow-subagent", "spawnDepth": 1}
+    for number in range(2):
+        run = session.agent("workflow-subagent")
+        run.transcript = run.transcript.parent / "workflows" / f"wf{number}" / run.transcript.name
+        run.is_prompted(sidecar=meta).calls_a_tool().gets_a_result().answers()
+        session.stops()
+        session.is_over()
+        play(session.steps[-2:], home)
+        later = time.time() + number + 1
+        os.utime(home / "claude-code" / f"{session.session_id}.json", (later, later))
+        os.utime(run.transcript.parent, (later + 1, later + 1))
+    session.is_over()
+    play(session.steps[-1:], home)
+    assert len(ends(home)) == 2
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"runs": [{"said": "x"}]},
+        {"permits": {"t": 5}},
+        {"runs": [{"returned": "odd"}]},
+        {"runs": 5},
+        {"unsaid": {}},
+        [],
+    ],
+)
+def test_a_session_file_with_anything_in_it_keeps_nobody_from_recording(damage: Any, home: Path) -> None:
+    session = Session()
+    folder = home / "claude-code"
+    folder.mkdir()
+    for name in (session.session_id, "other"):
+        text = json.dumps({"unsettled": 1, "session_id": name, **damage} if isinstance(damage, dict) else damage)
+        (folder / f"{name}.json").write_text(text)
+        os.utime(folder / f"{name}.json", (1, 1))
+    session.starts()
+    session.launches().begins().works().ends().completes()
+    session.stops()
+    play(session.steps, home)
+    assert outcomes(home) == [(CODER, names.TASK_COMPLETED)]
+
+
+def test_the_files_of_a_session_are_looked_for_once_in_a_hook(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = Session()
+    for _ in range(5):
+        session.agent("workflow-subagent").begins()
+    play(session.steps, home)
+    walks: list[str | None] = []
+    real = places.transcripts_below
+
+    def walk(path: "str | None") -> dict[str, str]:
+        walks.append(path)
+        return real(path)
+
+    monkeypatch.setattr(places, "transcripts_below", walk)
+    session.is_over()
+    play(session.steps[-1:], home)
+    assert len(walks) <= 2  # one to find new ones, one to find where they are
+
+
+def test_a_result_that_speaks_of_errors_is_no_error(home: Path) -> None:
+    session = Session()
+    session.launches().begins().works().ends().gives("Error handling in the code is fine")
+    session.stops()
+    play(session.steps, home)
+    assert outcomes(home) == [(CODER, names.TASK_COMPLETED)]
+
+
+def test_the_sessions_own_transcript_is_nobody_elses_however_it_is_spelled(home: Path) -> None:
+    session = Session()
+    session.tells("hello")
+    run = session.launches().begins()
+    odd = f"{session.transcript.parent}/../{session.transcript.parent.name}/{session.transcript.name}"
+    run.ends(agent_transcript_path=odd).completes()
+    play(session.steps, home)
+    with Facts.opened(home_of(home), session.session_id) as facts:
+        assert facts.transcript_of(run.agent_id, odd) is None
+
+
+def home_of(home: Path) -> Any:
+    from otel_tracker.storage.home import Home
+
+    return Home(os.fspath(home))
