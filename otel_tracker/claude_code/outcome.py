@@ -19,7 +19,6 @@ _QUICK_SECONDS = 30.0
 _OF_AN_OUTAGE_SECONDS = 60.0
 _SILENT_SECONDS = 600.0  # after which Claude Code itself calls an agent stalled
 _SILENT_IN_FRONT_SECONDS = 10.0
-_WORKFLOW_TYPE = "workflow-subagent"
 
 
 class Verdict:
@@ -111,7 +110,7 @@ def _by_transcript(run: "Run", found: "Transcript") -> Verdict:
         return Verdict(names.FAILURE, error=found.error, environment_error=found.outage)
     if found.ending == transcript.INTERRUPTED:
         return Verdict(names.CANCELLED, reason="interrupted by the user")
-    if found.ending == transcript.MID_TOOL and run.agent_type != _WORKFLOW_TYPE:  # these end by calling a tool
+    if found.ending == transcript.MID_TOOL:
         return Verdict(names.FAILURE, error=_IN_A_TOOL)
     return Verdict(names.SUCCESS)
 

@@ -6,7 +6,7 @@ from otel_tracker import event, names
 from otel_tracker.amendment import amendment_of
 from otel_tracker.claude_code import agents, outcome, places
 from otel_tracker.claude_code.run import COMPLETED, digest, event_id
-from otel_tracker.claude_code.transcript import EMPTY, MID_TOOL, read_transcript
+from otel_tracker.claude_code.transcript import CLEAN, EMPTY, MID_TOOL, read_transcript
 from otel_tracker.owner import boot_clock
 from otel_tracker.storage.glance import glance
 from otel_tracker.storage.store import Store
@@ -38,6 +38,7 @@ class Recording:
         self._events: list[Event] = []
         self._ends: list[tuple[Run, Event]] = []  # what the events will have said
         self._starts: list[Run] = []
+        self._keys: dict[str, str] = {}  # of agents, by their types
         self._waits_until = time.monotonic() + _FLUSH_SECONDS
         if session.unsaid is not None:  # a hook was killed between the journal and the session's file
             self._say(session.unsaid)
@@ -116,6 +117,8 @@ class Recording:
         while found is not None and found.ending in (MID_TOOL, EMPTY) and time.monotonic() < until:
             time.sleep(_PAUSE_SECONDS)
             found = read_transcript(path, since)
+        if found is not None and found.ending == MID_TOOL and run.is_stopped and self.session.is_of_workflow(run):
+            found.ending = CLEAN  # agents of a workflow give their result by calling a tool
         return found
 
     def _silence_of(self, run: "Run") -> float:
@@ -213,10 +216,12 @@ class Recording:
 
     def _key_of(self, agent_type: str) -> str:
         """Return the key of the agent that a type means; one that has a file is registered, so that the gate knows it."""
-        found = agents.resolved(glance(self.home), agent_type, agents.folders(self.home, self._folder))
-        if found.new_name is not None:
-            self._events.append(event.about_agent(found.key, names.AGENT_REGISTERED, name=found.new_name))
-        return found.key
+        if agent_type not in self._keys:
+            found = agents.resolved(glance(self.home), agent_type, agents.folders(self.home, self._folder))
+            if found.new_name is not None:
+                self._events.append(event.about_agent(found.key, names.AGENT_REGISTERED, name=found.new_name))
+            self._keys[agent_type] = found.key
+        return self._keys[agent_type]
 
 
 def _model(run: "Run", models: "dict[str, Any] | None") -> "str | None":

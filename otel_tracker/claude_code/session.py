@@ -134,6 +134,11 @@ class Session:
         candidates = (other.agent_id for other in self.runs if other is not run)
         return next((agent for agent in candidates if _mentions(self.transcript_of(agent), run.tool_use_id)), None)
 
+    def is_of_workflow(self, run: Run) -> bool:
+        """Tell whether a run is a workflow's, which no call of the tool has launched."""
+        path = self.transcript_of(run.agent_id, run.transcript)
+        return run.tool_use_id is None and path is not None and f"{os.sep}workflows{os.sep}" in path
+
     def unlinked_permit(self, run: Run) -> "str | None":
         """Return the launch with a permit that a run of its agent is taken for, where nothing else says what launched it."""
         if self._is_linked(run.agent_id):
@@ -227,6 +232,9 @@ def forget_sessions(home: "Home", before: float) -> None:
         if (places.modified(path) or before) < before and not _has_transcript(_facts_in(path, files)):
             files.remove(path)
             files.remove(f"{path}.lock")
+    for path in _session_files(home, files, ".json.lock"):  # of events that left nothing to keep
+        if (places.modified(path) or before) < before and not os.path.exists(path.removesuffix(".lock")):
+            files.remove(path)
 
 
 def _facts_in(path: str, files: Files, *, is_settled_passed_over: bool = False) -> "dict[str, Any]":
@@ -243,9 +251,9 @@ def _has_transcript(facts: "dict[str, Any]") -> bool:
     return isinstance(transcript, str) and os.path.exists(os.path.expanduser(transcript))
 
 
-def _session_files(home: "Home", files: Files) -> "list[str]":
+def _session_files(home: "Home", files: Files, suffix: str = ".json") -> "list[str]":
     names = files.names(home.claude_code)
-    return [os.path.join(home.claude_code, name) for name in names if name.endswith(".json")]
+    return [os.path.join(home.claude_code, name) for name in names if name.endswith(suffix)]
 
 
 def _decoded(content: bytes) -> "dict[str, Any]":

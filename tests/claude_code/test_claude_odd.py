@@ -259,3 +259,16 @@ def home_of(home: Path) -> Any:
     from otel_tracker.storage.home import Home
 
     return Home(os.fspath(home))
+
+
+@pytest.mark.parametrize("is_stopped", [True, False])
+def test_an_agent_of_a_workflow_may_end_by_calling_a_tool(is_stopped: bool, home: Path) -> None:
+    session = Session()
+    run = session.agent("summer")
+    run.transcript = run.transcript.parent / "workflows" / "wf" / run.transcript.name
+    run.begins().is_prompted(sidecar={"agentType": "summer", "spawnDepth": 1}).calls_a_tool().gets_a_result()
+    if is_stopped:
+        run.ends()
+    session.is_over()
+    play(session.steps, home)
+    assert outcomes(home) == [("summer", names.TASK_COMPLETED if is_stopped else names.TASK_LOST)]
