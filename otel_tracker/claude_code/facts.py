@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from otel_tracker.claude_code.run import Run
     from otel_tracker.claude_code.session import Session
 
-_LAUNCHED = ("async_launched", "remote_launched", "teammate_spawned")
-
 
 def taken(payload: "Payload", session: "Session", now: float) -> "list[Run]":
     """Add what a payload says to the facts of its session, and return the runs that it is about."""
@@ -32,13 +30,19 @@ def _returned(payload: "Payload", session: "Session", now: float) -> "list[Run]"
     run.note(model=result.name("resolvedModel"), tool_uses=result.number("totalToolUseCount"))
     if said is not None and (said.lstrip().startswith("Error:") or _is_unknown_type(said)):
         fail(run, said, now)
-    elif said is None and (result.name("status") in _LAUNCHED or result.is_set("isAsync")):
-        run.note(began=now)
-        run.note_return(LAUNCHED, now)
-    elif said is not None or result.name("status") == "completed":
+    elif said is not None or _is_of_whole_run(result):
         run.note(took=_seconds(result.number("totalDurationMs") or payload.number("duration_ms")))
         run.note_return(COMPLETED, now)
+    else:
+        run.note(began=now)
+        run.note_return(LAUNCHED, now)
     return [run]
+
+
+def _is_of_whole_run(result: "Payload") -> bool:
+    """Tell whether a result is that of a run that has ended; older versions of Claude Code don't say its status."""
+    status = result.name("status")
+    return status == hooks.COMPLETED or (status is None and ("content" in result.values or "usage" in result.values))
 
 
 def _failed(payload: "Payload", session: "Session", now: float) -> "list[Run]":

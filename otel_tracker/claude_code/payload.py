@@ -18,6 +18,9 @@ SESSION_START, SESSION_END = "SessionStart", "SessionEnd"
 AGENT_TOOLS = ("Agent", "Task")
 """The tool that runs a sub-agent, and its name before Claude Code 2.1.63."""
 
+COMPLETED = "completed"
+_RESULTS = (None, COMPLETED, "async_launched", "remote_launched", "teammate_spawned")  # statuses of the tool's result
+
 LONGEST_ID = 200
 _LONGEST_PATH = 4096
 
@@ -126,6 +129,9 @@ class Payload:
                 return (
                     f"{key} is {_shown(self.values.get(key))}, expected {' or '.join(kind.__name__ for kind in types)}"
                 )
+        status = self.part("tool_response").text("status")
+        if self.is_about_agents and self.event == POST_TOOL_USE and status not in _RESULTS:
+            return f"tool_response has the unknown status {status!r}"[:LONGEST_ID]
         return None
 
 

@@ -272,3 +272,21 @@ def test_an_agent_of_a_workflow_may_end_by_calling_a_tool(is_stopped: bool, home
     session.is_over()
     play(session.steps, home)
     assert outcomes(home) == [("summer", names.TASK_COMPLETED if is_stopped else names.TASK_LOST)]
+
+
+def test_a_result_of_a_status_that_nobody_knows_is_drift_and_ends_nothing(home: Path) -> None:
+    session = Session()
+    run = session.launches().begins().is_cut()
+    run.gives({"status": "parked", "agentId": run.agent_id})
+    play(session.steps, home)
+    assert outcomes(home) == []
+    assert len(read(home).head["in_flight"]) == 1
+    assert "drift: tool_response has the unknown status 'parked'" in (home / "claude-code" / "hook.log").read_text()
+
+
+def test_a_result_without_a_status_is_that_of_a_run_that_has_ended(home: Path) -> None:
+    session = Session()
+    run = session.launches().begins().works().ends()
+    run.gives({"agentId": run.agent_id, "content": [], "totalDurationMs": 5})
+    play(session.steps, home)
+    assert outcomes(home) == [(CODER, names.TASK_COMPLETED)]
