@@ -4,7 +4,6 @@ A span is a lossy carrier: limits cut its attributes, samplers drop it, a provid
 waits here for the span with the same ids, and any exporter of this package that gets the span takes the event.
 """
 
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
@@ -14,26 +13,49 @@ from otel_tracker.storage.recorder import Recorder
 SpanKey = tuple[int, int]
 MakeEvent = Callable[[], dict[str, Any]]
 
-_REMEMBERED = 10_000
+_REMEMBERED = 10_000  # spans at least, and twice as many at most
+
+
+class Parcel:
+    """An event on its way, and where to; empty once it's recorded, for exporters that get the span later."""
+
+    def __init__(self, recorder: Recorder, make_event: MakeEvent) -> None:
+        self.contents: tuple[Recorder, MakeEvent] | None = (recorder, make_event)
+
+    def deliver(self) -> None:
+        """Record the event, once."""
+        if self.contents is not None:
+            recorder, make_event = self.contents
+            recorder.record(make_event)
+            self.contents = None
+
 
 _guard = Guard()
-_spans: OrderedDict[SpanKey, tuple[Recorder, MakeEvent] | None] = OrderedDict()
+
+# Two by turns, of which the older one is forgotten whole: to forget spans one by one costs each task twice as much.
+_parcels: dict[SpanKey, Parcel] = {}
+_older_parcels: dict[SpanKey, Parcel] = {}
 
 
-def attach(key: SpanKey, recorder: Recorder, make_event: MakeEvent) -> None:
+def attach(key: SpanKey, recorder: Recorder, make_event: MakeEvent) -> Parcel:
     """Keep an event for the span with the ids `key` (trace, span)."""
-    _spans[key] = (recorder, make_event)
-    if len(_spans) > _REMEMBERED:
-        with _guard:
-            _spans.popitem(last=False)
+    parcel = _parcels[key] = Parcel(recorder, make_event)
+    if len(_parcels) >= _REMEMBERED:
+        _forget_older()
+    return parcel
 
 
 def deliver(key: SpanKey) -> bool:
     """Record the event that is kept for a span; False if the span is none of this package's."""
-    kept = _spans.get(key)
-    if kept is None:
-        return key in _spans
-    recorder, make_event = kept
-    recorder.record(make_event)
-    _spans[key] = None  # remembered as recorded, for exporters that get the span later
+    parcel = _parcels.get(key) or _older_parcels.get(key)
+    if parcel is None:
+        return False
+    parcel.deliver()
     return True
+
+
+def _forget_older() -> None:
+    global _older_parcels, _parcels
+    with _guard:
+        if len(_parcels) >= _REMEMBERED:  # else another thread has been here
+            _older_parcels, _parcels = _parcels, {}

@@ -7,6 +7,7 @@ import operator
 import os
 import time
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 from otel_tracker import names
 from otel_tracker.checks import MOST_TOKENS
@@ -26,7 +27,7 @@ _LONGEST_NAME = 512
 
 
 _ids: list[str] = []  # drawn and not yet used: each call of the system lets another thread go first
-_DRAWN_AT_ONCE = 64
+_DRAWN_AT_ONCE = 512
 
 
 def new_id() -> str:
@@ -117,6 +118,8 @@ def happened(action: str, at: float, *, agent: str | None = None, **known: Any) 
 
 def checked_agent(value: object) -> str:
     """Return an agent key that can be recorded: a text that isn't blank, of at most 512 characters on one line."""
+    if type(value) is str and len(value) <= _LONGEST_NAME and _is_name(value):
+        return value
     if not isinstance(value, str) or not value.strip():
         raise InvalidValueError("an agent", value, 'a text such as "core/coder.md"')
     if len(value) > _LONGEST_NAME or not value.isprintable():
@@ -138,6 +141,18 @@ def checked_text(field: str, value: object) -> str | None:
     if not isinstance(value, str) or not value.strip() or len(value) > _LONGEST_NAME or not value.isprintable():
         raise InvalidValueError(field, value, f"a text of 1 to {_LONGEST_NAME} printable characters, or None")
     return value
+
+
+def checked_model(value: object) -> str | None:
+    """Return the name of a model that can be recorded, or None."""
+    if type(value) is str and len(value) <= _LONGEST_NAME and _is_name(value):
+        return value
+    return checked_text("a model", value)
+
+
+@lru_cache(maxsize=1024)  # agents and models come again with each task; its id is mostly new, and a miss costs more
+def _is_name(text: str) -> bool:
+    return text.isprintable() and not text.isspace() and text != ""
 
 
 def checked_tokens(value: object, field: str = "a number of tokens") -> int:

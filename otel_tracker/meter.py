@@ -55,6 +55,7 @@ class TaskMeter:
             explicit_bucket_boundaries_advisory=TOKEN_BOUNDS,
         )
         self._tasks = meter.create_counter(names.METRIC_TASKS, unit="{task}", description="Ended tasks by outcome.")
+        self._proxy: Any = self._tasks if hasattr(self._tasks, "_real_instrument") else None
         self._transitions = meter.create_counter(
             names.METRIC_TRANSITIONS, unit="{transition}", description="Breakers that have got another state."
         )
@@ -63,7 +64,7 @@ class TaskMeter:
     @property
     def is_on(self) -> bool:
         """Whether anybody collects: until a provider is set, the API's instruments have no real one behind them."""
-        return getattr(self._tasks, "_real_instrument", self._tasks) is not None
+        return self._proxy is None or self._proxy._real_instrument is not None  # noqa: SLF001 - there is no public way
 
     def task_ended(self, task: "Facts") -> None:
         """Count an ended task; a collector that fails is no reason to fail the task."""

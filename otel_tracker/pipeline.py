@@ -48,11 +48,6 @@ class Pipeline:
         self.meter = TaskMeter(meter_provider or environment.configured.get("meter_provider"))
 
     @property
-    def is_watched(self) -> bool:
-        """Whether anybody but this package sees the spans or the metrics."""
-        return self._provider is not _own_provider or self.meter.is_on
-
-    @property
     def is_unexported(self) -> bool:
         """Whether nobody exports the spans: there is no OpenTelemetry in this process, or it is switched off."""
         return self._provider is _own_provider or type(self._tracer).__module__.startswith("opentelemetry.trace")
@@ -73,43 +68,44 @@ class Pipeline:
             known["parent_span_id"] = f"{parent.span_id:016x}"
         return known
 
-    def context(self) -> Context | None:
-        """Return the context that a task begins in if it isn't the present one: that with the span of the process's parent."""
-        if self._inherited is None or trace.get_current_span().get_span_context().is_valid:
-            return None
-        return Context({**self._inherited, **get_current()})
+    def context(self) -> Context:
+        """Return the context that a task begins in: the present one, with the span of the process's parent if it has none."""
+        present = get_current()
+        if self._inherited is None or trace.get_current_span(present).get_span_context().is_valid:
+            return present
+        return Context({**self._inherited, **present})
 
     def start_span(self, agent: str, attributes: Attributes, start_time: int, context: Context | None = None) -> Span:
         """Start the span of a task at `start_time`, in nanoseconds since 1970."""
         name = f"{names.INVOKE_AGENT} {agent}"
         try:
-            return self._current_tracer().start_span(
-                name, context, kind=SpanKind.INTERNAL, attributes=attributes, start_time=start_time
-            )
+            return self._current_tracer().start_span(name, context, SpanKind.INTERNAL, attributes, (), start_time)
         except Exception as error:  # noqa: BLE001 - a processor or sampler of the application has failed, not the task
             warn("cannot start the span of a task: %r", error)
             return trace.INVALID_SPAN
 
-    def end_span(self, span: Span, make_event: carrier.MakeEvent, end_time: int) -> None:
-        """End a task's span at `end_time`, in nanoseconds since 1970, and return when its event is recorded."""
+    def end_span(self, span: Span, agent: str, outcome: str, make_event: carrier.MakeEvent, end_time: int) -> None:
+        """End a task's span at `end_time`, in nanoseconds since 1970, and return when its event is recorded.
+
+        Where spans or metrics are seen, the span is told if the task moves its agent's breaker.
+        """
+        if self._provider is not _own_provider or self.meter.is_on:
+            state = self._gate.transition(agent, outcome, make_event)
+            if state is not None:
+                self.add_transition(span, agent, state)
         if not span.is_recording():
             span.end(end_time)
             self.recorder.record(make_event)
             return
-        context = span.get_span_context()
-        key = (context.trace_id, context.span_id)
-        carrier.attach(key, self.recorder, make_event)
+        key = span.get_span_context()[:2]  # trace and span
+        parcel = carrier.attach(key, self.recorder, make_event)
         try:
             span.end(end_time)
         except Exception as error:  # noqa: BLE001 - a processor of the application has failed, not the task
             warn("cannot end the span of a task: %r", error)
-        carrier.deliver(key)
-
-    def observe_end(self, span: Span, agent: str, outcome: str, make_event: carrier.MakeEvent) -> None:
-        """Tell the span of a task that is about to end if it moves its agent's breaker."""
-        state = self._gate.transition(agent, outcome, make_event)
-        if state is not None:
-            self.add_transition(span, agent, state)
+        finally:  # also where Ctrl-C has come before our processor could do it
+            if parcel.contents is not None:
+                parcel.deliver()
 
     def add_transition(self, span: Span, agent: str, state: str) -> None:
         """Tell a task's span that the agent's breaker gets another state, and count that."""
@@ -133,8 +129,6 @@ class Pipeline:
         }
         known = {key: value for key, value in attributes.items() if value is not None}
         span = self.start_span(event["agent"], known, int(started * 1e9), self.context())
-        if self.is_watched:
-            self.observe_end(span, event["agent"], outcome, lambda: event)
         if self.meter.is_on:
             facts = Facts(
                 event["agent"], outcome, event["duration_seconds"], event["model"], event.get("tokens"), error_type
@@ -143,7 +137,7 @@ class Pipeline:
         if outcome == names.FAILURE:
             span.set_status(StatusCode.ERROR, event.get("error"))
         event.update(self.ids_of(span, event["run_id"] or event["id"]))
-        self.end_span(span, lambda: event, int(ended * 1e9))
+        self.end_span(span, event["agent"], outcome, lambda: event, int(ended * 1e9))
 
     def _current_tracer(self) -> Tracer:
         chosen = self._passed_in or environment.configured.get("tracer_provider")

@@ -13,7 +13,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Span, StatusCode
 
 from otel_tracker import event, guard, names, terminate
-from otel_tracker.block import Block, present_block
+from otel_tracker.block import SPAN_KEY, Block, Visit, present_block
 from otel_tracker.environment import is_enforced
 from otel_tracker.errors import InvalidValueError
 from otel_tracker.gate import Admission, Rejection
@@ -53,6 +53,10 @@ class TaskTracker:
     ended the task is on the disk. Raises InvalidValueError before anything starts.
     """
 
+    _attempts = 0  # what few tasks have isn't set for each
+    _complaints: frozenset[str] = frozenset()
+    _error_type: str | None = None
+
     def __init__(
         self,
         agent_file: str,
@@ -65,22 +69,23 @@ class TaskTracker:
         admission: Admission | None = None,
     ) -> None:
         self._agent = event.checked_agent(agent_file)
-        self._model = event.checked_text("a model", model)
+        self._model = event.checked_model(model)
         self._task_id = event.checked_text("a task id", task_id)
         self._fallback_for = None if fallback_for is None else event.checked_agent(fallback_for)
+        if admission is not None and self._fallback_for is None:
+            self._fallback_for = admission.fallback_for
         self._tracker = tracker or default_tracker()
         self._pipeline = self._tracker.pipeline
-        self._is_enforced = is_enforced() if enforce is None else enforce
+        self._is_asked = admission is not None or (is_enforced() if enforce is None else enforce)
         self._admission = admission
         self._span: Span | None = None
+        self._block: Block | None = None
         self._full_model: str | None = None
         self._tokens: dict[str, int] | None = None
         self._is_estimated = False
-        self._failure: str | None = None
-        self._is_failed = False
+        self._outcome = names.SUCCESS
+        self._message: str | None = None
         self._is_ended = False
-        self._attempts = 0
-        self._complaints: set[str] = set()
 
     @property
     def recorder(self) -> Recorder:
@@ -143,7 +148,7 @@ class TaskTracker:
 
     def set_failed(self, message: object = None) -> None:
         """Make the task a failure, whose error is `message`."""
-        self._is_failed, self._failure = True, event.error_text(message)
+        self._outcome, self._message = names.FAILURE, event.error_text(message)
 
     def take_tokens(self, result: _Result) -> _Result:
         """Set the tokens used from a result that has `tokens_used`, as an attribute or as a key, and return it."""
@@ -161,16 +166,15 @@ class TaskTracker:
         self.span.add_event(names.ATTEMPT, attributes)
 
     def __enter__(self) -> "Self":
-        self.begin()
-        self._block = Block(self)
-        self._block.__enter__()
+        self._block = Block(self, self._begin())
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace_back: TracebackType | None
     ) -> None:
-        self._block.__exit__()
-        del self._block  # each has the other
+        block, self._block = self._block, None  # each has the other
+        if block is not None:
+            block.leave()
         self.end(error)
 
     async def __aenter__(self) -> "Self":
@@ -183,30 +187,36 @@ class TaskTracker:
 
     def begin(self) -> None:
         """Start the task without a `with` block; its span isn't made the current one. End it with `end`."""
+        self._begin()
+
+    def _begin(self) -> Context:
+        """Start the task and return the context that it has begun in, with its span as the current one."""
         if self._span is not None:
             raise RuntimeError(f"this task of {self._agent} has begun already; make a TaskTracker for each task")
-        is_asked = self._admission is not None or self._is_enforced
-        self._run_id, self._forks = self._permitted_run() if is_asked else event.new_id(), guard.forks
+        self._run_id, self._forks = self._permitted_run() if self._is_asked else event.new_id(), guard.forks
         attributes = {
             names.GEN_AI_OPERATION: names.INVOKE_AGENT,
             names.GEN_AI_AGENT: self._agent,
             names.SPAN_RUN_ID: self._run_id,
         }
-        if self._model is not None:
-            attributes[names.GEN_AI_REQUEST_MODEL] = self._model
-            attributes[names.GEN_AI_PROVIDER] = names.provider_of(self._model)
+        if (model := self._model) is not None:
+            attributes[names.GEN_AI_REQUEST_MODEL] = model
+            attributes[names.GEN_AI_PROVIDER] = names.provider_of(model)
         if self._task_id is not None:
             attributes[names.SPAN_TASK_ID] = self._task_id
-        if (replaced := self._replaced()) is not None:
-            attributes[names.SPAN_FALLBACK_FOR] = replaced
+        if self._fallback_for is not None:
+            attributes[names.SPAN_FALLBACK_FOR] = self._fallback_for
         present_block()
+        context = self._pipeline.context()
         self._started_ns, self._began = time.time_ns(), time.perf_counter()
-        self._span = self._pipeline.start_span(self._agent, attributes, self._started_ns, self._pipeline.context())
+        span = self._span = self._pipeline.start_span(self._agent, attributes, self._started_ns, context)
         if self._admission is not None and self._admission.is_probe:
-            self._pipeline.add_transition(self._span, self._agent, names.HALF_OPEN)
+            self._pipeline.add_transition(span, self._agent, names.HALF_OPEN)
         if terminate.is_installed:
             terminate.running[self._run_id] = self
-        self.recorder.announce(self._start)
+        self._pipeline.recorder.announce(self._start)
+        # A context that a processor has attached meanwhile isn't looked for: that would be two calls more.
+        return Context({**context, SPAN_KEY: span})
 
     def _permitted_run(self) -> str:
         """Return the run that the task's permit is for; without one ask for it; raises AgentBlacklistedError."""
@@ -230,28 +240,44 @@ class TaskTracker:
         if self._is_ended or guard.forks != self._forks:
             return  # SIGTERM has ended it; or the child of a fork leaves a block of its parent, whose task goes on
         self._is_ended = True
-        duration, ended_ns = time.perf_counter() - self._began, time.time_ns()
-        outcome = _outcome(error, is_failed=self._is_failed)
-        message = self._failure if error is None else event.error_text(error)
-        attributes = self._attributes(outcome, error)
-        span.set_attributes(attributes)
-        if outcome == names.FAILURE:
-            if error is not None:
-                with suppress(Exception):  # somebody's __str__ may raise
-                    span.record_exception(error)
-            span.set_status(StatusCode.ERROR, message)
-        make_event = partial(self._end, outcome, error, message, ended_ns / 1e9, duration)
-        if self._pipeline.is_watched:
-            self._pipeline.observe_end(span, self._agent, outcome, make_event)
-        if self._pipeline.meter.is_on:
-            kind = attributes.get(names.ERROR_TYPE)
-            facts = Facts(self._agent, outcome, max(0.0, duration), self._named_model(), self._tokens, kind)
-            self._pipeline.meter.task_ended(facts)
-        self._pipeline.end_span(span, make_event, ended_ns)
+        self._duration, self._ended_ns = time.perf_counter() - self._began, time.time_ns()
+        if error is not None:
+            self._outcome = names.CANCELLED if isinstance(error, _CANCELLATIONS) else names.FAILURE
+            self._message = event.error_text(error)
+        # One by one: for two attributes, which is what most tasks have, `set_attributes` takes half as long again.
+        span.set_attribute(names.SPAN_OUTCOME, self._outcome)
+        if self._full_model:
+            span.set_attribute(names.GEN_AI_RESPONSE_MODEL, self._full_model)
+        if self._tokens is not None:
+            if "untyped" in self._tokens:
+                span.set_attribute(names.SPAN_TOKENS, self._tokens["untyped"])
+            else:
+                span.set_attributes(names.usage_attributes(self._tokens))
+            if self._is_estimated:
+                span.set_attribute(names.SPAN_ESTIMATED, True)
+        if self._outcome == names.FAILURE:
+            self._tell_failure(span, error)
+        pipeline = self._pipeline
+        if pipeline.meter.is_on:
+            pipeline.meter.task_ended(self._facts())
+        make_event = self._end if error is None else partial(self._end, error)
+        pipeline.end_span(span, self._agent, self._outcome, make_event, self._ended_ns)
+
+    def _tell_failure(self, span: Span, error: BaseException | None) -> None:
+        self._error_type = "set_failed" if error is None else type(error).__qualname__
+        span.set_attribute(names.ERROR_TYPE, self._error_type)
+        if error is not None:
+            with suppress(Exception):  # somebody's __str__ may raise
+                span.record_exception(error)
+        span.set_status(StatusCode.ERROR, self._message)
+
+    def _facts(self) -> Facts:
+        seconds = max(0.0, self._duration)
+        return Facts(self._agent, self._outcome, seconds, self._named_model(), self._tokens, self._error_type)
 
     def current_span(self) -> AbstractContextManager[Span]:
         """Return a context manager in which the task, and its span, is the current one; it does not end it."""
-        return Block(self)
+        return Visit(self)
 
     def context(self) -> Context:
         """Return the present context, with the task's span as the current one."""
@@ -263,57 +289,36 @@ class TaskTracker:
         return self._model if is_named or not self._full_model else names.model_family(self._full_model)
 
     def _start(self) -> event.Event:
+        at, owner = self._started_ns / 1e9, this_process()
         return event.task_started(
-            self._agent,
-            self._started_ns / 1e9,
-            run_id=self._run_id,
-            model=self._model,
-            task_id=self._task_id,
-            owner=this_process(),
+            self._agent, at, run_id=self._run_id, model=self._model, task_id=self._task_id, owner=owner
         )
 
-    def _end(
-        self, outcome: str, error: BaseException | None, message: str | None, at: float, duration: float
-    ) -> event.Event:
+    def _end(self, error: BaseException | None = None) -> event.Event:
         error_type = None if error is None else type(error).__qualname__
-        is_cancelled = outcome == names.CANCELLED
+        is_cancelled, is_failure = self._outcome == names.CANCELLED, self._outcome == names.FAILURE
         return event.task_ended(
             self._agent,
-            outcome,
-            at,
+            self._outcome,
+            self._ended_ns / 1e9,
             id=self._run_id,  # one end, one id, however many exporters ask for it
             run_id=self._run_id,
             started=format_timestamp(self._started_ns / 1e9),
-            duration_seconds=max(0.0, duration),
-            clock_skew=True if duration < 0 else None,
+            duration_seconds=max(0.0, self._duration),
+            clock_skew=True if self._duration < 0 else None,
             model=self._named_model(),
             task_id=self._task_id,
             tokens=self._tokens,
             models={self._full_model: self._tokens} if self._full_model else None,
             estimated=self._is_estimated or None,
-            error=None if is_cancelled else message,
-            error_type=error_type if outcome == names.FAILURE else None,
-            environment_error=kind_of(error, message) if outcome == names.FAILURE else None,
+            error=None if is_cancelled else self._message,
+            error_type=error_type if is_failure else None,
+            environment_error=kind_of(error, self._message) if is_failure else None,
             attempts=self._attempts if self._attempts > 1 else None,
-            reason=message if is_cancelled else None,
-            fallback_for=self._replaced(),
+            reason=self._message if is_cancelled else None,
+            fallback_for=self._fallback_for,
             **self._pipeline.ids_of(self.span, self._run_id),
         )
-
-    def _replaced(self) -> str | None:
-        return self._fallback_for or (self._admission.fallback_for if self._admission else None)
-
-    def _attributes(self, outcome: str, error: BaseException | None) -> dict[str, Any]:
-        attributes: dict[str, Any] = {names.SPAN_OUTCOME: outcome}
-        if outcome == names.FAILURE:
-            attributes[names.ERROR_TYPE] = "set_failed" if error is None else type(error).__qualname__
-        if self._full_model:
-            attributes[names.GEN_AI_RESPONSE_MODEL] = self._full_model
-        if self._tokens is not None:
-            attributes.update(names.usage_attributes(self._tokens))
-            if self._is_estimated:
-                attributes[names.SPAN_ESTIMATED] = True
-        return attributes
 
     def _refuse_tokens(self, error: InvalidValueError) -> None:
         self._tokens = None
@@ -322,11 +327,5 @@ class TaskTracker:
     def _complain(self, about: str, error: InvalidValueError) -> None:
         """Say once what is wrong with a value; a task is never failed for its numbers."""
         if about not in self._complaints:
-            self._complaints.add(about)
+            self._complaints |= {about}
             warn("task of %s: %s", self._agent, error)
-
-
-def _outcome(error: BaseException | None, *, is_failed: bool) -> str:
-    if isinstance(error, _CANCELLATIONS):
-        return names.CANCELLED
-    return names.FAILURE if is_failed or error is not None else names.SUCCESS

@@ -9,7 +9,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 
-from otel_tracker import MetricTracker, TaskTracker, estimate_tokens
+from otel_tracker import InvalidValueError, MetricTracker, TaskTracker, estimate_tokens
 from otel_tracker.storage.home import Home
 
 Spans = InMemorySpanExporter
@@ -190,3 +190,21 @@ def test_without_a_tracker_the_home_of_the_environment_is_used(home: Home, monke
     assert MetricTracker(home.document).get_system_metrics()["successful"] == 1
     monkeypatch.delenv("OTEL_TRACKER_HOME")
     assert MetricTracker().get_system_metrics()["successful"] == 0
+
+
+class Name(str):
+    """A text that isn't quite one."""
+
+
+@pytest.mark.parametrize("wrong", ["", "  ", "a\n.md", "\ud800", "x" * 513, Name(" "), ["a.md"], b"a.md", 5])
+@pytest.mark.parametrize("argument", ["agent_file", "model", "task_id"])
+def test_a_name_that_cannot_be_recorded_is_refused_each_time(tracker: MetricTracker, argument: str, wrong: Any) -> None:
+    for _ in range(2):
+        with pytest.raises(InvalidValueError):
+            TaskTracker(**{"agent_file": "a.md", "tracker": tracker, argument: wrong})
+
+
+@pytest.mark.parametrize("name", ["a.md", " a b ", "\N{SNOWMAN}", "x" * 512, Name("a.md")])
+def test_a_name_stays_the_same_object_however_often_it_comes(tracker: MetricTracker, name: str) -> None:
+    for _ in range(2):
+        assert TaskTracker(name, tracker=tracker).agent_file is name

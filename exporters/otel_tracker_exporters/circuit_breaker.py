@@ -86,9 +86,10 @@ class AgentSpanProcessor(SpanProcessor):
 
 def _is_ours(span: ReadableSpan) -> bool:
     """Tell whether a span is of one of this package's own tasks, which is then recorded."""
-    if span.context is None:
+    context = span.context
+    if context is None:
         return False
-    key = span.context.trace_id, span.context.span_id
+    key = context[:2]  # trace and span
     if not carrier.deliver(key):
         return False
     task.pass_over(key)

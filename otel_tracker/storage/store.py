@@ -133,7 +133,7 @@ class Store:
 
     def last_known(self, agent: str) -> "Event | None":
         """Return an agent's entry as this process has last seen it, without looking; None if it hasn't."""
-        entry: Event | None = self._folded.agents.get(agent)
+        entry: Event | None = self._folded.head["agents"].get(agent)
         return entry
 
     def rewrite(self) -> None:
