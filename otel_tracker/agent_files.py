@@ -3,6 +3,7 @@
 import os
 
 from otel_tracker.errors import StorageError
+from otel_tracker.event import is_name
 from otel_tracker.log import warn
 from otel_tracker.storage.attempt import saying
 
@@ -12,7 +13,6 @@ if TYPE_CHECKING:
 
 _NOT_AGENTS = ("config", "journal", "backups", "scripts", "claude-code")
 _FRONT_MATTER_BYTES = 16_384
-_LONGEST_NAME = 512
 
 
 def agent_files(folder: str) -> "Iterator[tuple[str, str | None]]":
@@ -27,7 +27,7 @@ def agent_files(folder: str) -> "Iterator[tuple[str, str | None]]":
         for file in sorted(files):
             path = os.path.join(inside, file)
             key = os.path.relpath(path, folder).replace(os.sep, "/")
-            if file.endswith(".md") and os.path.isfile(path) and _can_be_recorded(key):
+            if file.endswith(".md") and os.path.isfile(path) and is_name(key):
                 yield key, _name_of(path)
 
 
@@ -51,7 +51,7 @@ def front_matter_name(path: str) -> "str | None":
         key, colon, value = line.partition(":")
         if colon and key == "name":
             name = _unquoted(value)
-            return name if _can_be_recorded(name) else None
+            return name if is_name(name) else None
     return None
 
 
@@ -60,7 +60,3 @@ def _unquoted(value: str) -> str:
     if text[:1] in ("'", '"') and len(text) > 1 and text[-1] == text[0]:
         return text[1:-1]
     return text.partition(" #")[0].rstrip()
-
-
-def _can_be_recorded(text: str) -> bool:
-    return bool(text.strip()) and len(text) <= _LONGEST_NAME and text.isprintable()

@@ -194,6 +194,12 @@ def _bucket(duration: float) -> int:
     return bisect_left(DURATION_BOUNDS, duration)
 
 
+def model_of(end: "Event", known: "Event") -> "str | None":
+    """Return the model that the end of a run counts under: full ids that it has come before a name given at its start."""
+    model: str | None = end.get("model") or (None if end.get("models") else known.get("model"))
+    return model
+
+
 def count_tokens(agent: "Agent", event: "Event", model: "str | None", tasks: int) -> None:
     """Add the event's tokens under its full ids, and under what they are rolled up to."""
     models = event.get("models") or {}

@@ -39,6 +39,11 @@ def chosen_home(folder: "str | None") -> str:
     return folder or home_folder()
 
 
+def claude_folder() -> str:
+    """Return the folder of the user's Claude Code, with its settings and agents."""
+    return os.path.abspath(os.path.expanduser(os.environ.get("CLAUDE_CONFIG_DIR") or "~/.claude"))
+
+
 def is_enforced() -> bool:
     """Tell whether tasks ask their agent's breaker first."""
     # Each task asks, mostly in vain: `os.environ` raises twice to say so, the dict behind it answers ten times as fast.

@@ -150,6 +150,11 @@ def checked_model(value: object) -> str | None:
     return checked_text("a model", value)
 
 
+def is_name(text: str) -> bool:
+    """Tell whether a text can be recorded as an agent or a model."""
+    return len(text) <= _LONGEST_NAME and _is_name(text)
+
+
 @lru_cache(maxsize=1024)  # agents and models come again with each task; its id is mostly new, and a miss costs more
 def _is_name(text: str) -> bool:
     return text.isprintable() and not text.isspace() and text != ""

@@ -153,8 +153,7 @@ def _apply_ended(head: "Head", event: "Event", settings: Settings) -> None:
     outcome = names.OUTCOMES[event["action"]]
     agent = entry.open_agent(head, event["agent"])
     entry.count_task(agent, outcome, event)
-    model = event.get("model") or (None if event.get("models") else task.get("model"))
-    entry.count_tokens(agent, event, model, tasks=1)
+    entry.count_tokens(agent, event, entry.model_of(event, task), tasks=1)
     _, system_counter = entry.TASK_COUNTERS[outcome]
     entry.add(head, "metrics", total_requests=1, **{system_counter: 1})
     _move_breaker(head, agent, event, task)

@@ -21,10 +21,10 @@ def divert(take: "Callable[[str], object] | None") -> "Callable[[str], object] |
 
 def warn(message: str, *arguments: object) -> None:
     """Log a warning under the name `otel_tracker`; never raise, even where nothing can be loaded any more."""
-    if _elsewhere is not None:
-        _elsewhere(message % arguments)
-        return
     try:
+        if _elsewhere is not None:
+            _elsewhere(message % arguments)
+            return
         import logging
 
         logging.getLogger("otel_tracker").warning(message, *arguments)

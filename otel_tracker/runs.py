@@ -2,6 +2,7 @@
 
 from otel_tracker import names
 from otel_tracker.document import Document, encode_line
+from otel_tracker.entry import model_of
 from otel_tracker.timestamps import parse_timestamp
 
 TYPE_CHECKING = False
@@ -22,7 +23,7 @@ def resolve(document: Document, event: "Event") -> "Event":
     found = _running(document, event) or _lost(document, event)
     if found is None:
         return {**event, "run_id": event["id"]}
-    known = {"model": _model_of(event, found), "task_id": event.get("task_id") or found.get("task_id")}
+    known = {"model": model_of(event, found), "task_id": event.get("task_id") or found.get("task_id")}
     return {**event, **known, "run_id": found["run_id"]}
 
 
@@ -79,9 +80,4 @@ def _newest(document: Document, key: str, value: str) -> "Event | None":
 def _amendment(lost: "Event", event: "Event") -> "Event | None":
     from otel_tracker.amendment import amendment_of  # here: who asks for an agent's health doesn't load it
 
-    return amendment_of(lost, {**event, "model": _model_of(event, lost)})
-
-
-def _model_of(end: "Event", known: "Event") -> "Any":
-    """Return the model that the end of a run counts under: full ids that it has come before a name given at its start."""
-    return end.get("model") or (None if end.get("models") else known.get("model"))
+    return amendment_of(lost, {**event, "model": model_of(event, lost)})

@@ -7,6 +7,7 @@ The key of an agent is its file relative to its agents folder (`core/coder.md`).
 import os
 
 from otel_tracker import names
+from otel_tracker.environment import claude_folder
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def folders(home: "Home", project: "str | None") -> "Iterator[str]":
     if project:
         yield os.path.join(project, ".claude", "agents")
     yield home.folder
-    yield os.path.join(os.environ.get("CLAUDE_CONFIG_DIR") or os.path.expanduser("~/.claude"), "agents")
+    yield os.path.join(claude_folder(), "agents")
 
 
 def _named(document: "Document", agent_type: str) -> "str | None":

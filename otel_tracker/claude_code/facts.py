@@ -2,6 +2,7 @@
 
 from otel_tracker.claude_code import payload as hooks
 from otel_tracker.claude_code import places
+from otel_tracker.claude_code import result as result_of_tool
 from otel_tracker.claude_code.notification import MARK, notifications_in
 from otel_tracker.claude_code.run import COMPLETED, FAILED, KILLED, LAUNCHED
 from otel_tracker.event import error_text
@@ -25,24 +26,21 @@ def _returned(payload: "Payload", session: "Session", now: float) -> "list[Run]"
     if not payload.is_about_agents:
         return []
     said, result = payload.text("tool_response"), payload.part("tool_response")
-    agent_id = _agent_id(result.name("agentId") or result.name("agent_id") or result.name("taskId"))
+    agent_id = result.agent_id_at("agentId") or result.agent_id_at("agent_id") or result.agent_id_at("taskId")
     run = _launched(payload, session, agent_id, result.name("agentType"))
     run.note(model=result.name("resolvedModel"), tool_uses=result.number("totalToolUseCount"))
-    if said is not None and (said.lstrip().startswith("Error:") or _is_unknown_type(said)):
-        fail(run, said, now)
-    elif said is not None or _is_of_whole_run(result):
-        run.note(took=_seconds(result.number("totalDurationMs") or payload.number("duration_ms")))
-        run.note_return(COMPLETED, now)
+    status = result_of_tool.status_of(result.values)
+    if said is not None:
+        status = FAILED if result_of_tool.is_error_text(said) else COMPLETED
+    run.note(took=_seconds(result.number("totalDurationMs") or payload.number("duration_ms")))
+    if status == FAILED:
+        fail(run, said or result.text("error") or "", now)
+    elif status in (COMPLETED, KILLED):
+        run.note_return(status, now)
     else:
         run.note(began=now)
         run.note_return(LAUNCHED, now)
     return [run]
-
-
-def _is_of_whole_run(result: "Payload") -> bool:
-    """Tell whether a result is that of a run that has ended; older versions of Claude Code don't say its status."""
-    status = result.name("status")
-    return status == hooks.COMPLETED or (status is None and ("content" in result.values or "usage" in result.values))
 
 
 def _failed(payload: "Payload", session: "Session", now: float) -> "list[Run]":
@@ -67,13 +65,9 @@ def _launched(payload: "Payload", session: "Session", agent_id: "str | None", ag
 
 def fail(run: "Run", error: str, now: float) -> None:
     """Note that a run has failed, or could not be launched, and with what."""
-    is_unknown = _is_unknown_type(error) or None
+    is_unknown = result_of_tool.is_unknown_type(error) or None
     run.note(error=error_text(error), outage=kind_of(None, error), is_unknown_type=is_unknown)
     run.note_return(FAILED, now)
-
-
-def _is_unknown_type(error: str) -> bool:
-    return error.lstrip().removeprefix("Error: ").startswith("Agent type '") and "not found" in error
 
 
 def _started(payload: "Payload", session: "Session", now: float) -> "list[Run]":
@@ -96,7 +90,7 @@ def _stopped(payload: "Payload", session: "Session", now: float) -> "list[Run]":
 
 def _of_agent(payload: "Payload", session: "Session") -> "Run | None":
     """Return the run of a sub-agent, None where the event is no agent's: Claude Code has some within itself."""
-    agent_id, agent_type = _agent_id(payload.agent_id), payload.name("agent_type")
+    agent_id, agent_type = payload.agent_id, payload.name("agent_type")
     if agent_id is None or places.is_internal(agent_id):
         return None
     told = payload.path("agent_transcript_path")
@@ -114,10 +108,9 @@ def _notified(payload: "Payload", session: "Session", now: float) -> "list[Run]"
         return []
     runs = []
     for told in notifications_in(prompt):
-        agent_id = _agent_id(told.task_id)
-        run = session.run(agent_id, told.tool_use_id)
-        if run is None and session.transcript_of(agent_id) is not None:  # a shell's task has none
-            run = session.run_or_new(agent_id, told.tool_use_id)
+        run = session.run(told.task_id, told.tool_use_id)
+        if run is None and session.transcript_of(told.task_id) is not None:  # a shell's task has none
+            run = session.run_or_new(told.task_id, told.tool_use_id)
         if run is not None and told.status is not None:
             run.note(is_stalled=told.is_stalled or None, error=told.error, outage=told.outage)
             run.note_notification(told.status, now)
@@ -128,10 +121,6 @@ def _notified(payload: "Payload", session: "Session", now: float) -> "list[Run]"
 def is_notification(payload: "Payload") -> bool:
     """Tell whether a prompt is not a person's, but Claude Code's own about a background task."""
     return (payload.text("prompt") or "").lstrip().startswith(MARK)
-
-
-def _agent_id(text: "str | None") -> "str | None":
-    return places.plain_agent_id(text) or None if text else None
 
 
 def _seconds(milliseconds: "float | None") -> "float | None":

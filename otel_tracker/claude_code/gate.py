@@ -62,11 +62,13 @@ def _asked(payload: "Payload", home: "Home", agent_type: str, *, is_closed_on_do
 
     store, tool_use_id = Store(home), payload.name("tool_use_id")
     agent = resolved(store.read(), agent_type, folders(home, payload.path("cwd"))).key
+    recorder = Recorder(store)
     if payload.session_id is None or tool_use_id is None:
-        said = Gate(Recorder(store), has_owner=False).ask(agent)
+        said = Gate(recorder, has_owner=False).ask(agent)
     else:
         with Session.opened(home, payload.session_id) as session:
-            said = _admitted(session, Recorder(store), agent, tool_use_id, payload.agent_id)
+            said = _admitted(session, recorder, agent, tool_use_id, payload.agent_id)
+    recorder.leave()  # the process ends without atexit
     if isinstance(said, Rejection):
         return denial(_reason(store.read(), home, said, agent_type))
     if is_closed_on_doubt and not said.is_probe and summary.answer(store.read(), agent, time.time(), is_gone).is_probe:
@@ -79,13 +81,12 @@ def _admitted(
 ) -> "Admission | Rejection":
     """Ask for a launch, which keeps the permit that it gets. A hook that is registered twice asks twice for the same."""
     from otel_tracker.claude_code.run import event_id
-    from otel_tracker.gate import Gate, Rejection
+    from otel_tracker.gate import Gate
 
     run_id = session.run_id_of(None, tool_use_id)
     known = {"id": event_id(run_id, "asked"), "conversation_id": session.id, "tool_use_id": tool_use_id}
     said = Gate(recorder, has_owner=False, **known).ask(agent, tool_use_id, run_id)
-    recorder.leave()
-    if not isinstance(said, Rejection) and said.is_probe:
+    if said and said.is_probe:
         session.note_permit(tool_use_id, agent, launcher)
     return said
 

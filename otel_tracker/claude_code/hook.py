@@ -30,11 +30,13 @@ def main(arguments: "Sequence[str]") -> bool:
     if options is None:
         return False
     home, flags = options
-    answer = hook(
-        _standard_input(), home, is_gated="--no-gate" not in flags, is_closed_on_doubt="--fail-closed" in flags
-    )
-    _print(answer)
+    run(home, is_gated="--no-gate" not in flags, is_closed_on_doubt="--fail-closed" in flags)
     return True
+
+
+def run(home: "str | None", *, is_gated: bool, is_closed_on_doubt: bool) -> None:
+    """Answer the payload on standard input on standard output."""
+    _print(hook(_standard_input(), home, is_gated=is_gated, is_closed_on_doubt=is_closed_on_doubt))
 
 
 def hook(data: bytes, home: "str | None" = None, *, is_gated: bool = True, is_closed_on_doubt: bool = False) -> str:

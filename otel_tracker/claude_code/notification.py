@@ -7,8 +7,7 @@ to 2.1.240. A task's result and summary are not kept.
 
 from otel_tracker import outages
 from otel_tracker.claude_code.lines import LONGEST_ERROR, text
-
-COMPLETED, FAILED, KILLED = "completed", "failed", "killed"
+from otel_tracker.claude_code.run import COMPLETED, FAILED, KILLED
 
 MARK = "<task-notification>"
 _END = "</task-notification>"

@@ -6,11 +6,13 @@ at all (#92716). So what is reported is weighed against the run's own transcript
 """
 
 from otel_tracker import names, outages
+from otel_tracker.claude_code import ending
 from otel_tracker.claude_code import run as runs
-from otel_tracker.claude_code import transcript
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from otel_tracker.claude_code.run import Run
     from otel_tracker.claude_code.transcript import Transcript
 
@@ -19,12 +21,13 @@ _QUICK_SECONDS = 30.0
 _OF_AN_OUTAGE_SECONDS = 60.0
 _SILENT_SECONDS = 600.0  # after which Claude Code itself calls an agent stalled
 _SILENT_IN_FRONT_SECONDS = 10.0
+_IN_A_TOOL = "it stopped in the middle of a tool call"
 
 
 class Verdict:
     """An outcome, why it is one, and whether something else than the agent is to blame for it."""
 
-    __slots__ = ("environment_error", "error", "is_suspect", "outcome", "reason")
+    __slots__ = ("environment_error", "error", "outcome", "reason")
 
     def __init__(
         self,
@@ -35,8 +38,6 @@ class Verdict:
         reason: "str | None" = None,
     ) -> None:
         self.outcome, self.error, self.environment_error, self.reason = outcome, error, environment_error, reason
-        self.is_suspect = False
-        """Whether it is too quick a success, without any tool, to say that the agent works (#77331)."""
 
 
 def verdict(
@@ -52,7 +53,7 @@ def verdict(
     if run.report == runs.KILLED:
         return Verdict(names.CANCELLED, reason="stopped before its end")
     if run.report == runs.COMPLETED:
-        return _reported_completed(run, found)
+        return _reported_completed(found)
     if run.is_settled or is_over:
         return _not_reported(run, found)
     if not is_gone or found is None:
@@ -62,7 +63,7 @@ def verdict(
 
 def _silent(run: "Run", found: "Transcript", silence: float) -> "Verdict | None":
     """Judge a run that is gone in the middle of something. Esc ends one that held up the turn, and tells nobody (#9516)."""
-    if run.is_stopped or found.ending not in (transcript.MID_TOOL, transcript.EMPTY):
+    if run.is_stopped or found.ending not in (ending.MID_TOOL, ending.EMPTY):
         return None
     if run.returned is None and silence >= _SILENT_IN_FRONT_SECONDS:
         return Verdict(names.CANCELLED, reason="interrupted")
@@ -70,65 +71,61 @@ def _silent(run: "Run", found: "Transcript", silence: float) -> "Verdict | None"
 
 
 def is_suspect(run: "Run", found: "Transcript | None", seconds: "float | None") -> bool:
-    """Tell whether a success is suspect: done at once, and without a tool. What says nothing of tools isn't."""
-    is_read = found is not None and found.ending == transcript.CLEAN
+    """Tell whether a success says nothing of the agent: done at once, and without a tool (#77331).
+
+    Where nothing tells of tools, it isn't suspect.
+    """
+    is_read = found is not None and found.ending == ending.CLEAN
     tool_uses = found.tool_uses if found is not None and is_read else run.tool_uses
     return seconds is not None and seconds < _QUICK_SECONDS and tool_uses == 0
 
 
-def blamed_on(verdict: Verdict, at: float, outages_of_session: "list[list[object]]") -> "str | None":
+def blamed_on(verdict: Verdict, at: float, outages_of_session: "list[list[Any]]") -> "str | None":
     """Return the outage that ended the main agent's turn about when a run failed for no reason that it tells."""
     if verdict.outcome != names.FAILURE or verdict.error != _IN_A_TOOL:
         return None
-    near = [kind for kind, when in outages_of_session if abs(float(str(when)) - at) <= _OF_AN_OUTAGE_SECONDS]
-    return str(near[-1]) if near else None
-
-
-_IN_A_TOOL = "it stopped in the middle of a tool call"
+    near: list[str] = [kind for kind, when in outages_of_session if abs(when - at) <= _OF_AN_OUTAGE_SECONDS]
+    return near[-1] if near else None
 
 
 def _failed(run: "Run", found: "Transcript | None") -> Verdict:
     if run.is_unknown_type:
         return Verdict(names.FAILURE, error=run.error, environment_error=UNKNOWN_AGENT)
-    is_api_error = found is not None and found.ending == transcript.API_ERROR
-    of_transcript = found.error if found is not None and is_api_error else None
-    error = run.error or of_transcript or ("no progress for a long time" if run.is_stalled else "it failed")
-    outage = (
-        run.outage or outages.kind_of(None, run.error) or (found.outage if found is not None and is_api_error else None)
+    error, outage = (found.error, found.outage) if found is not None else (None, None)  # of an API error at its end
+    said = run.error or error or ("no progress for a long time" if run.is_stalled else "it failed")
+    return Verdict(
+        names.FAILURE, error=said, environment_error=run.outage or outages.kind_of(None, run.error) or outage
     )
-    return Verdict(names.FAILURE, error=error, environment_error=outage)
 
 
-def _reported_completed(run: "Run", found: "Transcript | None") -> Verdict:
-    if found is None or found.ending in (transcript.CLEAN, transcript.EMPTY):
+def _reported_completed(found: "Transcript | None") -> Verdict:
+    if found is None or found.ending in (ending.CLEAN, ending.EMPTY):
         return Verdict(names.SUCCESS)
-    return _by_transcript(run, found)
+    return _by_transcript(found)
 
 
-def _by_transcript(run: "Run", found: "Transcript") -> Verdict:
-    if found.ending == transcript.API_ERROR:
+def _by_transcript(found: "Transcript") -> Verdict:
+    if found.ending == ending.API_ERROR:
         return Verdict(names.FAILURE, error=found.error, environment_error=found.outage)
-    if found.ending == transcript.INTERRUPTED:
+    if found.ending == ending.INTERRUPTED:
         return Verdict(names.CANCELLED, reason="interrupted by the user")
-    if found.ending == transcript.MID_TOOL:
+    if found.ending == ending.MID_TOOL:
         return Verdict(names.FAILURE, error=_IN_A_TOOL)
     return Verdict(names.SUCCESS)
 
 
-def _is_decisive(run: "Run", found: "Transcript | None") -> bool:
+def _is_decisive(run: "Run", found: "Transcript") -> bool:
     """Tell whether the transcript alone says how a run ended that is gone."""
-    if found is None:
-        return False
-    if found.ending == transcript.CLEAN:
+    if found.ending == ending.CLEAN:
         return bool(run.is_stopped)
-    return found.ending in (transcript.API_ERROR, transcript.INTERRUPTED)
+    return found.ending in (ending.API_ERROR, ending.INTERRUPTED)
 
 
 def _not_reported(run: "Run", found: "Transcript | None") -> Verdict:
     """Judge a run whose end nobody has reported, and that isn't running any more."""
-    is_told = found is not None and found.ending in (transcript.CLEAN, transcript.API_ERROR, transcript.INTERRUPTED)
+    is_told = found is not None and found.ending in (ending.CLEAN, ending.API_ERROR, ending.INTERRUPTED)
     if found is not None and (is_told or run.is_stopped):
-        return _by_transcript(run, found)
+        return _by_transcript(found)
     if run.is_stopped:
         return Verdict(names.SUCCESS)
     return _lost()

@@ -17,8 +17,10 @@ from otel_tracker.claude_code.lines import (
     text,
     texts_of,
 )
-from otel_tracker.claude_code.notification import COMPLETED, FAILED, KILLED, MARK, Notification, notifications_in
+from otel_tracker.claude_code.notification import MARK, Notification, notifications_in
 from otel_tracker.claude_code.places import plain_agent_id
+from otel_tracker.claude_code.result import STATUSES, is_error_text, status_of
+from otel_tracker.claude_code.run import COMPLETED, FAILED, KILLED, LAUNCHED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,29 +28,19 @@ if TYPE_CHECKING:
 
     from otel_tracker.claude_code.lines import Record
 
-LAUNCHED, DENIED, SHUT_DOWN = "async_launched", "denied", "shut_down"
 LONGEST_TAIL_BYTES = 8 * 2**20
 
-_RESULT_STATUSES = {
-    "completed": COMPLETED,
-    "async_launched": LAUNCHED,
-    "remote_launched": LAUNCHED,
-    "teammate_spawned": LAUNCHED,
-    "failed": FAILED,
-    "killed": KILLED,
-    "stopped": KILLED,
-}
-# What the result of a launch that somebody has refused contains, in small letters; and as which kind it counts.
-_DENIALS = {
-    "user rejected tool use": "user-rejected",
-    "doesn't want to proceed with this tool use": "user-rejected",
-    "doesn't want to take this action right now": "user-rejected",
-    "pretooluse:agent": "hook",
-    "pretooluse:task": "hook",
-    "permission to use agent": "permission-rule",
-    "permission to use task": "permission-rule",
-    "permission for this action has been denied": "automode-blocked",
-}
+# What the result of a launch that somebody has refused contains, in small letters.
+_DENIALS = (
+    "user rejected tool use",
+    "doesn't want to proceed with this tool use",
+    "doesn't want to take this action right now",
+    "pretooluse:agent",
+    "pretooluse:task",
+    "permission to use agent",
+    "permission to use task",
+    "permission for this action has been denied",
+)
 _STOPPED = "Successfully stopped"  # what the tool says that stops a background task
 _MARKS = (MARK.encode(), b"task_status", _STOPPED.encode())
 _RESULT_OF = b'tool_use_id"'
@@ -59,13 +51,12 @@ _DEEPEST = 6
 class Evidence:
     """What became of a launch, by the last thing that is said of it.
 
-    status  "completed", "async_launched", "failed", "killed", "denied", "shut_down" (the session has ended under it);
-            None if only the ids are known
+    status  as in run.py, killed also where somebody has refused it; None if only the ids are known
     notices how many notifications are about it
-    error   of a failure, its text; denial: by whom a launch was denied, as `toolDenialKind` says it, or "hook"
+    error   of a failure, its text
     """
 
-    __slots__ = ("agent_id", "denial", "error", "notices", "status", "tool_use_id")
+    __slots__ = ("agent_id", "error", "notices", "status", "tool_use_id")
 
     def __init__(self, tool_use_id: "str | None" = None, agent_id: "str | None" = None) -> None:
         self.tool_use_id = tool_use_id
@@ -73,7 +64,6 @@ class Evidence:
         self.status: str | None = None
         self.notices = 0
         self.error: str | None = None
-        self.denial: str | None = None
 
 
 def evidence(path: str, tool_use_ids: "set[str]", agent_ids: "set[str]") -> "dict[str, Evidence]":
@@ -157,10 +147,9 @@ class _Search:
             agent = text(result.get("agentId") or result.get("agent_id")) if isinstance(result, dict) else None
             one = self._evidence(tool, agent)
             status, said = _status_of(record, message, block, result)
-            denial = text(record.get("toolDenialKind")) or (_denial_in(said) if status == FAILED else None)
-            if status == FAILED and denial is not None:
-                status = DENIED
-            self._note(one, status, said, denial if status == DENIED else None)
+            if status == FAILED and any(words in said.lower() for words in _DENIALS):
+                status = KILLED
+            self._note(one, status, said)
 
     def _add_stop(self, result: "Record") -> None:
         """Note that the main agent has stopped a task, with a tool of its own."""
@@ -184,7 +173,7 @@ class _Search:
         task = None if task is None else plain_agent_id(task)
         if task not in self._agents and tool not in self._tools:
             return
-        status = _RESULT_STATUSES.get(text(attachment.get("status")) or "")
+        status = STATUSES.get(text(attachment.get("status")) or "")
         if status in (COMPLETED, FAILED, KILLED):
             self._note(self._evidence(tool, task), status, text(attachment.get("error"), LONGEST_ERROR))
 
@@ -213,13 +202,11 @@ class _Search:
                 self._needles.add(name.encode("utf-8", "replace"))
         return one
 
-    def _note(
-        self, one: Evidence, status: "str | None", error: "str | None" = None, denial: "str | None" = None
-    ) -> None:
+    def _note(self, one: Evidence, status: "str | None", error: "str | None" = None) -> None:
         """Note what is said of a launch; that it was begun is no news after its end."""
         if status is None or (status == LAUNCHED and one.status is not None):
             return
-        one.status, one.denial = status, denial
+        one.status = status
         one.error = text(error, LONGEST_ERROR) if status == FAILED else None
 
 
@@ -227,33 +214,18 @@ def _status_of(record: "Record", message: "Record", block: "Record", result: "An
     """Return what the result of a launch says has become of it, and the text of its error."""
     said = result if isinstance(result, str) else said_by(block)
     if record.get("interruptedByShutdown") is True:
-        return SHUT_DOWN, ""
+        return None, ""  # the session has ended under it
     if text(record.get("toolDenialKind")) is not None:
-        return DENIED, ""
+        return KILLED, ""
     is_interrupted = said.lstrip().removeprefix("Error: ").startswith(INTERRUPTION)
     if is_interrupted or is_interruption(message) or is_interrupted_result(block):
         return KILLED, ""
     if isinstance(result, dict):
-        return _status_of_object(result, block), said
-    is_error = block.get("is_error") is True or said.lstrip().startswith("Error:")
+        status = status_of(result)
+        is_untold = status == COMPLETED and result.get("status") is None
+        return (FAILED if is_untold and block.get("is_error") is True else status), said
+    is_error = block.get("is_error") is True or is_error_text(said)
     return (FAILED if is_error else COMPLETED), said
-
-
-def _status_of_object(result: "Record", block: "Record") -> "str | None":
-    """Return what a result that is an object says; older versions leave out the status of one that has ended."""
-    status = text(result.get("status"))
-    if status is not None:
-        return _RESULT_STATUSES.get(status)
-    if result.get("isAsync") is True:
-        return LAUNCHED
-    if block.get("is_error") is True:
-        return FAILED
-    return COMPLETED if "content" in result or "totalDurationMs" in result else None
-
-
-def _denial_in(said: str) -> "str | None":
-    small = said.lower()
-    return next((kind for words, kind in _DENIALS.items() if words in small), None)
 
 
 def _first(record: "Record", keys: "tuple[str, ...]") -> "str | None":

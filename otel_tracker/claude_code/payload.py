@@ -6,6 +6,8 @@ change: whatever is missing or of another type than documented reads as absent, 
 
 import json
 
+from otel_tracker.claude_code.result import STATUSES
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -17,9 +19,6 @@ SESSION_START, SESSION_END = "SessionStart", "SessionEnd"
 
 AGENT_TOOLS = ("Agent", "Task")
 """The tool that runs a sub-agent, and its name before Claude Code 2.1.63."""
-
-COMPLETED = "completed"
-_RESULTS = (None, COMPLETED, "async_launched", "remote_launched", "teammate_spawned")  # statuses of the tool's result
 
 LONGEST_ID = 200
 _LONGEST_PATH = 4096
@@ -75,7 +74,11 @@ class Payload:
     @property
     def agent_id(self) -> "str | None":
         """The sub-agent that the event is about, or within which it happens; without the `agent-` that some have."""
-        return (self.name("agent_id") or "").removeprefix("agent-") or None
+        return self.agent_id_at("agent_id")
+
+    def agent_id_at(self, key: str) -> "str | None":
+        """Return the id of a sub-agent."""
+        return (self.name(key) or "").removeprefix("agent-") or None
 
     @property
     def is_about_agents(self) -> bool:
@@ -130,7 +133,7 @@ class Payload:
                     f"{key} is {_shown(self.values.get(key))}, expected {' or '.join(kind.__name__ for kind in types)}"
                 )
         status = self.part("tool_response").text("status")
-        if self.is_about_agents and self.event == POST_TOOL_USE and status not in _RESULTS:
+        if self.is_about_agents and self.event == POST_TOOL_USE and status not in (None, *STATUSES):
             return f"tool_response has the unknown status {status!r}"[:LONGEST_ID]
         return None
 

@@ -7,7 +7,7 @@ from otel_tracker import outages
 from otel_tracker.claude_code import facts, parent, places
 from otel_tracker.claude_code import payload as hooks
 from otel_tracker.claude_code.recording import Recording
-from otel_tracker.claude_code.run import COMPLETED, FAILED, KILLED, LAUNCHED
+from otel_tracker.claude_code.run import FAILED, LAUNCHED
 from otel_tracker.claude_code.session import Session, beginning, forget_sessions, note_beginning, unsettled_sessions
 from otel_tracker.log import warn
 
@@ -79,7 +79,7 @@ def _discover(recording: Recording) -> None:
 
 
 def _end(recording: Recording) -> None:
-    unclear = [run for run in recording.session.runs if not run.is_settled or run.is_fresh]
+    unclear = [run for run in recording.session.runs if run.is_unclear]
     _add_evidence(recording, unclear)
     for run in unclear:
         run.is_fresh = None
@@ -122,7 +122,7 @@ def _is_unclear(run: "Run", running: "set[str] | None") -> bool:
     """Tell whether there is something to find out of a run that may have ended, or that was woken and has ended again."""
     if running is not None and {run.agent_id, run.launcher} & running:
         return False
-    return not run.is_settled or (run.is_fresh is True and running is not None)
+    return run.is_unclear and not (run.is_settled and running is None)
 
 
 def _give_back(recording: Recording, launcher: "str | None") -> None:
@@ -151,16 +151,15 @@ def _add_evidence(recording: Recording, runs: "list[Run]") -> None:
 def _add(run: "Run", told: parent.Evidence, now: float) -> None:
     """Add what is said last of a run; of one that runs in the background that is a notification."""
     run.note(agent_id=told.agent_id, tool_use_id=told.tool_use_id)
-    status = KILLED if told.status == parent.DENIED else told.status
-    if status == parent.LAUNCHED:
-        run.note_return(LAUNCHED, now)
-    elif status == FAILED and run.returned != LAUNCHED:
+    if told.status is None:
+        return
+    if told.status == FAILED and run.returned != LAUNCHED:
         facts.fail(run, told.error or "", now)
-    elif status in (COMPLETED, FAILED, KILLED) and run.returned != LAUNCHED:
-        run.note_return(status, now)
-    elif status in (COMPLETED, FAILED, KILLED) and (run.notified is None or told.notices > (run.notices or 0)):
+    elif told.status == LAUNCHED or run.returned != LAUNCHED:
+        run.note_return(told.status, now)
+    elif run.notified is None or told.notices > (run.notices or 0):
         run.note(error=told.error)
-        run.note_notification(status, now)
+        run.note_notification(told.status, now)
 
 
 def _is_alive(session: Session, now: float) -> bool:

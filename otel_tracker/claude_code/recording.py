@@ -163,6 +163,8 @@ class Recording:
             reason=verdict.reason,
             suspect=is_suspect or None,
             usage_incomplete=(found is not None and found.is_incomplete) or None,
+            skipped_lines=(found.skipped or None) if found is not None else None,
+            claude_code_version=found.version if found is not None else None,
             unexported=True,
             **self._ids(run),
             **self._span(run),

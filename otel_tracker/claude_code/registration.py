@@ -10,12 +10,13 @@ import shutil
 import sys
 from typing import Any, NamedTuple
 
+from otel_tracker.claude_code import payload
 from otel_tracker.errors import OtelTrackerError
 
 PROGRAM = "otel-tracker"
 INSTALL = "otel-tracker claude-code install"
-GATE = "PreToolUse"
-_LAUNCHES = "Agent|Task"
+GATE = payload.PRE_TOOL_USE
+_LAUNCHES = "|".join(payload.AGENT_TOOLS)
 _HOOK = ["claude-code", "hook"]
 _NO_GATE, _FAIL_CLOSED, _HOME = "--no-gate", "--fail-closed", "--home"
 _SHELL = frozenset("();<>|&")
@@ -31,15 +32,15 @@ class Hook(NamedTuple):
 
 HOOKS = (
     Hook(GATE, 5, _LAUNCHES),
-    Hook("PostToolUse", 10, _LAUNCHES),
-    Hook("PostToolUseFailure", 10, _LAUNCHES),
-    Hook("SubagentStart", 10),
-    Hook("SubagentStop", 10),
-    Hook("UserPromptSubmit", 5),
-    Hook("Stop", 10),
-    Hook("StopFailure", 10),
-    Hook("SessionStart", 10),
-    Hook("SessionEnd", 1),
+    Hook(payload.POST_TOOL_USE, 10, _LAUNCHES),
+    Hook(payload.POST_TOOL_USE_FAILURE, 10, _LAUNCHES),
+    Hook(payload.SUBAGENT_START, 10),
+    Hook(payload.SUBAGENT_STOP, 10),
+    Hook(payload.USER_PROMPT_SUBMIT, 5),
+    Hook(payload.STOP, 10),
+    Hook(payload.STOP_FAILURE, 10),
+    Hook(payload.SESSION_START, 10),
+    Hook(payload.SESSION_END, 1),
 )
 
 

@@ -5,14 +5,32 @@ if TYPE_CHECKING:
     from typing import Any
 
 COMPLETED, FAILED, KILLED, LAUNCHED = "completed", "failed", "killed", "launched"
-STATUSES = (LAUNCHED, COMPLETED, KILLED, FAILED)  # the stronger the later
+STATUSES = (LAUNCHED, COMPLETED, KILLED, FAILED)  # the later, the stronger
 _UNNAMED = frozenset(
     ("general-purpose", "fork")
 )  # which of them a launch that names no type means depends on a setting
 
 
 class Run:
-    """One run of a sub-agent, however many turns it has."""
+    """One run of a sub-agent, however many turns it has; None is what nothing has told.
+
+    agent_id, tool_use_id   Claude Code's id of it, and of the tool's call that launched it
+    agent_type, launcher    its type, and the id of the agent that launched it; the main agent has none
+    model, transcript       as its launch names the model; the path that a payload names
+    began, reported         when the first event of its beginning came, and of its end (seconds since 1970)
+    took, tool_uses         what the tool's result says: seconds, and how many tools it used
+    returned                what that says has become of it (STATUSES); the strongest counts
+    notified, notices       what the last notification says, and how many there were
+    error, outage           of a failure: its text, and which outage that tells of
+    is_stalled              Claude Code has given it up
+    is_stopped              an event has told that it stopped, for now
+    is_unknown_type         there is no such type
+    run_id, agent           as which task of which agent it is recorded, from the first event on
+    is_started, said        its start is recorded; its end as recorded, with all amendments (it is settled)
+    is_fresh                its transcript may have got more since
+
+    All but `returned`, `notified`, `notices`, `said` and `is_fresh` stay as they were told first.
+    """
 
     __slots__ = (
         "agent",
@@ -41,41 +59,28 @@ class Run:
     )
 
     agent_id: "str | None"
-    """Claude Code's id of it; the tool's call that launched it; its type; the agent that launched it."""
     tool_use_id: "str | None"
     agent_type: "str | None"
     launcher: "str | None"
     model: "str | None"
-    """As the launch names it."""
     transcript: "str | None"
-    """The path that a payload has told."""
     began: "float | None"
-    """When the first event of its beginning came, seconds since 1970."""
     reported: "float | None"
-    """When the first event of its end came."""
     took: "float | None"
-    """How long it ran by what the tool's result says, in seconds."""
     tool_uses: "int | None"
     returned: "str | None"
-    """What the tool's result says: launched, completed, killed or failed."""
     notified: "str | None"
     notices: "int | None"
-    """What the last notification says: completed, killed or failed; and how many there were."""
     error: "str | None"
     outage: "str | None"
-    """Of a failure: what it was, and which outage that is."""
     is_stalled: "bool | None"
     is_stopped: "bool | None"
-    """Whether an event has told that it stopped, for now."""
     is_unknown_type: "bool | None"
     run_id: "str | None"
-    """The task that it is recorded as, and of which agent, from the first event on."""
     agent: "str | None"
     is_started: "bool | None"
     said: "dict[str, Any] | None"
-    """Its end as it has been recorded, all amendments included; None as long as it is not settled."""
     is_fresh: "bool | None"
-    """Whether its transcript may have got more since that was said."""
 
     def __init__(self, facts: "dict[str, Any] | None" = None) -> None:
         for name in self.__slots__:
@@ -109,6 +114,11 @@ class Run:
     def report(self) -> "str | None":
         """What somebody says of its end, None if nobody does."""
         return self.notified or (None if self.returned == LAUNCHED else self.returned)
+
+    @property
+    def is_unclear(self) -> bool:
+        """Whether there is something left to find out about it."""
+        return not self.is_settled or self.is_fresh is True
 
     @property
     def is_settled(self) -> bool:

@@ -1,8 +1,8 @@
 """What is known of one session of Claude Code: its sub-agents' runs, as facts that the hooks' events have told.
 
-Each hook is a process of its own, and its event may be missing, repeated or late. So facts are only ever added, and
-what follows from them is computed anew from all of them: their order doesn't matter. They are in a file of the session
-in the home's `claude-code` folder, without prompts, results or messages.
+Each hook is a process of its own, and its event may be missing, repeated or late. So what follows from the facts is computed
+anew from all of them, and their order doesn't matter; only of a woken agent's notifications the last one counts. They are
+in a file of the session in the home's `claude-code` folder, without prompts, results or messages.
 """
 
 import json
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from otel_tracker.storage.home import Home
 
 _BEGINNING = "beginning"
-# In the file's first bytes, so that nobody has to read the rest: a session about which there is nothing left to find out.
+# A file's first bytes, so that nobody has to read the rest, where there is nothing left to find out about the session.
 _SETTLED = b'{"unsettled":0,'
 
 
@@ -37,7 +37,7 @@ class Session:
         self.id = session_id
         self.transcript: str | None = facts.get("transcript")
         self._below: tuple[str | None, dict[str, str]] | None = None
-        self._sidecars: dict[tuple[str, str | None], dict[str, Any]] = {}
+        self._sidecars: dict[tuple[str | None, ...], dict[str, Any]] = {}
         self.unsaid: dict[str, Any] | None = facts.get("unsaid")
         """Events on their way to the journal, and what they will have said; None once they are there."""
         self.runs = [Run(run) for run in facts.get("runs", [])]
@@ -62,7 +62,7 @@ class Session:
         """Write what is known."""
         if not (self.runs or self.permits or self._saved):
             return
-        unsettled = sum(not run.is_settled or run.is_fresh is True for run in self.runs) + len(self.permits)
+        unsettled = sum(run.is_unclear for run in self.runs) + len(self.permits)
         unsettled += self.unsaid is not None
         facts = {
             "unsettled": unsettled,
@@ -110,7 +110,8 @@ class Session:
         """Return what Claude Code notes of a sub-agent: `toolUseId`, `agentType` and so on; empty where there is nothing."""
         if not agent_id:
             return {}
-        key = (agent_id, self.transcript)
+        told = told or next((run.transcript for run in self.runs if run.agent_id == agent_id), None)
+        key = (agent_id, told, self.transcript)
         if key not in self._sidecars:
             self._sidecars[key] = places.sidecar(self.transcript, agent_id, told, self._elsewhere)
         return self._sidecars[key]
@@ -193,7 +194,7 @@ def is_unsettled(home: "Home", session_id: str, transcript: "str | None") -> boo
     read = Files().read(path, 0, len(_SETTLED))
     if read is None:
         return places.has_new_agents(transcript, beginning(home))
-    return read[1] != _SETTLED or places.has_new_agents(transcript, os.stat(path).st_mtime)
+    return read[1] != _SETTLED or places.has_new_agents(transcript, places.modified(path) or 0.0)
 
 
 def beginning(home: "Home") -> float:
@@ -217,10 +218,9 @@ def unsettled_sessions(home: "Home", before: float) -> "Iterator[str]":
     """Yield the ids of sessions about which there is something left to find out, untouched since the moment `before`."""
     files = Files()
     for path in _session_files(home, files):
-        if (places.modified(path) or before) >= before:
+        if (places.modified(path) or before) >= before or _is_settled(path, files):
             continue
-        facts = _facts_in(path, files, is_settled_passed_over=True)
-        session_id = facts.get("session_id")
+        session_id = _facts_in(path, files).get("session_id")
         if isinstance(session_id, str) and path_of(home, session_id) == path:
             yield session_id
 
@@ -237,13 +237,21 @@ def forget_sessions(home: "Home", before: float) -> None:
             files.remove(path)
 
 
-def _facts_in(path: str, files: Files, *, is_settled_passed_over: bool = False) -> "dict[str, Any]":
+def _is_settled(path: str, files: Files) -> bool:
+    try:
+        read = files.read(path, 0, len(_SETTLED))
+    except StorageError:
+        return True
+    return read is None or read[1] == _SETTLED
+
+
+def _facts_in(path: str, files: Files) -> "dict[str, Any]":
     """Return the facts in a session's file, none where it can't be read."""
     try:
         read = files.read(path)
     except StorageError:
         return {}
-    return {} if read is None or (is_settled_passed_over and read[1].startswith(_SETTLED)) else _decoded(read[1])
+    return {} if read is None else _decoded(read[1])
 
 
 def _has_transcript(facts: "dict[str, Any]") -> bool:

@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 
 from otel_tracker.claude_code import settings_text
 from otel_tracker.claude_code.registration import is_ours
+from otel_tracker.environment import claude_folder
 from otel_tracker.errors import OtelTrackerError, StorageError
 from otel_tracker.storage.attempt import saying
 from otel_tracker.storage.files import Files
 
-CONFIG_DIR = "CLAUDE_CONFIG_DIR"
 _BACKUP = "before-otel-tracker"
 
 
@@ -65,14 +65,9 @@ class Change(NamedTuple):
         return (self.before.content or b"") == self.text.encode()
 
 
-def user_folder() -> str:
-    """Return the folder of the user's Claude Code settings."""
-    return os.path.abspath(os.path.expanduser(os.environ.get(CONFIG_DIR) or "~/.claude"))
-
-
 def user_path() -> str:
     """Return the path of the user's settings file."""
-    return os.path.join(user_folder(), "settings.json")
+    return os.path.join(claude_folder(), "settings.json")
 
 
 def project_path(name: str = "settings.json") -> str:

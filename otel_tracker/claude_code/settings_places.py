@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from otel_tracker.claude_code import registration, settings_file
+from otel_tracker.environment import claude_folder
 
 PLUGIN = "otel-tracker@"
 MANAGED = (
@@ -94,6 +95,6 @@ def registered() -> list[tuple[str, str]]:
 
 def is_in_use(places: Iterable[Place]) -> bool:
     """Tell whether there is anything of Claude Code's own in the user's folder, or on this machine."""
-    own = (os.path.join(settings_file.user_folder(), "projects"), os.path.expanduser("~/.claude.json"))
+    own = (os.path.join(claude_folder(), "projects"), os.path.expanduser("~/.claude.json"))
     has_settings = any(place.is_managed or place.path == settings_file.user_path() for place in places)
     return has_settings or any(map(os.path.exists, own))

@@ -6,7 +6,7 @@ belongs to the request that got it: a copy under another request, as a side ques
 """
 
 from otel_tracker.claude_code.lines import count, part, text
-from otel_tracker.names import UNKNOWN_MODEL
+from otel_tracker.names import UNKNOWN_MODEL, added_tokens
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,9 +43,8 @@ class Usage:
         for answer in self._answers.values():
             if answer.tokens is None:
                 continue
-            total = models.setdefault(answer.model or UNKNOWN_MODEL, dict.fromkeys(answer.tokens, 0))
-            for kind, number in answer.tokens.items():
-                total[kind] += number
+            model = answer.model or UNKNOWN_MODEL
+            models[model] = added_tokens(models.get(model, {}), answer.tokens)
         return models
 
     @property

@@ -78,19 +78,9 @@ def claude_code_uninstall(options: "Namespace") -> int:
 
 def claude_code_hook(options: "Namespace") -> int:
     """Answer one payload; the status is 0 whatever happens, since another one would reach into the session."""
-    try:
-        from otel_tracker.claude_code.hook import hook
+    from otel_tracker.claude_code import hook
 
-        answer = hook(
-            sys.stdin.buffer.read(),
-            options.home,
-            is_gated=not options.no_gate,
-            is_closed_on_doubt=options.fail_closed,
-        )
-        if answer:
-            print(answer, flush=True)
-    except Exception as error:  # noqa: BLE001 - a session must not break on its hook
-        print(f"otel-tracker: {error}", file=sys.stderr)
+    hook.run(options.home, is_gated=not options.no_gate, is_closed_on_doubt=options.fail_closed)
     return 0
 
 

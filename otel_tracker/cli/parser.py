@@ -42,7 +42,8 @@ def parse(arguments: "Sequence[str]") -> argparse.Namespace:
 
 def _is_hook(given: "list[str]") -> bool:
     """Tell whether Claude Code calls a hook; one that doesn't know `args` yet (before 2.1.139) gives none of them."""
-    rest = given[2:] if given[:1] == ["--home"] else given
+    before = 2 if given[:1] == ["--home"] else 1 if given[:1] and given[0].startswith("--home=") else 0
+    rest = given[before:]
     return rest[:2] == ["claude-code", "hook"] or (not given and "CLAUDE_PROJECT_DIR" in os.environ)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from otel_tracker.claude_code import registration, settings_file, settings_places
+from otel_tracker.claude_code.hook import LOG_NAME
 from otel_tracker.claude_code.settings_places import Place
 from otel_tracker.doctor.finding import NOTE, OK, WRONG, Finding
 from otel_tracker.environment import DEFAULT_HOME
@@ -16,7 +17,6 @@ from otel_tracker.storage.home import Home
 from otel_tracker.timestamps import parse_timestamp
 
 _TOPIC = "claude code"
-_LOG = "hook.log"
 _LOG_BYTES = 65_536
 _FEW = 3  # odd payloads in that time are no habit yet
 _RECENT_DAYS = 7
@@ -154,7 +154,7 @@ def _elsewhere(mine: list[Place], plugins: list[str], home: Home) -> Iterator[Fi
 
 
 def _logged(home: Home) -> Iterator[Finding]:
-    path = os.path.join(home.claude_code, _LOG)
+    path = os.path.join(home.claude_code, LOG_NAME)
     try:
         lines = list(_lines(path))
     except OtelTrackerError as error:

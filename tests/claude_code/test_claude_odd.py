@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from otel_tracker.claude_code.session import Session as Facts
 from otel_tracker.errors import StorageError
 from otel_tracker.storage.store import Store
 from tests.claude_code.asking import Wait, ask, go_on, probe
-from tests.claude_code.harness import Run, Session
+from tests.claude_code.harness import VERSION, Run, Session
 from tests.claude_code.replay import CODER, ends, play, prepare, read
 
 TEAMMATE = {"agentType": "coder", "name": "rita", "taskKind": "in_process_teammate"}
@@ -290,3 +292,23 @@ def test_a_result_without_a_status_is_that_of_a_run_that_has_ended(home: Path) -
     run.gives({"agentId": run.agent_id, "content": [], "totalDurationMs": 5})
     play(session.steps, home)
     assert outcomes(home) == [(CODER, names.TASK_COMPLETED)]
+
+
+def test_an_entry_says_how_many_lines_could_not_be_read_and_which_version_wrote_them(home: Path) -> None:
+    session = Session()
+    run = session.launches().begins().is_prompted()
+    session.writes(run.transcript, '{"type": "assistant", "message": {"id": 1\n')
+    run.calls_a_tool().gets_a_result().answers().ends().completes()
+    play(session.steps, home)
+    (entry,) = ends(home)
+    assert (entry["skipped_lines"], entry["claude_code_version"]) == (1, VERSION)
+
+
+@pytest.mark.parametrize(
+    "form", [["--home=H", "claude-code", "hook", "--later"], ["--home", "H", "claude-code", "hook", "--x"]]
+)
+def test_a_hook_of_a_later_version_never_ends_with_a_status_that_refuses(form: list[str], home: Path) -> None:
+    given = [word.replace("H", os.fspath(home)) for word in form]
+    command = [sys.executable, "-m", "otel_tracker", *given]
+    done = subprocess.run(command, input=b"{}", capture_output=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout) == (0, b"")
