@@ -33,7 +33,7 @@ class Session:
 
     def __init__(self, session_id: "str | None" = None) -> None:
         self.session_id = session_id or f"5f0c7a9e-0000-4000-8000-{next(_numbers):012x}"
-        self.folder = Path(os.path.expanduser("~/.claude/projects/-work"))
+        self.folder = Path(os.path.expanduser("~/.claude/projects/-project"))
         self.transcript = self.folder / f"{self.session_id}.jsonl"
         self.steps: list[Step] = []
         self.now = time.time() - 900
@@ -45,7 +45,7 @@ class Session:
             "session_id": self.session_id,
             "prompt_id": "0b9f5c9e-6a5e-4a6c-8f0e-3d2c1b0a9f8e",
             "transcript_path": str(self.transcript),
-            "cwd": "/work",
+            "cwd": "/project",
             "permission_mode": "default",
             "effort": {"level": "high"},
             "hook_event_name": event,
@@ -71,7 +71,7 @@ class Session:
             "timestamp": format_timestamp(self.now),
             "type": kind,
             "version": VERSION,
-            "cwd": "/work",
+            "cwd": "/project",
             "entrypoint": "cli",
         }
         self.writes(path, json.dumps({**common, **fields}) + "\n")
