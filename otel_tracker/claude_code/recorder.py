@@ -37,12 +37,15 @@ def record(payload: "Payload", home: "Home") -> None:
         now = time.time()
         session.transcript = payload.path("transcript_path") or session.transcript
         told = facts.taken(payload, session, now)
-        recording = Recording(session, home, now, payload.path("cwd"))
-        for run in told:
-            if not (run.is_settled and payload.event in _OF_A_TURN):  # a woken one is not done yet
-                recording.judge(run)
-        reconciler.reconcile(payload, recording)
-        recording.write()
+        try:
+            recording = Recording(session, home, now, payload.path("cwd"))
+            for run in told:
+                if not (run.is_settled and payload.event in _OF_A_TURN):  # a woken one is not done yet
+                    recording.judge(run)
+            reconciler.reconcile(payload, recording)
+            recording.write()
+        finally:
+            session.save()  # what the event has told isn't lost, whatever else fails
 
 
 def _is_news(payload: "Payload", home: "Home", session_id: str) -> bool:

@@ -78,8 +78,7 @@ class Recording:
     def write(self) -> None:
         """Record the events. What they say is kept before: where recording fails, the next hook does it."""
         if self._events:
-            place = self.session.runs.index
-            ends, starts = [[place(run), ended] for run, ended in self._ends], [place(run) for run in self._starts]
+            ends, starts = [ended for _, ended in self._ends], [run.run_id for run in self._starts]
             self.session.unsaid = {"events": self._events, "ends": ends, "starts": starts}
             self._events, self._ends, self._starts = [], [], []
             self.session.save()
@@ -93,13 +92,13 @@ class Recording:
 
     def _say(self, unsaid: "dict[str, Any]") -> None:
         """Record events, which counts each once however often it is done, and note what they have said."""
-        store, runs = Store(self.home), self.session.runs
+        store, runs = Store(self.home), {run.run_id: run for run in self.session.runs}
         is_start_only = all(happened["action"] == names.TASK_STARTED for happened in unsaid["events"])
         (store.announce if is_start_only else store.record)(unsaid["events"])
-        for place in unsaid["starts"]:
-            runs[place].is_started = True
-        for place, ended in unsaid["ends"]:
-            runs[place].said = ended
+        for run_id in unsaid["starts"]:
+            runs[run_id].is_started = True
+        for ended in unsaid["ends"]:
+            runs[ended["run_id"]].said = ended
         self.session.unsaid = None
 
     def _known_end(self, run: "Run") -> "Event | None":

@@ -97,8 +97,7 @@ class Session:
         found = self.run(agent_id, tool_use_id, agent_type)
         if found is None:
             found = Run({"agent_id": agent_id, "tool_use_id": tool_use_id})
-            if agent_id is not None and tool_use_id is None:
-                found.tool_use_id = self.sidecar_of(agent_id).get("toolUseId")
+            self._launch_of(found)
             self.runs.append(found)
         return found
 
@@ -191,10 +190,9 @@ def path_of(home: "Home", session_id: str) -> str:
 def is_unsettled(home: "Home", session_id: str, transcript: "str | None") -> bool:
     """Tell whether there is, or may be, something left to find out about a session."""
     path = path_of(home, session_id)
-    read = Files().read(path, 0, len(_SETTLED))
-    if read is None:
-        return places.has_new_agents(transcript, beginning(home))
-    return read[1] != _SETTLED or places.has_new_agents(transcript, places.modified(path) or 0.0)
+    since = places.modified(path)
+    is_known_unsettled = not _is_settled(path, Files())
+    return is_known_unsettled or places.has_new_agents(transcript, beginning(home) if since is None else since)
 
 
 def beginning(home: "Home") -> float:
@@ -238,6 +236,7 @@ def forget_sessions(home: "Home", before: float) -> None:
 
 
 def _is_settled(path: str, files: Files) -> bool:
+    """Tell whether a session's file says that nothing is left to find out; one that isn't there says nothing else."""
     try:
         read = files.read(path, 0, len(_SETTLED))
     except StorageError:

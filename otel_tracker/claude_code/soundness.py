@@ -26,7 +26,7 @@ def is_sound(facts: "Any") -> bool:
         and all(_is_permit(permit) for permit in permits.values())
         and isinstance(outages, list)
         and all(isinstance(outage, list) and len(outage) == 2 and _is_number(outage[1]) for outage in outages)
-        and _is_unsaid(facts.get("unsaid"), len(runs))
+        and _is_unsaid(facts.get("unsaid"), {run.get("run_id") for run in runs})
     )
 
 
@@ -45,33 +45,20 @@ def _is_permit(permit: "Any") -> bool:
     return isinstance(permit, dict) and all(isinstance(permit.get(key), str) for key in ("agent", "run_id"))
 
 
-def _is_unsaid(unsaid: "Any", runs: int) -> bool:
+def _is_unsaid(unsaid: "Any", known: "set[str | None]") -> bool:
+    """Tell whether events are of the runs with the `known` ids."""
     if unsaid is None:
         return True
-    if not isinstance(unsaid, dict):
+    parts = unsaid if isinstance(unsaid, dict) else {}
+    if not all(isinstance(parts.get(key), list) for key in ("events", "ends", "starts")):
         return False
-    events, ends, starts = (unsaid.get(key, ()) for key in ("events", "ends", "starts"))
-    return (
-        isinstance(events, list)
-        and isinstance(ends, list)
-        and isinstance(starts, list)
-        and (
-            all(_is_event(event) for event in events)
-            and all(
-                isinstance(end, list) and len(end) == 2 and _is_place(end[0], runs) and _is_event(end[1])
-                for end in ends
-            )
-            and all(_is_place(start, runs) for start in starts)
-        )
-    )
+    events, ends, starts = parts["events"], parts["ends"], parts["starts"]
+    are_events = all(_is_event(event) for event in [*events, *ends])
+    return are_events and all(end.get("run_id") in known for end in ends) and all(start in known for start in starts)
 
 
 def _is_event(value: "Any") -> bool:
     return isinstance(value, dict) and is_event({"seq": 0, **value})
-
-
-def _is_place(value: "Any", runs: int) -> bool:
-    return type(value) is int and 0 <= value < runs
 
 
 def _is_number(value: "Any") -> bool:

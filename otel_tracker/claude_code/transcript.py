@@ -110,6 +110,7 @@ class _Reader:
         self._end = 0
 
     def read(self) -> Transcript:
+        """Return what the file says."""
         found = self._found
         self._read_answers()
         self._read_ending()

@@ -66,6 +66,7 @@ class _Answer:
         self.is_final = False
 
     def is_of_another(self, request: "str | None") -> bool:
+        """Tell whether a request is known to be another than this answer's."""
         return request is not None and self.request is not None and request != self.request
 
     def is_copy_of(self, request: "str | None", is_side: bool) -> bool:
@@ -73,6 +74,7 @@ class _Answer:
         return self.is_side and not is_side and self.is_of_another(request)
 
     def add(self, message: "Record", request: "str | None") -> None:
+        """Take a record of this answer into account; of each number the highest counts."""
         self.request = self.request or request
         self.model = model_of(message) or self.model
         self.is_final = self.is_final or text(message.get("stop_reason")) is not None

@@ -157,6 +157,26 @@ def test_a_hook_that_is_killed_while_it_records_leaves_no_difference(
     assert len(ends(home)) == 1
 
 
+def test_while_nothing_can_be_recorded_no_event_is_lost(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = Session()
+    session.launches().begins().works().ends().completes()
+    session.launches("Explore").fails("boom")
+    session.launches("Plan").begins().works().ends().completes()
+
+    def fail(self: Store, events: list[Any]) -> list[Any]:
+        raise StorageError("append to", "the journal", "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "record", fail)
+        patch.setattr(Store, "announce", fail)
+        play(session.steps, home)
+    assert outcomes(home) == []
+    session.stops()
+    play(session.steps[-1:], home)
+    found = [(CODER, names.TASK_COMPLETED), ("Explore", names.TASK_FAILED), ("Plan", names.TASK_COMPLETED)]
+    assert sorted(outcomes(home)) == sorted(found)
+
+
 def test_a_session_is_not_forgotten_while_its_transcript_is_there(home: Path, wait: Wait) -> None:
     session = Session()
     session.launches().begins().works().ends().completes()

@@ -66,18 +66,23 @@ def test_a_run_that_an_api_error_has_ended_failed_then(place: Path) -> None:
     assert parse_timestamp(ends(place)[0]["timestamp"]) < time.time() - HOUR / 2
 
 
+def end_turn_in_silence(session: Session, run: Run, seconds: float, place: Path, *running: Run) -> list[str]:
+    """Play a session, and let its turn end when a run has been silent for so long; return the ends that are recorded."""
+    session.asks()
+    play(session.steps, place)
+    make_silent(run, seconds)
+    session.stops(*running)
+    play(session.steps[-1:], place)
+    return [entry["action"] for entry in ends(place)]
+
+
 @pytest.mark.parametrize(("seconds", "action"), [(1, None), (60, names.TASK_CANCELLED)])
 def test_a_run_in_front_that_is_silent_when_the_turn_is_over_was_interrupted(
     seconds: float, action: "str | None", place: Path
 ) -> None:
     session = Session()
     run = session.launches().begins().is_cut()
-    session.asks()
-    play(session.steps, place)
-    make_silent(run, seconds)
-    session.stops()
-    play(session.steps[-1:], place)
-    assert [entry["action"] for entry in ends(place)] == ([action] if action else [])
+    assert end_turn_in_silence(session, run, seconds, place) == ([action] if action else [])
 
 
 @pytest.mark.parametrize(("seconds", "action"), [(60, None), (700, names.TASK_LOST)])
@@ -86,21 +91,11 @@ def test_a_run_in_the_background_that_is_gone_and_silent_is_lost(
 ) -> None:
     session = Session()
     run = session.launches().is_in_background().begins().is_cut()
-    session.asks()
-    play(session.steps, place)
-    make_silent(run, seconds)
-    session.stops()
-    play(session.steps[-1:], place)
-    assert [entry["action"] for entry in ends(place)] == ([action] if action else [])
+    assert end_turn_in_silence(session, run, seconds, place) == ([action] if action else [])
     assert [entry.get("environment_error") for entry in ends(place)] == ([outcome.SESSION_ENDED] if action else [])
 
 
 def test_a_run_that_goes_on_in_the_background_is_not_lost(place: Path) -> None:
     session = Session()
     run = session.launches().is_in_background().begins().is_cut()
-    session.asks()
-    play(session.steps, place)
-    make_silent(run, 700)
-    session.stops(run)
-    play(session.steps[-1:], place)
-    assert ends(place) == []
+    assert end_turn_in_silence(session, run, 700, place, run) == []
