@@ -1,6 +1,5 @@
 """`TaskTracker`: a `with` block around one task of an agent."""
 
-import asyncio
 import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, suppress
@@ -22,6 +21,7 @@ from otel_tracker.meter import Facts
 from otel_tracker.metric_tracker import MetricTracker, default_tracker
 from otel_tracker.outages import kind_of
 from otel_tracker.owner import this_process
+from otel_tracker.raised import outcome_of
 from otel_tracker.storage.recorder import Recorder
 from otel_tracker.timestamps import format_timestamp
 from otel_tracker.tokens import EstimatedTokens
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 _Result = TypeVar("_Result")
-
-_CANCELLATIONS = (KeyboardInterrupt, asyncio.CancelledError, GeneratorExit)
 
 
 class _Default(str):
@@ -49,8 +47,8 @@ class TaskTracker:
     breaker first, and raises AgentBlacklistedError where it refuses. `fallback_for` is the agent in whose place this
     one runs; an `admission` comes with a permit (MetricTracker.try_acquire).
 
-    An interrupt or a cancellation makes the task cancelled; every exception goes on to the caller. When the block has
-    ended the task is on the disk. Raises InvalidValueError before anything starts.
+    An interrupt or a cancellation makes the task cancelled, `sys.exit(0)` is a success; every exception goes on to the
+    caller. When the block has ended the task is on the disk. Raises InvalidValueError before anything starts.
     """
 
     _attempts = 0  # what few tasks have isn't set for each
@@ -161,7 +159,7 @@ class TaskTracker:
         """Add an event to the task's span: one more attempt is over, with the error that ended it if there was one."""
         self._attempts += 1
         attributes: dict[str, Any] = {names.SPAN_ATTEMPT: self._attempts}
-        if error is not None:
+        if error is not None and outcome_of(error) != names.SUCCESS:
             attributes |= {names.ERROR_TYPE: type(error).__qualname__, names.SPAN_ERROR: event.error_text(error) or ""}
         self.span.add_event(names.ATTEMPT, attributes)
 
@@ -241,9 +239,11 @@ class TaskTracker:
             return  # SIGTERM has ended it; or the child of a fork leaves a block of its parent, whose task goes on
         self._is_ended = True
         self._duration, self._ended_ns = time.perf_counter() - self._began, time.time_ns()
-        if error is not None:
-            self._outcome = names.CANCELLED if isinstance(error, _CANCELLATIONS) else names.FAILURE
-            self._message = event.error_text(error)
+        outcome = names.SUCCESS if error is None else outcome_of(error)
+        if outcome == names.SUCCESS:
+            error = None  # `sys.exit(0)` says no more than the end of the block; `set_failed` still holds
+        else:
+            self._outcome, self._message = outcome, event.error_text(error)
         # One by one: for two attributes, which is what most tasks have, `set_attributes` takes half as long again.
         span.set_attribute(names.SPAN_OUTCOME, self._outcome)
         if self._full_model:

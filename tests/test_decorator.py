@@ -1,6 +1,7 @@
 import asyncio
 import inspect
-from collections.abc import AsyncGenerator, Generator
+import sys
+from collections.abc import AsyncGenerator, Coroutine, Generator
 from types import SimpleNamespace
 from typing import Any
 
@@ -40,6 +41,41 @@ def test_a_function_that_raises_has_failed(tracker: MetricTracker) -> None:
     with pytest.raises(OSError, match="disk on fire"):
         work()
     assert actions(tracker) == ["task_failed"]
+
+
+@pytest.mark.parametrize(("status", "action"), [(None, "task_completed"), (0, "task_completed"), (2, "task_failed")])
+def test_whatever_is_decorated_may_exit(tracker: MetricTracker, status: int | None, action: str) -> None:
+    @track_agent("a.md", tracker=tracker)
+    def function() -> None:
+        sys.exit(status)
+
+    @track_agent("a.md", tracker=tracker)
+    def generator() -> Generator[int, None, None]:
+        yield 1
+        sys.exit(status)
+
+    @track_agent("a.md", tracker=tracker)
+    async def coroutine() -> None:
+        sys.exit(status)
+
+    @track_agent("a.md", tracker=tracker)
+    async def async_generator() -> AsyncGenerator[int, None]:
+        yield 1
+        sys.exit(status)
+
+    async def exhausted() -> None:
+        async for _ in async_generator():
+            pass
+
+    for call in (function, lambda: list(generator()), lambda: step(coroutine()), lambda: step(exhausted())):
+        with pytest.raises(SystemExit):
+            call()
+    assert actions(tracker) == [action] * 4
+
+
+def step(coroutine: Coroutine[Any, Any, None]) -> None:
+    """Run a coroutine that waits for nothing, without a loop that an exit would leave open."""
+    coroutine.send(None)
 
 
 def test_a_coroutine_is_a_task_while_it_is_awaited(tracker: MetricTracker) -> None:

@@ -105,8 +105,8 @@ def test_a_task_that_has_ended_before_a_normal_exit_is_recorded(home: Home) -> N
 @pytest.mark.parametrize(
     ("code", "status", "error"),
     [
-        ("sys.exit()", 0, "SystemExit"),
         ("sys.exit(3)", 3, "3"),
+        ("sys.exit('')", 1, "SystemExit"),
         ("sys.exit('enough')", 1, "enough"),
         ("raise ValueError('broken')", 1, "broken"),
         ("exit(4)", 4, "4"),
@@ -117,6 +117,12 @@ def test_an_exit_or_an_exception_in_a_block_is_a_failure_and_keeps_its_status(
 ) -> None:
     assert Program(home, f"with TaskTracker('a.md'): {code}").end()[0] == status
     assert fates(home) == ([], [("a.md", "failed")], [error], 1)
+
+
+@pytest.mark.parametrize("code", ["sys.exit()", "sys.exit(0)", "raise SystemExit(None)", "exit(False)"])
+def test_an_exit_with_the_status_0_in_a_block_is_a_success(home: Home, code: str) -> None:
+    assert Program(home, f"with TaskTracker('a.md'): {code}").end() == (0, "", "")
+    assert fates(home) == ([], [("a.md", "completed")], [None], 1)
 
 
 def test_sigint_cancels_the_task(home: Home) -> None:

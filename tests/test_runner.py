@@ -223,8 +223,18 @@ def test_who_is_interrupted_is_not_repeated_and_no_other_agent_runs(
 ) -> None:
     with pytest.raises(kind):
         run(tracker, how, Raising(kind), fallbacks=[OTHER])
-    action = "task_failed" if kind is SystemExit else "task_cancelled"
+    action = "task_completed" if kind is SystemExit else "task_cancelled"
     assert entries(tracker) == [(AGENT, action)]
+
+
+@BOTH
+def test_an_exit_is_judged_by_its_status(tracker: MetricTracker, spans: InMemorySpanExporter, how: str) -> None:
+    for status in (0, 3):
+        with pytest.raises(SystemExit):
+            run(tracker, how, Exiting(status), fallbacks=[OTHER])
+    assert entries(tracker) == [(AGENT, "task_completed"), (AGENT, "task_failed")]
+    attempts = [dict(span.events[0].attributes or {}) for span in spans.get_finished_spans()]
+    assert ["error.type" in attempt for attempt in attempts] == [False, True]
 
 
 class Raising(Flaky):
@@ -234,6 +244,15 @@ class Raising(Flaky):
 
     def __call__(self, *arguments: Any, **keywords: Any) -> Any:
         raise self.kind
+
+
+class Exiting(Raising):
+    def __init__(self, status: int) -> None:
+        super().__init__(SystemExit)
+        self.status = status
+
+    def __call__(self, *arguments: Any, **keywords: Any) -> Any:
+        raise SystemExit(self.status)
 
 
 @BOTH

@@ -1,4 +1,5 @@
 import asyncio
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -64,6 +65,36 @@ def test_an_interrupt_cancels_the_task_and_goes_on(tracker: MetricTracker, kind:
         raise kind
     assert last_entry(tracker)["action"] == "task_cancelled"
     assert tracker.get_agent("a.md")["failures"] == 0
+
+
+def test_a_task_that_has_failed_before_it_exits_has_failed(tracker: MetricTracker) -> None:
+    def work() -> None:
+        with TaskTracker("a.md", tracker=tracker) as task:
+            task.set_failed("2 of 40 tests fail")
+            sys.exit(0)
+
+    with pytest.raises(SystemExit):
+        work()
+    assert (last_entry(tracker)["action"], last_entry(tracker)["error"]) == ("task_failed", "2 of 40 tests fail")
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="Python 3.10 has no groups of exceptions")
+@pytest.mark.parametrize(
+    ("inner", "action"),
+    [
+        ([KeyboardInterrupt(), asyncio.CancelledError()], "task_cancelled"),
+        ([KeyboardInterrupt(), ValueError("x")], "task_failed"),
+        ([SystemExit(0)], "task_completed"),
+        ([SystemExit(0), GeneratorExit()], "task_cancelled"),
+    ],
+)
+def test_a_group_of_exceptions_is_as_bad_as_its_worst(
+    tracker: MetricTracker, inner: list[BaseException], action: str
+) -> None:
+    group = BaseExceptionGroup("in parallel", [BaseExceptionGroup("below", inner)])  # noqa: F821 - Python 3.10
+    with pytest.raises(BaseExceptionGroup), TaskTracker("a.md", tracker=tracker):  # noqa: F821
+        raise group
+    assert last_entry(tracker)["action"] == action
 
 
 def test_an_asynchronous_task_that_is_cancelled_is_cancelled(tracker: MetricTracker) -> None:
