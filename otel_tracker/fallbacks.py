@@ -5,7 +5,7 @@ Real v7.0 documents have a `fallback_chain`: `L2_to_L1` from an agent's stem to 
 """
 
 from otel_tracker import names
-from otel_tracker.settings import Settings
+from otel_tracker.settings import KEYS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,10 +45,9 @@ def _after(document: "Document", agent: str) -> list[str]:
 
 
 def _own(document: "Document", agent: str) -> "list[str] | None":
-    """Return the agent's own list, which may be empty: nobody stands in for it; None if it has none."""
-    config = document.agents.get(agent, {}).get("config") or {}
-    settings = Settings({}, config)
-    return list(settings.fallbacks) if "fallbacks" in config and not settings.problems else None
+    """Return the agent's own list, which may be empty: no agent stands in for it; None without a valid one."""
+    own = (document.agents.get(agent, {}).get("config") or {}).get("fallbacks")
+    return list(own) if KEYS["fallbacks"](own) is None else None
 
 
 def _key_of(document: "Document", stem: str) -> str:

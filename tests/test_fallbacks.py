@@ -46,6 +46,13 @@ def test_the_documents_chain_is_followed_step_by_step_and_each_agent_comes_once(
     assert chain_of(document(chain), agent) == expected
 
 
+@pytest.mark.parametrize("wrong", [{"failure_threshold": "many"}, {"environment_errors": 7, "retry_attempts": -1}])
+def test_an_agents_list_holds_beside_a_wrong_setting(wrong: dict[str, Any]) -> None:
+    assert chain_of(document({}, coder={"fallbacks": [HELPER], **wrong}), CODER) == [CODER, HELPER]
+    chain = {"L2_to_L1": {"coder": "database_expert"}}
+    assert chain_of(document(chain, coder={"fallbacks": "no list", **wrong}), CODER) == [CODER, EXPERT]
+
+
 def test_the_callers_list_is_all_there_is() -> None:
     full = document({"L2_to_L1": {"coder": "database_expert"}, "ultimate_fallback": HELPER})
     assert chain_of(full, CODER, ["a.md", "b.md", "a.md", CODER]) == [CODER, "a.md", "b.md"]
