@@ -463,6 +463,19 @@ def test_a_task_that_was_lost_and_ended_after_all_is_exported_once(
     assert exported() == ["r1", "r2"]
 
 
+@pytest.mark.parametrize("order", [(names.LOST, names.SUCCESS), (names.SUCCESS, names.LOST)])
+def test_of_two_ends_of_a_task_in_one_batch_the_true_one_is_exported(
+    store: Store, export: Callable[..., int], order: tuple[str, str]
+) -> None:
+    store.record([unexported("r1", order[0]), unexported("r2"), unexported("r1", order[1], after=90)])
+    assert export() == 0
+    assert exported() == ["r1", "r2"]
+    (first, _) = FakeExporter.batches[0]
+    assert attributes_of(first)["otel_tracker.outcome"] == names.SUCCESS
+    assert export() == 0
+    assert exported() == ["r1", "r2"]
+
+
 def test_the_place_in_a_journal_that_is_no_more_is_forgotten(
     store: Store, home: Home, export: Callable[..., int], capsys: Any
 ) -> None:

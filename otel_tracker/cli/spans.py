@@ -80,15 +80,30 @@ def _try_to_export(store: "Store", exporter: SpanExporter, resource: Resource, s
 def _export_all(store: "Store", exporter: SpanExporter, resource: Resource) -> int:
     exported, (position, lost) = 0, _position(store)
     for events in _batches(store, position):
-        wanted = [event for event in events if event.get("run_id") not in lost]  # whose span has been exported
-        found = [span for event in wanted if (span := span_of(event, resource)) is not None]
+        ends = _ends(events, set(lost))
+        found = [span for event in ends if (span := span_of(event, resource)) is not None]
         if found:
             _export(exporter, found)
         exported += len(found)
-        lost = [*lost, *(event["run_id"] for event in wanted if event["action"] == names.TASK_LOST)][-_LOST:]
+        lost = [*lost, *(event["run_id"] for event in ends if event["action"] == names.TASK_LOST)][-_LOST:]
         known = {"seq": events[-1]["seq"], **({"lost": lost} if lost else {})}
         store.files.replace(store.home.spans_position, [json.dumps(known).encode()])
     return exported
+
+
+def _ends(events: "Sequence[dict[str, Any]]", lost: set[str]) -> list[dict[str, Any]]:
+    """Return one end of each run, without the `lost` runs, whose spans have been exported.
+
+    A run that was taken for lost and ended after all has two: the true one comes first.
+    """
+    ends: dict[str, dict[str, Any]] = {}
+    for event in events:
+        run_id = event.get("run_id")
+        if event["action"] in names.OUTCOMES and run_id not in lost:
+            known = ends.get(run_id)
+            if known is None or known["action"] == names.TASK_LOST:
+                ends[run_id] = event
+    return list(ends.values())
 
 
 def _batches(store: "Store", position: int) -> "Iterator[list[dict[str, Any]]]":
