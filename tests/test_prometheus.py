@@ -140,6 +140,17 @@ def test_beyond_a_thousand_agents_the_rest_is_one() -> None:
     assert total == MOST_AGENTS + 3
 
 
+@pytest.mark.parametrize("called", ["other", OTHER, f"{OTHER}'"])
+def test_an_agent_may_be_called_like_the_rest(called: str) -> None:
+    keys = [called, f"{called}'", *(f"{number}.md" for number in range(MOST_AGENTS))]
+    document = folded(*(end(f"r{number}", agent=key) for number, key in enumerate(keys)))
+    text = generate_latest(registry(lambda: document)).decode()
+    samples = [sample for family in parse(text) for sample in family.samples]
+    shown = [sample.value for sample in samples if sample.labels.get("outcome") == "success"]
+    assert len(samples) == len(values(document))
+    assert shown == [1] * MOST_AGENTS + [2]
+
+
 @pytest.mark.parametrize("error", [DocumentError("path", "$", "torn"), OSError("gone"), ValueError("odd")])
 def test_a_state_that_cannot_be_read_is_a_metric_and_not_a_failure(
     error: Exception, warnings_logged: Callable[[], list[str]]

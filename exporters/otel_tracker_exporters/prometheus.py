@@ -29,8 +29,8 @@ from otel_tracker.log import warn
 from otel_tracker.timestamps import parse_timestamp
 
 MOST_AGENTS = 1000
-OTHER = "other"
-"""The label of all agents beyond these, together."""
+OTHER = "(other)"
+"""The label of all agents beyond these, together; see `_label` for an agent that is called so."""
 _RECENT = 500  # entries of the history that exemplars are taken from
 
 Row = dict[str, Any]
@@ -95,10 +95,10 @@ def families(document: Document, now: float, cache: Cache) -> list[Family]:
             rows[key]["state"],
             rows[key]["blacklisted_until"],
             rows[key]["in_flight"],
-            recent.get(_text(key)),
+            recent.get(_label(key)),
         )
         entry = document.agents[key]
-        shown.append(cache.samples(key, entry, view, partial(_samples, _text(key), [rows[key]], recent)))
+        shown.append(cache.samples(key, entry, view, partial(_samples, _label(key), [rows[key]], recent)))
     if keys[MOST_AGENTS:]:
         shown.append(_samples(OTHER, [rows[key] for key in keys[MOST_AGENTS:]], recent))
     updated = document.head["updated"]
@@ -195,7 +195,7 @@ def _exemplars(document: Document) -> "Recent":
             place = bisect_left(DURATION_BOUNDS, duration)
             with suppress(ValueError, TypeError, AttributeError, KeyError):  # an entry of somebody else's
                 exemplar = Exemplar({"trace_id": _text(trace_id)[:64]}, duration, parse_timestamp(entry["timestamp"]))
-                found.setdefault(_text(entry["agent"]), {})[place] = exemplar
+                found.setdefault(_label(entry["agent"]), {})[place] = exemplar
     return found
 
 
@@ -208,6 +208,12 @@ def _with(metric: metrics.Metric, samples: Iterable[tuple[tuple[str, ...], float
     for labels, value in samples:
         family.add_metric(labels, value)
     return family  # type: ignore[no-any-return]
+
+
+def _label(agent: str) -> str:
+    """Return the label of an agent: its key, with a stroke behind one that would be taken for the rest."""
+    text = _text(agent)
+    return f"{text}'" if text.rstrip("'") == OTHER else text
 
 
 def _text(value: object) -> str:
