@@ -105,17 +105,17 @@ class AgentTimeoutError(OtelTrackerError, TimeoutError):
 
 
 class MissingPackageError(OtelTrackerError, ImportError):
-    """A `feature` needs a `package` that isn't installed; the `extra` of otel-tracker brings it."""
+    """A `feature` needs a `package` that isn't installed."""
 
-    def __init__(self, feature: str, package: str, extra: str) -> None:
-        super().__init__(feature, package, extra)
-        self.feature, self.package, self.extra = feature, package, extra
+    def __init__(self, feature: str, package: str) -> None:
+        super().__init__(feature, package)
+        self.feature, self.package = feature, package
 
     def message(self) -> str:
         """Return the sentence that a person reads."""
         return (
             f"cannot {self.feature}: the package {self.package} is not installed; "
-            f"get it with: pip install 'otel-tracker[{self.extra}]'"
+            f"get it with: pip install {self.package}"
         )
 
 

@@ -11,7 +11,7 @@ from otel_tracker.outages import AUTHENTICATION, BILLING, kind_of
 try:
     import tenacity
 except ImportError:
-    raise MissingPackageError("repeat a failed attempt", "tenacity", "run") from None
+    raise MissingPackageError("repeat a failed attempt", "tenacity") from None
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

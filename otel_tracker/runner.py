@@ -6,14 +6,16 @@ import inspect
 import math
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from otel_tracker import event
 from otel_tracker.errors import AgentTimeoutError, InvalidValueError
 from otel_tracker.gate import Admission
 from otel_tracker.metric_tracker import MetricTracker
-from otel_tracker.retry import Retries
 from otel_tracker.task import TaskTracker
+
+if TYPE_CHECKING:
+    from otel_tracker.retry import Retries
 
 
 class Plan(NamedTuple):
@@ -27,12 +29,12 @@ class Plan(NamedTuple):
     fallbacks: Sequence[str] | None
 
     def checked(self) -> "Plan":
-        """Return the plan; raises InvalidValueError."""
+        """Return the plan; raises InvalidValueError, and MissingPackageError if attempts may be repeated."""
         event.checked_agent(self.agent)
         event.checked_text("a model", self.model)
         event.checked_agents(self.fallbacks)
-        if self.retries is not None:
-            event.checked_tokens(self.retries, "a number of retries")
+        if self.retries is None or event.checked_tokens(self.retries, "a number of retries"):
+            import otel_tracker.retry  # noqa: F401 - raises MissingPackageError before a task begins
         is_number = isinstance(self.timeout, (int, float)) and not isinstance(self.timeout, bool)
         if self.timeout is not None and not (is_number and self.timeout >= 0):
             raise InvalidValueError("a timeout", self.timeout, "seconds from 0, or None")
@@ -59,8 +61,17 @@ class _Task(NamedTuple):
             self.admission.agent_file, self.plan.model, tracker=self.plan.tracker, admission=self.admission
         )
 
-    def repeated(self) -> Retries:
+    def repeated(self) -> "Retries":
+        from otel_tracker.retry import Retries
+
         return Retries(self.retries, lambda: self.plan.tracker.gate.is_open(self.admission))
+
+    def call(self, attempt: Callable[..., Any], *arguments: Any) -> Any:
+        return self.repeated().call(attempt, *arguments) if self.retries else attempt(*arguments)
+
+    async def await_call(self, attempt: Callable[..., Awaitable[Any]], *arguments: Any) -> Any:
+        call = self.repeated().await_call(attempt, *arguments) if self.retries else attempt(*arguments)
+        return await call
 
 
 def run(plan: Plan, function: Callable[[], Any]) -> Any:
@@ -73,7 +84,7 @@ def run(plan: Plan, function: Callable[[], Any]) -> Any:
     for task in plan.checked().of_agents():
         try:
             with task.tracked() as tracked:
-                return tracked.take_tokens(task.repeated().call(_attempt, task, tracked, function))
+                return tracked.take_tokens(task.call(_attempt, task, tracked, function))
         except Exception as error:  # noqa: BLE001, PERF203 - whatever it is, the next agent may do better
             failure = error
             if getattr(error, "is_final", False):
@@ -88,7 +99,7 @@ async def arun(plan: Plan, function: Callable[[], Awaitable[Any]]) -> Any:
     for task in plan.checked().of_agents():
         try:
             async with task.tracked() as tracked:
-                result = await task.repeated().await_call(_attempt_async, task, tracked, function)
+                result = await task.await_call(_attempt_async, task, tracked, function)
                 return tracked.take_tokens(result)
         except Exception as error:  # noqa: BLE001, PERF203 - whatever it is, the next agent may do better
             failure = error
