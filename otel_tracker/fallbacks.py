@@ -46,8 +46,9 @@ def _after(document: "Document", agent: str) -> list[str]:
 
 def _own(document: "Document", agent: str) -> "list[str] | None":
     """Return the agent's own list, which may be empty: no agent stands in for it; None without a valid one."""
-    own = (document.agents.get(agent, {}).get("config") or {}).get("fallbacks")
-    return list(own) if KEYS["fallbacks"](own) is None else None
+    config = document.agents.get(agent, {}).get("config") or {}
+    is_valid = "fallbacks" in config and KEYS["fallbacks"](config["fallbacks"]) is None
+    return list(config["fallbacks"]) if is_valid else None
 
 
 def _key_of(document: "Document", stem: str) -> str:

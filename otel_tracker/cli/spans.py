@@ -98,11 +98,10 @@ def _ends(events: "Sequence[dict[str, Any]]", lost: set[str]) -> list[dict[str, 
     """
     ends: dict[str, dict[str, Any]] = {}
     for event in events:
-        run_id = event.get("run_id")
-        if event["action"] in names.OUTCOMES and run_id not in lost:
-            known = ends.get(run_id)
+        if event["action"] in names.OUTCOMES and event["run_id"] not in lost:
+            known = ends.get(event["run_id"])
             if known is None or known["action"] == names.TASK_LOST:
-                ends[run_id] = event
+                ends[event["run_id"]] = event
     return list(ends.values())
 
 
