@@ -3,6 +3,7 @@
 import re
 
 from otel_tracker import names
+from otel_tracker.limits import LATEST_SECONDS, MOST_TOKENS
 from otel_tracker.timestamps import parse_timestamp
 
 TYPE_CHECKING = False
@@ -11,9 +12,6 @@ if TYPE_CHECKING:
     from typing import Any
 
 KNOWN_MAJOR = 7
-_LARGEST = 221_845_392_000  # seconds from 1970 to the year 9000: datetime has a thousand years left for a cooldown
-
-MOST_TOKENS = 2**53  # what any reader of JSON takes for a whole number
 
 # Upper bounds of the duration buckets, in seconds; one more bucket counts what is longer.
 DURATION_BOUNDS = (0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0)
@@ -255,7 +253,7 @@ _IN_FLIGHT: "dict[str, Check]" = {
 
 
 def _seconds_or_null(value: "Any") -> "str | None":
-    is_right = value is None or (type(value) in (int, float) and abs(value) <= _LARGEST)
+    is_right = value is None or (type(value) in (int, float) and abs(value) <= LATEST_SECONDS)
     return None if is_right else "a number of seconds, or null"
 
 
@@ -266,7 +264,9 @@ def _difference_or_null(value: "Any") -> "str | None":
 
 def _moment(value: "Any") -> "str | None":
     """Check a timestamp that a cooldown may be added to."""
-    return _timestamp(value) or (None if parse_timestamp(value) <= _LARGEST else "a timestamp before the year 9000")
+    return _timestamp(value) or (
+        None if parse_timestamp(value) <= LATEST_SECONDS else "a timestamp before the year 9000"
+    )
 
 
 def _object_or_null(value: "Any") -> "str | None":

@@ -10,9 +10,10 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
 from otel_tracker import names
-from otel_tracker.checks import MOST_TOKENS
 from otel_tracker.errors import InvalidValueError
+from otel_tracker.limits import ERROR_CHARACTERS, MOST_TOKENS, NAME_CHARACTERS
 from otel_tracker.timestamps import format_timestamp, parse_timestamp
+from otel_tracker.tokens import whole_tokens
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,10 +22,6 @@ if TYPE_CHECKING:
     Event = dict[str, Any]
 else:
     Any, Event = object, dict  # typing takes as long to load as all of this package's own modules that a hook needs
-
-ERROR_CHARACTERS = 500
-_LONGEST_NAME = 512
-
 
 _ids: list[str] = []  # drawn and not yet used: each call of the system lets another thread go first
 _DRAWN_AT_ONCE = 512
@@ -118,12 +115,12 @@ def happened(action: str, at: float, *, agent: str | None = None, **known: Any) 
 
 def checked_agent(value: object) -> str:
     """Return an agent key that can be recorded: a text that isn't blank, of at most 512 characters on one line."""
-    if type(value) is str and len(value) <= _LONGEST_NAME and _is_name(value):
+    if type(value) is str and len(value) <= NAME_CHARACTERS and _is_name(value):
         return value
     if not isinstance(value, str) or not value.strip():
         raise InvalidValueError("an agent", value, 'a text such as "core/coder.md"')
-    if len(value) > _LONGEST_NAME or not value.isprintable():
-        raise InvalidValueError("an agent", value[:80], f"at most {_LONGEST_NAME} printable characters")
+    if len(value) > NAME_CHARACTERS or not value.isprintable():
+        raise InvalidValueError("an agent", value[:80], f"at most {NAME_CHARACTERS} printable characters")
     return value
 
 
@@ -138,21 +135,21 @@ def checked_text(field: str, value: object) -> str | None:
     """Return an optional text that can be recorded: None, or a printable text that isn't blank."""
     if value is None:
         return None
-    if not isinstance(value, str) or not value.strip() or len(value) > _LONGEST_NAME or not value.isprintable():
-        raise InvalidValueError(field, value, f"a text of 1 to {_LONGEST_NAME} printable characters, or None")
+    if not isinstance(value, str) or not value.strip() or len(value) > NAME_CHARACTERS or not value.isprintable():
+        raise InvalidValueError(field, value, f"a text of 1 to {NAME_CHARACTERS} printable characters, or None")
     return value
 
 
 def checked_model(value: object) -> str | None:
     """Return the name of a model that can be recorded, or None."""
-    if type(value) is str and len(value) <= _LONGEST_NAME and _is_name(value):
+    if type(value) is str and len(value) <= NAME_CHARACTERS and _is_name(value):
         return value
     return checked_text("a model", value)
 
 
 def is_name(text: str) -> bool:
     """Tell whether a text can be recorded as an agent or a model."""
-    return len(text) <= _LONGEST_NAME and _is_name(text)
+    return len(text) <= NAME_CHARACTERS and _is_name(text)
 
 
 @lru_cache(maxsize=1024)  # agents and models come again with each task; its id is mostly new, and a miss costs more
@@ -160,16 +157,22 @@ def _is_name(text: str) -> bool:
     return text.isprintable() and not text.isspace() and text != ""
 
 
-def checked_tokens(value: object, field: str = "a number of tokens") -> int:
-    """Return a number of tokens: a whole number from 0 to 2**53, the largest that every reader of JSON takes for one."""
-    if type(value) is int and 0 <= value <= MOST_TOKENS:
-        return value
+def checked_tokens(value: object) -> int:
+    """Return a number of tokens, rounded if it isn't whole; raises InvalidValueError for what is none (limits.py)."""
+    number = whole_tokens(value)
+    if number is None:
+        raise InvalidValueError("a number of tokens", value, f"a number from 0 to {MOST_TOKENS:,}")
+    return number
+
+
+def checked_count(value: object, field: str) -> int:
+    """Return a whole number from 0, such as a limit."""
     try:
         number = -1 if isinstance(value, bool) else operator.index(value)  # type: ignore[arg-type]
     except TypeError:
         number = -1
-    if not 0 <= number <= MOST_TOKENS:
-        raise InvalidValueError(field, value, f"a whole number from 0 to {MOST_TOKENS:,}")
+    if number < 0:
+        raise InvalidValueError(field, value, "a whole number from 0")
     return number
 
 

@@ -18,7 +18,6 @@ from otel_tracker.storage.past import history
 from otel_tracker.storage.recorder import Recorder
 from otel_tracker.storage.registry import recorder_of
 from otel_tracker.timestamps import format_timestamp
-from otel_tracker.tokens import EstimatedTokens
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -86,15 +85,19 @@ class MetricTracker:
         self,
         agent_file: str,
         start_timestamp: str,
-        tokens_used: int = 0,
+        tokens_used: float = 0,
         model: str | None = "sonnet",
         task_id: str | None = None,
+        *,
+        estimated: bool = False,
     ) -> float:
-        """Record that a task succeeded, and return how long it took, in seconds. 0 tokens are taken as unmeasured."""
+        """Record that a task succeeded, and return how long it took, in seconds.
+
+        0 tokens are taken as unmeasured; `estimated` says that their number was estimated.
+        """
         tokens = event.checked_tokens(tokens_used)
-        usage = {"untyped": tokens} if tokens else None
-        estimated = isinstance(tokens_used, EstimatedTokens) or None
-        return self._end(agent_file, start_timestamp, names.SUCCESS, model, task_id, tokens=usage, estimated=estimated)
+        known = {"tokens": {"untyped": tokens}, "estimated": estimated or None} if tokens else {}
+        return self._end(agent_file, start_timestamp, names.SUCCESS, model, task_id, **known)
 
     def record_task_failure(
         self,
@@ -115,7 +118,7 @@ class MetricTracker:
         message = event.error_text(reason)
         return self._end(agent_file, start_timestamp, names.CANCELLED, None, task_id, reason=message)
 
-    def update_token_usage(self, agent_file: str, model: str, tokens: int) -> None:
+    def update_token_usage(self, agent_file: str, model: str, tokens: float) -> None:
         """Add tokens to an agent's usage of a model; the number of tasks stays."""
         agent, number = event.checked_agent(agent_file), event.checked_tokens(tokens)
         if event.checked_text("a model", model) is None:
@@ -147,7 +150,7 @@ class MetricTracker:
 
         Raises UnknownMetricError.
         """
-        return summary.leaderboard(self._read(), metric, event.checked_tokens(top_n, "a number of agents"))
+        return summary.leaderboard(self._read(), metric, event.checked_count(top_n, "a number of agents"))
 
     def get_token_summary(self) -> dict[str, dict[str, Any]]:
         """Return `total`, `count` and `avg` of tokens by model."""
@@ -159,7 +162,7 @@ class MetricTracker:
         What the document no longer holds comes from the journal.
         """
         self._recorder.flush()
-        return history(self._store, agent_file, event.checked_tokens(limit, "a limit"))
+        return history(self._store, agent_file, event.checked_count(limit, "a limit"))
 
     def generate_report(self, output_file: "str | os.PathLike[str] | None" = None) -> str:
         """Return a report in Markdown, and write it to `output_file` if there is one."""

@@ -33,7 +33,7 @@ class Plan(NamedTuple):
         event.checked_agent(self.agent)
         event.checked_text("a model", self.model)
         event.checked_agents(self.fallbacks)
-        if self.retries is None or event.checked_tokens(self.retries, "a number of retries"):
+        if self.retries is None or event.checked_count(self.retries, "a number of retries"):
             import otel_tracker.retry  # noqa: F401 - raises MissingPackageError before a task begins
         is_number = isinstance(self.timeout, (int, float)) and not isinstance(self.timeout, bool)
         if self.timeout is not None and not (is_number and self.timeout >= 0):

@@ -24,7 +24,6 @@ from otel_tracker.owner import this_process
 from otel_tracker.raised import outcome_of
 from otel_tracker.storage.recorder import Recorder
 from otel_tracker.timestamps import format_timestamp
-from otel_tracker.tokens import EstimatedTokens
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -107,35 +106,49 @@ class TaskTracker:
             raise RuntimeError(f"this task of {self._agent} has not begun; use it in a `with` block")
         return self._span
 
-    def set_tokens_used(self, tokens: int) -> None:
-        """Set how many tokens the task has used in all; a number from `estimate_tokens` is flagged as an estimate."""
-        try:
-            self._tokens = {"untyped": event.checked_tokens(tokens)}
-            self._is_estimated = isinstance(tokens, EstimatedTokens)
-        except InvalidValueError as error:
-            self._refuse_tokens(error)
+    @property
+    def tokens_used(self) -> float:
+        """How many tokens the task has used in all, as far as it has been told, 0 before that; may be set."""
+        return sum((self._tokens or {}).values())
+
+    @tokens_used.setter
+    def tokens_used(self, tokens: float) -> None:
+        self.set_tokens_used(tokens)
+
+    def set_tokens_used(self, tokens: float, *, estimated: bool = False) -> None:
+        """Set how many tokens the task has used in all, rounded; `estimated` says that the number is an estimate."""
+        self._set_tokens({"untyped": tokens}, estimated)
 
     def set_usage(
         self,
-        input_tokens: int | None = 0,
-        output_tokens: int | None = 0,
-        cache_read_tokens: int | None = 0,
-        cache_write_tokens: int | None = 0,
+        input_tokens: float | None = None,
+        output_tokens: float | None = None,
+        cache_read_tokens: float | None = None,
+        cache_write_tokens: float | None = None,
+        *,
+        estimated: bool = False,
     ) -> None:
-        """Set how many tokens the task has used by type.
+        """Set how many tokens the task has used by type, rounded; `estimated` says that the numbers are estimates.
 
-        The parts exclude each other: `input_tokens` are those that were neither read from nor written to the cache.
+        The parts exclude each other: `input_tokens` are those that were neither read from nor written to the cache. One
+        that is None is 0 where another one is a number; if all are None, nothing was measured.
         """
+        tokens = {
+            "input": input_tokens,
+            "output": output_tokens,
+            "cache_read": cache_read_tokens,
+            "cache_write": cache_write_tokens,
+        }
+        self._set_tokens(tokens, estimated)
+
+    def _set_tokens(self, tokens: Mapping[str, float | None], is_estimated: bool) -> None:
+        is_measured = any(number is not None for number in tokens.values())
         try:
-            self._tokens = {
-                "input": event.checked_tokens(input_tokens or 0),
-                "output": event.checked_tokens(output_tokens or 0),
-                "cache_read": event.checked_tokens(cache_read_tokens or 0),
-                "cache_write": event.checked_tokens(cache_write_tokens or 0),
-            }
-            self._is_estimated = isinstance(input_tokens, EstimatedTokens) or isinstance(output_tokens, EstimatedTokens)
+            checked = {kind: event.checked_tokens(0 if number is None else number) for kind, number in tokens.items()}
         except InvalidValueError as error:
-            self._refuse_tokens(error)
+            is_measured = False
+            self._complain("tokens", error)
+        self._tokens, self._is_estimated = (checked, bool(is_estimated)) if is_measured else (None, False)
 
     def set_model(self, full_id: str) -> None:
         """Set the full id of the model that did the work (`claude-sonnet-5`)."""
@@ -319,10 +332,6 @@ class TaskTracker:
             fallback_for=self._fallback_for,
             **self._pipeline.ids_of(self.span, self._run_id),
         )
-
-    def _refuse_tokens(self, error: InvalidValueError) -> None:
-        self._tokens = None
-        self._complain("tokens", error)
 
     def _complain(self, about: str, error: InvalidValueError) -> None:
         """Say once what is wrong with a value; a task is never failed for its numbers."""

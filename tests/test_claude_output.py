@@ -255,7 +255,7 @@ def test_a_model_and_a_conversation_with_names_that_nobody_can_show_are_not_name
 
 def test_a_line_beyond_the_bound_is_not_kept_and_the_next_one_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     content = recorded("result-success.json")
-    monkeypatch.setattr(claude, "LONGEST_LINE_BYTES", len(content) - 1)
+    monkeypatch.setattr(claude, "LINE_BYTES", len(content) - 1)
     assert found(seen(content)) == found(seen(content.rstrip())) != NOTHING
     longer = content.replace(b"{", b'{"more":1,', 1)
     assert found(seen(longer)) == NOTHING

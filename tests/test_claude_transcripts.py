@@ -176,7 +176,7 @@ def test_the_number_of_cache_writes_is_the_larger_of_both_ways_to_say_it(path: P
     assert tokens(read(path, answer(m_usage=larger)))[3] == 200
 
 
-@pytest.mark.parametrize("wrong", [None, True, -5, 1.5, 10**30, "12", [], {}, float("nan")])
+@pytest.mark.parametrize("wrong", [None, True, -5, 10**30, "12", [], {}, float("nan")])
 def test_what_is_no_number_of_tokens_is_0(path: Path, wrong: Any) -> None:
     found = read(path, answer(m_usage={**usage(), "input_tokens": wrong, "cache_creation": wrong}))
     assert tokens(found) == (0, 1, 15000, 1200)
@@ -245,7 +245,7 @@ def test_a_line_that_is_not_utf_8_is_read_with_replacement(path: Path) -> None:
 
 
 def test_a_line_that_is_too_long_is_skipped_and_the_next_one_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lines, "LONGEST_LINE_BYTES", 2000)
+    monkeypatch.setattr(lines, "LINE_BYTES", 2000)
     found = read(path, answer(said("x" * 9000)), answer(), prompt("y" * 1000))
     assert found.skipped == 1
     assert tokens(found)[0] == 4

@@ -4,6 +4,8 @@ import re
 import threading
 import time
 from collections.abc import Callable
+from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +43,10 @@ SIGNATURES = {
 
 @pytest.mark.parametrize(("method", "expected"), SIGNATURES.items())
 def test_signatures_are_those_of_the_specification(method: str, expected: str) -> None:
+    """Only arguments that must be named may come on top."""
     parameters = list(inspect.signature(getattr(MetricTracker, method)).parameters.values())[1:]
-    bare = [parameter.replace(annotation=inspect.Parameter.empty) for parameter in parameters]
+    positional = [one for one in parameters if one.kind is not inspect.Parameter.KEYWORD_ONLY]
+    bare = [parameter.replace(annotation=inspect.Parameter.empty) for parameter in positional]
     assert ", ".join(map(str, bare)) == expected
 
 
@@ -191,8 +195,9 @@ BAD_CALLS: dict[str, Callable[[MetricTracker], Any]] = {
     "an agent that is no text": lambda t: t.record_task_start(None),  # type: ignore[arg-type]
     "an agent of two lines": lambda t: t.register_agent("x", "a\nb"),
     "negative tokens": lambda t: t.record_task_complete("a.md", START, tokens_used=-1),
-    "fractional tokens": lambda t: t.record_task_complete("a.md", START, tokens_used=1.5),  # type: ignore[arg-type]
-    "tokens that are no number": lambda t: t.record_task_complete("a.md", START, tokens_used=float("nan")),  # type: ignore[arg-type]
+    "endless tokens": lambda t: t.record_task_complete("a.md", START, tokens_used=float("inf")),
+    "tokens that are no number": lambda t: t.record_task_complete("a.md", START, tokens_used=float("nan")),
+    "a fractional limit": lambda t: t.get_history(limit=1.5),  # type: ignore[arg-type]
     "boolean tokens": lambda t: t.update_token_usage("a.md", "opus", True),
     "no model": lambda t: t.update_token_usage("a.md", "", 5),
     "no timestamp": lambda t: t.record_task_failure("a.md", "yesterday"),
@@ -242,9 +247,17 @@ def test_an_unwritable_home_fails_what_was_asked_for_and_never_a_task(
     assert tracker.get_system_metrics()["successful"] == 2
 
 
+@pytest.mark.parametrize("tokens", [1080.25, 1080.0, Decimal("1079.6"), Fraction(10799, 10)])
+def test_tokens_that_are_not_whole_are_rounded(tracker: MetricTracker, tokens: Any) -> None:
+    tracker.record_task_complete("a.md", tracker.record_task_start("a.md"), tokens_used=tokens)
+    tracker.update_token_usage("b.md", "sonnet", tokens)
+    for agent in ("a.md", "b.md"):
+        assert tracker.get_agent(agent)["token_usage"]["sonnet"]["total"] == 1080
+
+
 def test_estimated_tokens_are_flagged(tracker: MetricTracker) -> None:
     tokens = estimate_tokens("x" * 400) + estimate_tokens("é" * 2)
-    assert tokens == 101
-    tracker.record_task_complete("a.md", tracker.record_task_start("a.md"), tokens_used=tokens)
+    assert (tokens, type(tokens)) == (101, int)
+    tracker.record_task_complete("a.md", tracker.record_task_start("a.md"), tokens_used=tokens, estimated=True)
     tracker.record_task_complete("a.md", tracker.record_task_start("a.md"), tokens_used=101)
     assert [entry.get("estimated") for entry in tracker.get_history()] == [True, None]

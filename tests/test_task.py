@@ -1,6 +1,8 @@
 import asyncio
 import sys
 from collections.abc import Callable
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -178,7 +180,7 @@ def test_tokens_count_under_the_family_where_the_user_named_no_model(tracker: Me
     assert (usage["opus"]["total"], usage["sonnet"]["total"], usage["gpt-7"]["total"]) == (5, 0, 9)
 
 
-@pytest.mark.parametrize("wrong", [-1, 1.5, float("nan"), True, "many", None])
+@pytest.mark.parametrize("wrong", [-1, float("nan"), float("inf"), Decimal("NaN"), True, "many", 1j, [5]])
 def test_a_wrong_number_of_tokens_never_fails_the_task(
     tracker: MetricTracker, wrong: Any, warnings_logged: Callable[[], list[str]]
 ) -> None:
@@ -190,9 +192,36 @@ def test_a_wrong_number_of_tokens_never_fails_the_task(
     assert len(warnings_logged()) == 1
 
 
+@pytest.mark.parametrize("number", [77, 77.0, 76.6, len("x" * 307) / 4, Decimal("77.25"), Fraction(154, 2)])
+def test_tokens_that_are_not_whole_are_rounded(tracker: MetricTracker, number: Any) -> None:
+    with TaskTracker("a.md", tracker=tracker) as task:
+        task.set_tokens_used(number)
+    with TaskTracker("a.md", tracker=tracker) as task:
+        task.set_usage(input_tokens=number)
+    assert [entry["tokens_used"] for entry in tracker.get_history()] == [77, 77]
+
+
+def test_tokens_may_be_assigned_and_added_to(tracker: MetricTracker) -> None:
+    with TaskTracker("a.md", tracker=tracker) as task:
+        task.tokens_used += 70
+        task.tokens_used += 7.4
+    assert (task.tokens_used, last_entry(tracker)["tokens_used"]) == (77, 77)
+    with TaskTracker("a.md", tracker=tracker) as task:
+        assert task.tokens_used == 0
+    assert last_entry(tracker)["tokens_used"] is None
+
+
+def test_usage_of_which_nothing_is_known_is_unmeasured(tracker: MetricTracker) -> None:
+    with TaskTracker("a.md", tracker=tracker) as task:
+        task.set_usage(None, None)
+    with TaskTracker("a.md", tracker=tracker) as task:
+        task.set_usage(0, None)
+    assert [entry["tokens_used"] for entry in tracker.get_history()] == [None, 0]
+
+
 def test_an_estimate_is_flagged_in_event_and_span(tracker: MetricTracker, spans: Spans) -> None:
     with TaskTracker("a.md", tracker=tracker) as task:
-        task.set_tokens_used(estimate_tokens("some text"))
+        task.set_tokens_used(estimate_tokens("some text"), estimated=True)
     assert (last_entry(tracker)["estimated"], last_entry(tracker)["tokens_used"]) == (True, 3)
     assert dict(spans.get_finished_spans()[0].attributes or {})["otel_tracker.tokens_estimated"] is True
 

@@ -5,8 +5,9 @@ queue-operation, summary) say nothing. An answer's `stop_reason` is often null, 
 """
 
 from otel_tracker import outages
-from otel_tracker.claude_code.lines import LONGEST_ERROR, blocks_of, blocks_of_type, part, said_by, text, texts_of
+from otel_tracker.claude_code.lines import blocks_of, blocks_of_type, part, said_by, text, texts_of
 from otel_tracker.claude_code.usage import SYNTHETIC
+from otel_tracker.limits import ERROR_CHARACTERS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -116,8 +117,8 @@ def _is_error(record: "Record", message: "Record") -> bool:
 
 def error_text(record: "Record", message: "Record") -> str:
     """Return what an error's record says of it, else its code."""
-    said = text(" ".join(texts_of(message)), LONGEST_ERROR)
-    return said or text(_code_of(record), LONGEST_ERROR) or _ERROR
+    said = text(" ".join(texts_of(message)), ERROR_CHARACTERS)
+    return said or text(_code_of(record), ERROR_CHARACTERS) or _ERROR
 
 
 def outage_of(record: "Record", said: "str | None") -> "str | None":

@@ -11,6 +11,7 @@ import time
 from otel_tracker import log
 from otel_tracker.claude_code import payload as hooks
 from otel_tracker.environment import chosen_home
+from otel_tracker.limits import ERROR_CHARACTERS, PAYLOAD_BYTES
 from otel_tracker.storage.home import Home
 from otel_tracker.timestamps import format_timestamp
 
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
 LOG_NAME = "hook.log"
 _LONGEST_LOG = 1024 * 1024  # bytes; then it makes way for a new one
-_LONGEST_LINE = 500
-_LONGEST_PAYLOAD = 256 * 1024 * 1024  # bytes
 
 
 def main(arguments: "Sequence[str]") -> bool:
@@ -106,7 +105,7 @@ def _plain_options(arguments: "Sequence[str]") -> "tuple[str | None, set[str]] |
 
 def _standard_input() -> bytes:
     try:
-        return sys.stdin.buffer.read(_LONGEST_PAYLOAD)
+        return sys.stdin.buffer.read(PAYLOAD_BYTES)
     except (AttributeError, OSError, ValueError):  # closed, or not there
         return b""
 
@@ -132,7 +131,7 @@ def _log(home: "Home | None", event: str, text: str) -> None:
         known = files.signature(path)
         if known is not None and known[1] > _LONGEST_LOG:
             os.replace(path, f"{path}.1")
-        line = f"{format_timestamp(time.time())} {event} {' '.join(text.split())[:_LONGEST_LINE]}\n"
+        line = f"{format_timestamp(time.time())} {event} {' '.join(text.split())[:ERROR_CHARACTERS]}\n"
         files.append(path, line.encode("utf-8", "replace"))
     except Exception:  # noqa: BLE001, S110 - there is nobody left to tell
         pass

@@ -6,7 +6,9 @@ in versions up to 2.1.240. Whatever is missing or of another type than expected 
 
 import json
 
+from otel_tracker.limits import LINE_BYTES, NAME_CHARACTERS
 from otel_tracker.timestamps import parse_timestamp
+from otel_tracker.tokens import whole_tokens
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,11 +17,7 @@ if TYPE_CHECKING:
 
     Record = dict[str, Any]
 
-LONGEST_LINE_BYTES = 64 * 2**20
-LONGEST_ERROR, LONGEST_NAME = 500, 200
-
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-_MOST = 10**12  # tokens; a larger number is no count
 _UNREADABLE = b"?"
 _LATEST = 2**32  # the year 2106
 
@@ -28,9 +26,9 @@ def lines_in(file: "BinaryIO", start: int = 0, end: float = float("inf")) -> "It
     """Yield each line that begins before `end`, with its offset; of one that is too long, something unreadable."""
     file.seek(start)
     offset = start
-    while offset < end and (line := file.readline(LONGEST_LINE_BYTES)):
+    while offset < end and (line := file.readline(LINE_BYTES)):
         size = len(line)
-        is_too_long = size == LONGEST_LINE_BYTES and not line.endswith(b"\n")
+        is_too_long = size == LINE_BYTES and not line.endswith(b"\n")
         if is_too_long:
             size += _drained(file)
             line = _UNREADABLE
@@ -42,7 +40,7 @@ def lines_in(file: "BinaryIO", start: int = 0, end: float = float("inf")) -> "It
 def _drained(file: "BinaryIO") -> int:
     """Read to the end of a line; return how many bytes that were."""
     size = 0
-    while more := file.readline(LONGEST_LINE_BYTES):
+    while more := file.readline(LINE_BYTES):
         size += len(more)
         if more.endswith(b"\n"):
             break
@@ -74,7 +72,7 @@ def part(record: "Record", key: str) -> "Record":
     return value if isinstance(value, dict) else {}
 
 
-def text(value: "Any", longest: int = LONGEST_NAME) -> "str | None":
+def text(value: "Any", longest: int = NAME_CHARACTERS) -> "str | None":
     """Return a text that can be written as UTF-8, without spaces around it, cut at `longest`; None if there is none."""
     if not isinstance(value, str):
         return None
@@ -84,8 +82,8 @@ def text(value: "Any", longest: int = LONGEST_NAME) -> "str | None":
 
 
 def count(value: "Any") -> int:
-    """Return a whole number from 0 on; 0 for whatever else stands in its place."""
-    return value if type(value) is int and 0 < value <= _MOST else 0
+    """Return a number of tokens; 0 for whatever else stands in its place."""
+    return whole_tokens(value) or 0
 
 
 def blocks_of(message: "Record") -> "list[Record]":

@@ -6,8 +6,9 @@ to 2.1.240. A task's result and summary are not kept.
 """
 
 from otel_tracker import outages
-from otel_tracker.claude_code.lines import LONGEST_ERROR, text
+from otel_tracker.claude_code.lines import text
 from otel_tracker.claude_code.run import COMPLETED, FAILED, KILLED
+from otel_tracker.limits import ERROR_CHARACTERS
 
 MARK = "<task-notification>"
 _END = "</task-notification>"
@@ -128,7 +129,7 @@ def _status(told: "str | None", verdict: str, is_stalled: bool) -> "str | None":
 
 
 def _error(verdict: str) -> "str | None":
-    return text(verdict.removeprefix("failed").lstrip(": "), LONGEST_ERROR)
+    return text(verdict.removeprefix("failed").lstrip(": "), ERROR_CHARACTERS)
 
 
 def _id(told: "str | None") -> "str | None":

@@ -9,7 +9,6 @@ import os
 
 from otel_tracker.claude_code.ending import INTERRUPTION, is_interrupted_result, is_interruption
 from otel_tracker.claude_code.lines import (
-    LONGEST_ERROR,
     blocks_of_type,
     part,
     record_in,
@@ -21,6 +20,7 @@ from otel_tracker.claude_code.notification import MARK, Notification, notificati
 from otel_tracker.claude_code.places import plain_agent_id
 from otel_tracker.claude_code.result import STATUSES, is_error_text, status_of
 from otel_tracker.claude_code.run import COMPLETED, FAILED, KILLED, LAUNCHED
+from otel_tracker.limits import ERROR_CHARACTERS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -175,7 +175,7 @@ class _Search:
             return
         status = STATUSES.get(text(attachment.get("status")) or "")
         if status in (COMPLETED, FAILED, KILLED):
-            self._note(self._evidence(tool, task), status, text(attachment.get("error"), LONGEST_ERROR))
+            self._note(self._evidence(tool, task), status, text(attachment.get("error"), ERROR_CHARACTERS))
 
     def _add_killing(self, notice: "Record") -> None:
         """Note that agents were killed: those that the notice names, else all that were running."""
@@ -207,7 +207,7 @@ class _Search:
         if status is None or (status == LAUNCHED and one.status is not None):
             return
         one.status = status
-        one.error = text(error, LONGEST_ERROR) if status == FAILED else None
+        one.error = text(error, ERROR_CHARACTERS) if status == FAILED else None
 
 
 def _status_of(record: "Record", message: "Record", block: "Record", result: "Any") -> "tuple[str | None, str]":

@@ -7,6 +7,7 @@ change: whatever is missing or of another type than documented reads as absent, 
 import json
 
 from otel_tracker.claude_code.result import STATUSES
+from otel_tracker.limits import NAME_CHARACTERS, PATH_CHARACTERS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,8 +21,6 @@ SESSION_START, SESSION_END = "SessionStart", "SessionEnd"
 AGENT_TOOLS = ("Agent", "Task")
 """The tool that runs a sub-agent, and its name before Claude Code 2.1.63."""
 
-LONGEST_ID = 200
-_LONGEST_PATH = 4096
 
 # What this package relies on in each event, and of which type it is documented.
 _DOCUMENTED: "dict[str, dict[str, tuple[type, ...]]]" = {
@@ -93,12 +92,12 @@ class Payload:
     def name(self, key: str) -> "str | None":
         """Return an id or a name: a printable text that isn't blank, without spaces around it."""
         value = (self.text(key) or "").strip()
-        return value if 0 < len(value) <= LONGEST_ID and value.isprintable() else None
+        return value if 0 < len(value) <= NAME_CHARACTERS and value.isprintable() else None
 
     def path(self, key: str) -> "str | None":
         """Return the path of a file."""
         value = self.text(key)
-        return value if value and len(value) <= _LONGEST_PATH and value.isprintable() else None
+        return value if value and len(value) <= PATH_CHARACTERS and value.isprintable() else None
 
     def number(self, key: str) -> "float | None":
         """Return a number from 0 to 10**12."""
@@ -124,7 +123,7 @@ class Payload:
     def drift(self) -> "str | None":
         """Return in what the payload differs from what is documented, None if in nothing that matters here."""
         if self.event not in _DOCUMENTED:
-            return f"unknown event {self.text('hook_event_name')!r}"[:LONGEST_ID]
+            return f"unknown event {self.text('hook_event_name')!r}"[:NAME_CHARACTERS]
         if self.session_id is None:
             return "no session_id"
         for key, types in _DOCUMENTED[self.event].items():
@@ -134,7 +133,7 @@ class Payload:
                 )
         status = self.part("tool_response").text("status")
         if self.is_about_agents and self.event == POST_TOOL_USE and status not in (None, *STATUSES):
-            return f"tool_response has the unknown status {status!r}"[:LONGEST_ID]
+            return f"tool_response has the unknown status {status!r}"[:NAME_CHARACTERS]
         return None
 
 

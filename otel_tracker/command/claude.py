@@ -11,10 +11,8 @@ from typing import Any, NamedTuple
 
 from otel_tracker.errors import InvalidValueError
 from otel_tracker.event import checked_text, error_text
+from otel_tracker.limits import LINE_BYTES
 from otel_tracker.names import added_tokens
-
-LONGEST_LINE_BYTES = 64 * 1024 * 1024
-"""Longer lines are passed on without being looked at: output is not kept in memory without bounds."""
 
 _MODEL_USAGE = {
     "input": "inputTokens",
@@ -118,7 +116,7 @@ class ClaudeOutput:
                 yield self._models.get(key), _numbers(usage, _USAGE)
 
     def _extend(self, part: bytes) -> None:
-        if len(self._line) + len(part) > LONGEST_LINE_BYTES:
+        if len(self._line) + len(part) > LINE_BYTES:
             self._is_too_long = True
         if self._is_too_long:
             self._line.clear()

@@ -8,13 +8,11 @@ from typing import Any, NamedTuple
 
 from opentelemetry.sdk.trace import ReadableSpan
 
+from otel_tracker.limits import NAME_CHARACTERS
+from otel_tracker.tokens import whole_tokens
+
 Attributes = Mapping[str, Any]
 Tokens = dict[str, int]
-
-_LONGEST_TEXT = 512  # characters; otel_tracker.event refuses longer names
-
-MOST_TOKENS = 10**11
-"""More are no number of tokens; the journal takes twice as many (checks.py)."""
 
 
 class Counts(NamedTuple):
@@ -65,7 +63,7 @@ def first_text(values: Iterable[object]) -> str | None:
     """Return the first of `values` that is a text with something in it, as it can be recorded."""
     for value in values:
         if isinstance(value, str):
-            text = "".join(sign if sign.isprintable() else " " for sign in value).strip()[:_LONGEST_TEXT].rstrip()
+            text = "".join(sign if sign.isprintable() else " " for sign in value).strip()[:NAME_CHARACTERS].rstrip()
             if text:
                 return text
     return None
@@ -95,10 +93,4 @@ def _by_type(attributes: Attributes, counts: Counts) -> Tokens | None:
 
 
 def _first_count(attributes: Attributes, keys: Sequence[str]) -> int | None:
-    return next((count for count in (_count(attributes.get(key)) for key in keys) if count is not None), None)
-
-
-def _count(value: object) -> int | None:
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return value if type(value) is int and 0 <= value <= MOST_TOKENS else None
+    return next((count for count in (whole_tokens(attributes.get(key)) for key in keys) if count is not None), None)

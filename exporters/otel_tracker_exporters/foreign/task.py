@@ -13,8 +13,9 @@ from opentelemetry.sdk.trace import ReadableSpan
 from otel_tracker import event, names
 from otel_tracker.checks import is_event
 from otel_tracker.errors import InvalidValueError
+from otel_tracker.limits import MOST_TOKENS
 from otel_tracker.timestamps import format_timestamp
-from otel_tracker_exporters.foreign.convention import MOST_TOKENS, Attributes, Convention, first_text, tokens_of
+from otel_tracker_exporters.foreign.convention import Attributes, Convention, first_text, tokens_of
 from otel_tracker_exporters.foreign.ending import ending_of
 from otel_tracker_exporters.foreign.gen_ai import GEN_AI, RESPONSE_ID
 from otel_tracker_exporters.foreign.openinference import OPENINFERENCE

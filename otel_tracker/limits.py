@@ -1,0 +1,22 @@
+"""The limits of what is recorded, and of what is read from programs that this package doesn't control."""
+
+MOST_TOKENS = 2**53
+"""Tokens of one task, and of each type. A larger number is no count; every reader of JSON takes this one for whole."""
+
+NAME_CHARACTERS = 512
+"""Characters of the name of an agent or a model, and of an id."""
+
+ERROR_CHARACTERS = 500
+"""Characters that are kept of an error or a reason."""
+
+PATH_CHARACTERS = 4096
+"""Characters of a path that a hook is given."""
+
+LINE_BYTES = 64 * 2**20
+"""Bytes of a line of a transcript, or of what a command prints; a longer one is skipped."""
+
+PAYLOAD_BYTES = 256 * 2**20
+"""Bytes of the payload of a hook; what comes after them isn't read."""
+
+LATEST_SECONDS = 221_845_392_000
+"""Seconds from 1970 to the year 9000, the latest moment and the longest duration: a cooldown can still be added."""
