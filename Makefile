@@ -1,16 +1,26 @@
-# make demo, make test, make check, make bench, make plugin: each makes the virtual environment first, if it is missing or old.
+# make demo, make test, make test-claude, make check, make bench, make plugin: each makes the virtual environment first, if it is missing or old.
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check bench plugin clean
+# of Claude Code: a number, `oldest` or `newest`
+VERSION ?= newest
+export CLAUDE_CODE_VERSION = $(VERSION)
+REAL_CLAUDE := tests/real_claude
+
+.PHONY: demo test test-claude check bench plugin clean
 
 demo: $(VENV)/.installed
 	$(BIN)/otel-tracker demo
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --ignore=$(REAL_CLAUDE)
+	$(BIN)/python -m pytest --numprocesses=4 $(REAL_CLAUDE)
+
+test-claude: $(VENV)/.installed-dev
+	$(BIN)/python -m tests.real_claude.program $(VERSION)
+	$(BIN)/python -m pytest --numprocesses=4 $(REAL_CLAUDE)
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

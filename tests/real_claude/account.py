@@ -1,0 +1,84 @@
+"""Compares what was recorded with what the story was, and each token with the API's ledger."""
+
+from collections import Counter
+from typing import Any, NamedTuple
+
+from otel_tracker import names
+from tests.real_claude.api import Sent, Tokens
+from tests.real_claude.claude import Claude
+
+TYPES = ("input", "output", "cache_read", "cache_write")
+
+
+class Run(NamedTuple):
+    """A run as it is to be recorded: of which agent, by which script, how it ended."""
+
+    agent: str
+    mark: str
+    outcome: str = names.SUCCESS
+    is_incomplete: bool = False
+    """Whether its tokens are marked as at least: it must be so if, and only if, they aren't the ledger's."""
+
+
+def assert_recorded(claude: Claude, *runs: Run) -> None:
+    """Hold what the home says against `runs`; nothing else may have been recorded, nor anything be out of order."""
+    log = claude.home / "claude-code" / "hook.log"
+    assert not log.exists(), log.read_text()
+    assert claude.tracker("doctor").splitlines()[-1] == "nothing is wrong"
+    document = claude.document()
+    assert document.head["in_flight"] == {}
+    agents = {key: agent for key, agent in document.agents.items() if agent["metrics"]["tasks_total"]}
+    assert {key: _outcomes(agent) for key, agent in agents.items()} == _expected_outcomes(runs)
+    for key, agent in agents.items():
+        _assert_tokens(agent, [run for run in runs if run.agent == key], claude.api.ledger)
+    system = document.head["metrics"]
+    for name, of_agent in (
+        ("total_requests", "tasks_total"),
+        ("successful", "tasks_successful"),
+        ("failed", "tasks_failed"),
+        ("cancelled", "tasks_cancelled"),
+    ):
+        assert system[name] == sum(agent["metrics"][of_agent] for agent in document.agents.values())
+
+
+def _outcomes(agent: Any) -> Counter[str]:
+    metrics, lost = agent["metrics"], agent["tallies"]["lost"]
+    outcomes = {
+        names.SUCCESS: metrics["tasks_successful"],
+        names.FAILURE: metrics["tasks_failed"] - lost,
+        names.CANCELLED: metrics["tasks_cancelled"],
+        names.LOST: lost,
+    }
+    return +Counter(outcomes)
+
+
+def _expected_outcomes(runs: tuple[Run, ...]) -> dict[str, Counter[str]]:
+    return {key: Counter(run.outcome for run in runs if run.agent == key) for key in {run.agent for run in runs}}
+
+
+def _assert_tokens(agent: Any, runs: list[Run], ledger: list[Sent]) -> None:
+    """Compare an agent's tokens by model and type; where runs are incomplete, they are less than the ledger's."""
+    incomplete = sum(run.is_incomplete for run in runs)
+    assert agent["tallies"]["usage_incomplete"] == incomplete, agent["tallies"]
+    recorded, sent = _recorded(agent), _sent(ledger, {run.mark for run in runs})
+    if not incomplete:
+        assert recorded == sent
+        return
+    assert recorded != sent
+    for model, tokens in recorded.items():
+        assert all(tokens[kind] <= sent[model][kind] for kind in TYPES), (recorded, sent)
+
+
+def _recorded(agent: Any) -> dict[str, Tokens]:
+    uses = {model: {kind: use[kind] for kind in TYPES} for model, use in agent["models"].items()}
+    return {model: tokens for model, tokens in uses.items() if any(tokens.values())}
+
+
+def _sent(ledger: list[Sent], marks: set[str]) -> dict[str, Tokens]:
+    sums: dict[str, Tokens] = {}
+    for entry in ledger:
+        if entry.mark in marks:
+            tokens = sums.setdefault(entry.model, dict.fromkeys(TYPES, 0))
+            for kind in TYPES:
+                tokens[kind] += entry.tokens[kind]
+    return sums
