@@ -1,9 +1,13 @@
-"""What each value of a document and of an event must be: the first wrong one is an error that names its place. Pure."""
+"""What each value of a document and of an event must be: the first wrong one is an error that names its place. Pure.
+
+Other programs, the predecessor of this package among them, write some numbers in another form; `with_usual_numbers` and
+`agent_with_usual_numbers` say what these mean.
+"""
 
 import re
 
 from otel_tracker import names
-from otel_tracker.limits import LATEST_SECONDS, MOST_TOKENS
+from otel_tracker.limits import LARGEST_NUMBER, LATEST_SECONDS, MOST_TOKENS
 from otel_tracker.timestamps import parse_timestamp
 
 TYPE_CHECKING = False
@@ -62,6 +66,33 @@ def check_agent(key: str, agent: "Any") -> None:
             _check_fields(inner, _expect_object(inner, entry), _TOKENS)
 
 
+def with_usual_numbers(head: "Any") -> "Any":
+    """Return a head, which may be anything at all, in which numbers that another program wrote have their usual form.
+
+    Whole numbers may be written as floats (`6.0`), token counts may have a fraction (a quarter of a text's length), and
+    durations may be negative (naive clocks at the end of summer time): these are rounded, and 0.
+    """
+    head = _with_usual_fields(head, _HEAD)
+    if not isinstance(head, dict):
+        return head
+    usual = {"metrics": _with_usual_fields(head["metrics"], _SYSTEM)} if "metrics" in head else {}
+    if isinstance(head.get("agents"), dict):
+        usual["agents"] = {key: agent_with_usual_numbers(agent) for key, agent in head["agents"].items()}
+    return {**head, **usual}
+
+
+def agent_with_usual_numbers(agent: "Any") -> "Any":
+    """Return an agent's entry in which numbers that another program wrote have their usual form."""
+    agent = _with_usual_fields(agent, _AGENT)
+    if not isinstance(agent, dict):
+        return agent
+    usual = {part: _with_usual_fields(agent[part], fields) for part, fields in _AGENT_PARTS.items() if part in agent}
+    for part in ("token_usage", "models"):
+        if isinstance(agent.get(part), dict):
+            usual[part] = {model: _with_usual_fields(entry, _TOKENS) for model, entry in agent[part].items()}
+    return {**agent, **usual}
+
+
 def check_history(history: "Any") -> None:
     """Raise ShapeError unless `history` is a list of objects."""
     if not isinstance(history, list):
@@ -118,6 +149,30 @@ def _shown(value: "Any") -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
+def _with_usual_fields(value: "Any", fields: "dict[str, Check]") -> "Any":
+    """Return an object in which the fields that a check refuses, but that have a usual form, are in that form."""
+    if not isinstance(value, dict):
+        return value
+    unusual = [key for key, check in fields.items() if check in _USUAL_FORMS and key in value and check(value[key])]
+    return {**value, **{key: _USUAL_FORMS[fields[key]](value[key]) for key in unusual}}
+
+
+def _usual_count(value: "Any") -> "Any":
+    return int(value) if type(value) is float and value.is_integer() else value
+
+
+def _usual_counts(value: "Any") -> "Any":
+    return [_usual_count(number) for number in value] if isinstance(value, list) else value
+
+
+def _usual_tokens(value: "Any") -> "Any":
+    return round(value) if type(value) is float else value
+
+
+def _usual_seconds(value: "Any") -> "Any":
+    return 0.0 if type(value) in (int, float) and value < 0 else value
+
+
 def _object(value: "Any") -> "str | None":
     return None if isinstance(value, dict) else "an object"
 
@@ -131,15 +186,19 @@ def _text_or_null(value: "Any") -> "str | None":
 
 
 def _count(value: "Any") -> "str | None":
-    return None if type(value) is int and value >= 0 else "a whole number from 0"
+    return None if type(value) is int and 0 <= value <= LARGEST_NUMBER else "a whole number from 0"
 
 
-def _count_or_null(value: "Any") -> "str | None":
-    return None if value is None or (type(value) is int and value >= 0) else "a whole number from 0, or null"
+def _tokens(value: "Any") -> "str | None":
+    return _count(value)
+
+
+def _last_tokens(value: "Any") -> "str | None":
+    return None if value is None or not _count(value) else "a whole number from 0, or null"
 
 
 def _seconds(value: "Any") -> "str | None":
-    return None if type(value) in (int, float) and value >= 0 else "a number from 0"
+    return None if type(value) in (int, float) and 0 <= value <= LARGEST_NUMBER else "a number from 0"
 
 
 def _timestamp(value: "Any") -> "str | None":
@@ -218,10 +277,10 @@ _AGENT_METRICS: "dict[str, Check]" = {
     "first_task_timestamp": _timestamp_or_null,
 }
 _TOKENS: "dict[str, Check]" = {
-    "total": _count,
-    "last": _count_or_null,
+    "total": _tokens,
+    "last": _last_tokens,
     "count": _count,
-    **dict.fromkeys(names.TOKEN_TYPES, _count),
+    **dict.fromkeys(names.TOKEN_TYPES, _tokens),
 }
 _CIRCUIT: "dict[str, Check]" = {
     "state": _text,
@@ -244,6 +303,13 @@ _SYSTEM_METRICS = (
     "circuit_breaks",
 )
 _SYSTEM: "dict[str, Check]" = dict.fromkeys(_SYSTEM_METRICS, _count)
+_USUAL_FORMS: "dict[Check, Callable[[Any], Any]]" = {
+    _count: _usual_count,
+    _tokens: _usual_tokens,
+    _last_tokens: _usual_tokens,
+    _buckets: _usual_counts,
+    _seconds: _usual_seconds,
+}
 _IN_FLIGHT: "dict[str, Check]" = {
     "agent": _text,
     "started": _timestamp,

@@ -107,9 +107,9 @@ class DocumentCodec:
             is_as_we_write = known is not None
             if known is None:
                 (known,) = decode_json(b'{"' + block + b"}").items()
-                checks.check_agent(*known)
-                completed = schema.complete_agent(known[1])
-                is_as_we_write = list(completed) == list(known[1]) and completed == known[1]
+                checked = _checked_agent(*known)
+                completed = schema.complete_agent(checked)
+                is_as_we_write = checked is known[1] and list(completed) == list(checked) and completed == checked
                 known = (known[0], completed)
             key, agents[key] = known[0], known[1]
             if is_as_we_write:
@@ -201,11 +201,26 @@ def _loads(text: bytes, path: str) -> "Any":
 
 def _checked(value: "Any", path: str) -> "dict[str, Any]":
     try:
-        checks.check_head(value)
+        try:
+            checks.check_head(value)
+        except checks.NewerVersionError as error:
+            raise UnsupportedVersionError(path, error.place, error.reason) from error
+        except checks.ShapeError:
+            value = checks.with_usual_numbers(value)
+            checks.check_head(value)
     except checks.ShapeError as error:
-        kind = UnsupportedVersionError if isinstance(error, checks.NewerVersionError) else DocumentError
-        raise kind(path, error.place, error.reason) from error
+        raise DocumentError(path, error.place, error.reason) from error
     return schema.complete_head(value)
+
+
+def _checked_agent(key: str, agent: "Any") -> "Any":
+    """Return an agent's entry, as it is or with its numbers in their usual form; raises ShapeError."""
+    try:
+        checks.check_agent(key, agent)
+    except checks.ShapeError:
+        agent = checks.agent_with_usual_numbers(agent)
+        checks.check_agent(key, agent)
+    return agent
 
 
 def _checked_history(history: "Any", path: str) -> History:

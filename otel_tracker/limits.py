@@ -20,3 +20,6 @@ PAYLOAD_BYTES = 256 * 2**20
 
 LATEST_SECONDS = 221_845_392_000
 """Seconds from 1970 to the year 9000, the latest moment and the longest duration: a cooldown can still be added."""
+
+LARGEST_NUMBER = 10**300
+"""The largest number of a document: a float holds it, and sums of it."""

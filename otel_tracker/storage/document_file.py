@@ -1,5 +1,6 @@
 """The document on the disk, and the copy of it in memory; where the file is damaged, what stands in for it."""
 
+import re
 import time
 
 from otel_tracker.codec import DocumentCodec, sequence_of
@@ -20,13 +21,9 @@ if TYPE_CHECKING:
 REREAD_SECONDS = 0.05
 _BEGINNING_BYTES = 4096
 _FORESEEN_EVENTS = 8
-_OUR_BEGINNING = b'{\n  "version": "7.'
-
-
-def _may_be_precious(text: bytes) -> bool:
-    """Tell whether a damaged file says something that this package has not written: an adopted document, or a mistake."""
-    is_ours = sequence_of(text[:_BEGINNING_BYTES]) is not None or _OUR_BEGINNING.startswith(text[: len(_OUR_BEGINNING)])
-    return bool(text.strip(b"\0 \r\n\t")) and not is_ours
+_OUR_BEGINNING = re.compile(
+    rb'\{\n  "version": "7\.\d+",\n  "updated": (?:null|"[^"\n]*"),\n  "sequence": ([1-9]\d{0,18}),\n'
+)
 
 
 class Damage:
@@ -94,8 +91,8 @@ class DocumentFile:
             return self.document.sequence
         if self._peeked is None or self._peeked[0] != signature:
             read = self._files.read(self._path, 0, _BEGINNING_BYTES)
-            sequence = sequence_of(read[1]) if read and read[1].startswith(_OUR_BEGINNING) else None
-            self._peeked = signature, self.load().sequence if sequence is None else sequence
+            ours = _OUR_BEGINNING.match(read[1]) if read else None
+            self._peeked = signature, int(ours[1]) if ours else self.load().sequence
         return self._peeked[1]
 
     def valid_text(self) -> "bytes | None":
@@ -139,12 +136,21 @@ class DocumentFile:
         error = self._take(read)
         if error is not None:
             base = newest_base(self._backups, self._journal)
-            if base is None or (base.source is None and read is not None and _may_be_precious(read[1])):
+            if base is None or (base.source is None and read is not None and self._may_hold_more(read[1])):
                 raise error
             reason = f"{error.place}: {error.reason}" if error.place else error.reason
             self._hold(base.document)
             self.damage = Damage(read[1] if read else None, reason, base)
         return read
+
+    def _may_hold_more(self, text: bytes) -> bool:
+        """Tell whether a damaged file may hold what the journal alone doesn't give.
+
+        It doesn't if it is blank, or if this package has written it from events that are all in the journal still.
+        """
+        ours = _OUR_BEGINNING.match(text)
+        is_in_journal = ours is not None and self._journal.first() == 1 and int(ours[1]) <= self._journal.last()
+        return bool(text.strip(b"\0 \r\n\t")) and not is_in_journal
 
     def _take(self, read: "tuple[Signature, bytes] | None") -> "DocumentError | None":
         """Take the document that was read; return the error where it is none."""

@@ -55,6 +55,11 @@ class Journal:
         """Return the number of the last event of each of `segments` but the last, which may still grow."""
         return [_first_number(later) - 1 for later in segments[1:]]
 
+    def first(self) -> "int | None":
+        """Return the number of the first event that is kept, None if there is none."""
+        segments = self.segments()
+        return _first_number(segments[0]) if segments else None
+
     def last(self) -> int:
         """Return the number of the last event, 0 if there is none."""
         if not self._catch_up():
