@@ -23,7 +23,9 @@ _AGENTS, _AGENTS_END = b'\n  "agents": {\n    "', b"\n    }\n  }"
 _ANY_AGENTS = b'\n  "agents": {'
 _AGENT_SEPARATOR = b',\n    "'
 _ENTRY = b'\n    {"'
-_HISTORY, _HISTORY_END, _EMPTY_HISTORY_END = b'\n  "history": [', b"\n  ]\n}\n", b"]\n}\n"
+HISTORY_MARK = b'\n  "history": ['
+"""What stands between the head and the entries of the history, in our own layout."""
+_HISTORY_END, _EMPTY_HISTORY_END = b"\n  ]\n}\n", b"]\n}\n"
 
 # Objects this deep are written on one line: `"haiku": {"total": 0, "last": null, "count": 0}`.
 _INLINE_DEPTH = 4
@@ -52,16 +54,16 @@ class DocumentCodec:
         self._agents: dict[str, tuple[dict[str, Any], bytes]] = {}  # by key: an entry, and its text from the key on
         self._others: dict[str, tuple[Any, bytes]] = {}  # the head's other values
 
-    def decode(self, text: bytes, path: str) -> Document:
+    def decode(self, text: bytes, path: str, about: "str | None" = None) -> Document:
         """Return the document that `text`, the content of the file at `path`, holds.
 
-        Raises DocumentError where it isn't one, with the place of the first wrong value.
+        With `about`, agents whose key and entry don't contain that text may be left out. Raises DocumentError where it isn't one, with the place of the first wrong value.
         """
         if sequence_of(text) is not None:  # written by this package, or at least in its layout
             parts = _split_history(text, path)
             if parts is not None:
                 try:
-                    return Document(self._decode_head(parts[0], path), parts[1])
+                    return Document(self._decode_head(parts[0], path, about), parts[1])
                 except (ValueError, RecursionError):
                     pass  # changed by hand: the whole text tells how
         value = _loads(text, path)
@@ -71,15 +73,15 @@ class DocumentCodec:
         return Document(_checked(value, path), _checked_history(history, path))
 
     def decode_beginning(self, beginning: bytes, path: str, about: "str | None" = None) -> "Document | None":
-        """Return a document without its history from the first bytes of its file; of its agents those that are `about` a text.
+        """Return a document without its history from the first bytes of its file; `about` as in `decode`.
 
-        None where they don't tell: they end before the history, are damaged, or not in our own layout.
+        None where the bytes end before the history, are damaged, or not in our own layout.
         """
-        at = beginning.find(_HISTORY)
+        at = beginning.find(HISTORY_MARK)
         if at < 0 or sequence_of(beginning) is None or beginning.find(_ANY_AGENTS, 0, at) < 0:
             return None
         try:
-            return Document(self._decode_head(beginning[:at].rstrip(b",") + b"\n}", path, about), History.of([], path))
+            return Document(self._decode_head(_closed_head(beginning, at), path, about), History.of([], path))
         except (ValueError, RecursionError):
             return None
 
@@ -124,7 +126,7 @@ class DocumentCodec:
             self._agents, self._others = {}, {}
             head = self._encode_head(document.head, _ASCII)
         end = _HISTORY_END if document.history.count else _EMPTY_HISTORY_END
-        return [b"".join([*head, _HISTORY]), *document.history.pieces(), end]
+        return [b"".join([*head, HISTORY_MARK]), *document.history.pieces(), end]
 
     def is_text_of(self, document: Document, text: bytes) -> bool:
         """Tell whether `text` is what `encode` would write, to the last byte."""
@@ -175,10 +177,10 @@ def _newest_number(history: "Any") -> int:
 
 def _split_history(text: bytes, path: str) -> "tuple[bytes, History] | None":
     """Split a file in our own layout without parsing or copying its history; None for any other layout."""
-    at = text.find(_HISTORY)
+    at = text.find(HISTORY_MARK)
     if at < 0 or b"\0" in text:
         return None
-    head, start = text[:at].rstrip(b",") + b"\n}", at + len(_HISTORY)
+    head, start = _closed_head(text, at), at + len(HISTORY_MARK)
     if text.startswith(_EMPTY_HISTORY_END, start) and len(text) == start + len(_EMPTY_HISTORY_END):
         return head, History.of([], path)
     end = len(text) - len(_HISTORY_END)
@@ -189,6 +191,11 @@ def _split_history(text: bytes, path: str) -> "tuple[bytes, History] | None":
     if not is_an_entry_each or may_end_early or not text.endswith(b"}" + _HISTORY_END):
         return None
     return head, History(text, start, end, lines, source=path)
+
+
+def _closed_head(text: bytes, end: int) -> bytes:
+    """Return the head of a document as an object of its own; its history begins at `end`."""
+    return text[:end].rstrip(b",") + b"\n}"
 
 
 def _loads(text: bytes, path: str) -> "Any":

@@ -13,12 +13,13 @@ if TYPE_CHECKING:
 
     Event = dict[str, Any]
 
-_SAYING_OTHERWISE = (names.DOCUMENT_RESTORED, names.SETTINGS_CHANGED)
+SAYING_OTHERWISE = (names.DOCUMENT_RESTORED, names.SETTINGS_CHANGED)
+"""Actions of events that change which of the others count, or in which order."""
 
 
 def in_force(events: "list[Event]") -> "list[Event]":
     """Return those of `events` that count, in the order in which they do; `events` are in that of their numbers."""
-    if not any(event["action"] in _SAYING_OTHERWISE for event in events):
+    if not any(event["action"] in SAYING_OTHERWISE for event in events):
         return events
     return sorted(not_discarded(events), key=_place)
 

@@ -23,6 +23,7 @@ _BINARY = getattr(os, "O_BINARY", 0)
 _NONBLOCK = getattr(os, "O_NONBLOCK", 0)  # a pipe in the place of a file must not be waited for
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NOFOLLOW
 _FILE_MODE, _FOLDER_MODE = 0o600, 0o700
+_BLOCK_BYTES = 128 * 1024
 _TEMPORARY = r"\.\d+\.[0-9a-f]{8}\.tmp$"
 
 
@@ -67,11 +68,24 @@ class Files:
         with saying("read", path):
             try:
                 with _Opened(path, os.O_RDONLY | _NONBLOCK) as descriptor:
-                    status = os.fstat(descriptor)
-                    if not stat.S_ISREG(status.st_mode):
-                        raise StorageError("read", path, "it is no file")
+                    status = _status_of_file(descriptor, path)
                     os.lseek(descriptor, start, os.SEEK_SET)
                     return _signature(status), _read(descriptor, limit)
+            except FileNotFoundError:
+                return None
+
+    def read_through(self, path: str, mark: bytes) -> "bytes | None":
+        """Return the content of a file up to the first `mark` at least, all of it without one; None if there is no file."""
+        with saying("read", path):
+            try:
+                with _Opened(path, os.O_RDONLY | _NONBLOCK) as descriptor:
+                    _status_of_file(descriptor, path)
+                    content = b""
+                    while block := os.read(descriptor, max(_BLOCK_BYTES, len(content))):
+                        seam, content = max(0, len(content) - len(mark)), content + block
+                        if content.find(mark, seam) >= 0:
+                            break
+                    return content
             except FileNotFoundError:
                 return None
 
@@ -223,6 +237,14 @@ class _Opened:
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         os.close(self._descriptor)
+
+
+def _status_of_file(descriptor: int, path: str) -> os.stat_result:
+    """Return the status of an open file; raises StorageError where it is a folder, a pipe or a device."""
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        raise StorageError("read", path, "it is no file")
+    return status
 
 
 def _read(descriptor: int, limit: int) -> bytes:

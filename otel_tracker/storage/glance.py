@@ -1,11 +1,13 @@
-"""A look at the present state that costs as little as possible: for who asks one question and ends.
+"""A look at the present state that costs as little as possible: for callers that ask one question and end.
 
 It reads the document's head and the journal's tail, takes no lock, and loads nothing that a store needs for writing.
 """
 
 from otel_tracker import names
-from otel_tracker.codec import DocumentCodec
+from otel_tracker.codec import HISTORY_MARK, DocumentCodec
+from otel_tracker.errors import DocumentError
 from otel_tracker.fold import fold_all
+from otel_tracker.replay import SAYING_OTHERWISE
 from otel_tracker.storage.files import Files
 from otel_tracker.storage.journal import Journal
 
@@ -16,24 +18,46 @@ if TYPE_CHECKING:
     from otel_tracker.document import Document
     from otel_tracker.storage.home import Home
 
-_BEGINNING_BYTES = 128 * 1024
+    Event = dict[str, Any]
 
 
 def glance(home: "Home", about: "str | None" = None) -> "Document":
     """Return the present state of a home, without the history where that can be left out.
 
-    Where it is `about` a text, agents may be missing in whose entries, and keys, it doesn't occur.
+    With `about`, agents whose key and entry don't contain that text may be left out.
     Raises DocumentError and StorageError like a store.
     """
     files, codec = Files(), DocumentCodec()
-    read = files.read(home.document, 0, _BEGINNING_BYTES)
-    document = codec.decode_beginning(read[1], home.document, about) if read else None
-    later = Journal(home.journal, files).after(document.sequence if document else 0)
-    if document is None or any(event["action"] != names.TASK_STARTED for event in later):
+    journal = Journal(home.journal, files)
+    beginning = files.read_through(home.document, HISTORY_MARK)
+    document = codec.decode_beginning(beginning, home.document, about) if beginning else None
+    later = journal.after(document.sequence) if document else []
+    if any(event["action"] != names.TASK_STARTED for event in later):
+        document = _with_history(codec, files, home, about)  # which tells whether an event repeats an earlier one
+        later = journal.after(document.sequence) if document else []
+    if document is None or not _are_enough(document, later, about):
         from otel_tracker.storage.store import Store
 
-        return Store(home).read()  # only the whole document tells whether an event is a repeated one
+        return Store(home).read()
     return fold_all(document, [event for event in later if about is None or event["agent"] in document.agents])
+
+
+def _with_history(codec: DocumentCodec, files: Files, home: "Home", about: "str | None") -> "Document | None":
+    """Return the whole document, None where a store has to say what stands in for it."""
+    read = files.read(home.document)
+    try:
+        return codec.decode(read[1], home.document, about) if read else None
+    except DocumentError:
+        return None
+
+
+def _are_enough(document: "Document", later: "list[Event]", about: "str | None") -> bool:
+    """Tell whether the agents in `document` are those that `later` events are about, as far as they concern `about`."""
+    if any(event["action"] in SAYING_OTHERWISE for event in later):
+        return False
+    others = [event for event in later if event["agent"] not in document.agents]
+    named = [event.get(key) for event in others for key in ("agent", "name", "fallback_for")]
+    return about is None or not any(about in name for name in named if name)
 
 
 def is_gone(process: "dict[str, Any]") -> bool:
