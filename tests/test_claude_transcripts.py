@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from otel_tracker.claude_code import lines, notification, parent, places, transcript
+from otel_tracker.claude_code.ending import UNANSWERED_BECAUSE
 from otel_tracker.claude_code.notification import MARK, notifications_in
 from otel_tracker.claude_code.parent import Evidence, evidence
 from otel_tracker.claude_code.transcript import (
@@ -18,6 +19,7 @@ from otel_tracker.claude_code.transcript import (
     EMPTY,
     INTERRUPTED,
     MID_TOOL,
+    UNANSWERED,
     Transcript,
     read_transcript,
 )
@@ -133,6 +135,31 @@ def test_answers_are_summed_up_by_model_without_its_suffix(path: Path) -> None:
     )
     assert tokens(found) == (8, 2, 30000, 2400)
     assert tokens(found, HAIKU) == tokens(found, "unknown") == (4, 1, 15000, 1200)
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_what_an_answer_used_beside_itself_counts_once_and_under_its_own_model(path: Path, times: int) -> None:
+    iterations = [
+        {"type": "message", **usage(1, 45, 109_696, 7192)},
+        {"type": "advisor_message", "model": "claude-opus-5[1m]", **usage(159_419, 7805, 0, 0)},
+        {"type": "compaction", **usage(180_000, 3500, 0, 0)},
+        {"type": "advisor_message", "model": "claude-opus-5", **usage(1, 2, 3, 4)},
+        {"type": "message", **usage(1, 446, 116_888, 661)},
+    ]
+    whole = {**usage(2, 491, 226_584, 7853), "iterations": iterations}
+    growing = {**usage(1, 45, 109_696, 7192), "iterations": iterations[:2]}
+    found = read(path, answer(m_usage=growing), *[answer(m_usage=whole)] * times)
+    assert tokens(found) == (180_002, 3991, 226_584, 7853)
+    assert tokens(found, "claude-opus-5") == (159_420, 7807, 3, 4)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [None, 5, "x", {}, [None, 5, [], {}], [{**usage(9, 9), "type": None}], [{"type": "advisor_message", "model": "m"}]],
+)
+def test_iterations_that_say_nothing_change_nothing(path: Path, odd: Any) -> None:
+    found = read(path, answer(m_usage={**usage(), "iterations": odd}))
+    assert (tokens(found), list(found.models)) == ((4, 1, 15000, 1200), [SONNET])
 
 
 def test_a_side_questions_copy_under_another_request_is_dropped(path: Path) -> None:
@@ -305,6 +332,16 @@ ENDINGS = {
     "one result of two": ([answer(called()), answer(called("toolu_2")), result()], MID_TOOL),
     "a tool's result": ([answer(called()), result()], MID_TOOL),
     "an answer in spite of a missing result": ([answer(called()), prompt("go on"), answer(message="msg_2")], CLEAN),
+    "a refusal": ([prompt(), answer(m_content=[], m_stop_reason="refusal")], UNANSWERED),
+    "a refusal after thoughts": ([answer({"type": "thinking"}, m_stop_reason="refusal")], UNANSWERED),
+    "a refusal after some words": ([answer(m_stop_reason="refusal")], UNANSWERED),
+    "a refusal within a call": ([answer(called(), m_stop_reason="refusal")], UNANSWERED),
+    "an answer after a refusal": ([answer(m_stop_reason="refusal"), answer(message="msg_2")], CLEAN),
+    "no room for the answer": ([answer(m_stop_reason="max_tokens")], UNANSWERED),
+    "no room in the context": ([answer(m_stop_reason="model_context_window_exceeded")], UNANSWERED),
+    "a pause": ([answer(m_stop_reason="pause_turn")], MID_TOOL),
+    "a stop sequence": ([answer(m_stop_reason="stop_sequence")], CLEAN),
+    "a reason that nobody knows yet": ([answer(m_stop_reason="sunset")], CLEAN),
     "thoughts": ([prompt(), answer({"type": "thinking", "thinking": "hm"}, m_stop_reason=None)], MID_TOOL),
     "a question to a woken agent": ([prompt(), answer(), prompt("And now?")], MID_TOOL),
     "an interruption": ([answer(called()), prompt([said(INTERRUPTION)])], INTERRUPTED),
@@ -334,7 +371,15 @@ def test_the_last_record_of_the_agent_says_how_a_transcript_ends(path: Path, nam
     records, ending = ENDINGS[name]
     found = read(path, *records)
     assert found.ending == ending
-    assert (found.error is not None) == (ending == API_ERROR)
+    assert (found.error is not None) == (ending in (API_ERROR, UNANSWERED))
+
+
+@pytest.mark.parametrize("reason", sorted(UNANSWERED_BECAUSE))
+def test_an_answer_that_is_none_says_why(path: Path, reason: str) -> None:
+    found = read(path, prompt(), answer(m_stop_reason=reason))
+    assert (found.error, found.error_type, found.outage) == (UNANSWERED_BECAUSE[reason], reason, None)
+    found = read(path, prompt(), synthetic("API Error: no", isApiErrorMessage=True, m_stop_reason=reason))
+    assert (found.ending, found.error, found.error_type) == (API_ERROR, "API Error: no", reason)
 
 
 @pytest.mark.parametrize("name", ENDINGS)

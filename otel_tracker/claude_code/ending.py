@@ -1,7 +1,8 @@
 """How a sub-agent's transcript ends: well, interrupted, with an error of the API, or in the middle of something. Pure.
 
 What decides is the last record of type user or assistant; Claude Code's notes to itself (system, attachment, progress,
-queue-operation, summary) say nothing. An answer's `stop_reason` is often null, also where it has ended well.
+queue-operation, summary) say nothing. An answer's `stop_reason` is often null, also where it has ended well; it decides
+where the model has refused to answer, or had no room left for the rest of its answer.
 """
 
 from otel_tracker import outages
@@ -16,6 +17,15 @@ if TYPE_CHECKING:
     from otel_tracker.claude_code.lines import Record
 
 CLEAN, INTERRUPTED, API_ERROR, MID_TOOL, EMPTY = "clean", "interrupted", "api_error", "mid_tool", "empty"
+UNANSWERED = "unanswered"
+
+# An answer that ends for one of these reasons is none, or not a whole one, whatever it has said before.
+UNANSWERED_BECAUSE = {
+    "refusal": "the model refused to answer",
+    "max_tokens": "its last answer was cut off at the limit for output tokens",
+    "model_context_window_exceeded": "its last answer was cut off at the end of the context window",
+}
+_TO_BE_CONTINUED = ("tool_use", "pause_turn", "compaction")
 
 INTERRUPTION = "[Request interrupted by user"
 _ABORTED = "API Error: Request was aborted"
@@ -28,11 +38,12 @@ _THOUGHTS = ("thinking", "redacted_thinking")
 class Ending:
     """How a transcript ends after the records that were added so far."""
 
-    __slots__ = ("_has_answered", "_message_id", "_open_tools", "error", "kind", "outage")
+    __slots__ = ("_has_answered", "_message_id", "_open_tools", "error", "error_type", "kind", "outage")
 
     def __init__(self) -> None:
         self.kind = EMPTY
         self.error: str | None = None
+        self.error_type: str | None = None
         self.outage: str | None = None
         self._has_answered = False
         self._message_id: str | None = None
@@ -58,6 +69,9 @@ class Ending:
         if kind == API_ERROR:
             self.error = error_text(record, message)
             self.outage = outage_of(record, self.error)
+        reason = text(message.get("stop_reason")) or ""
+        if kind in (API_ERROR, UNANSWERED) and reason in UNANSWERED_BECAUSE:
+            self.error, self.error_type = self.error or UNANSWERED_BECAUSE[reason], reason
 
     def _add_user(self, record: "Record", message: "Record") -> None:
         results = blocks_of_type(message, "tool_result")
@@ -71,7 +85,7 @@ class Ending:
             self._be(MID_TOOL if self._has_answered else EMPTY)
 
     def _be(self, kind: str) -> None:
-        self.kind, self.error, self.outage = kind, None, None
+        self.kind, self.error, self.error_type, self.outage = kind, None, None, None
 
 
 def kind_of_answer(record: "Record", message: "Record") -> "str | None":
@@ -85,7 +99,9 @@ def kind_of_answer(record: "Record", message: "Record") -> "str | None":
     blocks, reason = blocks_of(message), text(message.get("stop_reason"))
     if message.get("model") == SYNTHETIC or not (blocks or reason):
         return None
-    return MID_TOOL if reason == "tool_use" or (reason is None and _is_only_thought(blocks)) else CLEAN
+    if reason in UNANSWERED_BECAUSE:
+        return UNANSWERED
+    return MID_TOOL if reason in _TO_BE_CONTINUED or (reason is None and _is_only_thought(blocks)) else CLEAN
 
 
 def is_interruption(message: "Record") -> bool:

@@ -27,17 +27,19 @@ _IN_A_TOOL = "it stopped in the middle of a tool call"
 class Verdict:
     """An outcome, why it is one, and whether something else than the agent is to blame for it."""
 
-    __slots__ = ("environment_error", "error", "outcome", "reason")
+    __slots__ = ("environment_error", "error", "error_type", "outcome", "reason")
 
     def __init__(
         self,
         outcome: str,
         *,
         error: "str | None" = None,
+        error_type: "str | None" = None,
         environment_error: "str | None" = None,
         reason: "str | None" = None,
     ) -> None:
-        self.outcome, self.error, self.environment_error, self.reason = outcome, error, environment_error, reason
+        self.outcome, self.error, self.error_type = outcome, error, error_type
+        self.environment_error, self.reason = environment_error, reason
 
 
 def verdict(
@@ -91,11 +93,10 @@ def blamed_on(verdict: Verdict, at: float, outages_of_session: "list[list[Any]]"
 def _failed(run: "Run", found: "Transcript | None") -> Verdict:
     if run.is_unknown_type:
         return Verdict(names.FAILURE, error=run.error, environment_error=UNKNOWN_AGENT)
-    error, outage = (found.error, found.outage) if found is not None else (None, None)  # of an API error at its end
-    said = run.error or error or ("no progress for a long time" if run.is_stalled else "it failed")
-    return Verdict(
-        names.FAILURE, error=said, environment_error=run.outage or outages.kind_of(None, run.error) or outage
-    )
+    last = _by_transcript(found) if found is not None and found.error else Verdict(names.FAILURE)
+    said = run.error or last.error or ("no progress for a long time" if run.is_stalled else "it failed")
+    outage = run.outage or outages.kind_of(None, run.error) or last.environment_error
+    return Verdict(names.FAILURE, error=said, error_type=last.error_type, environment_error=outage)
 
 
 def _reported_completed(found: "Transcript | None") -> Verdict:
@@ -105,8 +106,8 @@ def _reported_completed(found: "Transcript | None") -> Verdict:
 
 
 def _by_transcript(found: "Transcript") -> Verdict:
-    if found.ending == ending.API_ERROR:
-        return Verdict(names.FAILURE, error=found.error, environment_error=found.outage)
+    if found.ending in (ending.API_ERROR, ending.UNANSWERED):
+        return Verdict(names.FAILURE, error=found.error, error_type=found.error_type, environment_error=found.outage)
     if found.ending == ending.INTERRUPTED:
         return Verdict(names.CANCELLED, reason="interrupted by the user")
     if found.ending == ending.MID_TOOL:
@@ -118,12 +119,12 @@ def _is_decisive(run: "Run", found: "Transcript") -> bool:
     """Tell whether the transcript alone says how a run ended that is gone."""
     if found.ending == ending.CLEAN:
         return bool(run.is_stopped)
-    return found.ending in (ending.API_ERROR, ending.INTERRUPTED)
+    return found.ending in (ending.API_ERROR, ending.UNANSWERED, ending.INTERRUPTED)
 
 
 def _not_reported(run: "Run", found: "Transcript | None") -> Verdict:
     """Judge a run whose end nobody has reported, and that isn't running any more."""
-    is_told = found is not None and found.ending in (ending.CLEAN, ending.API_ERROR, ending.INTERRUPTED)
+    is_told = found is not None and found.ending not in (ending.MID_TOOL, ending.EMPTY)
     if found is not None and (is_told or run.is_stopped):
         return _by_transcript(found)
     if run.is_stopped:

@@ -158,6 +158,7 @@ class Recording:
             tokens=_sum(models),
             models=models,
             error=verdict.error,
+            error_type=verdict.error_type,
             environment_error=blamed,
             reason=verdict.reason,
             suspect=is_suspect or None,

@@ -9,7 +9,16 @@ the answers, and once more, in full, from its last answer on.
 
 import os
 
-from otel_tracker.claude_code.ending import API_ERROR, CLEAN, EMPTY, INTERRUPTED, MID_TOOL, Ending, kind_of_answer
+from otel_tracker.claude_code.ending import (
+    API_ERROR,
+    CLEAN,
+    EMPTY,
+    INTERRUPTED,
+    MID_TOOL,
+    UNANSWERED,
+    Ending,
+    kind_of_answer,
+)
 from otel_tracker.claude_code.lines import blocks_of_type, lines_in, moment_of, part, record_in, text
 from otel_tracker.claude_code.usage import SYNTHETIC, Usage
 
@@ -20,7 +29,7 @@ if TYPE_CHECKING:
     from otel_tracker.claude_code.lines import Record
 
 
-__all__ = ["API_ERROR", "CLEAN", "EMPTY", "INTERRUPTED", "MID_TOOL", "Transcript", "read_transcript"]
+__all__ = ["API_ERROR", "CLEAN", "EMPTY", "INTERRUPTED", "MID_TOOL", "UNANSWERED", "Transcript", "read_transcript"]
 
 
 class Transcript:
@@ -32,8 +41,9 @@ class Transcript:
     started, ended seconds since 1970 of the first and the last record, None without any
     version        of Claude Code, as the last record has it; agent: what `attributionAgent` names
     idle_seconds   between the end of a turn and what woke the agent for the next one
-    ending         CLEAN, INTERRUPTED, API_ERROR, MID_TOOL or EMPTY (the agent has said nothing yet)
+    ending         CLEAN, INTERRUPTED, API_ERROR, UNANSWERED, MID_TOOL or EMPTY (the agent has said nothing yet)
     error, outage  of an API_ERROR: its text, and which outage it tells of, if any
+    error_type     the `stop_reason` of an answer that is none, or not a whole one (ending.UNANSWERED_BECAUSE)
     skipped        lines that can't be read
     """
 
@@ -42,6 +52,7 @@ class Transcript:
         "ended",
         "ending",
         "error",
+        "error_type",
         "idle_seconds",
         "is_incomplete",
         "models",
@@ -64,6 +75,7 @@ class Transcript:
         self.agent: str | None = None
         self.ending = EMPTY
         self.error: str | None = None
+        self.error_type: str | None = None
         self.outage: str | None = None
 
 
@@ -156,7 +168,13 @@ class _Reader:
                 self._found.skipped += offset >= self._unread and not _needs_reading(line)
             elif self._is_own(record):
                 ending.add(record, part(record, "message"))
-        self._found.ending, self._found.error, self._found.outage = ending.kind, ending.error, ending.outage
+        found = self._found
+        found.ending, found.error, found.error_type, found.outage = (
+            ending.kind,
+            ending.error,
+            ending.error_type,
+            ending.outage,
+        )
 
     def _is_own(self, record: "Record") -> bool:
         """Tell whether a record is the agent's or said to it; note what such a record says beside its message."""

@@ -3,6 +3,9 @@
 Each record of an answer, one for each block of its content, repeats the usage of the whole, the later ones mostly with
 more of it. So records are grouped by message and request, and of each field the largest number counts. An answer
 belongs to the request that got it: a copy under another request, as a side question makes them, is dropped.
+
+`usage.iterations` lists all that the API has done for an answer. Those of the type `message` are what the numbers
+of `usage` sum up; what an advisor (another model), a compaction or a declined attempt has used comes on top.
 """
 
 from otel_tracker.claude_code.lines import count, part, text
@@ -10,6 +13,8 @@ from otel_tracker.names import UNKNOWN_MODEL, added_tokens
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from otel_tracker.claude_code.lines import Record
 
 SYNTHETIC = "<synthetic>"
@@ -41,10 +46,8 @@ class Usage:
         """Return tokens by model and type; a model without any usage is left out, as nothing was measured."""
         models: dict[str, dict[str, int]] = {}
         for answer in self._answers.values():
-            if answer.tokens is None:
-                continue
-            model = answer.model or UNKNOWN_MODEL
-            models[model] = added_tokens(models.get(model, {}), answer.tokens)
+            for model, tokens in answer.shares():
+                models[model] = added_tokens(models.get(model, {}), tokens)
         return models
 
     @property
@@ -56,14 +59,15 @@ class Usage:
 class _Answer:
     """One message of one request."""
 
-    __slots__ = ("is_final", "is_side", "model", "request", "tokens")
+    __slots__ = ("_beside", "_tokens", "is_final", "is_side", "model", "request")
 
     def __init__(self, request: "str | None", is_side: bool) -> None:
         self.request = request
         self.is_side = is_side
         self.model: str | None = None
-        self.tokens: dict[str, int] | None = None
         self.is_final = False
+        self._tokens: dict[str, int] | None = None
+        self._beside: dict[str | None, dict[str, int]] = {}
 
     def is_of_another(self, request: "str | None") -> bool:
         """Tell whether a request is known to be another than this answer's."""
@@ -78,17 +82,44 @@ class _Answer:
         self.request = self.request or request
         self.model = model_of(message) or self.model
         self.is_final = self.is_final or text(message.get("stop_reason")) is not None
-        if isinstance(message.get("usage"), dict):
-            tokens, known = _tokens(message["usage"]), self.tokens
-            if known is not None and known != tokens:
-                tokens = {kind: max(number, known[kind]) for kind, number in tokens.items()}
-            self.tokens = tokens
+        usage = message.get("usage")
+        if isinstance(usage, dict):
+            self._tokens = _larger(self._tokens, _tokens(usage))
+            for model, tokens in _beside(usage).items():
+                self._beside[model] = _larger(self._beside.get(model), tokens)
+
+    def shares(self) -> "Iterator[tuple[str, dict[str, int]]]":
+        """Yield the tokens of this answer by model; nothing where no usage was written."""
+        own = self.model or UNKNOWN_MODEL
+        if self._tokens is not None:
+            yield own, self._tokens
+        for model, tokens in self._beside.items():
+            yield model or own, tokens
 
 
 def model_of(message: "Record") -> "str | None":
     """Return the full id of a message's model, without a suffix such as `[1m]`; None if there is none."""
     model = text((text(message.get("model")) or "").partition("[")[0])
     return None if model == SYNTHETIC else model
+
+
+def _larger(one: "dict[str, int] | None", other: "dict[str, int]") -> "dict[str, int]":
+    """Return of each type the larger number of two records of the same."""
+    if one is None or one == other:
+        return other
+    return {kind: max(number, one[kind]) for kind, number in other.items()}
+
+
+def _beside(usage: "Record") -> "dict[str | None, dict[str, int]]":
+    """Return what was used beside the answer itself, by model, None where that is the answer's own."""
+    iterations, models = usage.get("iterations"), dict[str | None, dict[str, int]]()
+    for iteration in iterations if isinstance(iterations, list) else ():
+        if isinstance(iteration, dict) and text(iteration.get("type")) not in (None, "message"):
+            tokens = _tokens(iteration)
+            if any(tokens.values()):
+                model = model_of(iteration)
+                models[model] = added_tokens(models.get(model, {}), tokens)
+    return models
 
 
 def _tokens(usage: "Record") -> "dict[str, int]":

@@ -1,8 +1,9 @@
 """Table 1.7 of the reference: each signal, and the outcome that is to be inferred from it."""
 
 from otel_tracker import names
+from otel_tracker.claude_code.ending import UNANSWERED_BECAUSE
 from tests.claude_code.harness import Session
-from tests.claude_code.replay import COUNTED, IGNORED, Ended, Expected, named, story
+from tests.claude_code.replay import COUNTED, IGNORED, Ended, Expected, Story, named, story
 from tests.claude_code.transcript_of_agent import FIRST, LAST, MODEL
 
 CUT = {MODEL: FIRST}
@@ -53,6 +54,23 @@ def completed_in_the_foreground_is_a_success(session: Session) -> Expected:
     session.launches().begins().works().ends().completes()
     session.stops()
     return Expected([Ended()])
+
+
+def _unanswered(reason: str) -> Story:
+    def tell(session: Session) -> Expected:
+        session.launches().begins().is_prompted().calls_a_tool().gets_a_result().answers(
+            stop_reason=reason
+        ).ends().completes()
+        run = session.launches("Explore").is_in_background().begins()
+        run.is_prompted().calls_a_tool().gets_a_result().answers(stop_reason=reason).ends().is_notified("completed")
+        session.stops()
+        return Expected([Ended(names.FAILURE), Ended(names.FAILURE, "Explore")])
+
+    return tell
+
+
+for _reason in UNANSWERED_BECAUSE:
+    named(f"completed_with_an_answer_that_is_none_{_reason}", _unanswered(_reason))
 
 
 @story

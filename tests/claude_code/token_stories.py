@@ -8,6 +8,7 @@ from tests.claude_code.outcome_stories import CUT
 from tests.claude_code.replay import Ended, Expected, story
 from tests.claude_code.transcript_of_agent import FIRST, LAST, MODEL, WORK, text_block, usage
 
+ADVISOR = "claude-opus-5"
 _THINKING = [text_block("Hm.")]
 
 
@@ -110,6 +111,14 @@ def lines_that_are_no_text_or_no_record_are_survived(session: Session) -> Expect
 def tokens_are_split_by_model(session: Session) -> Expected:
     run = session.launches().begins().is_prompted().calls_a_tool(model="claude-haiku-4-5").gets_a_result().answers()
     return _in_foreground(session, run, Ended(models={"claude-haiku-4-5": FIRST, MODEL: LAST}))
+
+
+@story
+def what_an_advisor_used_counts_under_its_own_model(session: Session) -> Expected:
+    iterations = [{"type": "message", **usage(LAST)}, {"type": "advisor_message", "model": ADVISOR, **usage(FIRST)}]
+    run = session.launches().begins().is_prompted().calls_a_tool().gets_a_result()
+    run.says([text_block("Found 12.")], {**usage(LAST), "iterations": iterations}, message="2", stop_reason="end_turn")
+    return _in_foreground(session, run, Ended(models={MODEL: WORK, ADVISOR: FIRST}))
 
 
 @story
