@@ -64,7 +64,7 @@ class DocumentCodec:
             if parts is not None:
                 try:
                     return Document(self._decode_head(parts[0], path, about), parts[1])
-                except (ValueError, RecursionError):
+                except ValueError:
                     pass  # changed by hand: the whole text tells how
         value = _loads(text, path)
         history = value.pop("history", []) if isinstance(value, dict) else []
@@ -82,7 +82,7 @@ class DocumentCodec:
             return None
         try:
             return Document(self._decode_head(_closed_head(beginning, at), path, about), History.of([], path))
-        except (ValueError, RecursionError):
+        except ValueError:
             return None
 
     def _decode_head(self, text: bytes, path: str, about: "str | None" = None) -> "dict[str, Any]":
@@ -201,7 +201,7 @@ def _closed_head(text: bytes, end: int) -> bytes:
 def _loads(text: bytes, path: str) -> "Any":
     try:
         return decode_json(text)
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         what = f"not JSON ({error})" if text.strip(b"\0 \r\n\t") else "the file is empty"
         raise DocumentError(path, "", what) from error
 

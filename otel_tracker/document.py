@@ -4,6 +4,7 @@ A `Document` is never changed in place. Its history stays text, one entry a line
 of entries on without parsing one.
 """
 
+import _thread
 import json
 from math import isfinite
 
@@ -112,7 +113,7 @@ class History:
     def _parsed(self, text: bytes) -> "Any":
         try:
             return decode_json(text.strip(b",\n "))
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             raise DocumentError(self.source, "$.history", f"not JSON ({error})") from error
 
 
@@ -149,8 +150,42 @@ def new_document() -> Document:
 
 
 def decode_json(text: bytes) -> "Any":
-    """Return the value of a JSON text; raises ValueError, also for numbers that JSON can't hold again."""
-    return json.loads(text, parse_constant=_refuse_number, parse_float=_finite)
+    """Return the value of a JSON text.
+
+    Raises ValueError where it is none, is nested too deeply, or has numbers that JSON can't hold again. What can be read
+    doesn't depend on how deep in the stack the caller is; RecursionError says that the caller can't call anything more.
+    """
+    try:
+        return _decoded(text)
+    except RecursionError:
+        return _decoded_on_a_fresh_stack(text)
+
+
+def _decoded(text: bytes) -> "Any":
+    return _decode(text.decode(json.detect_encoding(text), "surrogatepass"))
+
+
+def _decoded_on_a_fresh_stack(text: bytes) -> "Any":
+    values: list[Any] = []
+    errors: list[Exception] = []
+    has_ended = _thread.allocate_lock()
+    has_ended.acquire()
+
+    def decode() -> None:
+        try:
+            values.append(_decoded(text))
+        except RecursionError:
+            errors.append(ValueError("it is nested too deeply"))
+        except Exception as error:  # noqa: BLE001 - it is raised in the caller's thread
+            errors.append(error)
+        finally:
+            has_ended.release()
+
+    _thread.start_new_thread(decode, ())
+    has_ended.acquire()
+    if errors:
+        raise errors[0]
+    return values[0]
 
 
 def _finite(digits: str) -> float:
@@ -160,6 +195,9 @@ def _finite(digits: str) -> float:
 
 def _refuse_number(text: str) -> float:
     raise ValueError(f"{text} is no number that JSON can hold")
+
+
+_decode = json.JSONDecoder(parse_constant=_refuse_number, parse_float=_finite).decode
 
 
 def encode_line(value: "Any") -> bytes:

@@ -1,14 +1,19 @@
 import json
-from typing import Any
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from otel_tracker.codec import DocumentCodec
-from otel_tracker.document import Document, History, encode_line, new_document
+from otel_tracker.document import Document, History, decode_json, encode_line, new_document
 from otel_tracker.errors import DocumentError
 from tests.builders import json_values
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 Entry = dict[str, Any]
 
@@ -93,3 +98,35 @@ def test_a_new_document_knows_no_agent_and_has_the_keys_of_the_format() -> None:
     assert {"version", "updated", "config", "agents", "metrics"} <= set(document.head)
     document.agents["a.md"] = {}
     assert new_document().agents == {}
+
+
+def at_any_depth(act: "Callable[[], Any]") -> "list[Any]":
+    """Return what `act` returns to callers that are ever deeper in the stack, up to the recursion limit."""
+    results: list[Any] = []
+
+    def go_deeper(left_alone: int) -> None:
+        with suppress(RecursionError):
+            if not left_alone:
+                results.append(act())
+            go_deeper(max(0, left_alone - 1))
+
+    go_deeper(sys.getrecursionlimit() - 300)
+    return results
+
+
+def test_a_text_has_its_value_however_deep_in_the_stack_the_caller_is() -> None:
+    values = at_any_depth(lambda: decode_json(b'{"a": [1.5, {"b": null}]}'))
+    assert len(values) > 100
+    assert all(value == {"a": [1.5, {"b": None}]} for value in values)
+
+
+@pytest.mark.parametrize("text", [b"[" * 100_000, b"{", b"NaN", b"1e999", b"\xff"])
+def test_what_is_no_value_is_none_however_deep_in_the_stack_the_caller_is(text: bytes) -> None:
+    def is_refused() -> bool:
+        try:
+            decode_json(text)
+        except ValueError:
+            return True
+        return False
+
+    assert all(at_any_depth(is_refused))

@@ -1,8 +1,10 @@
 import json
 import os
 import stat
+import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +167,38 @@ def test_a_line_that_is_no_event_is_skipped_and_kept(
     assert other.read().agents["core/coder.md"]["metrics"]["tasks_total"] == 2
     assert b"not an event\n" in segment.read_bytes()
     assert any("no event" in message for message in warnings_logged())
+
+
+def test_damaged_lines_of_a_segment_are_one_warning_however_often_they_are_read(
+    store: Store, home: Home, warnings_logged: Callable[[], list[str]]
+) -> None:
+    store.record([ended()])
+    with Path(home.journal, "1.jsonl").open("ab") as file:
+        file.write(b"not an event\n" * 5)
+    store.announce([ended()])
+    reader = Store(home)
+    for _ in range(3):
+        assert reader.read().sequence == 2
+        reader.journal.forget()
+    assert warnings_logged() == [f"skipped 5 lines of {Path(home.journal, '1.jsonl')} that are no events"]
+
+
+def test_a_process_near_its_recursion_limit_leaves_out_no_event(store: Store, home: Home) -> None:
+    """An event that only the journal has is either read or an error: a document without it would be wrong for good."""
+    store.record([ended()])
+    deep, reads = Store(home), []
+
+    def go_deeper(left_alone: int) -> None:
+        with suppress(RecursionError):
+            if not left_alone:
+                store.announce([ended()])
+                reads.append(deep.read().sequence)
+            go_deeper(max(0, left_alone - 1))
+
+    go_deeper(sys.getrecursionlimit() - 300)
+    assert len(reads) > 50
+    assert deep.read().agents["core/coder.md"]["metrics"]["tasks_total"] == len(journal(home)) > reads[-1] - 2
+    assert [event["seq"] for event in journal(home)] == [*range(1, len(journal(home)) + 1)]
 
 
 def test_a_full_segment_is_followed_by_one_named_by_its_first_number(

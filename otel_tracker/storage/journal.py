@@ -45,6 +45,7 @@ class Journal:
         self._tail = b""  # whole lines up to there, all those with a number above `_after`
         self._after = self._last = 0
         self._written: dict[bytes, Event] = {}  # own events by their lines, so that they need no parsing
+        self._reported: set[str | None] = set()  # segments with damaged lines that a warning has named
 
     def segments(self) -> list[str]:
         """Return the paths of all segments, oldest first."""
@@ -63,7 +64,7 @@ class Journal:
     def last(self) -> int:
         """Return the number of the last event, 0 if there is none."""
         if not self._catch_up():
-            self._scan(_ENDLESS)
+            self._read_anew(_ENDLESS)
         if len(self._tail) > _KEPT_BYTES:
             self._tail, self._after, self._written = b"", self._last, {}
         return self._last
@@ -71,12 +72,12 @@ class Journal:
     def after(self, sequence: int) -> "list[Event]":
         """Return the events with a higher number than `sequence`."""
         if not self._catch_up() or sequence < self._after:
-            self._scan(sequence)
-        self._tail = self._tail[_offset_after(self._tail, sequence) or 0 :]
-        self._after = max(self._after, min(sequence, self._last))
-        events = [self._written.get(line) or _parse(line, self._segment) for line in self._tail.splitlines()]
+            self._read_anew(sequence)
+        later = self._tail[_offset_after(self._tail, sequence) or 0 :]
+        self._tail, self._after = later, max(self._after, min(sequence, self._last))
+        events = self._events_of(later, self._segment)
         self._written = {}
-        return [event for event in events if event is not None]
+        return events
 
     def before(self, sequence: float) -> "Iterator[list[Event]]":
         """Yield the events with a lower number than `sequence`, the newest segment's first, in order in each."""
@@ -84,8 +85,8 @@ class Journal:
             if _first_number(segment) < sequence:
                 read = self._files.read(segment)
                 content = read[1] if read else b""
-                events = [_parse(line, segment) for line in content[: content.rfind(b"\n") + 1].splitlines()]
-                yield [event for event in events if event is not None and event["seq"] < sequence]
+                events = self._events_of(content[: content.rfind(b"\n") + 1], segment)
+                yield [event for event in events if event["seq"] < sequence]
 
     def segments_after(self, sequence: int) -> "Iterator[list[Event]]":
         """Yield the events with a higher number than `sequence`, the oldest segment's first."""
@@ -95,8 +96,8 @@ class Journal:
         for segment in segments:
             read = self._files.read(segment, self._start_after(segment, sequence))
             content = read[1] if read else b""
-            events = [_parse(line, segment) for line in content[: content.rfind(b"\n") + 1].splitlines()]
-            later = [event for event in events if event is not None and event["seq"] > sequence]
+            events = self._events_of(content[: content.rfind(b"\n") + 1], segment)
+            later = [event for event in events if event["seq"] > sequence]
             if later:
                 yield later
 
@@ -137,6 +138,15 @@ class Journal:
         self._tail += lines
         self._last = events[-1]["seq"]
         return segment
+
+    def _events_of(self, lines: bytes, segment: "str | None") -> "list[Event]":
+        """Return the events of whole lines; one warning for each segment says how many of its lines are damaged."""
+        events = [self._written.get(line) or _parsed(line) for line in lines.splitlines()]
+        damaged = events.count(None)
+        if damaged and segment not in self._reported:
+            self._reported.add(segment)
+            warn("skipped %d lines of %s that are no events", damaged, segment)
+        return [event for event in events if event is not None]
 
     def _begin_segment(self, sequence: int) -> str:
         if self._segment is not None:  # so that what is missing after a power cut is the journal's end
@@ -186,6 +196,13 @@ class Journal:
             self._move_to(later[0])
         return False
 
+    def _read_anew(self, sequence: float) -> None:
+        try:
+            self._scan(sequence)
+        except BaseException:
+            self.forget()  # what has been read so far would pass for the whole
+            raise
+
     def _scan(self, sequence: float) -> None:
         """Read from the disk what comes after `sequence`."""
         self._segment, self._offset, self._tail, self._last = None, 0, b"", 0
@@ -203,10 +220,10 @@ class Journal:
         """Read the whole lines of `segment` from `start` on."""
         read = self._files.read(segment, start)
         content = read[1] if read else b""
-        end = content.rfind(b"\n") + 1
-        self._tail += content[:end]
-        self._offset, self._size = start + end, start + len(content)
-        self._last = max(self._last, _last_number(content[:end]))
+        lines = content[: content.rfind(b"\n") + 1]
+        last = max(self._last, _last_number(lines))
+        self._tail += lines
+        self._offset, self._size, self._last = start + len(lines), start + len(content), last
 
     def _start_after(self, segment: str, sequence: float) -> int:
         """Return where reading begins for the lines after `sequence`, looking from the segment's end.
@@ -267,13 +284,10 @@ def _number(line: bytes) -> "int | None":
     return int(digits) if _is_number(digits) else None
 
 
-def _parse(line: bytes, segment: "str | None") -> "Event | None":
-    """Return the event of a line; None, and a warning, where somebody else has damaged it."""
+def _parsed(line: bytes) -> "Event | None":
+    """Return the event of a line, None where another program has damaged it."""
     try:
         event: Event = decode_json(line)
-    except (ValueError, RecursionError):
-        event = {}
-    if is_event(event):
-        return event
-    warn("skipped a line of %s that is no event", segment)
-    return None
+    except ValueError:
+        return None
+    return event if is_event(event) else None

@@ -73,7 +73,7 @@ def _is_abandoned(temporary: str) -> bool:
 def _parsed(line: bytes) -> "Event | None":
     try:
         event = decode_json(line)
-    except (ValueError, RecursionError):
+    except ValueError:
         return None
     is_right = isinstance(event, dict) and is_event({"seq": 0, "run_id": "", **_without_nulls(event)})
     if not is_right:
