@@ -2,6 +2,8 @@
 
 import sys
 
+from otel_tracker.printable import printable
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,15 +23,23 @@ def divert(take: "Callable[[str], object] | None") -> "Callable[[str], object] |
 
 def warn(message: str, *arguments: object) -> None:
     """Log a warning under the name `otel_tracker`; never raise, even where nothing can be loaded any more."""
+    text = message
     try:
+        text = printable(message % arguments)
         if _elsewhere is not None:
-            _elsewhere(message % arguments)
+            _elsewhere(text)
             return
         import logging
 
-        logging.getLogger("otel_tracker").warning(message, *arguments)
+        logging.getLogger("otel_tracker").warning("%s", text)
     except Exception:  # noqa: BLE001 - out of memory or of file descriptors
-        try:  # noqa: SIM105 - contextlib takes too long to load (files.py)
-            sys.stderr.write(f"{message % arguments}\n")
-        except Exception:  # noqa: BLE001, S110 - there is nobody left to tell
-            pass
+        complain(text)
+
+
+def complain(message: str) -> None:
+    """Write a line to standard error, in the name of the command; never raise."""
+    try:
+        sys.stderr.write(f"otel-tracker: {printable(message)}\n")
+        sys.stderr.flush()
+    except Exception:  # noqa: BLE001, S110 - nobody is left to read it
+        pass

@@ -4,6 +4,7 @@ import re
 
 from otel_tracker import names, summary
 from otel_tracker.document import Document
+from otel_tracker.printable import printable
 from otel_tracker.timestamps import format_timestamp, parse_timestamp
 
 TYPE_CHECKING = False
@@ -145,9 +146,9 @@ def escape(value: object) -> str:
     """Return a value as the text of a Markdown table's cell; numbers with thousands separated."""
     if isinstance(value, int):
         return f"{value:,}"
-    text = re.sub(r"([\\`*_\[\]<>|])", r"\\\1", str(value))
+    text = re.sub(r"([\\`*_\[\]<>|])", r"\\\1", printable(" ".join(str(value).split())))
     # An underscore inside a word doesn't start emphasis, and agent files are full of them.
-    return re.sub(r"(?<=\w)\\_(?=\w)", "_", " ".join(text.split()))
+    return re.sub(r"(?<=\w)\\_(?=\w)", "_", text)
 
 
 def at_least(tokens: int, incomplete: "object") -> "int | str":

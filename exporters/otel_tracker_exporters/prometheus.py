@@ -26,6 +26,7 @@ from otel_tracker.checks import DURATION_BOUNDS
 from otel_tracker.document import Document
 from otel_tracker.entry import AMENDED
 from otel_tracker.log import warn
+from otel_tracker.printable import printable
 from otel_tracker.timestamps import parse_timestamp
 
 MOST_AGENTS = 1000
@@ -217,5 +218,5 @@ def _label(agent: str) -> str:
 
 
 def _text(value: object) -> str:
-    """Return a label's value that can be encoded."""
-    return str(value).encode("utf-8", "replace").decode()
+    """Return a label's value, which pages and terminals show as it is."""
+    return printable(str(value))

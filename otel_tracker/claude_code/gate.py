@@ -13,6 +13,7 @@ from otel_tracker.claude_code.agents import DEFAULT_TYPE, folders, known_key, re
 from otel_tracker.claude_code.payload import PRE_TOOL_USE
 from otel_tracker.environment import DEFAULT_HOME
 from otel_tracker.errors import StorageError
+from otel_tracker.printable import printable
 from otel_tracker.storage.glance import glance, is_gone
 
 TYPE_CHECKING = False
@@ -99,7 +100,7 @@ def _reason(document: "Document", home: "Home", said: "Rejection", agent_type: s
     instead = f"Use agent '{type_of(document, said.fallback)}' instead." if said.fallback else alone
     place = "" if home.folder == os.path.abspath(os.path.expanduser(DEFAULT_HOME)) else f" --home {home.folder}"
     order = "breaker {} auto" if is_ordered else "reset {}"
-    return (
+    return printable(
         f"{who} is refused {when}: {said.reason}. {instead} "
         f"A person can let it run again with: otel-tracker{place} {order.format(said.agent_file)}"
     )

@@ -4,17 +4,20 @@ import os
 import sys
 
 from otel_tracker.errors import OtelTrackerError
+from otel_tracker.log import complain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 EXIT_FAILURE, EXIT_CANNOT_TELL, EXIT_INTERRUPTED = 1, 3, 130
+EXIT_CUT_OFF = 141  # as a shell reports a process that SIGPIPE has ended
 
 
 def main(arguments: "Sequence[str] | None" = None) -> int:
     """Run a command and return its exit status: 0, 1 on an error, 2 for wrong usage, and what a command says itself."""
     given = sys.argv[1:] if arguments is None else list(arguments)
+    _open_standard_files()
     if given[:2] == ["claude-code", "hook"] and _is_done_by_hook(given[2:], is_process=arguments is None):
         return 0
     failure = EXIT_CANNOT_TELL if _command(given) == "health" else EXIT_FAILURE
@@ -22,21 +25,37 @@ def main(arguments: "Sequence[str] | None" = None) -> int:
         sys.stdout.reconfigure(errors="replace")  # a terminal that lacks a letter is no reason to stop
     try:
         status = _run(given)
-        if sys.stdout is not None:
-            sys.stdout.flush()
+        sys.stdout.flush()
     except OtelTrackerError as error:
-        print(f"otel-tracker: {error}", file=sys.stderr)
+        complain(str(error))
         return failure
     except BrokenPipeError:  # the reader of our output has seen enough
         _drop_output()
-        return EXIT_FAILURE
+        return EXIT_CUT_OFF
     except OSError as error:
-        print(f"otel-tracker: cannot go on, most likely with the output: {error}", file=sys.stderr)
+        complain(f"cannot go on, most likely with the output: {error}")
         _drop_output()
         return failure
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     return status
+
+
+def _open_standard_files() -> None:
+    """Put the null device where the caller has closed standard input, output or error.
+
+    Else the next file that this process opens, the journal perhaps, would be its standard output.
+    """
+    for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(
+                os.devnull, os.O_RDWR
+            )  # it gets the lowest free descriptor, which is this one; no child inherits it
+        if getattr(sys, name) is None:
+            mode = "w" if descriptor else "r"
+            setattr(sys, name, open(descriptor, mode, encoding="utf-8", closefd=False))  # noqa: SIM115 - to the end
 
 
 def _drop_output() -> None:
@@ -79,6 +98,9 @@ def _run(arguments: "list[str]") -> int:
             return health(**call)
     from otel_tracker.cli.parser import parse
 
-    options = parse(arguments)
+    try:
+        options = parse(arguments)
+    except SystemExit as end:  # of --help or --version, or for wrong usage
+        return int(end.code or 0)
     status: int = options.command(options)
     return status

@@ -18,7 +18,8 @@ def backups_create(options: "Namespace") -> int:
     """Make a backup now."""
     store = store_of(options)
     path = store.back_up()
-    print(path or f"nothing to back up: {store.home.document} does not exist yet; make it with: otel-tracker init")
+    nothing = f"nothing to back up: {store.home.document} does not exist yet; make it with: otel-tracker init"
+    print(plain(path or nothing))
     return 0 if path else 1
 
 
@@ -48,7 +49,7 @@ def backups_list(options: "Namespace") -> int:
     ]
     print_table(("Name", "Made (UTC)", "Bytes", "Up to event"), shown, "llrr")
     for path in backups.damaged_paths():
-        print(f"set aside as damaged: {path}")
+        print(f"set aside as damaged: {plain(path)}")
     return 0
 
 

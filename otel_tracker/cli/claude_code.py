@@ -3,15 +3,16 @@
 import difflib
 import os
 import shutil
-import sys
 import time
+from io import StringIO
 
 from otel_tracker.claude_code import registration, settings_file, settings_places
 from otel_tracker.claude_code.session import note_beginning
 from otel_tracker.cli.commands import store_of
-from otel_tracker.cli.init import init
+from otel_tracker.cli.init import make_home
 from otel_tracker.cli.terminal import plain
 from otel_tracker.environment import DEFAULT_HOME, chosen_home
+from otel_tracker.log import complain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ EXIT_USAGE = 2
 def claude_code_install(options: "Namespace") -> int:
     """Make the home, put the hooks into the settings, and say what was done; or show what would be."""
     if options.no_gate and options.fail_closed:
-        print("otel-tracker: --fail-closed is about the gate, which --no-gate leaves out", file=sys.stderr)
+        complain("--fail-closed is about the gate, which --no-gate leaves out")
         return EXIT_USAGE
     choice = registration.Choice(_home(options), not options.no_gate, options.fail_closed)
     command = _command(options.project)
@@ -33,9 +34,11 @@ def claude_code_install(options: "Namespace") -> int:
     if options.dry_run:
         return _show(change)
     settings_file.refuse_read_only(before.path)
-    init(options)
-    note_beginning(store_of(options).home, time.time())
+    store = store_of(options)
+    made = make_home(store)
+    note_beginning(store.home, time.time())
     copied = settings_file.write(change)
+    print(made)
     print(f"settings: {plain(before.path)} ({_what_became(change)})")
     print(f"hooks:    {_counted(before)}")
     print(f"command:  {plain(command)} {' '.join(map(plain, registration.arguments(choice)))}")
@@ -109,10 +112,14 @@ def _command(is_shared: bool) -> str:
 
 def _show(change: settings_file.Change) -> int:
     before, path = change.before, plain(change.before.path)
-    old = (before.content or b"").decode().splitlines(keepends=True)
-    lines = difflib.unified_diff(old, change.text.splitlines(keepends=True), path, path)
-    shown = [line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines]
-    sys.stdout.write("".join(shown) or f"{path} would stay as it is\n")
+    old, new = StringIO((before.content or b"").decode()), StringIO(change.text)
+    shown = list(difflib.unified_diff(list(old), list(new), path, path))
+    for line in shown:
+        print(plain(line.rstrip("\r\n")))
+        if not line.endswith("\n"):
+            print("\\ No newline at end of file")
+    if not shown:
+        print(f"{path} would stay as it is")
     return 0
 
 

@@ -1,12 +1,11 @@
 """The commands that read a home, and the small ones that change it."""
 
-import json
 import os
 import sys
 import time
 
 from otel_tracker import names, owner, reports, summary
-from otel_tracker.cli.terminal import plain, print_json, print_table, shown_state
+from otel_tracker.cli.terminal import as_json, plain, print_data, print_json, print_table, shown_state
 from otel_tracker.environment import chosen_home
 from otel_tracker.storage import past
 from otel_tracker.storage.files import Files
@@ -29,13 +28,13 @@ HISTORY_ENTRIES = 20
 def report(options: "Namespace") -> int:
     """Print the report, or write it to a file."""
     document, now = store_of(options).read(), time.time()
-    if options.format == "json":
-        text = json.dumps(reports.report_data(document, now), indent=2, ensure_ascii=False) + "\n"
-    else:
-        text = reports.markdown(document, now)
+    is_json = options.format == "json"
+    text = as_json(reports.report_data(document, now)) if is_json else reports.markdown(document, now)
     if options.output:
         Files().replace(os.path.abspath(options.output), [text.encode()])
-        print(f"wrote {options.output}")
+        print(f"wrote {plain(options.output)}")
+    elif is_json:
+        print_data(text)
     else:
         sys.stdout.write(text)
     return 0

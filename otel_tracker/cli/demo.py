@@ -5,6 +5,7 @@ import os
 import tempfile
 import time
 
+from otel_tracker.cli.terminal import plain
 from otel_tracker.errors import InvalidValueError
 from otel_tracker.metric_tracker import MetricTracker
 from otel_tracker.storage.home import Home
@@ -39,8 +40,8 @@ def demo(options: "Namespace") -> int:
     _trip(tracker)
     _fall_back(tracker)
     print(tracker.generate_report())
-    print(f"The document is {home.document}")
-    print(f"Look around with: otel-tracker status --home {home.folder}")
+    print(f"The document is {plain(home.document)}")
+    print(f"Look around with: otel-tracker status --home {plain(home.folder)}")
     return 0
 
 

@@ -4,11 +4,12 @@ import os
 from typing import TYPE_CHECKING
 
 from otel_tracker import event, names
-from otel_tracker.command.child import Children, complain, end_like
+from otel_tracker.command.child import Children, end_like
 from otel_tracker.command.task import CommandTask
 from otel_tracker.environment import chosen_home
 from otel_tracker.errors import AgentBlacklistedError, MissingPackageError
 from otel_tracker.gate import Admission, Gate
+from otel_tracker.log import complain
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.registry import recorder_of
 

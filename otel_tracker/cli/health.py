@@ -38,7 +38,9 @@ def health(agent: str, home: "str | None" = None, form: str = "table") -> int:
         known = {"agent": agent, "is_admitted": said.is_admitted, "reason": said.reason or None, "is_known": is_known}
         print_json({**known, **facts})
     else:
-        print(f"{plain(agent)}: {shown_state(row) if is_known else f'healthy (unknown agent{_hint(document, agent)})'}")
+        print(
+            f"{plain(agent)}: {shown_state(row) if is_known else f'healthy (unknown agent{plain(_hint(document, agent))})'}"
+        )
     return 0 if said.is_admitted else 1
 
 

@@ -5,6 +5,7 @@ import os
 from otel_tracker import event, names
 from otel_tracker.agent_files import agent_files
 from otel_tracker.cli.commands import store_of
+from otel_tracker.cli.terminal import plain
 from otel_tracker.storage import claim, mounts
 from otel_tracker.storage.files import Files
 
@@ -20,7 +21,12 @@ _DROP_IN = "metric_tracker.py"
 
 def init(options: "Namespace") -> int:
     """Make the home, register its agents, write the drop-in module, and say what was done."""
-    store = store_of(options)
+    print(make_home(store_of(options)))
+    return 0
+
+
+def make_home(store: "Store") -> str:
+    """Make the home, register its agents, write the drop-in module, and return what was done, for people."""
     home, files = store.home, Files()
     claim.check(home, files)
     for folder in (os.path.dirname(home.document), home.journal, home.backups, home.scripts):
@@ -32,14 +38,15 @@ def init(options: "Namespace") -> int:
     module = os.path.join(home.scripts, _DROP_IN)
     kept = keep_foreign_module(module, files)
     files.replace(module, [_drop_in().encode()])
-    print(f"home:     {home.folder}")
     warning = mounts.warning_about(home.folder)
-    if warning is not None:
-        print(f"note:     {warning}")
-    print(f"document: {home.document} ({'new' if is_new else 'kept'})")
-    print(f"agents:   {len(store.read().agents)} registered, {added} of them now")
-    print(f"module:   {module}" + (f" (what was there is now {kept})" if kept else ""))
-    return 0
+    lines = [
+        f"home:     {home.folder}",
+        *([f"note:     {warning}"] if warning else []),
+        f"document: {home.document} ({'new' if is_new else 'kept'})",
+        f"agents:   {len(store.read().agents)} registered, {added} of them now",
+        f"module:   {module}" + (f" (what was there is now {kept})" if kept else ""),
+    ]
+    return "\n".join(map(plain, lines))
 
 
 def keep_foreign_module(module: str, files: Files) -> "str | None":

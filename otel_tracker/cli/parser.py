@@ -5,13 +5,14 @@ import os
 import time
 
 from otel_tracker import __version__
+from otel_tracker.printable import printable
 from otel_tracker.summary import DEFAULT_METRIC, METRICS
 from otel_tracker.timestamps import parse_timestamp
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from typing import Any
+    from typing import Any, NoReturn
 
 
 ORDERS = {
@@ -58,9 +59,14 @@ def _parse_hook(given: "list[str]") -> argparse.Namespace:
         raise SystemExit(1 if stop.code and not given else 0) from None
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> "NoReturn":
+        super().error(printable(message))  # arguments of others are in it
+
+
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    root = argparse.ArgumentParser(
+    root = _Parser(
         prog="otel-tracker", description="What each agent does, costs and breaks, and which of them may not be called."
     )
     root.add_argument("--version", action="version", version=f"otel-tracker {__version__}")

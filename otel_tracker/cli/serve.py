@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sys
 import threading
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 from prometheus_client import CollectorRegistry, generate_latest
 
 from otel_tracker.cli.commands import store_of
+from otel_tracker.cli.terminal import plain, print_data
 from otel_tracker.storage.files import Files
 from otel_tracker_exporters.prometheus import StateCollector
 from otel_tracker_exporters.scrape import Exposition, make_metrics_server
@@ -39,7 +39,8 @@ def serve(options: "Namespace") -> int:
 
     old = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
     scheme = "https" if options.certfile else "http"
-    print(f"serving {scheme}://{options.host}:{server.server_port}/metrics of {store.home.named}", flush=True)
+    host = f"[{options.host}]" if ":" in options.host else options.host
+    print(f"serving {scheme}://{plain(host)}:{server.server_port}/metrics of {plain(store.home.named)}", flush=True)
     try:
         server.serve_forever()
     finally:
@@ -58,7 +59,7 @@ def metrics(options: "Namespace") -> int:
     if options.output:
         _write(os.path.realpath(options.output), text)
     else:
-        sys.stdout.write(text.decode())
+        print_data(text.decode())
     return EXIT_FAILURE if b"otel_tracker_state_read_success 0.0" in text else 0
 
 

@@ -3,7 +3,6 @@
 import json
 import logging
 import os
-import sys
 import time
 from contextlib import suppress
 from importlib.metadata import entry_points
@@ -15,6 +14,7 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from otel_tracker import names
 from otel_tracker.cli.commands import store_of
 from otel_tracker.errors import BusyError, ExportError, MissingExporterError, OtelTrackerError
+from otel_tracker.log import complain
 from otel_tracker.spans import span_of
 from otel_tracker.storage import lock
 from otel_tracker.storage.files import Files
@@ -72,7 +72,7 @@ def _try_to_export(store: "Store", exporter: SpanExporter, resource: Resource, s
         _export_all(store, exporter, resource)
     except OtelTrackerError as error:
         if type(error).__name__ != said:
-            print(f"otel-tracker: {error}", file=sys.stderr, flush=True)
+            complain(str(error))
         return type(error).__name__
     return None
 

@@ -5,6 +5,7 @@ import sys
 
 from otel_tracker import names
 from otel_tracker.environment import has_colour
+from otel_tracker.printable import printable
 from otel_tracker.reports import moment, padded, shown_override, shown_permit
 
 TYPE_CHECKING = False
@@ -17,8 +18,21 @@ _BOLD = "1"
 
 
 def print_json(value: "Any") -> None:
-    """Print a value as indented JSON, numbers as numbers."""
-    print(json.dumps(value, indent=2, ensure_ascii=False))
+    """Print a value as `as_json` writes it, in UTF-8."""
+    print_data(as_json(value))
+
+
+def as_json(value: "Any") -> str:
+    """Return a value as indented JSON, numbers as numbers; what isn't printable is escaped, and stays the same value."""
+    lines = json.dumps(value, indent=2, ensure_ascii=False).split("\n")
+    return "\n".join(map(printable, lines)) + "\n"
+
+
+def print_data(text: str) -> None:
+    """Print what programs read, in UTF-8: in whatever encoding a terminal has, two agents must not become one."""
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(encoding="utf-8")
+    sys.stdout.write(text)
 
 
 def print_table(
@@ -40,17 +54,17 @@ def print_table(
 
 
 def plain(value: object) -> str:
-    """Return a value as text that can't move the terminal's cursor; numbers with thousands separated."""
+    """Return a value as text that a terminal shows and doesn't obey; numbers with thousands separated."""
     if value is None:
         return "-"
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
-    return "".join(letter if letter.isprintable() else "?" for letter in str(value))
+    return printable(str(value))
 
 
 def coloured(text: str, colour: str) -> str:
     """Return `text` in a colour or style of ANSI's SGR codes, where standard output shows colours."""
-    return f"\033[{colour}m{text}\033[0m" if has_colour(sys.stdout is not None and sys.stdout.isatty()) else text
+    return f"\033[{colour}m{text}\033[0m" if has_colour(sys.stdout.isatty()) else text
 
 
 def shown_state(row: "dict[str, Any]") -> str:

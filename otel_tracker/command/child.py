@@ -242,12 +242,6 @@ def _stop_group() -> None:
         signal.signal(signal.SIGTSTP, old)
 
 
-def complain(message: str) -> None:
-    """Write a line to standard error, if there is one."""
-    with suppress(Exception):
-        sys.stderr.write(f"otel-tracker: {message}\n")
-
-
 def end_like(status: int) -> int:
     """End this process by the signal that has ended a command; return the exit status for any other end."""
     if status >= 0:

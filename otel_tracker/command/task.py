@@ -8,10 +8,11 @@ from signal import SIGINT, strsignal
 from typing import TYPE_CHECKING, NamedTuple
 
 from otel_tracker import event, names
-from otel_tracker.command.child import Children, Ended, complain
+from otel_tracker.command.child import Children, Ended
 from otel_tracker.command.claude import ClaudeOutput
 from otel_tracker.command.tee import Tee
 from otel_tracker.gate import Admission
+from otel_tracker.log import complain
 from otel_tracker.outages import kind_of
 from otel_tracker.owner import this_process
 from otel_tracker.storage.recorder import Recorder
@@ -108,8 +109,8 @@ class CommandTask:
 
     def _ended(self, timeout: float | None, environment: Mapping[str, str]) -> Ended:
         """Run the command; its output is looked at on its way, but on a terminal, where a command may want to draw."""
-        is_drawn = sys.stdout is not None and sys.stdout.isatty()
-        if sys.stdout is None or (is_drawn and not any("--output-format" in part for part in self._command)):
+        is_closed = not os.get_inheritable(sys.stdout.fileno())  # for the command, as it was for us (cli/__init__.py)
+        if is_closed or (sys.stdout.isatty() and not any("--output-format" in part for part in self._command)):
             return self._children.run(self._command, environment, timeout)
         with Tee(sys.stdout.fileno(), self._output.feed) as tee:
             return self._children.run(self._command, environment, timeout, tee.inlet, tee.start)
