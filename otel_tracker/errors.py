@@ -1,4 +1,9 @@
-"""The errors of this package: each keeps its fields, says what failed, on what, why and what to do."""
+"""The errors of this package: each keeps its fields, says what failed, on what, why and what to do.
+
+`home` is that of the command that a message suggests, None for the default one.
+"""
+
+from otel_tracker.suggestion import INSTALL_AGAIN, command
 
 
 class OtelTrackerError(Exception):
@@ -37,13 +42,14 @@ class InvalidValueError(OtelTrackerError, ValueError):
 class UnknownAgentError(OtelTrackerError, KeyError):
     """An agent is asked for that has neither been registered nor run."""
 
-    def __init__(self, agent: str, path: str, similar: tuple[str, ...] = ()) -> None:
-        super().__init__(agent, path, similar)
-        self.agent, self.path, self.similar = agent, path, similar
+    def __init__(self, agent: str, path: str, similar: tuple[str, ...] = (), home: str | None = None) -> None:
+        super().__init__(agent, path, similar, home)
+        self.agent, self.path, self.similar, self.home = agent, path, similar, home
 
     def message(self) -> str:
         """Return the sentence that a person reads."""
-        hint = f"did you mean {' or '.join(self.similar)}?" if self.similar else "list them with: otel-tracker status"
+        listed = f"list them with: {command('status', home=self.home)}"
+        hint = f"did you mean {' or '.join(self.similar)}?" if self.similar else listed
         return f"unknown agent {self.agent!r}: {self.path} has no such agent; {hint}"
 
 
@@ -58,35 +64,40 @@ class UnknownMetricError(InvalidValueError):
 class AgentBlacklistedError(OtelTrackerError):
     """A task was refused: the `agent`, `until` when (a timestamp, or None), the `reason`, and the `fallback` to use."""
 
-    def __init__(self, agent: str, until: str | None, reason: str, fallback: str | None) -> None:
-        super().__init__(agent, until, reason, fallback)
-        self.agent, self.until, self.reason, self.fallback = agent, until, reason, fallback
+    def __init__(
+        self, agent: str, until: str | None, reason: str, fallback: str | None, home: str | None = None
+    ) -> None:
+        super().__init__(agent, until, reason, fallback, home)
+        self.agent, self.until, self.reason, self.fallback, self.home = agent, until, reason, fallback, home
 
     def message(self) -> str:
         """Return the sentence that a person reads."""
         until = f" until {self.until}" if self.until else ""
         instead = f"use {self.fallback} instead" if self.fallback else "wait" if self.until else "wait for it"
-        mended = f"lift that with: otel-tracker breaker {self.agent} auto"
+        mended = f"lift that with: {command('breaker', self.agent, 'auto', home=self.home)}"
         if not self.reason.startswith("forced open"):
-            mended = f"close its breaker with: otel-tracker reset {self.agent}"
+            mended = f"close its breaker with: {command('reset', self.agent, home=self.home)}"
         return f"cannot run a task of {self.agent}: it is refused{until} ({self.reason}); {instead}, or {mended}"
 
 
 class NoAgentAvailableError(AgentBlacklistedError):
     """Neither an agent nor any of its fallbacks is let through: `refused` has each with until when, and the reason."""
 
-    def __init__(self, agent: str, refused: "tuple[tuple[str, str | None, str], ...]") -> None:
+    def __init__(self, agent: str, refused: "tuple[tuple[str, str | None, str], ...]", home: str | None = None) -> None:
         first = min((until for _, until, _ in refused if until), default=None)
-        super().__init__(agent, first, "no fallback is let through", None)
+        super().__init__(agent, first, "no fallback is let through", None, home)
         self.refused = refused
-        self.fields = (agent, refused)
+        self.fields = (agent, refused, home)
 
     def message(self) -> str:
         """Return the sentence that a person reads."""
         listed = ", ".join(
             f"{name}{f' until {until}' if until else ''} ({reason})" for name, until, reason in self.refused
         )
-        return f"no agent can run a task of {self.agent}: refused are {listed}; wait, or see: otel-tracker status"
+        return (
+            f"no agent can run a task of {self.agent}: refused are {listed}; "
+            f"wait, or see: {command('status', home=self.home)}"
+        )
 
 
 class AgentTimeoutError(OtelTrackerError, TimeoutError):
@@ -122,15 +133,14 @@ class MissingPackageError(OtelTrackerError, ImportError):
 class UnknownBackupError(OtelTrackerError, KeyError):
     """A backup is asked for that isn't there."""
 
-    def __init__(self, name: str, folder: str) -> None:
-        super().__init__(name, folder)
-        self.name, self.folder = name, folder
+    def __init__(self, name: str, folder: str, home: str | None = None) -> None:
+        super().__init__(name, folder, home)
+        self.name, self.folder, self.home = name, folder, home
 
     def message(self) -> str:
         """Return the sentence that a person reads."""
-        return (
-            f"unknown backup {self.name!r}: {self.folder} has no such file; list them with: otel-tracker backups list"
-        )
+        listed = command("backups list", home=self.home)
+        return f"unknown backup {self.name!r}: {self.folder} has no such file; list them with: {listed}"
 
 
 class RestoreError(OtelTrackerError):
@@ -166,7 +176,7 @@ class DocumentError(OtelTrackerError, ValueError):
 class UnsupportedVersionError(DocumentError):
     """A document was written by a newer major version of the format."""
 
-    advice = "update otel-tracker; the file was not changed"
+    advice = f"the file was not changed; update otel-tracker: {INSTALL_AGAIN}"
 
 
 class StorageError(OtelTrackerError, OSError):
@@ -232,10 +242,7 @@ class LockTimeoutError(StorageError):
 
     def message(self) -> str:
         """Return the sentence that a person reads."""
-        return (
-            f"cannot {self.attempted} {self.path}: {self.reason}; "
-            "end that process if it hangs (otel-tracker doctor tells), or try again"
-        )
+        return f"cannot {self.attempted} {self.path}: {self.reason}; end that process if it hangs, or try again"
 
 
 class ExportError(OtelTrackerError):
@@ -274,8 +281,7 @@ class MissingExporterError(OtelTrackerError):
 
     def message(self) -> str:
         """Return the sentence that a person reads."""
+        is_of_opentelemetry = self.name.startswith(("otlp_", "zipkin", "jaeger"))
         package = f"opentelemetry-exporter-{self.name.replace('_', '-')}"
-        return (
-            f"cannot export spans with {self.name}: no exporter of this name is installed; "
-            f"get it with: pip install {package}"
-        )
+        get = f"get it with: pip install {package}" if is_of_opentelemetry else "install the package that brings it"
+        return f"cannot export spans with {self.name}: no exporter of this name is installed; {get}"

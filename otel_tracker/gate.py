@@ -39,8 +39,12 @@ class Admission(NamedTuple):
 class Rejection:
     """Why a task may not run now. False, unlike a permit."""
 
-    def __init__(self, agent_file: str, until: "str | None", reason: str, fallback: "str | None") -> None:
+    def __init__(
+        self, agent_file: str, until: "str | None", reason: str, fallback: "str | None", home: "str | None" = None
+    ) -> None:
         self.agent_file = agent_file
+        self.home = home
+        """The home in which the agent is refused, None for the default one."""
         self.until = until
         """The timestamp until which the agent is refused, None where nobody knows."""
         self.reason = reason
@@ -55,7 +59,7 @@ class Rejection:
 
     def error(self) -> AgentBlacklistedError:
         """Return the same facts as an error."""
-        return AgentBlacklistedError(self.agent_file, self.until, self.reason, self.fallback)
+        return AgentBlacklistedError(self.agent_file, self.until, self.reason, self.fallback, self.home)
 
 
 class Selection(NamedTuple):
@@ -71,6 +75,7 @@ class Gate:
     def __init__(self, recorder: "Recorder", *, has_owner: bool = True, **known: "str | None") -> None:
         """Unless it `has_owner` nobody can see who has a permit end; what else is `known` stands in the events."""
         self._recorder, self._has_owner, self._known = recorder, has_owner, known
+        self._home = recorder.store.home.option
 
     def ask(self, agent: str, task_id: "str | None" = None, run_id: "str | None" = None) -> "Admission | Rejection":
         """Ask the breaker of an agent for a task, and take its permit. A refusal is recorded and counted.
@@ -89,7 +94,7 @@ class Gate:
                 return admission._replace(is_probe=False)
         if answer.is_admitted:
             return admission._replace(is_probe=answer.is_probe)
-        rejection = _rejection(document, agent, answer)
+        rejection = self._rejection(document, agent, answer)
         self._record(
             agent, names.TASK_REJECTED, reason=rejection.reason, task_id=task_id, refused_until=rejection.until
         )
@@ -114,7 +119,7 @@ class Gate:
         if len(chain) == len(refused) == 1:
             raise refused[0].error()
         if len(refused) == len(chain):
-            raise _nobody(agent, refused)
+            raise self._nobody(agent, refused)
 
     def select(self, agent: str, fallbacks: "Sequence[str] | None" = None) -> Selection:
         """Return the first agent of the chain that would be let through now; raises NoAgentAvailableError."""
@@ -122,8 +127,8 @@ class Gate:
         chain = chain_of(document, agent, fallbacks)
         chosen = _first_admitted(document, chain)
         if chosen is None:
-            refused = [_rejection(document, name, _answer(document, name)) for name in chain]
-            raise _nobody(agent, refused)
+            refused = [self._rejection(document, name, _answer(document, name)) for name in chain]
+            raise self._nobody(agent, refused)
         return Selection(chosen, None if chosen == agent else agent)
 
     def is_open(self, admission: Admission) -> bool:
@@ -185,6 +190,15 @@ class Gate:
         self._recorder.store.record_found(find)
         return said[-1]
 
+    def _rejection(self, document: Document, agent: str, answer: breaker.Answer) -> Rejection:
+        until = None if answer.until is None else format_timestamp(answer.until)
+        fallback = _first_admitted(document, chain_of(document, agent)[1:])
+        return Rejection(agent, until, answer.reason, fallback, self._home)
+
+    def _nobody(self, agent: str, refused: list[Rejection]) -> NoAgentAvailableError:
+        listed = tuple((rejection.agent_file, rejection.until, rejection.reason) for rejection in refused)
+        return NoAgentAvailableError(agent, listed, self._home)
+
     def _record(self, agent: str, action: str, **known: "str | None") -> None:
         told = {key: value for key, value in {**self._known, **known}.items() if value is not None}
         happened = event.about_agent(agent, action, **told)
@@ -200,15 +214,6 @@ def _answer(document: Document, agent: str, run_id: "str | None" = None) -> brea
 def _has_permit(document: Document, agent: str, run_id: str) -> bool:
     permit = document.agents[agent]["circuit"]["permit"] if agent in document.agents else None
     return permit is not None and permit["run_id"] == run_id
-
-
-def _rejection(document: Document, agent: str, answer: breaker.Answer) -> Rejection:
-    until = None if answer.until is None else format_timestamp(answer.until)
-    return Rejection(agent, until, answer.reason, _first_admitted(document, chain_of(document, agent)[1:]))
-
-
-def _nobody(agent: str, refused: list[Rejection]) -> NoAgentAvailableError:
-    return NoAgentAvailableError(agent, tuple((said.agent_file, said.until, said.reason) for said in refused))
 
 
 def _first_admitted(document: Document, agents: "Sequence[str]") -> "str | None":

@@ -290,7 +290,7 @@ class MetricTracker:
         return self._store.read()
 
     def _known(self, document: Document, agent: str) -> dict[str, Any]:
-        return summary.known_agent(document, agent, self._store.home.document)
+        return summary.known_agent(document, agent, self._store.home)
 
     def _end(
         self,

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from otel_tracker.storage.home import Home
+
     Row = dict[str, Any]
 
 DEFAULT_METRIC = "tasks_total"
@@ -93,8 +95,8 @@ def next_change(document: Document, now: float) -> float:
     return min(ends, default=float("inf"))
 
 
-def known_agent(document: Document, agent: str, path: str) -> "Row":
-    """Return an agent's entry; raises UnknownAgentError, which names the document's `path` and who may be meant."""
+def known_agent(document: Document, agent: str, home: "Home") -> "Row":
+    """Return an agent's entry; raises UnknownAgentError, which names the home's document and the agents with like names."""
     if agent in document.agents:
         entry: Row = document.agents[agent]
         return entry
@@ -102,7 +104,7 @@ def known_agent(document: Document, agent: str, path: str) -> "Row":
 
     called_so = [key for key, entry in document.agents.items() if agent in (entry.get("name"), names.agent_stem(key))]
     similar = [*called_so, *get_close_matches(str(agent), document.agents, n=2)]
-    raise UnknownAgentError(agent, path, tuple(dict.fromkeys(similar))[:2])
+    raise UnknownAgentError(agent, home.document, tuple(dict.fromkeys(similar))[:2], home.option)
 
 
 def agent_name(agent: str, entry: "Row") -> str:

@@ -13,7 +13,6 @@ from otel_tracker.storage.home import Home
 from tests.conftest import Clock
 
 AGENT = "core/coder.md"
-LIFT = f" (lift that with: otel-tracker breaker {AGENT} auto)"
 Run = Callable[..., "tuple[int, str, str]"]
 
 
@@ -81,9 +80,10 @@ def test_disable_lets_every_task_through_and_the_state_goes_on_below(agent: Metr
     assert agent.get_agent_metrics(AGENT)["state"] == "open"
 
 
-def test_a_reset_says_that_an_order_still_stands(agent: MetricTracker, run: Run) -> None:
+def test_a_reset_says_that_an_order_still_stands(agent: MetricTracker, run: Run, home: Home) -> None:
     run("breaker", AGENT, "open", "--reason", "maintenance")
-    assert run("reset", AGENT)[1] == f"{AGENT}: healthy, 0 failures; still forced open: maintenance{LIFT}\n"
+    lift = f"(lift that with: otel-tracker breaker {AGENT} auto --home {home.folder})"
+    assert run("reset", AGENT)[1] == f"{AGENT}: healthy, 0 failures; still forced open: maintenance {lift}\n"
 
 
 def test_close_resets_the_breaker_and_lifts_an_order(agent: MetricTracker, run: Run) -> None:

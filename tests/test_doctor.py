@@ -61,7 +61,7 @@ def test_a_real_v7_document_in_use_is_in_order(adopt: Callable[[], Home]) -> Non
 
 def test_a_home_that_does_not_exist_is_not_made(home: Home) -> None:
     (finding,) = found(home, NOTE)
-    assert (finding.topic, finding.remedy) == ("home", "otel-tracker init")
+    assert (finding.topic, finding.remedy) == ("home", f"otel-tracker init --home {home.folder}")
     assert found(home, WRONG) == []
     assert not os.path.exists(home.folder)
 
@@ -107,7 +107,7 @@ def test_a_damaged_document_is_found_and_rebuilt(used: Home, is_deleted: bool) -
     Path(used.document).unlink() if is_deleted else Path(used.document).write_text("{")
     (finding,) = found(used, WRONG)
     assert "is damaged: " in finding.text
-    assert (finding.topic, finding.remedy) == ("document", "otel-tracker doctor --repair")
+    assert (finding.topic, finding.remedy) == ("document", f"otel-tracker doctor --repair --home {used.folder}")
     assert repair(Store(used))[0].startswith("rebuilt the document from ")
     assert Store(used).read().head == before.head
     assert found(used, WRONG) == []
@@ -126,7 +126,9 @@ def test_an_unusable_setting_is_named(used: Home) -> None:
 
 def test_a_document_of_a_newer_version_is_named(used: Home) -> None:
     edit(used, lambda document: document.update(version="8.0"))
-    assert [finding.remedy for finding in found(used, WRONG, "document")] == ["pip install --upgrade otel-tracker"]
+    assert [finding.remedy for finding in found(used, WRONG, "document")] == [
+        "git pull && pip install . in a clone of otel-tracker"
+    ]
 
 
 def test_a_damaged_backup_is_found_and_set_aside(used: Home) -> None:

@@ -143,7 +143,7 @@ def test_hooks_of_an_older_version_are_told_by_what_they_lack(used: Home, put: P
     assert finding.text == (
         f"{path} lacks StopFailure and has PreToolUse, Stop, PreCompact otherwise than this version registers it"
     )
-    assert finding.remedy == "otel-tracker claude-code install --project --home /h --fail-closed"
+    assert finding.remedy == "otel-tracker claude-code install --project --fail-closed --home /h"
 
 
 def test_hooks_with_different_flags_are_wrong(used: Home, put: Put) -> None:

@@ -11,10 +11,10 @@ from otel_tracker import summary
 from otel_tracker.breaker import PROBE_RUNS
 from otel_tracker.claude_code.agents import DEFAULT_TYPE, folders, known_key, resolved, type_of
 from otel_tracker.claude_code.payload import PRE_TOOL_USE
-from otel_tracker.environment import DEFAULT_HOME
 from otel_tracker.errors import StorageError
 from otel_tracker.printable import printable
 from otel_tracker.storage.glance import glance, is_gone
+from otel_tracker.suggestion import command
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -98,9 +98,8 @@ def _reason(document: "Document", home: "Home", said: "Rejection", agent_type: s
     when = f"until {said.until[:19]}Z" if said.until else "now"
     alone = "Do without it, or wait." if said.until or not is_ordered else "Do without it."
     instead = f"Use agent '{type_of(document, said.fallback)}' instead." if said.fallback else alone
-    place = "" if home.folder == os.path.abspath(os.path.expanduser(DEFAULT_HOME)) else f" --home {home.folder}"
-    order = "breaker {} auto" if is_ordered else "reset {}"
+    words = ("breaker", said.agent_file, "auto") if is_ordered else ("reset", said.agent_file)
     return printable(
         f"{who} is refused {when}: {said.reason}. {instead} "
-        f"A person can let it run again with: otel-tracker{place} {order.format(said.agent_file)}"
+        f"A person can let it run again with: {command(*words, home=home.option)}"
     )

@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 
 from otel_tracker.claude_code import payload
 from otel_tracker.errors import OtelTrackerError
+from otel_tracker.suggestion import command
 
 PROGRAM = "otel-tracker"
-INSTALL = "otel-tracker claude-code install"
+INSTALL = command("claude-code install")
 GATE = payload.PRE_TOOL_USE
 _LAUNCHES = "|".join(payload.AGENT_TOOLS)
 _HOOK = ["claude-code", "hook"]
@@ -63,7 +64,7 @@ class NoProgramError(OtelTrackerError):
         """Return the sentence that a person reads."""
         return (
             f"cannot register hooks: there is no program {PROGRAM} in {self.folder} nor in PATH; "
-            "install the package into an environment that stays: pip install otel-tracker"
+            "install the package, with pip install . in a clone of it, into an environment that stays"
         )
 
 

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from otel_tracker.claude_code import registration, settings_file
 from otel_tracker.environment import claude_folder
+from otel_tracker.suggestion import command
 
 PLUGIN = "otel-tracker@"
 MANAGED = (
@@ -40,16 +41,19 @@ class Place(NamedTuple):
         if self.option is None:
             return f"take them out of {self.path} by hand, then: {registration.INSTALL}"
         choice = self.choice
-        words = [registration.INSTALL, self.option, f"--home {choice.home}" if choice.home else ""]
-        words += ["" if choice.is_gated else "--no-gate", "--fail-closed" if choice.is_closed_on_doubt else ""]
-        return " ".join(word for word in words if word)
+        words = [
+            self.option,
+            "" if choice.is_gated else "--no-gate",
+            "--fail-closed" if choice.is_closed_on_doubt else "",
+        ]
+        return command("claude-code install", home=choice.home, options=tuple(word for word in words if word))
 
     @property
     def uninstalling(self) -> str:
         """What takes the hooks away here."""
         if self.option is None:
             return f"take them out of {self.path} by hand"
-        return f"otel-tracker claude-code uninstall {self.option}".rstrip()
+        return command("claude-code uninstall", options=(self.option,) if self.option else ())
 
 
 def found() -> tuple[list[Place], list[settings_file.SettingsError]]:

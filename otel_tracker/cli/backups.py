@@ -6,6 +6,7 @@ from otel_tracker import reports
 from otel_tracker.cli.commands import store_of
 from otel_tracker.cli.terminal import plain, print_json, print_table
 from otel_tracker.storage.restore import restore
+from otel_tracker.suggestion import command
 from otel_tracker.timestamps import format_timestamp
 
 TYPE_CHECKING = False
@@ -18,8 +19,8 @@ def backups_create(options: "Namespace") -> int:
     """Make a backup now."""
     store = store_of(options)
     path = store.back_up()
-    nothing = f"nothing to back up: {store.home.document} does not exist yet; make it with: otel-tracker init"
-    print(plain(path or nothing))
+    make = command("init", home=store.home.option)
+    print(plain(path or f"nothing to back up: {store.home.document} does not exist yet; make it with: {make}"))
     return 0 if path else 1
 
 

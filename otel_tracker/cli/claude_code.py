@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import shlex
 import shutil
 import time
 from io import StringIO
@@ -13,6 +14,8 @@ from otel_tracker.cli.init import make_home
 from otel_tracker.cli.terminal import plain
 from otel_tracker.environment import DEFAULT_HOME, chosen_home
 from otel_tracker.log import complain
+from otel_tracker.storage.home import Home
+from otel_tracker.suggestion import command
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,9 +31,9 @@ def claude_code_install(options: "Namespace") -> int:
         complain("--fail-closed is about the gate, which --no-gate leaves out")
         return EXIT_USAGE
     choice = registration.Choice(_home(options), not options.no_gate, options.fail_closed)
-    command = _command(options.project)
+    program = _program(options.project)
     before = settings_file.read(_path(options))
-    change = settings_file.install(before, registration.hooks(command, choice))
+    change = settings_file.install(before, registration.hooks(program, choice))
     if options.dry_run:
         return _show(change)
     settings_file.refuse_read_only(before.path)
@@ -41,21 +44,20 @@ def claude_code_install(options: "Namespace") -> int:
     print(made)
     print(f"settings: {plain(before.path)} ({_what_became(change)})")
     print(f"hooks:    {_counted(before)}")
-    print(f"command:  {plain(command)} {' '.join(map(plain, registration.arguments(choice)))}")
+    print(f"command:  {plain(shlex.join([program, *registration.arguments(choice)]))}")
     print(f"gate:     {_gate(choice)}")
     for old in {registration.choice_of(entry) for entry in _ours(before)} - {choice}:
-        print(f"note:     before, the hooks were called with: {plain(' '.join(registration.arguments(old)))}")
+        print(f"note:     before, the hooks were called with: {plain(shlex.join(registration.arguments(old)))}")
     _tell_backup(copied)
     for place, remedy in _others(before.path):
         print(f"note:     they are registered in {plain(place)}, too; once is enough: {remedy}")
-    if options.project and os.path.isabs(command):
+    if options.project and os.path.isabs(program):
         print(f"note:     others who share this file need {registration.PROGRAM} at that place; it isn't in PATH here")
     print("next:     sessions that are started from now on have the hooks; end those that run, and resume them")
-    place = f" --home {plain(choice.home)}" if choice.home else ""
-    print(
-        f"see:      otel-tracker status{place}, after the first sub-agent; otel-tracker doctor{place}, if nothing comes"
-    )
-    print(f"undo:     otel-tracker claude-code uninstall{' --project' if options.project else ''}")
+    status, doctor = (plain(command(name, home=choice.home)) for name in ("status", "doctor"))
+    print(f"see:      {status}, after the first sub-agent; {doctor}, if nothing comes")
+    scope = ("--project",) if options.project else ()
+    print(f"undo:     {command('claude-code uninstall', options=scope)}")
     return 0
 
 
@@ -96,14 +98,14 @@ def _home(options: "Namespace") -> "str | None":
 
     In settings that are shared, a home below the user's own folder is written so that it is below everybody's.
     """
-    home = os.path.abspath(os.path.expanduser(chosen_home(options.home)))
-    if home == os.path.abspath(os.path.expanduser(DEFAULT_HOME)):
+    home = Home(chosen_home(options.home)).option
+    if home is None:
         return None
     own = os.path.expanduser("~") + os.sep
     return os.path.join("~", home.removeprefix(own)) if options.project and home.startswith(own) else home
 
 
-def _command(is_shared: bool) -> str:
+def _program(is_shared: bool) -> str:
     """Return the program as the hooks call it: where it is, or by its name in settings that are shared."""
     if is_shared and shutil.which(registration.PROGRAM):
         return registration.PROGRAM

@@ -11,6 +11,7 @@ from otel_tracker.storage import past
 from otel_tracker.storage.files import Files
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.store import Store
+from otel_tracker.suggestion import command
 from otel_tracker.timestamps import format_timestamp
 
 TYPE_CHECKING = False
@@ -143,7 +144,7 @@ def status(options: "Namespace") -> int:
         document, now = store.read(), time.time()
         if options.watch and sys.stdout.isatty() and options.format == "table":
             print("\033[H\033[2J", end="")
-        _print_status(document, now, options.format)
+        _print_status(document, now, options.format, store.home)
         if not options.watch:
             return 0
         sys.stdout.flush()
@@ -155,8 +156,8 @@ def reset(options: "Namespace") -> int:
     tracker = tracker_of(options)
     tracker.reset_agent_failures(options.agent)
     override = tracker.get_agent_metrics(options.agent)["override"]
-    lift = f" (lift that with: otel-tracker breaker {options.agent} auto)"
-    order = f"; still {plain(reports.shown_override(override) + lift)}" if override else ""
+    lift = command("breaker", options.agent, "auto", home=store_of(options).home.option)
+    order = f"; still {plain(reports.shown_override(override))} (lift that with: {plain(lift)})" if override else ""
     print(f"{plain(options.agent)}: healthy, 0 failures{order}")
     return 0
 
@@ -173,13 +174,13 @@ def tracker_of(options: "Namespace") -> "MetricTracker":
     return MetricTracker(Home(chosen_home(options.home)).named)
 
 
-def _print_status(document: "Document", now: float, form: str) -> None:
+def _print_status(document: "Document", now: float, form: str, home: Home) -> None:
     agents, running = summary.agent_states(document, now), summary.running_tasks(document, now, owner.is_seen_gone)
     if form == "json":
         print_json({"generated_at": format_timestamp(now), "agents": agents, "running": running})
         return
     if not agents:
-        print("no agents yet; register those of the home with: otel-tracker init")
+        print(f"no agents yet; register those of the home with: {plain(command('init', home=home.option))}")
         return
     shown = [
         (

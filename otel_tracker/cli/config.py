@@ -41,7 +41,7 @@ def config(options: "Namespace") -> int:
         _change(store, options.agent, words[0], None)
     document = store.read()
     if options.agent is not None:
-        summary.known_agent(document, options.agent, store.home.document)
+        summary.known_agent(document, options.agent, store.home)
     _print(document, options, words[0] if words else None)
     return 0
 
@@ -77,7 +77,7 @@ def _change(store: "Store", agent: "str | None", key: str, value: "Any") -> None
         own, of_agents = settings_of(document.head)
         agents = dict(of_agents)
         if agent is not None:
-            summary.known_agent(document, agent, store.home.document)
+            summary.known_agent(document, agent, store.home)
             agents[agent] = _with(agents.get(agent, {}), key, value)
             agents = {name: settings for name, settings in agents.items() if settings}
         else:

@@ -9,6 +9,7 @@ from otel_tracker.cli.terminal import plain
 from otel_tracker.errors import InvalidValueError
 from otel_tracker.metric_tracker import MetricTracker
 from otel_tracker.storage.home import Home
+from otel_tracker.suggestion import command
 from otel_tracker.task import TaskTracker
 
 TYPE_CHECKING = False
@@ -41,7 +42,7 @@ def demo(options: "Namespace") -> int:
     _fall_back(tracker)
     print(tracker.generate_report())
     print(f"The document is {plain(home.document)}")
-    print(f"Look around with: otel-tracker status --home {plain(home.folder)}")
+    print(f"Look around with: {plain(command('status', home=home.option))}")
     return 0
 
 

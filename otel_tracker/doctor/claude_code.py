@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from otel_tracker import suggestion
 from otel_tracker.claude_code import registration, settings_file, settings_places
 from otel_tracker.claude_code.hook import LOG_NAME
 from otel_tracker.claude_code.settings_places import Place
@@ -150,7 +151,7 @@ def _elsewhere(mine: list[Place], plugins: list[str], home: Home) -> Iterator[Fi
     for folder in dict.fromkeys(os.path.realpath(Home(folder).folder) for folder in chosen):
         if folder != os.path.realpath(home.folder):
             text = f"the hooks record in {folder}, which is not the home that is examined"
-            yield Finding(_TOPIC, NOTE, text, f"otel-tracker doctor --home {folder}")
+            yield Finding(_TOPIC, NOTE, text, suggestion.command("doctor", home=Home(folder).option))
 
 
 def _logged(home: Home) -> Iterator[Finding]:

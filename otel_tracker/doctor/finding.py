@@ -1,6 +1,11 @@
 """What the doctor says of one matter."""
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+from otel_tracker.suggestion import command
+
+if TYPE_CHECKING:
+    from otel_tracker.storage.home import Home
 
 OK, NOTE, WRONG = "ok", "note", "wrong"
 
@@ -16,4 +21,6 @@ class Finding(NamedTuple):
     """The command, or the change by hand, that mends it."""
 
 
-REPAIR = "otel-tracker doctor --repair"
+def repair_of(home: "Home") -> str:
+    """Return the command that mends what needs no person in a home."""
+    return command("doctor", options=("--repair",), home=home.option)

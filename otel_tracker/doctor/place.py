@@ -3,13 +3,15 @@
 import os
 import stat
 from collections.abc import Iterator
+from shlex import join
 
-from otel_tracker.doctor.finding import NOTE, OK, REPAIR, WRONG, Finding
+from otel_tracker.doctor.finding import NOTE, OK, WRONG, Finding, repair_of
 from otel_tracker.doctor.subject import Subject
 from otel_tracker.errors import StorageError
 from otel_tracker.storage import claim, left_over, lock, mounts
 from otel_tracker.storage.store import Store
 from otel_tracker.storage.upkeep import temporary_files
+from otel_tracker.suggestion import command
 
 
 def home(subject: Subject) -> Iterator[Finding]:
@@ -17,7 +19,7 @@ def home(subject: Subject) -> Iterator[Finding]:
     store, home = subject.store, subject.store.home
     kind = mounts.filesystem_of(home.folder)
     if not os.path.isdir(home.folder):
-        yield Finding("home", NOTE, f"{home.folder} does not exist yet", "otel-tracker init")
+        yield Finding("home", NOTE, f"{home.folder} does not exist yet", command("init", home=home.option))
         return
     warning = mounts.warning_about(home.folder)
     if warning is not None:
@@ -36,13 +38,14 @@ def permissions(subject: Subject) -> Iterator[Finding]:
     folders = [folder for folder in _folders(store) if os.path.isdir(folder)]
     closed = [folder for folder in folders if not os.access(folder, os.R_OK | os.W_OK | os.X_OK)]
     for folder in closed:
-        yield Finding("permissions", WRONG, f"{folder} can't be written to by this user", f"chmod u+rwx {folder}")
-    if os.path.exists(home.document) and not os.access(home.document, os.R_OK):
         yield Finding(
-            "permissions", WRONG, f"{home.document} can't be read by this user", f"chmod u+rw {home.document}"
+            "permissions", WRONG, f"{folder} can't be written to by this user", join(("chmod", "u+rwx", folder))
         )
+    if os.path.exists(home.document) and not os.access(home.document, os.R_OK):
+        remedy = join(("chmod", "u+rw", home.document))
+        yield Finding("permissions", WRONG, f"{home.document} can't be read by this user", remedy)
     for path in open_to_others(store):
-        yield Finding("permissions", WRONG, f"everybody may write to {path}", REPAIR)
+        yield Finding("permissions", WRONG, f"everybody may write to {path}", repair_of(home))
     if folders and not closed:
         yield Finding("permissions", OK, f"{len(folders)} folders can be written to")
 
@@ -69,7 +72,7 @@ def _stuck(path: str, store: Store) -> "Finding | None":
             return None
     except StorageError as error:
         pids = " ".join(str(pid) for pid in lock.holders(path))
-        return Finding("lock", WRONG, str(error), f"kill {pids}" if pids else f"fuser -k {path}")
+        return Finding("lock", WRONG, str(error), f"kill {pids}" if pids else join(("fuser", "-k", path)))
 
 
 def leavings(subject: Subject) -> Iterator[Finding]:
@@ -79,11 +82,11 @@ def leavings(subject: Subject) -> Iterator[Finding]:
     if waiting:
         count = sum(len(left_over.read(path, store.files)) for path in waiting)
         text = f"{count} events in {store.home.left_over} wait for the next task of anybody to take them in"
-        yield Finding("journal", WRONG, text, REPAIR)
+        yield Finding("journal", WRONG, text, repair_of(store.home))
     temporary = temporary_files(store.home, store.files)
     if temporary:
         text = f"{len(temporary)} temporary files, of writers at work or of killed ones: {temporary[0]}"
-        yield Finding("home", NOTE, text, REPAIR)
+        yield Finding("home", NOTE, text, repair_of(store.home))
 
 
 def _folders(store: Store) -> list[str]:

@@ -4,12 +4,13 @@ import os
 import time
 from collections.abc import Iterator
 from itertools import pairwise
+from shlex import join
 from typing import Any
 
 from otel_tracker import owner, summary
 from otel_tracker.codec import DocumentCodec
 from otel_tracker.doctor.compare import Difference, differences, numbers
-from otel_tracker.doctor.finding import NOTE, OK, REPAIR, WRONG, Finding
+from otel_tracker.doctor.finding import NOTE, OK, WRONG, Finding, repair_of
 from otel_tracker.doctor.subject import Subject
 from otel_tracker.document import Document
 from otel_tracker.errors import DocumentError, OtelTrackerError, UnsupportedVersionError
@@ -17,6 +18,7 @@ from otel_tracker.fold import fold_all
 from otel_tracker.schema import has_changed_settings, settings_of
 from otel_tracker.settings import problems_in
 from otel_tracker.storage.store import Store
+from otel_tracker.suggestion import INSTALL_AGAIN, command
 
 _SHOWN_DIFFERENCES = 5
 
@@ -28,14 +30,16 @@ def document(subject: Subject) -> Iterator[Finding]:
     try:
         state = store.file.load()
     except UnsupportedVersionError as error:
-        yield Finding("document", WRONG, str(error), "pip install --upgrade otel-tracker")
+        yield Finding("document", WRONG, str(error), INSTALL_AGAIN)
         return
     except DocumentError as error:
         yield Finding("document", WRONG, str(error), f"correct {path} by hand")
         return
     damage = store.file.damage
     if damage is not None:
-        yield Finding("document", WRONG, f"{path} is damaged: {damage.reason}; there are {damage.base}", REPAIR)
+        yield Finding(
+            "document", WRONG, f"{path} is damaged: {damage.reason}; there are {damage.base}", repair_of(store.home)
+        )
         return
     if not store.file.exists:
         yield Finding("document", NOTE, f"{path} does not exist yet; the first task makes it")
@@ -83,7 +87,8 @@ def comparison(subject: Subject) -> Iterator[Finding]:
     if from_newest:
         text = f"it is not what {newest_name} and the journal give, in {len(from_newest)} places: "
         shown = "; ".join(str(difference) for difference in from_newest[:_SHOWN_DIFFERENCES])
-        remedy = f"{REPAIR} (to keep what a hand has changed: otel-tracker backups create)"
+        home = subject.store.home
+        remedy = f"{repair_of(home)} (to keep what was changed by hand: {command('backups create', home=home.option)})"
         yield Finding("document", WRONG, text + shown, remedy)
     elif from_oldest:
         text = f"it was changed by hand before {newest_name}, in {len(from_oldest)} places: "
@@ -103,7 +108,7 @@ def backups(subject: Subject) -> Iterator[Finding]:
         if path not in valid:
             yield _unreadable(path, store)
     for path in store.backups.damaged_paths():
-        yield Finding("backups", NOTE, f"a damaged document was set aside: {path}", f"rm {path}")
+        yield Finding("backups", NOTE, f"a damaged document was set aside: {path}", join(("rm", path)))
     if valid:
         yield Finding("backups", OK, f"{len(valid)} valid, the newest is {os.path.basename(valid[0])}")
     elif store.file.exists:
@@ -116,7 +121,7 @@ def _unreadable(path: str, store: Store) -> Finding:
     except UnsupportedVersionError as error:
         return Finding("backups", NOTE, str(error))
     except OtelTrackerError as error:
-        return Finding("backups", WRONG, str(error), REPAIR)
+        return Finding("backups", WRONG, str(error), repair_of(store.home))
     return Finding("backups", OK, path)
 
 

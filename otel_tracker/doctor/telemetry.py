@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from importlib.metadata import entry_points
 
 from otel_tracker.doctor.finding import NOTE, OK, WRONG, Finding
+from otel_tracker.suggestion import INSTALL_AGAIN
 
 _TOPIC = "opentelemetry"
 _BUILT_IN_SAMPLERS = {
@@ -61,12 +62,12 @@ def _sampler() -> Iterator[Finding]:
 def _auto_instrumentation() -> Iterator[Finding]:
     if "otel_tracker" not in _names("opentelemetry_instrumentor"):
         text = "opentelemetry-instrument doesn't find otel_tracker: it was installed without its metadata"
-        yield Finding(_TOPIC, WRONG, text, "pip install --force-reinstall otel-tracker")
+        yield Finding(_TOPIC, WRONG, text, INSTALL_AGAIN)
     try:
         import opentelemetry.instrumentation  # noqa: F401 - whether it is there
     except ImportError:
         text = "opentelemetry-instrument isn't installed: a program is instrumented by its own code only"
-        yield Finding(_TOPIC, NOTE, text, "pip install 'otel-tracker[instrument]'")
+        yield Finding(_TOPIC, NOTE, text, "pip install opentelemetry-distro")
         return
     for group, variable in (
         ("opentelemetry_distro", "OTEL_PYTHON_DISTRO"),

@@ -58,7 +58,7 @@ class Backups:
         for path in self.paths():
             if os.path.basename(path) in (wanted, f"{wanted}.json"):
                 return path
-        raise UnknownBackupError(name, self._folder)
+        raise UnknownBackupError(name, self._folder, self._home.option)
 
     def create(self, content: bytes, now: float) -> str:
         """Keep `content` and return the path; a name that is taken moves on to the next second.

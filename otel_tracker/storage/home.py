@@ -2,6 +2,8 @@
 
 import os
 
+from otel_tracker.environment import DEFAULT_HOME
+
 DOCUMENT_NAME = "circuit-breaker.json"
 
 
@@ -48,6 +50,11 @@ class Home:
         self.backups = os.path.join(self.folder, f"backups{own}")
         self.claude_code = os.path.join(self.folder, f"claude-code{own}")
         self.scripts = os.path.join(self.folder, "scripts")
+
+    @property
+    def option(self) -> "str | None":
+        """What a command's `--home` must name for this home, None for the default one."""
+        return None if self.folder == os.path.abspath(os.path.expanduser(DEFAULT_HOME)) else self.folder
 
     @classmethod
     def of_document(cls, path: "str | os.PathLike[str]") -> "Home":
