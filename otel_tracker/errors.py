@@ -210,6 +210,26 @@ class SharedDocumentError(StorageError):
         )
 
 
+class OutputError(StorageError):
+    """A file that a caller has named can't be written: what was `attempted`, on which `path`, and the `reason`."""
+
+    def message(self) -> str:
+        """Return the sentence that a person reads."""
+        return f"cannot {self.attempted} {self.path}: {self.reason}; choose another file"
+
+
+class MountedAloneError(StorageError):
+    """No other file can take the place of a file that is mounted on its own: its `path`."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__("replace", path, "it is mounted on its own")
+        self.fields = (path,)
+
+    def message(self) -> str:
+        """Return the sentence that a person reads."""
+        return f"cannot {self.attempted} {self.path}: {self.reason}; mount the folder that it is in"
+
+
 class AddressError(StorageError):
     """An address can't be listened on: the `path` is the address."""
 

@@ -2,6 +2,7 @@
 
 import copy
 import os
+import sys
 import time
 from functools import partial
 from pathlib import Path
@@ -165,10 +166,15 @@ class MetricTracker:
         return history(self._store, agent_file, event.checked_count(limit, "a limit"))
 
     def generate_report(self, output_file: "str | os.PathLike[str] | None" = None) -> str:
-        """Return a report in Markdown, and write it to `output_file` if there is one."""
+        """Return a report in Markdown, and write it to `output_file` if there is one; `-` is standard output.
+
+        A link is followed, and a pipe or a device written into. Raises StorageError where that is not possible.
+        """
         text = reports.markdown(self._read(), time.time())
-        if output_file is not None:
-            Files().replace(os.path.abspath(output_file), [text.encode()])
+        if output_file == "-":
+            sys.stdout.write(text)
+        elif output_file is not None:
+            Files().export(os.fspath(output_file), text.encode())
         return text
 
     def check_agent_health(self, agent_file: str) -> bool:

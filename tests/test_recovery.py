@@ -258,7 +258,7 @@ def test_a_damaged_document_that_cannot_be_replaced_is_kept_once(store: Store, h
     assert tasks(home) == 5
 
 
-def _refuse(document: Any) -> None:
+def _refuse(document: Any, *, in_place: bool = False) -> None:
     raise OSError("Permission denied")
 
 

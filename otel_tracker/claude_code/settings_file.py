@@ -209,7 +209,7 @@ def _replace(path: str, before: bytes | None, after: bytes, files: Files) -> str
         if copied is not None:
             files.remove(copied)
         raise SettingsWriteError(path, "somebody else has changed it meanwhile", "run the command again")
-    files.replace(real, [after])
+    files.put(real, after)
     return copied
 
 

@@ -14,6 +14,7 @@ from otel_tracker.cli.init import make_home
 from otel_tracker.cli.terminal import plain
 from otel_tracker.environment import DEFAULT_HOME, chosen_home
 from otel_tracker.log import complain
+from otel_tracker.storage import mounts
 from otel_tracker.storage.home import Home
 from otel_tracker.suggestion import command
 
@@ -48,7 +49,7 @@ def claude_code_install(options: "Namespace") -> int:
     print(f"gate:     {_gate(choice)}")
     for old in {registration.choice_of(entry) for entry in _ours(before)} - {choice}:
         print(f"note:     before, the hooks were called with: {plain(shlex.join(registration.arguments(old)))}")
-    _tell_backup(copied)
+    _tell_backup(before.path, copied)
     for place, remedy in _others(before.path):
         print(f"note:     they are registered in {plain(place)}, too; once is enough: {remedy}")
     if options.project and os.path.isabs(program):
@@ -71,7 +72,7 @@ def claude_code_uninstall(options: "Namespace") -> int:
     removed = len(_ours(before))
     print(f"settings: {plain(before.path)} ({_what_became(change)})")
     print(f"hooks:    {f'{removed} removed' if removed else 'there were none of ours'}")
-    _tell_backup(copied)
+    _tell_backup(before.path, copied)
     for place, remedy in _others(before.path):
         print(f"note:     they stay registered in {plain(place)}; that is ended by: {remedy}")
     if removed:
@@ -153,9 +154,11 @@ def _gate(choice: registration.Choice) -> str:
     return "on: agents whose breaker is open are refused; where it can't be asked, they run"
 
 
-def _tell_backup(copied: "str | None") -> None:
+def _tell_backup(path: str, copied: "str | None") -> None:
     if copied is not None:
         print(f"backup:   {plain(copied)}")
+        if mounts.is_mounted_alone(path):
+            print(f"note:     {plain(mounts.written_in_place(path))}")
 
 
 def _others(path: str) -> "list[tuple[str, str]]":

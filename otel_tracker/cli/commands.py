@@ -1,11 +1,18 @@
 """The commands that read a home, and the small ones that change it."""
 
-import os
 import sys
 import time
 
 from otel_tracker import names, owner, reports, summary
-from otel_tracker.cli.terminal import as_json, plain, print_data, print_json, print_table, shown_state
+from otel_tracker.cli.terminal import (
+    as_json,
+    is_standard_output,
+    plain,
+    print_data,
+    print_json,
+    print_table,
+    shown_state,
+)
 from otel_tracker.environment import chosen_home
 from otel_tracker.storage import past
 from otel_tracker.storage.files import Files
@@ -31,8 +38,8 @@ def report(options: "Namespace") -> int:
     document, now = store_of(options).read(), time.time()
     is_json = options.format == "json"
     text = as_json(reports.report_data(document, now)) if is_json else reports.markdown(document, now)
-    if options.output:
-        Files().replace(os.path.abspath(options.output), [text.encode()])
+    if not is_standard_output(options.output):
+        Files().export(options.output, text.encode())
         print(f"wrote {plain(options.output)}")
     elif is_json:
         print_data(text)

@@ -80,7 +80,9 @@ def parser() -> argparse.ArgumentParser:
 
 def _add_reading_commands(commands: "Any") -> None:
     report = _add(commands, "report", "everything, what matters first", formats=("markdown", "json"))
-    report.add_argument("-o", "--output", metavar="FILE", help="write to FILE instead of standard output")
+    report.add_argument(
+        "-o", "--output", metavar="FILE", help="write to FILE, which may be a pipe, a device, or - for standard output"
+    )
 
     leaderboard = _add(commands, "leaderboard", "agents by a metric", formats=("table", "json"))
     leaderboard.add_argument("-m", "--metric", metavar="METRIC", default=DEFAULT_METRIC, help=", ".join(METRICS))

@@ -1,6 +1,5 @@
 """`otel-tracker serve` and `otel-tracker metrics`: the state for Prometheus, to be scraped or written to a file."""
 
-import os
 import signal
 import threading
 from types import FrameType
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING
 from prometheus_client import CollectorRegistry, generate_latest
 
 from otel_tracker.cli.commands import store_of
-from otel_tracker.cli.terminal import plain, print_data
+from otel_tracker.cli.terminal import is_standard_output, plain, print_data
 from otel_tracker.storage.files import Files
 from otel_tracker_exporters.prometheus import StateCollector
 from otel_tracker_exporters.scrape import Exposition, make_metrics_server
@@ -56,20 +55,8 @@ def metrics(options: "Namespace") -> int:
     registry = CollectorRegistry(auto_describe=False)
     registry.register(StateCollector(store.read))
     text = generate_latest(registry)
-    if options.output:
-        _write(os.path.realpath(options.output), text)
-    else:
+    if is_standard_output(options.output):
         print_data(text.decode())
+    else:
+        Files().export(options.output, text, _READABLE)  # for node_exporter, which is another user
     return EXIT_FAILURE if b"otel_tracker_state_read_success 0.0" in text else 0
-
-
-def _write(path: str, text: bytes) -> None:
-    """Replace a file at once, readable for node_exporter, which is another user; write to what is no file."""
-    if os.path.exists(path) and not os.path.isfile(path):
-        with open(path, "wb") as outlet:
-            outlet.write(text)
-        return
-    is_new = not os.path.exists(path)
-    Files().replace(path, [text])
-    if is_new:
-        os.chmod(path, _READABLE)

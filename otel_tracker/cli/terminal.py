@@ -1,6 +1,7 @@
 """What a terminal shows: aligned tables, colours where they are wanted, JSON."""
 
 import json
+import os
 import sys
 
 from otel_tracker import names
@@ -15,6 +16,16 @@ if TYPE_CHECKING:
 
 _COLOURS = {names.OPEN: "31", names.HALF_OPEN: "33", names.CLOSED: "32"}
 _BOLD = "1"
+
+
+def is_standard_output(path: "str | None") -> bool:
+    """Tell whether what is to be written to `path` belongs on standard output: there is none, it is `-`, or it leads there."""
+    if path in (None, "-"):
+        return True
+    try:
+        return os.path.samestat(os.stat(str(path)), os.fstat(sys.stdout.fileno()))
+    except (OSError, ValueError, AttributeError):  # no such file; closed, or not a file's
+        return False
 
 
 def print_json(value: "Any") -> None:

@@ -44,10 +44,20 @@ def permissions(subject: Subject) -> Iterator[Finding]:
     if os.path.exists(home.document) and not os.access(home.document, os.R_OK):
         remedy = join(("chmod", "u+rw", home.document))
         yield Finding("permissions", WRONG, f"{home.document} can't be read by this user", remedy)
+    if mounts.is_mounted_alone(home.document):
+        yield _mounted_alone(home.document)
     for path in open_to_others(store):
         yield Finding("permissions", WRONG, f"everybody may write to {path}", repair_of(home))
     if folders and not closed:
         yield Finding("permissions", OK, f"{len(folders)} folders can be written to")
+
+
+def _mounted_alone(document: str) -> Finding:
+    remedy = f"mount {os.path.dirname(document)} instead"
+    if os.access(document, os.W_OK):
+        return Finding("permissions", NOTE, mounts.written_in_place(document), remedy)
+    text = f"{document} is mounted on its own, and can't be written to: what comes stays in the journal"
+    return Finding("permissions", WRONG, text, remedy)
 
 
 def open_to_others(store: Store) -> list[str]:

@@ -9,12 +9,11 @@ import json
 import os
 
 from otel_tracker.errors import SharedDocumentError, StorageError
+from otel_tracker.storage.files import parents
 from otel_tracker.storage.home import Home
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from otel_tracker.storage.files import Files
 
 
@@ -30,8 +29,8 @@ def check(home: Home, files: "Files") -> None:
 
 def check_links(home: Home, files: "Files") -> None:
     """Raise StorageError if a link that somebody has planted leads into the home, or out of it."""
-    inside = (os.path.dirname(home.named), home.named, home.journal, home.left_over, home.backups, home.scripts)
-    for path in (*_parents(home.folder), home.folder, *inside):
+    inside = (home.journal, home.left_over, home.backups, home.claude_code, home.scripts)
+    for path in (*parents(home.folder), home.folder, os.path.dirname(home.named), home.named, *inside):
         files.refuse_planted_link(path)
 
 
@@ -66,9 +65,3 @@ def _is_rival(home: Home, other: Home, files: "Files") -> bool:
     except StorageError:
         return False  # nobody of this user is at home there
     return is_other and has_events and os.path.realpath(other.named) == home.document
-
-
-def _parents(folder: str) -> "Iterator[str]":
-    while folder != os.path.dirname(folder):
-        folder = os.path.dirname(folder)
-        yield folder

@@ -19,10 +19,11 @@ if TYPE_CHECKING:
     from otel_tracker.storage.recovery import Base
 
 REREAD_SECONDS = 0.05
+_REREADS = 5  # of a file that a process is overwriting in place, or was when it was killed: it begins with a zero byte
 _BEGINNING_BYTES = 4096
 _FORESEEN_EVENTS = 8
 _OUR_BEGINNING = re.compile(
-    rb'\{\n  "version": "7\.\d+",\n  "updated": (?:null|"[^"\n]*"),\n  "sequence": ([1-9]\d{0,18}),\n'
+    rb'\n  "version": "7\.\d+",\n  "updated": (?:null|"[^"\n]*"),\n  "sequence": ([1-9]\d{0,18}),\n'
 )
 
 
@@ -66,7 +67,7 @@ class DocumentFile:
         """
         signature = self._files.signature(self._path)
         if not self._is_known or signature != self._signature:
-            read = self._files.read(self._path)
+            read = self._read()
             foreseen = self._foreseen(read[1]) if read and self._is_known else None
             if read and foreseen:
                 self._hold(foreseen)
@@ -91,7 +92,7 @@ class DocumentFile:
             return self.document.sequence
         if self._peeked is None or self._peeked[0] != signature:
             read = self._files.read(self._path, 0, _BEGINNING_BYTES)
-            ours = _OUR_BEGINNING.match(read[1]) if read else None
+            ours = _OUR_BEGINNING.match(read[1], 1) if read and read[1].startswith(b"{") else None
             self._peeked = signature, int(ours[1]) if ours else self.load().sequence
         return self._peeked[1]
 
@@ -107,8 +108,11 @@ class DocumentFile:
             self.load()  # a foreign writer was faster
         return None
 
-    def write(self, document: Document) -> None:
-        """Put `document` in the place of the file in one step; raises DocumentError where it can't be JSON."""
+    def write(self, document: Document, *, in_place: bool = False) -> None:
+        """Put `document` in the place of the file in one step, or into the file if that has to stay `in_place`.
+
+        Raises DocumentError where it can't be JSON, and MountedAloneError where nothing can take the file's place.
+        """
         try:
             text = self._codec.encode(document)
         except (ValueError, RecursionError) as error:
@@ -116,9 +120,13 @@ class DocumentFile:
         if self._signature is None and self._files.create(self._path, b"".join(text)):
             self._signature = self._files.signature(self._path)  # nothing could stand in for the first one
         else:
-            self._signature = self._files.replace(self._path, text)
+            put = self._files.overwrite if in_place else self._files.replace
+            self._signature = put(self._path, text)
         self._hold(document)
         self._is_known = True
+
+    def _read(self) -> "tuple[Signature, bytes] | None":
+        return self._files.steadily(self._path, lambda: self._files.read(self._path))
 
     def _decode(self, read: "tuple[Signature, bytes] | None") -> "tuple[Signature, bytes] | None":
         """Take the document of a file, and return what was read: again where it makes no sense at first.
@@ -131,9 +139,12 @@ class DocumentFile:
         if read is None and newest_base(self._backups, self._journal) is None:
             self._hold(new_document())
             return None
-        time.sleep(REREAD_SECONDS)
-        read = self._files.read(self._path)
-        error = self._take(read)
+        for _ in range(_REREADS if read and read[1].startswith(b"\0") else 1):
+            time.sleep(REREAD_SECONDS)
+            read = self._read()
+            error = self._take(read)
+            if error is None:
+                break
         if error is not None:
             base = newest_base(self._backups, self._journal)
             if base is None or (base.source is None and read is not None and self._may_hold_more(read[1])):
@@ -148,7 +159,7 @@ class DocumentFile:
 
         It doesn't if it is blank, or if this package has written it from events that are all in the journal still.
         """
-        ours = _OUR_BEGINNING.match(text)
+        ours = _OUR_BEGINNING.match(text, 1) if text[:1] in (b"{", b"\0") else None
         is_in_journal = ours is not None and self._journal.first() == 1 and int(ours[1]) <= self._journal.last()
         return bool(text.strip(b"\0 \r\n\t")) and not is_in_journal
 

@@ -5,17 +5,21 @@ what exists keeps its mode and its owner. A link in the place of a file that thi
 Failures are StorageErrors.
 """
 
+import errno
 import os
 import re
 import stat
+import time
 
-from otel_tracker.errors import StorageError
+from otel_tracker.errors import MountedAloneError, OutputError, StorageError
 from otel_tracker.storage.attempt import ignoring, saying
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Iterator
+    from typing import TypeVar
 
+    Read = TypeVar("Read")
     Signature = tuple[int, int, int]
 
 _NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
@@ -24,7 +28,17 @@ _NONBLOCK = getattr(os, "O_NONBLOCK", 0)  # a pipe in the place of a file must n
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NOFOLLOW
 _FILE_MODE, _FOLDER_MODE = 0o600, 0o700
 _BLOCK_BYTES = 128 * 1024
+_CANNOT_RESERVE = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
+_ATTEMPTS = 5
+_MOST_LINKS = 40  # one after the other, as the system has it
 _TEMPORARY = r"\.\d+\.[0-9a-f]{8}\.tmp$"
+
+
+def parents(path: str) -> "Iterator[str]":
+    """Yield the folders around a path, the nearest first; they are relative where the path is."""
+    while path != os.path.dirname(path):
+        path = os.path.dirname(path)
+        yield path or "."
 
 
 class Files:
@@ -88,6 +102,16 @@ class Files:
                     return content
             except FileNotFoundError:
                 return None
+
+    def steadily(self, path: str, read: "Callable[[], Read]") -> "Read":
+        """Return what `read` returns of a file at one moment, although a writer may be overwriting it (`overwrite`)."""
+        before = self.signature(path)
+        for _ in range(_ATTEMPTS):
+            content, after = read(), self.signature(path)
+            if before is None or after is None or before[0] != after[0] or before == after:
+                break
+            before = after
+        return content
 
     def names(self, folder: str) -> list[str]:
         """Return the names in a folder, none if there is no such folder."""
@@ -153,7 +177,7 @@ class Files:
     def sync(self, path: str) -> None:
         """Return when the content of a file, whoever wrote it, is on the disk."""
         with saying("flush", path), _Opened(path, os.O_WRONLY) as descriptor:
-            getattr(os, "fdatasync", os.fsync)(descriptor)
+            _flush(descriptor)
 
     def sync_folder(self, path: str) -> None:
         """Return when the names in a folder are on the disk."""
@@ -163,7 +187,10 @@ class Files:
             os.fsync(descriptor)
 
     def replace(self, path: str, parts: "Iterable[bytes | memoryview]") -> "Signature":
-        """Put the joined `parts` in the place of a file in one step, and return its signature."""
+        """Put the joined `parts` in the place of a file in one step, and return its signature.
+
+        Raises MountedAloneError, also a StorageError, where nothing can take the file's place.
+        """
         temporary = _temporary(path)
         with saying("write", path):
             try:
@@ -179,11 +206,75 @@ class Files:
                     _write_parts(descriptor, list(parts))
                     signature = _signature(os.fstat(descriptor))
                 os.replace(temporary, path)
-            except BaseException:
+            except BaseException as error:
                 with ignoring(OSError):
                     os.unlink(temporary)
+                if isinstance(error, OSError) and error.errno == errno.EBUSY:
+                    raise MountedAloneError(path) from error
                 raise
             return signature
+
+    def overwrite(self, path: str, parts: "Iterable[bytes | memoryview]") -> "Signature":
+        """Write the joined `parts` into a file that can't be replaced, and return its signature when they are on the disk.
+
+        The first byte comes last, and is zero until then: neither a reader in the meantime nor a process that finds what a
+        killed one has left can take a part for the whole.
+        """
+        content = b"".join(parts)
+        with saying("write", path), _Opened(path, os.O_WRONLY | _NOFOLLOW | _NONBLOCK) as descriptor:
+            _reserve(descriptor, len(content))
+            for start, part in ((0, b"\0"), (1, content[1:]), (0, content[:1])):
+                os.lseek(descriptor, start, os.SEEK_SET)
+                _write(descriptor, part)
+                os.ftruncate(descriptor, len(content))
+                _flush(descriptor)
+            with ignoring(OSError):  # the system's own times are so coarse that two contents could have the same
+                os.utime(descriptor, ns=(time.time_ns(), time.time_ns()))
+            return _signature(os.fstat(descriptor))
+
+    def put(self, path: str, content: bytes) -> "Signature":
+        """Write a file in one step, or in its place where nothing else is possible, and return its signature."""
+        try:
+            return self.replace(path, [content])
+        except MountedAloneError:
+            return self.overwrite(path, [content])
+
+    def export(self, path: str, content: bytes, mode: int = _FILE_MODE) -> None:
+        """Write `content` to the file, or into the pipe or the device, that a caller has named; raises OutputError.
+
+        A file is written in one step, and a new one gets `mode`. Links are followed, unless they are planted
+        (`refuse_planted_link`).
+        """
+        try:
+            self._export(self._target(path), content, mode)
+        except StorageError as error:
+            raise OutputError(error.attempted, error.path, error.reason) from error
+
+    def _export(self, path: str, content: bytes, mode: int) -> None:
+        with saying("write", path):
+            try:
+                old = os.stat(path)
+            except FileNotFoundError:
+                old = None
+            is_opened = _is_opened(path)
+            if old is not None and (is_opened or not stat.S_ISREG(old.st_mode)):
+                with _Opened(path, os.O_WRONLY | os.O_APPEND | (0 if is_opened else _NOFOLLOW)) as descriptor:
+                    _write(descriptor, content)
+                return
+            self.put(path, content)
+            if old is None:
+                os.chmod(path, mode)
+
+    def _target(self, path: str) -> str:
+        """Return where the links at `path` lead to, one that a process has open included."""
+        for _ in range(_MOST_LINKS):
+            for link in (path, *parents(path)):
+                self.refuse_planted_link(link)
+            if not os.path.islink(path) or _is_opened(path):
+                break
+            with saying("follow the link", path):
+                path = os.path.join(os.path.dirname(path), os.readlink(path))
+        return path
 
     def create(self, path: str, content: bytes) -> bool:
         """Create a file with `content`, in one step and on the disk; False, and nothing done, if the name is taken.
@@ -224,6 +315,24 @@ class Files:
             os.rmdir(path)
 
 
+def _is_opened(path: str) -> bool:
+    """Tell whether a path names what a process has open (proc_pid_fd(5)), which may have no other name."""
+    return os.path.realpath(os.path.dirname(path)).startswith("/proc/")
+
+
+def _reserve(descriptor: int, size: int) -> None:
+    """Make a file longer: a disk that is full must say so before anything in it is overwritten."""
+    old = os.fstat(descriptor).st_size
+    if size <= old or not hasattr(os, "posix_fallocate"):
+        return
+    try:
+        os.posix_fallocate(descriptor, 0, size)
+    except OSError as error:
+        os.ftruncate(descriptor, old)
+        if error.errno not in _CANNOT_RESERVE:
+            raise
+
+
 class _Opened:
     """An open file descriptor that closes itself."""
 
@@ -261,6 +370,10 @@ def _write(descriptor: int, content: "bytes | memoryview") -> None:
     while rest:
         written = os.write(descriptor, rest)
         rest = rest[written:]
+
+
+def _flush(descriptor: int) -> None:
+    getattr(os, "fdatasync", os.fsync)(descriptor)
 
 
 def _write_parts(descriptor: int, parts: "list[bytes | memoryview]") -> None:
@@ -308,9 +421,12 @@ def _give_away(descriptor: int, path: str) -> None:
 def _make_alike(descriptor: int, old: os.stat_result) -> None:
     """Give a new file the mode of the one that it replaces, and its owner where that is allowed."""
     if hasattr(os, "fchmod"):
-        if old.st_uid != os.geteuid():
-            with ignoring(OSError):
-                os.fchown(descriptor, old.st_uid, old.st_gid)
+        new = os.fstat(descriptor)
+        for owner, group in ((old.st_uid, old.st_gid), (-1, old.st_gid)):  # a member may give a file to its group only
+            if (new.st_uid, new.st_gid) != (old.st_uid, old.st_gid):
+                with ignoring(OSError):
+                    os.fchown(descriptor, owner, group)
+                    break
         os.fchmod(descriptor, stat.S_IMODE(old.st_mode))
 
 

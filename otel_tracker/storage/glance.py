@@ -29,7 +29,7 @@ def glance(home: "Home", about: "str | None" = None) -> "Document":
     """
     files, codec = Files(), DocumentCodec()
     journal = Journal(home.journal, files)
-    beginning = files.read_through(home.document, HISTORY_MARK)
+    beginning = files.steadily(home.document, lambda: files.read_through(home.document, HISTORY_MARK))
     document = codec.decode_beginning(beginning, home.document, about) if beginning else None
     later = journal.after(document.sequence) if document else []
     if any(event["action"] != names.TASK_STARTED for event in later):
@@ -44,7 +44,7 @@ def glance(home: "Home", about: "str | None" = None) -> "Document":
 
 def _with_history(codec: DocumentCodec, files: Files, home: "Home", about: "str | None") -> "Document | None":
     """Return the whole document, None where a store has to say what stands in for it."""
-    read = files.read(home.document)
+    read = files.steadily(home.document, lambda: files.read(home.document))
     try:
         return codec.decode(read[1], home.document, about) if read else None
     except DocumentError:

@@ -13,14 +13,14 @@ import weakref
 from contextlib import contextmanager
 
 from otel_tracker.document import Document, new_document
-from otel_tracker.errors import DocumentError, StorageError
+from otel_tracker.errors import DocumentError, MountedAloneError, StorageError
 from otel_tracker.fold import fold, fold_all, pruned
 from otel_tracker.guard import Guard
 from otel_tracker.log import warn
 from otel_tracker.replay import is_discarded
 from otel_tracker.runs import resolve
 from otel_tracker.settings import Settings, problems_in
-from otel_tracker.storage import claim, lock
+from otel_tracker.storage import claim, lock, mounts
 from otel_tracker.storage.appender import Appender
 from otel_tracker.storage.backups import Backups
 from otel_tracker.storage.document_file import DocumentFile
@@ -66,7 +66,7 @@ class Store:
         self._folded = new_document()  # the state: a document and the journal's later events
         self._folded_from: Document | None = None
         self._warned: set[str] = set()
-        self._is_checked = False
+        self._is_checked = self._is_in_place = False
         self._upkeep = Upkeep(
             home,
             self.files,
@@ -214,7 +214,12 @@ class Store:
         kept = None
         if damage is not None and damage.text is not None:
             kept = self.backups.keep_damaged(damage.text, self.clock())
-        self.file.write(state)
+        try:
+            self.file.write(state)
+        except MountedAloneError:
+            self._upkeep.ensure_copy()  # what a killed process leaves of the file comes back from there
+            self.file.write(state, in_place=True)
+            self._is_in_place = True
         self._folded = self._folded_from = state
         if damage is not None:
             set_aside = f"; what was there is now {kept}" if kept else ""
@@ -309,6 +314,8 @@ class Store:
             self._upkeep.keep_copy_if_possible()
         if is_due or is_changed:
             self._upkeep.tidy()
+            if self._is_in_place:  # often enough: `doctor` says so, too
+                self._warn_once(mounts.written_in_place(self.home.document))
 
     def _warn_once(self, message: str) -> None:
         if message not in self._warned:

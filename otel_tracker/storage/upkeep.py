@@ -60,6 +60,11 @@ class Upkeep:
         except StorageError as error:
             self._say(f"{error} (going on without a new backup)")
 
+    def ensure_copy(self) -> None:
+        """Make a backup if one is due; raises StorageError where that fails."""
+        if self.is_backup_due():
+            self.keep_copy()
+
     def is_backup_due(self) -> bool:
         """Tell whether the document should be kept before it is written anew.
 
