@@ -14,6 +14,7 @@ _HOMES = {
     "estimate_tokens": "otel_tracker.tokens",
     "CircuitBreakerSpanExporter": "otel_tracker_exporters.circuit_breaker",
     "AgentBlacklistedError": "otel_tracker.errors",
+    "AmbiguousAgentError": "otel_tracker.errors",
     "NoAgentAvailableError": "otel_tracker.errors",
     "AgentTimeoutError": "otel_tracker.errors",
     "Permit": "otel_tracker.permit",
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from otel_tracker.errors import (
         AgentBlacklistedError,
         AgentTimeoutError,
+        AmbiguousAgentError,
         DocumentError,
         InvalidValueError,
         LockTimeoutError,
@@ -64,6 +66,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AgentBlacklistedError",
     "AgentTimeoutError",
+    "AmbiguousAgentError",
     "CircuitBreakerSpanExporter",
     "DocumentError",
     "InvalidValueError",

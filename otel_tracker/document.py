@@ -138,6 +138,12 @@ class Document:
         return agents
 
     @property
+    def renamed(self) -> "dict[str, str]":
+        """The present keys of agents by those that they had before."""
+        renamed: dict[str, str] = self.head.get("renamed", {})
+        return renamed
+
+    @property
     def config(self) -> "dict[str, Any]":
         """The settings as the file has them."""
         config: dict[str, Any] = self.head["config"]

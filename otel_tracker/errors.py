@@ -53,6 +53,19 @@ class UnknownAgentError(OtelTrackerError, KeyError):
         return f"unknown agent {self.agent!r}: {self.path} has no such agent; {hint}"
 
 
+class AmbiguousAgentError(OtelTrackerError, KeyError):
+    """An agent is asked for by what several are called: the `agent` as the caller named it, and the `candidates`' keys."""
+
+    def __init__(self, agent: str, candidates: tuple[str, ...]) -> None:
+        super().__init__(agent, candidates)
+        self.agent, self.candidates = agent, candidates
+
+    def message(self) -> str:
+        """Return the sentence that a person reads."""
+        listed = ", ".join(self.candidates)
+        return f"cannot tell which agent {self.agent!r} is: {listed} are called so; name one of them by its whole key"
+
+
 class UnknownMetricError(InvalidValueError):
     """A leaderboard is asked for by a metric that agents don't have."""
 

@@ -4,7 +4,7 @@ Real v7.0 documents have a `fallback_chain`: `L2_to_L1` from an agent's stem to 
 `{"fallbacks": [stems]}`, and `ultimate_fallback`, an agent's key.
 """
 
-from otel_tracker import names
+from otel_tracker import lookup, names
 from otel_tracker.settings import KEYS
 
 TYPE_CHECKING = False
@@ -29,7 +29,7 @@ def chain_of(document: "Document", agent: str, fallbacks: "Sequence[str] | None"
             chain.append(following)
             waiting += _after(document, following)
     ultimate = _object(document.head.get("fallback_chain")).get("ultimate_fallback")
-    return [*chain, ultimate] if isinstance(ultimate, str) and ultimate not in chain else chain
+    return list(dict.fromkeys([*chain, _key_of(document, ultimate)])) if isinstance(ultimate, str) else chain
 
 
 def _after(document: "Document", agent: str) -> list[str]:
@@ -48,12 +48,12 @@ def _own(document: "Document", agent: str) -> "list[str] | None":
     """Return the agent's own list, which may be empty: no agent stands in for it; None without a valid one."""
     config = document.agents.get(agent, {}).get("config") or {}
     is_valid = "fallbacks" in config and KEYS["fallbacks"](config["fallbacks"]) is None
-    return list(config["fallbacks"]) if is_valid else None
+    return [_key_of(document, name) for name in config["fallbacks"]] if is_valid else None
 
 
-def _key_of(document: "Document", stem: str) -> str:
-    """Return the key of the agent with this file stem, the stem itself if there is none."""
-    return next((key for key in document.agents if names.agent_stem(key) == stem), stem)
+def _key_of(document: "Document", text: str) -> str:
+    """Return the key of the first agent that a text means, the text itself if there is none."""
+    return next(iter(lookup.keys_of(document, text)), text)
 
 
 def _object(value: "Any") -> "dict[str, Any]":

@@ -8,7 +8,7 @@ gate is open: a broken tracker is no reason to stop the work.
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from otel_tracker import breaker, event, names, summary
+from otel_tracker import breaker, event, lookup, names, summary
 from otel_tracker.document import Document, new_document
 from otel_tracker.errors import AgentBlacklistedError, NoAgentAvailableError, OtelTrackerError
 from otel_tracker.fallbacks import chain_of
@@ -78,12 +78,14 @@ class Gate:
         self._home = recorder.store.home.option
 
     def ask(self, agent: str, task_id: "str | None" = None, run_id: "str | None" = None) -> "Admission | Rejection":
-        """Ask the breaker of an agent for a task, and take its permit. A refusal is recorded and counted.
+        """Ask the breaker of the agent that a text means for a task, and take its permit.
 
-        A run that is known already, and asks once more, is let through by the permit that it has.
+        A refusal is recorded and counted. A run that is known already, and asks once more, is let through by the permit
+        that it has. Raises AmbiguousAgentError.
         """
-        admission = Admission(agent, task_id, run_id or event.new_id(), is_probe=False)
         document = self._document()
+        agent = lookup.key_of(document, agent) or agent
+        admission = Admission(agent, task_id, run_id or event.new_id(), is_probe=False)
         answer = _answer(document, agent, admission.run_id)
         if answer.is_probe:
             admission = admission._replace(is_probe=True)
@@ -106,9 +108,9 @@ class Gate:
         """Ask for an agent and then for those that may stand in for it, and return each that is let through.
 
         Unless it `is_asked`, every breaker is taken for closed. Raises AgentBlacklistedError or, if there are several,
-        NoAgentAvailableError at the end if none was let through.
+        NoAgentAvailableError at the end if none was let through; AmbiguousAgentError before any is asked.
         """
-        chain = chain_of(self._document(), agent, fallbacks)
+        agent, *_ = chain = _chain(self._document(), agent, fallbacks)
         refused = []
         for name in chain:
             said = self.ask(name, task_id) if is_asked else Admission(name, task_id, event.new_id(), is_probe=False)
@@ -124,7 +126,7 @@ class Gate:
     def select(self, agent: str, fallbacks: "Sequence[str] | None" = None) -> Selection:
         """Return the first agent of the chain that would be let through now; raises NoAgentAvailableError."""
         document = self._document()
-        chain = chain_of(document, agent, fallbacks)
+        agent, *_ = chain = _chain(document, agent, fallbacks)
         chosen = _first_admitted(document, chain)
         if chosen is None:
             refused = [self._rejection(document, name, _answer(document, name)) for name in chain]
@@ -209,6 +211,12 @@ def _answer(document: Document, agent: str, run_id: "str | None" = None) -> brea
     if run_id is not None and _has_permit(document, agent, run_id):
         return breaker.Answer(True, is_probe=True)
     return summary.answer(document, agent, time.time(), is_seen_gone)
+
+
+def _chain(document: Document, agent: str, fallbacks: "Sequence[str] | None") -> list[str]:
+    """Return the keys of the agents that a caller means, in the order in which they are tried."""
+    listed = None if fallbacks is None else [lookup.key_of(document, name) or name for name in fallbacks]
+    return chain_of(document, lookup.key_of(document, agent) or agent, listed)
 
 
 def _has_permit(document: Document, agent: str, run_id: str) -> bool:

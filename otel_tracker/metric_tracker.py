@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from otel_tracker import event, names, outages, reports, starts, summary
+from otel_tracker import event, lookup, names, outages, reports, starts, summary
 from otel_tracker.document import Document
 from otel_tracker.errors import InvalidValueError
 from otel_tracker.gate import Gate, Rejection, Selection
@@ -131,16 +131,16 @@ class MetricTracker:
 
     def get_agent(self, agent_file: str) -> dict[str, Any]:
         """Return an agent's entry as the document has it; raises UnknownAgentError."""
-        return copy.deepcopy(self._known(self._read(), agent_file))
+        document, agent = self._looked_up(agent_file)
+        return copy.deepcopy(document.agents[agent])
 
     def get_agent_metrics(self, agent_file: str) -> dict[str, Any]:
         """Return an agent's entry as of now, with `agent_file`, `agent_name`, `state`, `in_flight`, `success_rate`.
 
         Raises UnknownAgentError.
         """
-        document = self._read()
-        self._known(document, agent_file)
-        return copy.deepcopy(summary.agent_state(document, agent_file, time.time()))
+        document, agent = self._looked_up(agent_file)
+        return copy.deepcopy(summary.agent_state(document, agent, time.time()))
 
     def get_system_metrics(self) -> dict[str, Any]:
         """Return the counters over all agents, and `success_rate` (0 to 1, None without a task)."""
@@ -183,9 +183,10 @@ class MetricTracker:
         But what nobody has recorded yet is recorded first: a clock that has jumped back, a probe whose process is gone.
         """
         document, now = self._read(), time.time()
-        if summary.is_overtaken(document, agent_file, now, is_seen_gone):
+        agent = lookup.key_of(document, agent_file) or agent_file
+        if summary.is_overtaken(document, agent, now, is_seen_gone):
             self._store.settle()
-        return summary.answer(document, agent_file, now, is_seen_gone).is_admitted
+        return summary.answer(document, agent, now, is_seen_gone).is_admitted
 
     def try_acquire(self, agent_file: str, task_id: str | None = None) -> "Permit | Rejection":
         """Ask the agent's breaker whether a task may run, and take the permit for it.
@@ -261,9 +262,9 @@ class MetricTracker:
 
     def reset_agent_failures(self, agent_file: str) -> None:
         """Close the agent's breaker and forget its failures, after a backup; raises UnknownAgentError."""
-        self._known(self._read(), agent_file)
+        _, agent = self._looked_up(agent_file)
         self._store.back_up()
-        self._store.record([event.about_agent(agent_file, names.AGENT_RESET)])
+        self._store.record([event.about_agent(agent, names.AGENT_RESET)])
 
     def override_breaker(
         self, agent_file: str, kind: str | None, seconds: float | None = None, reason: str | None = None
@@ -278,11 +279,11 @@ class MetricTracker:
         is_number = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
         if seconds is not None and not (is_number and 0 < seconds < 1e10):
             raise InvalidValueError("a time", seconds, "seconds above 0, or None")
-        self._known(self._read(), agent_file)
+        _, agent = self._looked_up(agent_file)
         until = None if seconds is None else format_timestamp(time.time() + seconds)
         override = None if kind is None else {"kind": kind, "until": until, "reason": event.error_text(reason)}
         self._store.back_up()
-        self._store.record([event.about_agent(agent_file, names.BREAKER_OVERRIDE, override=override)])
+        self._store.record([event.about_agent(agent, names.BREAKER_OVERRIDE, override=override)])
 
     def save(self, backup: bool = True) -> None:
         """Write the document anew, without the history that is out of date, after a backup if wanted."""
@@ -295,8 +296,10 @@ class MetricTracker:
         self._recorder.flush()
         return self._store.read()
 
-    def _known(self, document: Document, agent: str) -> dict[str, Any]:
-        return summary.known_agent(document, agent, self._store.home)
+    def _looked_up(self, agent: str) -> tuple[Document, str]:
+        """Return the present state and the key of the agent that a text means; raises UnknownAgentError."""
+        document = self._read()
+        return document, lookup.known_key(document, agent, self._store.home)
 
     def _end(
         self,

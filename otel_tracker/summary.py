@@ -3,7 +3,7 @@
 from otel_tracker import breaker, names
 from otel_tracker.document import Document
 from otel_tracker.entry import circuit_of
-from otel_tracker.errors import UnknownAgentError, UnknownMetricError
+from otel_tracker.errors import UnknownMetricError
 from otel_tracker.fold import is_before
 from otel_tracker.settings import Settings
 from otel_tracker.timestamps import format_timestamp, parse_timestamp
@@ -12,8 +12,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
-
-    from otel_tracker.storage.home import Home
 
     Row = dict[str, Any]
 
@@ -93,18 +91,6 @@ def next_change(document: Document, now: float) -> float:
         if text is not None
     ]
     return min(ends, default=float("inf"))
-
-
-def known_agent(document: Document, agent: str, home: "Home") -> "Row":
-    """Return an agent's entry; raises UnknownAgentError, which names the home's document and the agents with like names."""
-    if agent in document.agents:
-        entry: Row = document.agents[agent]
-        return entry
-    from difflib import get_close_matches
-
-    called_so = [key for key, entry in document.agents.items() if agent in (entry.get("name"), names.agent_stem(key))]
-    similar = [*called_so, *get_close_matches(str(agent), document.agents, n=2)]
-    raise UnknownAgentError(agent, home.document, tuple(dict.fromkeys(similar))[:2], home.option)
 
 
 def agent_name(agent: str, entry: "Row") -> str:
@@ -196,13 +182,13 @@ def system_metrics(document: Document) -> "Row":
     return {**counted, "success_rate": _rate(metrics["successful"], metrics["total_requests"])}
 
 
-def past(entries: "list[Row]", agent: "str | None" = None, since: float = 0.0) -> "list[Row]":
-    """Return those of `entries` that are about `agent`, or any, and not before `since`, without the starts of tasks."""
+def past(entries: "list[Row]", agents: "set[str] | None" = None, since: float = 0.0) -> "list[Row]":
+    """Return those of `entries` that are about one of `agents`, or any, not before `since`, without the starts of tasks."""
     return [
         entry
         for entry in entries
         if entry.get("action") != names.TASK_STARTED
-        and agent in (None, entry.get("agent"))
+        and (agents is None or entry.get("agent") in agents)
         and not is_before(entry, since)
     ]
 

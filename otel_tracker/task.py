@@ -236,6 +236,7 @@ class TaskTracker:
             if isinstance(said, Rejection):
                 raise said.error()
             self._admission = said
+            self._agent = said.agent_file  # the agent whose breaker was asked, which may be called otherwise
         return self._admission.run_id
 
     def end(self, error: BaseException | None = None) -> None:

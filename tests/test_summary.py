@@ -207,10 +207,10 @@ def test_the_history_has_the_newest_entries_oldest_first_without_the_starts() ->
     document = folded(end("r1"), end("r2", agent="x.md"), start("r3"), end("r3"), into=adopted)
     shown = [entry["run_id"] for entry in summary.past(document.history.entries())]
     assert shown == ["foreign", "r1", "r2", "r3"]
-    assert [entry["run_id"] for entry in summary.past(document.history.entries(), AGENT)] == ["r1", "r3"]
-    assert summary.past(document.history.entries(), "unknown.md") == []
-    assert summary.past(document.history.entries(), AGENT, NOON + 60) == document.history.entries()[2:5:2]
-    assert summary.past(document.history.entries(), AGENT, NOON + 61) == []
+    assert [entry["run_id"] for entry in summary.past(document.history.entries(), {AGENT})] == ["r1", "r3"]
+    assert summary.past(document.history.entries(), {"unknown.md"}) == []
+    assert summary.past(document.history.entries(), {AGENT}, NOON + 60) == document.history.entries()[2:5:2]
+    assert summary.past(document.history.entries(), {AGENT}, NOON + 61) == []
 
 
 def test_running_tasks_begin_with_the_longest_running_one_and_say_which_are_overdue() -> None:

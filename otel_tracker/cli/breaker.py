@@ -29,11 +29,11 @@ def breaker(options: "Namespace") -> int:
     elif options.order is not None:
         tracker.override_breaker(options.agent, _KINDS[options.order], options.seconds, options.reason)
     row = tracker.get_agent_metrics(options.agent)
-    document = store_of(options).read()
-    answer = summary.answer(document, options.agent, time.time(), is_seen_gone)
-    settings = summary.settings_of_agent(document, options.agent)
+    agent, document = row["agent_file"], store_of(options).read()
+    answer = summary.answer(document, agent, time.time(), is_seen_gone)
+    settings = summary.settings_of_agent(document, agent)
     facts = {
-        "agent": options.agent,
+        "agent": agent,
         "is_admitted": answer.is_admitted,
         **{key: row[key] for key in ("state", "failures", "last_failure", "blacklisted_until", "permit", "override")},
         "reopenings": row["circuit"]["reopenings"],
@@ -43,7 +43,7 @@ def breaker(options: "Namespace") -> int:
     if options.format == "json":
         print_json(facts)
         return 0
-    print(f"{plain(options.agent)}: {shown_state(row)}")
+    print(f"{plain(agent)}: {shown_state(row)}")
     shown = {
         "next task": "let through" if answer.is_admitted else f"refused: {plain(answer.reason)}",
         "override": plain(reports.shown_override(row["override"])) if row["override"] else "-",

@@ -162,10 +162,11 @@ def reset(options: "Namespace") -> int:
     """Close an agent's breaker and forget its failures."""
     tracker = tracker_of(options)
     tracker.reset_agent_failures(options.agent)
-    override = tracker.get_agent_metrics(options.agent)["override"]
-    lift = command("breaker", options.agent, "auto", home=store_of(options).home.option)
+    row = tracker.get_agent_metrics(options.agent)
+    agent, override = row["agent_file"], row["override"]
+    lift = command("breaker", agent, "auto", home=store_of(options).home.option)
     order = f"; still {plain(reports.shown_override(override))} (lift that with: {plain(lift)})" if override else ""
-    print(f"{plain(options.agent)}: healthy, 0 failures{order}")
+    print(f"{plain(agent)}: healthy, 0 failures{order}")
     return 0
 
 

@@ -3,7 +3,7 @@
 import json
 import time
 
-from otel_tracker import names, summary
+from otel_tracker import lookup, names, summary
 from otel_tracker.cli.commands import store_of
 from otel_tracker.cli.terminal import plain, print_json, print_table
 from otel_tracker.errors import InvalidValueError
@@ -35,14 +35,12 @@ def config(options: "Namespace") -> int:
     if words:
         _check_key(words[0], options.agent)
     store = store_of(options)
+    agent = None if options.agent is None else lookup.known_key(store.read(), options.agent, store.home)
     if action == "set":
-        _change(store, options.agent, words[0], _parsed(words[0], words[1]))
+        _change(store, agent, words[0], _parsed(store.read(), *words))
     elif action == "unset":
-        _change(store, options.agent, words[0], None)
-    document = store.read()
-    if options.agent is not None:
-        summary.known_agent(document, options.agent, store.home)
-    _print(document, options, words[0] if words else None)
+        _change(store, agent, words[0], None)
+    _print(store.read(), options, agent, words[0] if words else None)
     return 0
 
 
@@ -55,7 +53,7 @@ def _check_key(key: str, agent: "str | None") -> None:
         raise InvalidValueError("a setting", key, "one of " + ", ".join(keys))
 
 
-def _parsed(key: str, text: str) -> "Any":
+def _parsed(document: "Document", key: str, text: str) -> "Any":
     """Return the value that a text names: JSON, or a list of texts separated by commas; raises InvalidValueError."""
     try:
         value = json.loads(text)
@@ -67,7 +65,7 @@ def _parsed(key: str, text: str) -> "Any":
     expected = KEYS[key](value)
     if expected is not None:
         raise InvalidValueError(f"the setting {key}", value, expected)
-    return value
+    return [lookup.key_of(document, name) or name for name in value] if key == "fallbacks" else value
 
 
 def _change(store: "Store", agent: "str | None", key: str, value: "Any") -> None:
@@ -77,7 +75,6 @@ def _change(store: "Store", agent: "str | None", key: str, value: "Any") -> None
         own, of_agents = settings_of(document.head)
         agents = dict(of_agents)
         if agent is not None:
-            summary.known_agent(document, agent, store.home)
             agents[agent] = _with(agents.get(agent, {}), key, value)
             agents = {name: settings for name, settings in agents.items() if settings}
         else:
@@ -96,8 +93,7 @@ def _with(settings: "dict[str, Any]", key: str, value: "Any") -> "dict[str, Any]
     return changed
 
 
-def _print(document: "Document", options: "Namespace", key: "str | None") -> None:
-    agent = options.agent
+def _print(document: "Document", options: "Namespace", agent: "str | None", key: "str | None") -> None:
     settings = Settings.of(document.config) if agent is None else summary.settings_of_agent(document, agent)
     own = {} if agent is None else document.agents[agent].get("config") or {}
     keys = [key] if key else list(DOCUMENT_KEYS if agent is None else AGENT_KEYS)

@@ -2,7 +2,7 @@
 
 import time
 
-from otel_tracker import names, summary
+from otel_tracker import lookup, names, summary
 from otel_tracker.cli.terminal import plain, print_json, shown_state
 from otel_tracker.environment import chosen_home
 from otel_tracker.errors import InvalidValueError
@@ -25,7 +25,8 @@ def health(agent: str, home: "str | None" = None, form: str = "table") -> int:
     place, now = Home(chosen_home(home)), time.time()
     document = glance(place, agent)
     if agent not in document.agents:
-        document = glance(place)  # who else may be meant?
+        document = glance(place)
+        agent = lookup.key_of(document, agent) or agent
     if summary.is_overtaken(document, agent, now, is_gone):
         from otel_tracker.storage.store import Store
 
@@ -38,17 +39,14 @@ def health(agent: str, home: "str | None" = None, form: str = "table") -> int:
         known = {"agent": agent, "is_admitted": said.is_admitted, "reason": said.reason or None, "is_known": is_known}
         print_json({**known, **facts})
     else:
-        print(
-            f"{plain(agent)}: {shown_state(row) if is_known else f'healthy (unknown agent{plain(_hint(document, agent))})'}"
-        )
+        print(f"{plain(agent)}: {shown_state(row) if is_known else plain(_unknown(document, agent))}")
     return 0 if said.is_admitted else 1
 
 
-def _hint(document: "Document", agent: str) -> str:
-    """Return who may be meant: an agent is known by its file relative to its home only."""
-    stem = names.agent_stem(agent)
-    meant = [key for key, entry in document.agents.items() if stem in (names.agent_stem(key), entry.get("name"))]
-    return f"; did you mean {meant[0]}?" if meant else ""
+def _unknown(document: "Document", agent: str) -> str:
+    """Return what there is to say of an agent that no event has named."""
+    meant = lookup.similar(document, agent)
+    return f"healthy (unknown agent{f'; did you mean {meant[0]}?' if meant else ''})"
 
 
 def plain_call(arguments: "Sequence[str]") -> "dict[str, str] | None":

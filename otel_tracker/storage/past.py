@@ -1,6 +1,6 @@
 """The history beyond what the document holds: the journal's older events."""
 
-from otel_tracker import names, summary
+from otel_tracker import lookup, names, summary
 from otel_tracker.fold import is_before
 from otel_tracker.replay import not_discarded
 
@@ -16,11 +16,12 @@ if TYPE_CHECKING:
 def history(store: "Store", agent: "str | None", limit: "int | None", since: float = 0.0) -> "list[Event]":
     """Return the newest `limit` events, all of them if it is None, from the moment `since` on, oldest first.
 
-    Starts of tasks are left out. Entries that were in the document before its first event are older than any of the
-    journal's.
+    Those of an `agent` are also those under keys that it had before; raises AmbiguousAgentError. Starts of tasks are left
+    out. Entries that were in the document before its first event are older than any of the journal's.
     """
-    entries = store.read().history.entries()
-    wanted = summary.past(entries, agent, since)
+    document = store.read()
+    entries, agents = document.history.entries(), None if agent is None else lookup.all_keys(document, agent)
+    wanted = summary.past(entries, agents, since)
     discarded: list[tuple[int, int]] = []
     not_discarded([entry for entry in entries if entry.get("action") == names.DOCUMENT_RESTORED], discarded)
     oldest = entries[0] if entries else {"seq": float("inf")}
@@ -31,6 +32,6 @@ def history(store: "Store", agent: "str | None", limit: "int | None", since: flo
         events = next(segments, None)
         if events is None:
             break
-        wanted = summary.past(not_discarded(events, discarded), agent, since) + wanted
+        wanted = summary.past(not_discarded(events, discarded), agents, since) + wanted
         last = events
     return wanted[len(wanted) - limit :] if limit is not None and limit < len(wanted) else wanted

@@ -17,6 +17,7 @@ from otel_tracker.errors import DocumentError, MountedAloneError, StorageError
 from otel_tracker.fold import fold, fold_all, pruned
 from otel_tracker.guard import Guard
 from otel_tracker.log import warn
+from otel_tracker.lookup import similar
 from otel_tracker.replay import is_discarded
 from otel_tracker.runs import resolve
 from otel_tracker.settings import Settings, problems_in
@@ -29,6 +30,7 @@ from otel_tracker.storage.journal import Journal
 from otel_tracker.storage.observer import Observer
 from otel_tracker.storage.recovery import newest_base
 from otel_tracker.storage.upkeep import Upkeep
+from otel_tracker.suggestion import command
 from otel_tracker.timestamps import format_timestamp
 
 TYPE_CHECKING = False
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
     from otel_tracker.storage.home import Home
 
     Event = dict[str, Any]
+
+_ALIKE = 0.85  # names of one that was misspelt: from 7 letters on a single one may differ
 
 
 class Store:
@@ -252,7 +256,9 @@ class Store:
     def _project(self) -> None:
         """Bring the document up to the journal's end. Where that fails the next writer does it: no event is lost."""
         try:
-            self._put(self.present())
+            state = self.present()
+            self._say_what_is_alike(self.file.document, state)
+            self._put(state)
         except Exception as error:  # noqa: BLE001 - whatever it is, the events are recorded
             self._warn_once(f"{error} (the new events are safe in the journal)")
 
@@ -316,6 +322,19 @@ class Store:
             self._upkeep.tidy()
             if self._is_in_place:  # often enough: `doctor` says so, too
                 self._warn_once(mounts.written_in_place(self.home.document))
+
+    def _say_what_is_alike(self, document: Document, state: Document) -> None:
+        """Say of each agent that `state` has and the `document` doesn't if it may be a known one that was misspelt.
+
+        An agent that was registered is one of its own.
+        """
+        if len(state.agents) <= len(document.agents):
+            return
+        for key, entry in state.agents.items():
+            like = [] if key in document.agents or entry.get("name") else similar(document, key, _ALIKE)
+            if like:
+                merge = command("agents merge", key, like[0], home=self.home.option)
+                self._warn_once(f"{key} is a new agent whose name is like that of {like[0]}; if they are one: {merge}")
 
     def _warn_once(self, message: str) -> None:
         if message not in self._warned:
