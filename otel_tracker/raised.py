@@ -3,6 +3,7 @@
 import asyncio
 
 from otel_tracker import names
+from otel_tracker.outages import members_of
 
 _CANCELLATIONS = (KeyboardInterrupt, asyncio.CancelledError, GeneratorExit)
 _FROM_BEST_TO_WORST = (names.SUCCESS, names.CANCELLED, names.FAILURE)
@@ -22,13 +23,6 @@ def outcome_of(error: BaseException) -> str:
     if not inner:
         return names.FAILURE
     return max((outcome_of(member) for member in inner), key=_FROM_BEST_TO_WORST.index)
-
-
-def members_of(error: BaseException) -> tuple[BaseException, ...]:
-    """Return the exceptions that a group holds; none where `error` isn't a group. Python 3.10 knows groups by a package."""
-    is_group = any(kind.__name__ == "BaseExceptionGroup" for kind in type(error).__mro__)
-    inner = getattr(error, "exceptions", None) if is_group else None
-    return inner if isinstance(inner, tuple) else ()
 
 
 def _is_status_0(code: object) -> bool:

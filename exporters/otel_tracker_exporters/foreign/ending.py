@@ -58,8 +58,5 @@ def _exception_of(span: ReadableSpan) -> tuple[object, object]:
 
 
 def _outage(kind: str | None, text: str | None) -> str | None:
-    """Return which outage an error tells of; its type may be a status of HTTP."""
-    if kind is not None and kind.isascii() and kind.isdigit():
-        kind = outages.STATUSES.get(int(kind[:4]))
-        return kind or outages.kind_of(None, text)
-    return outages.TYPES.get(kind or "") or outages.kind_of(None, text)
+    """Return which outage an error tells of; its type may be a class, a code, or a status of HTTP."""
+    return outages.kind_named(kind or "") or outages.kind_of(None, text)
