@@ -5,6 +5,13 @@ backups, store, recorder); summary, reports; gate, carrier, pipeline, metric_tra
 are loaded when they are first used: importing the package loads neither the SDK nor prometheus_client.
 """
 
+import os
+
+if any(name.startswith("OTEL_") and name.endswith("_LIMIT") for name in os.environ):
+    from otel_tracker.environment import unset_unusable_limits
+
+    unset_unusable_limits()  # before any module of ours imports the SDK
+
 __version__ = "0.1.0"
 
 _HOMES = {

@@ -16,19 +16,21 @@ def configure(
     home: "str | os.PathLike[str] | None" = None,
     enforce: bool | None = None,
     handle_signals: bool | None = None,
+    mask_secrets: bool | None = None,
     tracer_provider: "TracerProvider | None" = None,
     meter_provider: "MeterProvider | None" = None,
 ) -> None:
     """Set what holds for this process; what is None is as the environment says.
 
-    `home` (OTEL_TRACKER_HOME), `enforce` (OTEL_TRACKER_ENFORCE), `handle_signals` (OTEL_TRACKER_HANDLE_SIGNALS): see
-    docs/opentelemetry.md. Spans and metrics go to the providers given, else to those that the application has set. It
+    `home` (OTEL_TRACKER_HOME), `enforce` (OTEL_TRACKER_ENFORCE), `handle_signals` (OTEL_TRACKER_HANDLE_SIGNALS),
+    `mask_secrets` (OTEL_TRACKER_MASK_SECRETS): see docs/opentelemetry.md. Spans and metrics go to the providers given, else to those that the application has set. It
     holds for trackers that are made, and tasks that begin, from now on. Raises InvalidValueError.
     """
     known: dict[str, Any] = {
         "home": _folder(home),
         "enforce": _truth("enforce", enforce),
         "handle_signals": _truth("handle_signals", handle_signals),
+        "mask_secrets": _truth("mask_secrets", mask_secrets),
         "tracer_provider": _provider("tracer_provider", tracer_provider, "get_tracer"),
         "meter_provider": _provider("meter_provider", meter_provider, "get_meter"),
     }

@@ -9,6 +9,7 @@ from otel_tracker.errors import InvalidValueError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 OTEL_TRACKER_HOME = "OTEL_TRACKER_HOME"
@@ -17,9 +18,11 @@ OTEL_TRACKER_ENFORCE = "OTEL_TRACKER_ENFORCE"
 """Whether tasks ask their agent's breaker first (1, true, yes, on); by default they only observe."""
 OTEL_TRACKER_HANDLE_SIGNALS = "OTEL_TRACKER_HANDLE_SIGNALS"
 """Whether SIGTERM ends running tasks as cancelled before it does what it did; by default they are lost."""
+OTEL_TRACKER_MASK_SECRETS = "OTEL_TRACKER_MASK_SECRETS"
+"""Whether secrets in error texts are masked before they are stored, logged or exported; by default they are."""
 
 DEFAULT_HOME = "~/.claude/agents"
-_TRUE = ("1", "true", "yes", "on")
+_TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 _ENFORCE_KEY = os.fsencode(OTEL_TRACKER_ENFORCE) if os.name == "posix" else OTEL_TRACKER_ENFORCE
 
 configured: "dict[str, Any]" = {}
@@ -57,11 +60,71 @@ def handles_signals() -> bool:
     return _is_set("handle_signals", OTEL_TRACKER_HANDLE_SIGNALS)
 
 
-def _is_set(argument: str, variable: str) -> bool:
+def masks_secrets() -> bool:
+    """Tell whether secrets in the texts of others are masked."""
+    return _is_set("mask_secrets", OTEL_TRACKER_MASK_SECRETS, is_on=True)
+
+
+_complained: "set[str]" = set()
+
+
+def _is_set(argument: str, variable: str, *, is_on: bool = False) -> bool:
+    """Return what `configure` has been told, else what the variable says, else whether it `is_on` by default."""
     chosen: bool | None = configured.get(argument)
     if chosen is not None:
         return chosen
-    return variable in os.environ and os.environ[variable].strip().lower() in _TRUE
+    value = os.environ.get(variable, "").strip().lower()
+    if value in _TRUE + _FALSE:
+        return value in _TRUE
+    if value and variable not in _complained:
+        _complained.add(variable)
+        from otel_tracker.log import warn
+
+        meaning = "on" if is_on else "off"
+        warn(
+            "%s=%s is neither on (1, true, yes) nor off (0, false, no): it is %s, as if unset", variable, value, meaning
+        )
+    return is_on
+
+
+def unset_unusable_limits() -> None:
+    """Unset each limit of OpenTelemetry's (`OTEL_*_LIMIT`) that is no whole number from 0, with a warning.
+
+    Importing the SDK, and making a provider, would raise for it; OpenTelemetry's specification has it taken as unset.
+    """
+    for variable in [name for name in os.environ if name.startswith("OTEL_") and name.endswith("_LIMIT")]:
+        try:
+            is_usable = int(os.environ[variable].strip() or 0) >= 0
+        except ValueError:
+            is_usable = False
+        if not is_usable:
+            _unset(variable, "a whole number from 0 is expected")
+
+
+def usable(kind: str, get: "Callable[[], Any]") -> "Any":
+    """Return what `get()` returns, the global provider of a kind: `tracer_provider` or `meter_provider`.
+
+    The API raises where a variable names one that isn't there or can't be made: it is then unset, with a warning.
+    """
+    variable = f"OTEL_PYTHON_{kind.upper()}"
+    if variable in os.environ:
+        from importlib.metadata import entry_points
+
+        if not entry_points(group=f"opentelemetry_{kind}", name=os.environ[variable]):
+            _unset(variable, "no installed package has it")
+    try:
+        return get()
+    except Exception as error:
+        if variable not in os.environ:
+            raise
+        _unset(variable, repr(error))
+        return get()
+
+
+def _unset(variable: str, why: str) -> None:
+    from otel_tracker.log import warn
+
+    warn("%s=%s can't be used, and is unset in this process: %s", variable, os.environ.pop(variable), why)
 
 
 def has_colour(is_terminal: bool) -> bool:

@@ -318,3 +318,15 @@ class MissingExporterError(OtelTrackerError):
         package = f"opentelemetry-exporter-{self.name.replace('_', '-')}"
         get = f"get it with: pip install {package}" if is_of_opentelemetry else "install the package that brings it"
         return f"cannot export spans with {self.name}: no exporter of this name is installed; {get}"
+
+
+class ExporterSetupError(OtelTrackerError):
+    """An exporter that is installed can't be made: its `name`, and the `reason`."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(name, reason)
+        self.name, self.reason = name, reason
+
+    def message(self) -> str:
+        """Return the sentence that a person reads."""
+        return f"cannot export spans with {self.name}: {self.reason}; check the variables OTEL_EXPORTER_*"

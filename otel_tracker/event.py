@@ -185,11 +185,13 @@ def checked_timestamp(field: str, value: object) -> float:
 
 
 def error_text(error: object) -> str | None:
-    """Return what is kept of an error: its text, cut at 500 characters."""
+    """Return what is kept of an error: its text, with secrets masked, cut at 500 characters."""
     if error is None:
         return None
     try:
         text = str(error) or type(error).__name__
     except Exception:  # noqa: BLE001 - somebody's __str__ must not break the task
         text = type(error).__name__
-    return text.encode("utf-8", "replace").decode()[:ERROR_CHARACTERS]
+    from otel_tracker.masking import masked
+
+    return masked(text).encode("utf-8", "replace").decode()[:ERROR_CHARACTERS]

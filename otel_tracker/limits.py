@@ -9,6 +9,9 @@ NAME_CHARACTERS = 512
 ERROR_CHARACTERS = 500
 """Characters that are kept of an error or a reason."""
 
+MASKED_CHARACTERS = 65_536
+"""Characters of a text in which secrets are looked for; the rest is dropped. Traces of exceptions are the longest."""
+
 PATH_CHARACTERS = 4096
 """Characters of a path that a hook is given."""
 

@@ -25,7 +25,7 @@ def warn(message: str, *arguments: object) -> None:
     """Log a warning under the name `otel_tracker`; never raise, even where nothing can be loaded any more."""
     text = message
     try:
-        text = printable(message % arguments)
+        text = shown(message % arguments)
         if _elsewhere is not None:
             _elsewhere(text)
             return
@@ -36,10 +36,17 @@ def warn(message: str, *arguments: object) -> None:
         complain(text)
 
 
+def shown(text: str) -> str:
+    """Return a text that has words of others in it as people get it: on one line, with secrets masked."""
+    from otel_tracker.masking import masked
+
+    return printable(masked(text))
+
+
 def complain(message: str) -> None:
     """Write a line to standard error, in the name of the command; never raise."""
     try:
-        sys.stderr.write(f"otel-tracker: {printable(message)}\n")
+        sys.stderr.write(f"otel-tracker: {shown(message)}\n")
         sys.stderr.flush()
     except Exception:  # noqa: BLE001, S110 - nobody is left to read it
         pass

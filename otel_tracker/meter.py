@@ -12,6 +12,7 @@ from opentelemetry import metrics
 from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
 
 from otel_tracker import __version__, names
+from otel_tracker.environment import usable
 from otel_tracker.guard import Guard
 from otel_tracker.log import warn
 from otel_tracker.vitals import BOUNDS, vitals
@@ -41,7 +42,8 @@ class TaskMeter:
     """The instruments of one MeterProvider: the one passed in, else the one that the application has set or will set."""
 
     def __init__(self, provider: MeterProvider | None = None) -> None:
-        meter = metrics.get_meter("otel_tracker", __version__, provider, names.SCHEMA_URL)
+        provider = provider or usable("meter_provider", metrics.get_meter_provider)
+        meter = provider.get_meter("otel_tracker", __version__, names.SCHEMA_URL)
         self._durations = meter.create_histogram(
             names.METRIC_DURATION,
             unit="s",
@@ -90,10 +92,10 @@ class TaskMeter:
             self._transitions.add(1, {names.GEN_AI_AGENT: agent, names.SPAN_CIRCUIT_STATE: state})
 
 
-def _observe_vitals(meter: metrics.Meter, provider: MeterProvider | None) -> None:
+def _observe_vitals(meter: metrics.Meter, provider: MeterProvider) -> None:
     """Show how the recording itself is doing, once for each provider: the process has one recording."""
     current = metrics.get_meter_provider()
-    keys = {current, None} if provider in (None, current) else {provider}
+    keys = {current, None} if provider is current else {provider}
     with _guard:
         is_observed = not keys.isdisjoint(_observed)
         _observed.update(keys)

@@ -10,12 +10,14 @@ from typing import Any
 from opentelemetry import trace
 from opentelemetry.context import Context, get_current
 from opentelemetry.metrics import MeterProvider
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import SpanLimits, TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind, StatusCode, Tracer
 from opentelemetry.util.types import Attributes
 
 from otel_tracker import __version__, carrier, environment, names, terminate
+from otel_tracker.environment import usable
 from otel_tracker.gate import Gate
 from otel_tracker.guard import Guard
 from otel_tracker.log import warn
@@ -141,7 +143,8 @@ class Pipeline:
 
     def _current_tracer(self) -> Tracer:
         chosen = self._passed_in or environment.configured.get("tracer_provider")
-        provider: trace.TracerProvider = chosen or trace.get_tracer_provider()
+        known = chosen or (trace.get_tracer_provider() if self._tracer else None)
+        provider: trace.TracerProvider = known or usable("tracer_provider", trace.get_tracer_provider)
         if chosen is None and not isinstance(provider, TracerProvider):
             provider = _private_provider()
         if self._tracer is None or provider is not self._provider:
@@ -155,8 +158,14 @@ def _private_provider() -> TracerProvider:
     global _own_provider  # noqa: PLW0603 - made once, when the first task needs it
     if _own_provider is None:
         with _guard:
-            _own_provider = _own_provider or TracerProvider(sampler=ALWAYS_ON, shutdown_on_exit=False)
+            _own_provider = _own_provider or _new_provider()
     return _own_provider
+
+
+def _new_provider() -> TracerProvider:
+    """Return a provider whose spans only our processor gets, which asks neither for their limits nor for a resource."""
+    unlimited = SpanLimits(*(SpanLimits.UNSET,) * 8)
+    return TracerProvider(ALWAYS_ON, Resource.get_empty(), shutdown_on_exit=False, span_limits=unlimited)
 
 
 def listen_to(provider: trace.TracerProvider, *, again: bool = False) -> None:

@@ -12,6 +12,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
 from otel_tracker import __version__, names, trace_context
+from otel_tracker.masking import masked
 from otel_tracker.timestamps import parse_timestamp
 
 Event = dict[str, Any]
@@ -27,7 +28,7 @@ def span_of(event: Event, resource: Resource) -> ReadableSpan | None:
         return None
     ended = parse_timestamp(event["timestamp"])
     started = parse_timestamp(event["started"]) if event.get("started") else ended - (event["duration_seconds"] or 0.0)
-    why = event.get("error") or event.get("reason")
+    why = masked(event.get("error") or event.get("reason") or "") or None  # it may be older than masking
     status = Status(StatusCode.ERROR, why) if outcome in _FAILURES else Status()
     parent = _context(event, "parent_span_id")
     return ReadableSpan(

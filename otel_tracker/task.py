@@ -1,6 +1,7 @@
 """`TaskTracker`: a `with` block around one task of an agent."""
 
 import time
+import traceback
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, suppress
 from functools import partial
@@ -17,6 +18,7 @@ from otel_tracker.environment import is_enforced
 from otel_tracker.errors import InvalidValueError
 from otel_tracker.gate import Admission, Rejection
 from otel_tracker.log import warn
+from otel_tracker.masking import masked
 from otel_tracker.meter import Facts
 from otel_tracker.metric_tracker import MetricTracker, default_tracker
 from otel_tracker.outages import kind_of
@@ -282,7 +284,7 @@ class TaskTracker:
         span.set_attribute(names.ERROR_TYPE, self._error_type)
         if error is not None:
             with suppress(Exception):  # somebody's __str__ may raise
-                span.record_exception(error)
+                span.record_exception(error, _masked(error))
         span.set_status(StatusCode.ERROR, self._message)
 
     def _facts(self) -> Facts:
@@ -339,3 +341,9 @@ class TaskTracker:
         if about not in self._complaints:
             self._complaints |= {about}
             warn("task of %s: %s", self._agent, error)
+
+
+def _masked(error: BaseException) -> dict[str, str]:
+    """Return the attributes of an exception's event that may have secrets in them, in the place of the SDK's own."""
+    trace_back = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+    return {"exception.message": masked(str(error)), "exception.stacktrace": masked(trace_back)}

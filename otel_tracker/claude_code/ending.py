@@ -133,7 +133,9 @@ def _is_error(record: "Record", message: "Record") -> bool:
 
 def error_text(record: "Record", message: "Record") -> str:
     """Return what an error's record says of it, else its code."""
-    said = text(" ".join(texts_of(message)), ERROR_CHARACTERS)
+    from otel_tracker.masking import masked  # few transcripts end with an error
+
+    said = text(masked(" ".join(texts_of(message))), ERROR_CHARACTERS)
     return said or text(_code_of(record), ERROR_CHARACTERS) or _ERROR
 
 

@@ -112,7 +112,7 @@ def _notified(payload: "Payload", session: "Session", now: float) -> "list[Run]"
         if run is None and session.transcript_of(told.task_id) is not None:  # a shell's task has none
             run = session.run_or_new(told.task_id, told.tool_use_id)
         if run is not None and told.status is not None:
-            run.note(is_stalled=told.is_stalled or None, error=told.error, outage=told.outage)
+            run.note(is_stalled=told.is_stalled or None, error=error_text(told.error), outage=told.outage)
             run.note_notification(told.status, now)
             runs.append(run)
     return runs

@@ -12,7 +12,6 @@ from otel_tracker import log
 from otel_tracker.claude_code import payload as hooks
 from otel_tracker.environment import chosen_home
 from otel_tracker.limits import ERROR_CHARACTERS, PAYLOAD_BYTES
-from otel_tracker.printable import printable
 from otel_tracker.storage.home import Home
 from otel_tracker.timestamps import format_timestamp
 
@@ -132,7 +131,7 @@ def _log(home: "Home | None", event: str, text: str) -> None:
         known = files.signature(path)
         if known is not None and known[1] > _LONGEST_LOG:
             os.replace(path, f"{path}.1")
-        line = f"{format_timestamp(time.time())} {event} {printable(' '.join(text.split()))[:ERROR_CHARACTERS]}\n"
+        line = f"{format_timestamp(time.time())} {event} {log.shown(' '.join(text.split()))[:ERROR_CHARACTERS]}\n"
         files.append(path, line.encode("utf-8", "replace"))
     except Exception:  # noqa: BLE001, S110 - there is nobody left to tell
         pass

@@ -9,6 +9,7 @@ from otel_tracker.claude_code import payload as hooks
 from otel_tracker.claude_code.recording import Recording
 from otel_tracker.claude_code.run import FAILED, LAUNCHED
 from otel_tracker.claude_code.session import Session, beginning, forget_sessions, note_beginning, unsettled_sessions
+from otel_tracker.event import error_text
 from otel_tracker.log import warn
 
 TYPE_CHECKING = False
@@ -158,7 +159,7 @@ def _add(run: "Run", told: parent.Evidence, now: float) -> None:
     elif told.status == LAUNCHED or run.returned != LAUNCHED:
         run.note_return(told.status, now)
     elif run.notified is None or told.notices > (run.notices or 0):
-        run.note(error=told.error)
+        run.note(error=error_text(told.error))
         run.note_notification(told.status, now)
 
 

@@ -13,7 +13,7 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from otel_tracker import names
 from otel_tracker.cli.commands import store_of
-from otel_tracker.errors import BusyError, ExportError, MissingExporterError, OtelTrackerError
+from otel_tracker.errors import BusyError, ExportError, ExporterSetupError, MissingExporterError, OtelTrackerError
 from otel_tracker.log import complain
 from otel_tracker.spans import span_of
 from otel_tracker.storage import lock
@@ -149,5 +149,8 @@ def _exporter() -> SpanExporter:
     found = next(iter(entry_points(group=_GROUP, name=name)), None)
     if found is None:
         raise MissingExporterError(name)
-    exporter: SpanExporter = found.load()()
+    try:
+        exporter: SpanExporter = found.load()()
+    except Exception as error:  # a variable that it can't read, or a package that it lacks
+        raise ExporterSetupError(name, str(error)) from error
     return exporter

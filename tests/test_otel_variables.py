@@ -1,0 +1,113 @@
+"""A wrong value of an environment variable, of OpenTelemetry's or of ours, never keeps a task from running and counting."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from otel_tracker.storage.home import Home
+
+LIMITS = (
+    "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT",
+    "OTEL_ATTRIBUTE_COUNT_LIMIT",
+    "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT",
+    "OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT",
+    "OTEL_SPAN_EVENT_COUNT_LIMIT",
+    "OTEL_SPAN_LINK_COUNT_LIMIT",
+    "OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT",
+    "OTEL_LINK_ATTRIBUTE_COUNT_LIMIT",
+)
+OTHERS = {
+    "OTEL_PYTHON_TRACER_PROVIDER": "nosuch",
+    "OTEL_PYTHON_METER_PROVIDER": "nosuch",
+    "OTEL_TRACKER_ENFORCE": "perhaps",
+    "OTEL_TRACKER_HANDLE_SIGNALS": "2",
+}
+QUIET = {  # nothing that a task needs reads them, or the SDK itself takes them for unset
+    "OTEL_TRACES_SAMPLER": "nosuch",
+    "OTEL_TRACES_SAMPLER_ARG": "x",
+    "OTEL_TRACES_EXPORTER": "nosuch",
+    "OTEL_EXPORTER_OTLP_ENDPOINT": "://",
+    "OTEL_EXPORTER_OTLP_TIMEOUT": "x",
+    "OTEL_BSP_SCHEDULE_DELAY": "x",
+    "OTEL_PROPAGATORS": "nosuch",
+    "OTEL_RESOURCE_ATTRIBUTES": ",=,a",
+    "OTEL_EXPERIMENTAL_RESOURCE_DETECTORS": "nosuch",
+    "OTEL_PYTHON_ID_GENERATOR": "nosuch",
+    "OTEL_SDK_DISABLED": "perhaps",
+    "OTEL_TRACKER_HOME": "",
+    "TRACEPARENT": "nonsense",
+}
+TASKS = """
+from otel_tracker import TaskTracker, track_agent
+@track_agent("core/coder.md")
+def work():
+    print("worked")
+work()
+with TaskTracker("core/coder.md"):
+    print("worked")
+"""
+
+
+def run(home: Home, code: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    known = {**os.environ, "OTEL_TRACKER_HOME": home.folder, **environment}
+    if not known["OTEL_TRACKER_HOME"]:
+        known["HOME"] = str(Path(home.folder).parent)
+    return subprocess.run([sys.executable, "-c", code], env=known, capture_output=True, text=True, check=False)
+
+
+def successes(home: Home) -> int:
+    document = json.loads(Path(home.document).read_text())
+    return int(document["agents"]["core/coder.md"]["metrics"]["tasks_successful"])
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [*((name, value) for name in LIMITS for value in ("-1", "abc")), *OTHERS.items()],
+)
+def test_a_value_that_cannot_be_used_is_one_warning_and_the_work_counts(home: Home, variable: str, value: str) -> None:
+    ended = run(home, TASKS, **{variable: value})
+    assert (ended.returncode, ended.stdout, successes(home)) == (0, "worked\nworked\n", 2)
+    lines = ended.stderr.splitlines()
+    assert (len(lines), lines[0].startswith(f"{variable}={value} ")) == (1, True)
+
+
+@pytest.mark.parametrize(("variable", "value"), QUIET.items())
+def test_a_value_that_no_task_needs_is_no_matter(home: Home, variable: str, value: str) -> None:
+    place = home if variable != "OTEL_TRACKER_HOME" else Home(str(Path(home.folder).parent / ".claude/agents"))
+    ended = run(home, TASKS, **{variable: value})
+    assert (ended.returncode, ended.stdout, ended.stderr, successes(place)) == (0, "worked\nworked\n", "", 2)
+
+
+def test_a_limit_that_can_be_used_stays(home: Home) -> None:
+    code = "import os, otel_tracker.task; print(os.environ['OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT'])"
+    for value in ("0", " 7 ", ""):
+        ended = run(home, code, OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT=value)
+        assert (ended.stdout, ended.stderr) == (f"{value}\n", "")
+
+
+def test_a_provider_of_the_application_gets_the_spans_whatever_the_variable_says(home: Home) -> None:
+    code = f"""
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SimpleSpanProcessor
+from otel_tracker import TaskTracker
+with TaskTracker("core/coder.md"):
+    pass
+provider = TracerProvider()
+provider.add_span_processor(SimpleSpanProcessor(ConsoleSpanExporter(formatter=lambda span: span.name)))
+trace.set_tracer_provider(provider)
+{TASKS}"""
+    ended = run(home, code, OTEL_PYTHON_TRACER_PROVIDER="nosuch")
+    assert ended.stdout.count("invoke_agent core/coder.md") == 2
+    assert successes(home) == 3
+
+
+@pytest.mark.parametrize("value", ["nosuch", "-5"])
+def test_an_exporter_takes_a_wrong_value_for_unset_or_says_so_in_one_line(home: Home, value: str) -> None:
+    command = "from otel_tracker.cli import main; raise SystemExit(main(['spans']))"
+    ended = run(home, command, OTEL_EXPORTER_OTLP_TIMEOUT=value, OTEL_EXPORTER_OTLP_COMPRESSION=value)
+    assert (ended.returncode, len(ended.stderr.splitlines())) in ((0, 0), (1, 1))  # the newest SDK, the oldest one
