@@ -454,6 +454,19 @@ def test_bytes_that_are_no_text_are_left_alone(user: Path, run: Run) -> None:
     assert user.read_bytes() == b'{"a": "\xff"}'
 
 
+def test_the_newest_three_copies_of_the_settings_are_kept(user: Path, run: Run) -> None:
+    put(user, "{}")
+    theirs = ["settings.json.before-otel-tracker", "settings.json.before-otel-tracker.1.bak", "settings.json.bak"]
+    for name in theirs:
+        put(user.parent / name, "mine")
+    for number in range(12):
+        user.write_text(json.dumps({"number": number}))
+        run("install")
+    copies = [f"settings.json.before-otel-tracker.{number}" for number in (10, 11, 12)]
+    assert backups_of(user) == sorted([*theirs, *copies])
+    assert [json.loads((user.parent / name).read_text())["number"] for name in copies] == [9, 10, 11]
+
+
 @pytest.mark.parametrize("text", ["", "\n", "{}", "{ }\n"])
 def test_empty_settings_take_the_hooks(user: Path, run: Run, text: str) -> None:
     put(user, text)

@@ -124,9 +124,11 @@ def _log(home: "Home | None", event: str, text: str) -> None:
     try:
         if home is None or not os.path.isdir(home.folder):
             return
+        from otel_tracker.storage import claim
         from otel_tracker.storage.files import Files
 
         files, path = Files(), os.path.join(home.claude_code, LOG_NAME)
+        claim.check_links(home, files)
         files.make_folder(home.claude_code)
         known = files.signature(path)
         if known is not None and known[1] > _LONGEST_LOG:

@@ -6,9 +6,10 @@ It looks when the main agent's turn ends, when a person goes on, and when a sess
 from otel_tracker import outages
 from otel_tracker.claude_code import facts, parent, places
 from otel_tracker.claude_code import payload as hooks
+from otel_tracker.claude_code.forgetting import forget_sessions
 from otel_tracker.claude_code.recording import Recording
 from otel_tracker.claude_code.run import FAILED, LAUNCHED
-from otel_tracker.claude_code.session import Session, beginning, forget_sessions, note_beginning, unsettled_sessions
+from otel_tracker.claude_code.session import Session, beginning, note_beginning, unsettled_sessions
 from otel_tracker.event import error_text
 from otel_tracker.log import warn
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 SILENT_SECONDS = 3600.0
 """After which a session that nothing has come of, nor of its transcripts, is taken for ended."""
 
-_FORGOTTEN_SECONDS = 30 * 86_400.0  # for as long Claude Code keeps transcripts
 _END_OF_TURN = (hooks.STOP, hooks.STOP_FAILURE, hooks.USER_PROMPT_SUBMIT)
 _NEW_PROCESS = ("startup", "resume")
 _RUNNING = ("running", "pending", "in_progress")
@@ -50,7 +50,7 @@ def look_at_others(home: "Home", session_id: str, now: float) -> None:
     for silent in list(unsettled_sessions(home, now - SILENT_SECONDS)):
         if silent != session_id:
             _end_if_silent(home, silent, now)
-    forget_sessions(home, now - _FORGOTTEN_SECONDS)
+    forget_sessions(home, now)
 
 
 def _end_if_silent(home: "Home", session_id: str, now: float) -> None:

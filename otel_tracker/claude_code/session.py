@@ -13,7 +13,7 @@ from otel_tracker.claude_code import places
 from otel_tracker.claude_code.run import Run, digest, run_id_of, types_of
 from otel_tracker.claude_code.soundness import is_sound
 from otel_tracker.errors import StorageError
-from otel_tracker.storage import lock
+from otel_tracker.storage import claim, lock
 from otel_tracker.storage.files import Files
 from otel_tracker.timestamps import format_timestamp, parse_timestamp
 
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 _BEGINNING = "beginning"
 # A file's first bytes, so that nobody has to read the rest, where there is nothing left to find out about the session.
-_SETTLED = b'{"unsettled":0,'
+BEGINNING_OF_FACTS = b'{"unsettled":'
+_SETTLED = BEGINNING_OF_FACTS + b"0,"
 
 
 class Session:
@@ -52,6 +53,7 @@ class Session:
     def opened(cls, home: "Home", session_id: str) -> "Iterator[Session]":
         """Hold a session, so that no other hook of it changes it meanwhile; errors are StorageErrors."""
         files, path = Files(), path_of(home, session_id)
+        claim.check_links(home, files)
         with lock.held(f"{path}.lock", files):
             read = files.read(path)
             session = cls(path, session_id, _decoded(read[1]) if read else {}, files)
@@ -208,6 +210,7 @@ def note_beginning(home: "Home", now: float) -> None:
     """Note that the home hears of its first session, if it does."""
     files, path = Files(), os.path.join(home.claude_code, _BEGINNING)
     if files.signature(path) is None:
+        claim.check_links(home, files)
         files.make_folder(home.claude_code)
         files.create(path, format_timestamp(now).encode())
 
@@ -215,24 +218,29 @@ def note_beginning(home: "Home", now: float) -> None:
 def unsettled_sessions(home: "Home", before: float) -> "Iterator[str]":
     """Yield the ids of sessions about which there is something left to find out, untouched since the moment `before`."""
     files = Files()
-    for path in _session_files(home, files):
-        if (places.modified(path) or before) >= before or _is_settled(path, files):
-            continue
-        session_id = _facts_in(path, files).get("session_id")
-        if isinstance(session_id, str) and path_of(home, session_id) == path:
-            yield session_id
+    for path in paths_in(home, ".json", before, files):
+        if not _is_settled(path, files):
+            facts = facts_in(home, path, files)
+            if facts is not None:
+                yield facts["session_id"]
 
 
-def forget_sessions(home: "Home", before: float) -> None:
-    """Delete the files of sessions that nothing has come of since the moment `before`, and whose transcript is gone, too."""
-    files = Files()
-    for path in _session_files(home, files):
-        if (places.modified(path) or before) < before and not _has_transcript(_facts_in(path, files)):
-            files.remove(path)
-            files.remove(f"{path}.lock")
-    for path in _session_files(home, files, ".json.lock"):  # of events that left nothing to keep
-        if (places.modified(path) or before) < before and not os.path.exists(path.removesuffix(".lock")):
-            files.remove(path)
+def paths_in(home: "Home", suffix: str, before: float, files: Files) -> "list[str]":
+    """Return the files whose names end with `suffix`, where sessions are kept, and that are untouched since `before`."""
+    claim.check_links(home, files)
+    paths = [os.path.join(home.claude_code, name) for name in files.names(home.claude_code) if name.endswith(suffix)]
+    return [path for path in paths if (places.modified(path) or before) < before]
+
+
+def facts_in(home: "Home", path: str, files: Files) -> "dict[str, Any] | None":
+    """Return the facts in a session's file; None for a file of anything else: the folder may be a user's own."""
+    try:
+        read = files.read(path)
+    except StorageError:
+        return None
+    facts = _decoded(read[1]) if read is not None and read[1].startswith(BEGINNING_OF_FACTS) else {}
+    session_id = facts.get("session_id")
+    return facts if isinstance(session_id, str) and path_of(home, session_id) == path else None
 
 
 def _is_settled(path: str, files: Files) -> bool:
@@ -242,25 +250,6 @@ def _is_settled(path: str, files: Files) -> bool:
     except StorageError:
         return True
     return read is None or read[1] == _SETTLED
-
-
-def _facts_in(path: str, files: Files) -> "dict[str, Any]":
-    """Return the facts in a session's file, none where it can't be read."""
-    try:
-        read = files.read(path)
-    except StorageError:
-        return {}
-    return {} if read is None else _decoded(read[1])
-
-
-def _has_transcript(facts: "dict[str, Any]") -> bool:
-    transcript = facts.get("transcript")
-    return isinstance(transcript, str) and os.path.exists(os.path.expanduser(transcript))
-
-
-def _session_files(home: "Home", files: Files, suffix: str = ".json") -> "list[str]":
-    names = files.names(home.claude_code)
-    return [os.path.join(home.claude_code, name) for name in names if name.endswith(suffix)]
 
 
 def _decoded(content: bytes) -> "dict[str, Any]":

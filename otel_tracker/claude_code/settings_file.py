@@ -18,6 +18,7 @@ from otel_tracker.storage.attempt import saying
 from otel_tracker.storage.files import Files
 
 _BACKUP = "before-otel-tracker"
+_KEPT_COPIES = 3
 
 
 class SettingsError(OtelTrackerError, ValueError):
@@ -210,6 +211,8 @@ def _replace(path: str, before: bytes | None, after: bytes, files: Files) -> str
             files.remove(copied)
         raise SettingsWriteError(path, "somebody else has changed it meanwhile", "run the command again")
     files.put(real, after)
+    for old in _copies(path, files)[:-_KEPT_COPIES]:
+        files.remove(old)
     return copied
 
 
@@ -223,12 +226,24 @@ def refuse_read_only(path: str) -> None:
 
 
 def _back_up(path: str, content: bytes, files: Files) -> str:
-    number = 1
+    copies = _copies(path, files)
+    number = _number(copies[-1]) + 1 if copies else 1
     while not files.create(made := f"{path}.{_BACKUP}.{number}", content):
         number += 1
     with saying("set the mode of", made):
         os.chmod(made, stat.S_IMODE(os.stat(path).st_mode))
     return made
+
+
+def _copies(path: str, files: Files) -> list[str]:
+    """Return the paths of the copies that were made of a settings file, oldest first."""
+    folder, name = os.path.split(f"{path}.{_BACKUP}.")
+    names = [found for found in files.names(folder) if re.fullmatch(re.escape(name) + r"[1-9]\d{0,8}", found)]
+    return sorted((os.path.join(folder, found) for found in names), key=_number)
+
+
+def _number(copy: str) -> int:
+    return int(copy.rpartition(".")[2])
 
 
 def _tools(matcher: Any) -> Any:
