@@ -11,6 +11,7 @@ from functools import lru_cache
 from otel_tracker import checks, schema
 from otel_tracker.document import Document, History, decode_json
 from otel_tracker.errors import DocumentError, UnsupportedVersionError
+from otel_tracker.names import normal_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ _HISTORY_END, _EMPTY_HISTORY_END = b"\n  ]\n}\n", b"]\n}\n"
 _INLINE_DEPTH = 4
 _INLINE_KEYS = ("circuit", "durations", "tallies")  # and so are the parts of an agent that are for machines
 
+_SMALL_LETTERS = bytes(range(256)).lower()
 _NO_ENTRY: "tuple[Any, bytes]" = (None, b"")
 
 
@@ -57,7 +59,8 @@ class DocumentCodec:
     def decode(self, text: bytes, path: str, about: "str | None" = None) -> Document:
         """Return the document that `text`, the content of the file at `path`, holds.
 
-        With `about`, agents whose key and entry don't contain that text may be left out. Raises DocumentError where it isn't one, with the place of the first wrong value.
+        With `about`, agents whose key and entry don't contain that text may be left out (names.normal_name compares). Raises
+        DocumentError where it isn't one, with the place of the first wrong value.
         """
         if sequence_of(text) is not None:  # written by this package, or at least in its layout
             parts = _split_history(text, path)
@@ -98,7 +101,8 @@ class DocumentCodec:
             raise ValueError("these were not the document's agents")
         blocks = (text[at + len(_AGENTS) : end] + b"\n    }").split(_AGENT_SEPARATOR)
         if about is not None and about.isascii() and not {'"', "\\"} & set(about):  # others may be escaped
-            blocks = [block for block in blocks if about.encode() in block]
+            wanted = normal_name(about).encode()
+            blocks = [block for block in blocks if wanted in block.translate(_SMALL_LETTERS, b"-_ ")]
         return {**_checked(value, path), "agents": self._decode_agents(blocks)}
 
     def _decode_agents(self, blocks: list[bytes]) -> "Agents":

@@ -79,6 +79,8 @@ METRIC_EVENT_RESULT = "otel_tracker.result"
 METRIC_WRITES = "otel_tracker.write.duration"
 METRIC_LOCK_WAITS = "otel_tracker.lock.wait.duration"
 
+_IGNORED_SIGNS = dict.fromkeys(map(ord, "-_ "))  # in the name of an agent
+
 
 def model_family(model: str) -> str:
     """Return the family that a full model id belongs to (`claude-sonnet-5` is `sonnet`), else the model itself."""
@@ -89,6 +91,11 @@ def model_family(model: str) -> str:
 def agent_stem(agent: str) -> str:
     """Return the file's stem of an agent key: `database_expert` of `experts/database_expert.md`."""
     return agent.replace("\\", "/").rsplit("/", 1)[-1].removesuffix(".md")
+
+
+def normal_name(name: str) -> str:
+    """Return an agent's name as Claude Code compares it: without case, `-`, `_` and spaces (2.1.197 and newer)."""
+    return name.lower().translate(_IGNORED_SIGNS)
 
 
 def provider_of(model: "str | None") -> str:

@@ -9,7 +9,7 @@ import time
 
 from otel_tracker import summary
 from otel_tracker.breaker import PROBE_RUNS
-from otel_tracker.claude_code.agents import DEFAULT_TYPE, folders, known_key, resolved, type_of
+from otel_tracker.claude_code.agents import DEFAULT_TYPE, known_key, project_agent, resolved, type_of
 from otel_tracker.claude_code.payload import PRE_TOOL_USE
 from otel_tracker.errors import StorageError
 from otel_tracker.printable import printable
@@ -35,8 +35,9 @@ def answer(payload: "Payload", home: "Home", *, is_closed_on_doubt: bool) -> str
     document = glance(home, agent_type)
     if is_closed_on_doubt and not os.path.exists(home.document):
         raise StorageError("read", home.document, "it is not there")
-    agent = known_key(document, agent_type)
-    if agent is None:
+    of_project = project_agent(agent_type, payload.path("cwd"))
+    agent = of_project.key if of_project else known_key(document, agent_type)
+    if agent not in document.agents:
         return ""
     said = summary.answer(document, agent, time.time(), is_gone)
     if said.is_admitted and not said.is_probe:
@@ -62,7 +63,7 @@ def _asked(payload: "Payload", home: "Home", agent_type: str, *, is_closed_on_do
     from otel_tracker.storage.store import Store
 
     store, tool_use_id = Store(home), payload.name("tool_use_id")
-    agent = resolved(store.read(), agent_type, folders(home, payload.path("cwd"))).key
+    agent = resolved(store.read(), agent_type, payload.path("cwd"), home).key
     recorder = Recorder(store)
     if payload.session_id is None or tool_use_id is None:
         said = Gate(recorder, has_owner=False).ask(agent)

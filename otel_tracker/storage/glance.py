@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def glance(home: "Home", about: "str | None" = None) -> "Document":
     """Return the present state of a home, without the history where that can be left out.
 
-    With `about`, agents whose key and entry don't contain that text may be left out.
+    With `about`, agents may be left out whose key and entry don't contain that text (names.normal_name compares).
     Raises DocumentError and StorageError like a store.
     """
     files, codec = Files(), DocumentCodec()
@@ -57,7 +57,10 @@ def _are_enough(document: "Document", later: "list[Event]", about: "str | None")
         return False
     others = [event for event in later if event["agent"] not in document.agents]
     named = [event.get(key) for event in others for key in ("agent", "name", "fallback_for")]
-    return about is None or not any(about in name for name in named if name)
+    if about is None:
+        return True
+    wanted = names.normal_name(about)
+    return not any(wanted in names.normal_name(name) for name in named if name)
 
 
 def is_gone(process: "dict[str, Any]") -> bool:

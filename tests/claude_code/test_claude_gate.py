@@ -128,3 +128,22 @@ def test_other_tools_are_let_through(place: Path) -> None:
     run = Session().agent()
     run.tool_name = "Bash"
     assert ask(place, run.is_asked_for()) == ""
+
+
+@pytest.mark.parametrize("kind", ["CODER", "Coder", "c_o-d e r", "coder "])
+def test_no_spelling_that_claude_code_takes_for_the_agent_passes_its_open_breaker(kind: str, place: Path) -> None:
+    assert "core/coder.md" in ask(place, Session().launches(kind))
+
+
+@pytest.mark.parametrize("kind", ["co.der", "coder2", "the coder"])
+def test_a_name_that_claude_code_takes_for_another_agent_is_another_agent(kind: str, place: Path) -> None:
+    assert ask(place, Session().launches(kind)) == ""
+
+
+def test_a_projects_agent_of_the_same_name_is_another_agent(place: Path, tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    (project / ".claude" / "agents").mkdir(parents=True)
+    (project / ".claude" / "agents" / "house-coder.md").write_text("---\nname: coder\n---\nYou write code.\n")
+    run = Session().launches()
+    run.session.steps[0].payload["cwd"] = str(project)
+    assert ask(place, run) == ""
