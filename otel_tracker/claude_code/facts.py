@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from otel_tracker.claude_code.session import Session
 
 
+_OF_TEAM = "@"  # in the name of a teammate, which 2.1.240 and older give in place of the agent's id
+
+
 def taken(payload: "Payload", session: "Session", now: float) -> "list[Run]":
     """Add what a payload says to the facts of its session, and return the runs that it is about."""
     take = _TAKE.get(payload.event)
@@ -26,8 +29,10 @@ def _returned(payload: "Payload", session: "Session", now: float) -> "list[Run]"
     if not payload.is_about_agents:
         return []
     said, result = payload.text("tool_response"), payload.part("tool_response")
-    agent_id = result.agent_id_at("agentId") or result.agent_id_at("agent_id") or result.agent_id_at("taskId")
-    run = _launched(payload, session, agent_id, result.name("agentType"))
+    agent_id = next(filter(None, map(result.agent_id_at, ("agentId", "agent_id", "taskId"))), None)
+    if agent_id is not None and _OF_TEAM in agent_id:
+        return []  # the teammate's name: its own events have the id
+    run = _launched(payload, session, agent_id, result.name("agentType") or result.name("agent_type"))
     run.note(model=result.name("resolvedModel"), tool_uses=result.number("totalToolUseCount"))
     status = result_of_tool.status_of(result.values)
     if said is not None:
@@ -49,6 +54,7 @@ def _failed(payload: "Payload", session: "Session", now: float) -> "list[Run]":
     run = _launched(payload, session, None, None)
     run.note(took=_seconds(payload.number("duration_ms")))
     if payload.is_set("is_interrupt"):
+        run.note(is_interrupted=True)
         run.note_return(KILLED, now)
     else:
         fail(run, payload.text("error") or "", now)
@@ -56,10 +62,10 @@ def _failed(payload: "Payload", session: "Session", now: float) -> "list[Run]":
 
 
 def _launched(payload: "Payload", session: "Session", agent_id: "str | None", agent_type: "str | None") -> "Run":
-    wanted = payload.part("tool_input")
-    kind = agent_type or wanted.name("subagent_type")
-    run = session.run_or_new(agent_id, payload.name("tool_use_id"), kind)
-    run.note(agent_type=kind, model=wanted.name("model"), launcher=payload.agent_id)
+    wish = payload.part("tool_input")
+    wished_type = wish.name("subagent_type")
+    run = session.run_or_new(agent_id, payload.name("tool_use_id"), agent_type or wished_type)
+    run.note(agent_type=agent_type, wished_type=wished_type, model=wish.name("model"), launcher=payload.agent_id)
     return run
 
 
@@ -88,13 +94,24 @@ def _stopped(payload: "Payload", session: "Session", now: float) -> "list[Run]":
     return [run]
 
 
+def _broken_off(payload: "Payload", session: "Session", now: float) -> "list[Run]":
+    """Take a sub-agent's turn that an error of the API has ended; that of the main agent is about no run."""
+    run = _of_agent(payload, session)
+    if run is None:
+        return []
+    code = payload.text("error")
+    run.note(api_error=error_text(code), outage=kind_of(None, code), is_stopped=True, reported=now)
+    run.is_fresh = True
+    return [run]
+
+
 def _of_agent(payload: "Payload", session: "Session") -> "Run | None":
     """Return the run of a sub-agent, None where the event is no agent's: Claude Code has some within itself."""
     agent_id, agent_type = payload.agent_id, payload.name("agent_type")
     if agent_id is None or places.is_internal(agent_id):
         return None
     told = payload.path("agent_transcript_path")
-    kind = agent_type or session.sidecar_of(agent_id, told).get("agentType")
+    kind = session.sidecar_of(agent_id, told).get("agentType") or agent_type
     if kind is None:  # its own questions to itself have no type, and come without a start
         return session.run(agent_id, None)
     run = session.run_or_new(agent_id, None, kind)
@@ -132,5 +149,7 @@ _TAKE = {
     hooks.POST_TOOL_USE_FAILURE: _failed,
     hooks.SUBAGENT_START: _started,
     hooks.SUBAGENT_STOP: _stopped,
+    hooks.STOP: _stopped,
+    hooks.STOP_FAILURE: _broken_off,
     hooks.USER_PROMPT_SUBMIT: _notified,
 }

@@ -55,7 +55,7 @@ def verdict(
     if run.report == runs.KILLED:
         return Verdict(names.CANCELLED, reason="stopped before its end")
     if run.report == runs.COMPLETED:
-        return _reported_completed(found)
+        return _reported_completed(run, found)
     if run.is_settled or is_over:
         return _not_reported(run, found)
     if not is_gone or found is None:
@@ -99,10 +99,17 @@ def _failed(run: "Run", found: "Transcript | None") -> Verdict:
     return Verdict(names.FAILURE, error=said, error_type=last.error_type, environment_error=outage)
 
 
-def _reported_completed(found: "Transcript | None") -> Verdict:
-    if found is None or found.ending in (ending.CLEAN, ending.EMPTY):
-        return Verdict(names.SUCCESS)
+def _reported_completed(run: "Run", found: "Transcript | None") -> Verdict:
+    if found is None or found.ending == ending.EMPTY:
+        return _without_transcript(run)
     return _by_transcript(found)
+
+
+def _without_transcript(run: "Run") -> Verdict:
+    """Judge a run that has stopped, and whose transcript says nothing."""
+    if run.api_error is not None:
+        return Verdict(names.FAILURE, error=run.api_error, environment_error=run.outage)
+    return Verdict(names.SUCCESS)
 
 
 def _by_transcript(found: "Transcript") -> Verdict:
@@ -127,9 +134,7 @@ def _not_reported(run: "Run", found: "Transcript | None") -> Verdict:
     is_told = found is not None and found.ending not in (ending.MID_TOOL, ending.EMPTY)
     if found is not None and (is_told or run.is_stopped):
         return _by_transcript(found)
-    if run.is_stopped:
-        return Verdict(names.SUCCESS)
-    return _lost()
+    return _without_transcript(run) if run.is_stopped else _lost()
 
 
 def _lost() -> Verdict:

@@ -84,6 +84,16 @@ class Payload:
         """Whether the tool that the event is about is the one that runs sub-agents."""
         return self.values.get("tool_name") in AGENT_TOOLS
 
+    @property
+    def ends_an_agents_turn(self) -> bool:
+        """Whether a turn of a sub-agent has ended; StopFailure, and Stop, may name a sub-agent, too."""
+        return self.event == SUBAGENT_STOP or (self.event in (STOP, STOP_FAILURE) and self.agent_id is not None)
+
+    @property
+    def is_of_an_agents_turn(self) -> bool:
+        """Whether a turn of a sub-agent begins or ends."""
+        return self.event == SUBAGENT_START or self.ends_an_agents_turn
+
     def text(self, key: str) -> "str | None":
         """Return a text of any length, None if there is none."""
         value = self.values.get(key)

@@ -19,7 +19,8 @@ INTERNAL = ("acompact-", "aprompt_suggestion-", "aside_question-")
 """What the ids of Claude Code's own helpers begin with."""
 
 _PREFIX, _SUFFIX = "agent-", ".jsonl"
-_SIDECAR_TEXTS = ("agentType", "toolUseId", "name", "taskKind")
+_SIDECAR_TEXTS = ("agentType", "toolUseId", "name", "taskKind", "parentAgentId")
+_SPAWNED_TYPES = ("spawnedAgentType", "customAgentType")  # a teammate's, whose `agentType` is its name
 _LONGEST_ID, _LONGEST_SIDECAR_BYTES = 128, 1 << 20
 _ID_SIGNS = "-_.@+="
 _DEEPEST = 3  # folders below `subagents`
@@ -82,7 +83,10 @@ def sidecar(
 
 
 def sidecar_beside(transcript_path: str) -> "dict[str, Any]":
-    """Return the sidecar's `agentType`, `toolUseId`, `name`, `taskKind` (texts) and `spawnDepth`, as far as they are there."""
+    """Return what of these is in the sidecar: `agentType`, `toolUseId`, `name`, `taskKind`, `parentAgentId`, `spawnDepth`.
+
+    All are texts but the last one.
+    """
     try:
         path = transcript_path.removesuffix(_SUFFIX) + ".meta.json"
         if not os.path.isfile(path):
@@ -94,6 +98,7 @@ def sidecar_beside(transcript_path: str) -> "dict[str, Any]":
     if not isinstance(told, dict):
         return {}
     values = {key: text(told.get(key)) for key in _SIDECAR_TEXTS} | {"spawnDepth": count(told.get("spawnDepth"))}
+    values["agentType"] = next(filter(None, (text(told.get(key)) for key in _SPAWNED_TYPES)), values["agentType"])
     return {key: value for key, value in values.items() if value}
 
 

@@ -30,6 +30,10 @@ _RUNNING = ("running", "pending", "in_progress")
 def reconcile(payload: "Payload", recording: Recording) -> None:
     """Settle what the moment of a payload allows to settle."""
     session = recording.session
+    if payload.agent_id is not None:
+        if payload.ends_an_agents_turn:
+            _give_back(recording, payload.agent_id)
+        return
     if payload.event == hooks.STOP_FAILURE:
         outage = outages.kind_of(None, payload.text("error"))
         if outage is not None:
@@ -40,8 +44,6 @@ def reconcile(payload: "Payload", recording: Recording) -> None:
     elif payload.event in _END_OF_TURN and not facts.is_notification(payload):
         _discover(recording)
         _end_turn(payload, recording)
-    elif payload.event == hooks.SUBAGENT_STOP and payload.agent_id is not None:
-        _give_back(recording, payload.agent_id)
 
 
 def look_at_others(home: "Home", session_id: str, now: float) -> None:
@@ -88,6 +90,7 @@ def _end(recording: Recording) -> None:
         recording.write_if_many()
     for tool_use_id in list(recording.session.permits):
         recording.give_back(tool_use_id)
+    recording.session.drop_what_came_to_nothing()
 
 
 def _end_turn(payload: "Payload", recording: Recording) -> None:
@@ -101,6 +104,7 @@ def _end_turn(payload: "Payload", recording: Recording) -> None:
         recording.judge(run, is_gone=is_gone, is_listed=running is not None and _is_of_main_agent(session, run))
         recording.write_if_many()
     _give_back(recording, None)
+    session.drop_what_came_to_nothing()
 
 
 def _running(payload: "Payload") -> "set[str] | None":

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from otel_tracker.storage.home import Home
 
 _OF_A_TOOL = (hooks.POST_TOOL_USE, hooks.POST_TOOL_USE_FAILURE)
-_OF_A_TURN = (hooks.SUBAGENT_START, hooks.SUBAGENT_STOP)
 
 
 def record(payload: "Payload", home: "Home") -> None:
@@ -40,7 +39,7 @@ def record(payload: "Payload", home: "Home") -> None:
         try:
             recording = Recording(session, home, now, payload.path("cwd"))
             for run in told:
-                if not (run.is_settled and payload.event in _OF_A_TURN):  # a woken one is not done yet
+                if not (run.is_settled and payload.is_of_an_agents_turn):  # a woken one is not done yet
                     recording.judge(run)
             reconciler.reconcile(payload, recording)
             recording.write()
@@ -52,7 +51,7 @@ def _is_news(payload: "Payload", home: "Home", session_id: str) -> bool:
     """Tell whether an event can change anything: most sessions never call a sub-agent."""
     if payload.event in _OF_A_TOOL:
         return payload.is_about_agents
-    if payload.event in _OF_A_TURN:
+    if payload.is_of_an_agents_turn:
         return True
     if payload.event == hooks.USER_PROMPT_SUBMIT and MARK in (payload.text("prompt") or ""):
         return True

@@ -49,6 +49,10 @@ class Recording:
         Claude Code no longer counts it among the running ones where it `is_gone`, and would list it if it ran where it
         `is_listed`; its session has ended where it `is_over`.
         """
+        if not (run.is_unknown_type or self.session.has_come_into_being(run)):
+            if run.tool_use_id in self.session.permits:
+                self.give_back(run.tool_use_id)
+            return
         known = self._known_end(run)
         is_looked_back_at = is_gone or is_over
         is_open = run.report is None and known is None and not is_looked_back_at
@@ -202,9 +206,10 @@ class Recording:
     def _identify(self, run: "Run", found: "Transcript | None" = None, *, is_over: bool = False) -> bool:
         """Settle as which task of which agent a run is recorded; False while nothing tells of which agent it is."""
         if run.agent is None:
-            kind = run.agent_type or self.session.sidecar_of(run.agent_id).get("agentType") or (found and found.agent)
-            if kind is None and run.returned is None and not is_over:
-                return False  # its launch, or its start, is still to be heard of
+            kind = self.session.sidecar_of(run.agent_id).get("agentType") or run.agent_type or (found and found.agent)
+            if kind is None and run.report is None and not is_over:
+                return False  # nothing has said what runs: a launch only says what it wants
+            kind = kind or run.wished_type
             run.agent = agents.UNKNOWN_AGENT if run.is_unknown_type else self._key_of(kind or agents.DEFAULT_TYPE)
         permits = self.session.permits
         launch = run.tool_use_id or self.session.unlinked_permit(run)

@@ -1,27 +1,32 @@
 """One run of a sub-agent: what is known of it, and as which task it is recorded. Pure."""
 
+from otel_tracker.names import normal_name
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
 COMPLETED, FAILED, KILLED, LAUNCHED = "completed", "failed", "killed", "launched"
 STATUSES = (LAUNCHED, COMPLETED, KILLED, FAILED)  # the later, the stronger
-_UNNAMED = frozenset(
-    ("general-purpose", "fork")
-)  # which of them a launch that names no type means depends on a setting
+# Which of them a launch that names no type means depends on a setting.
+_UNNAMED = frozenset(map(normal_name, ("general-purpose", "fork")))
 
 
 class Run:
     """One run of a sub-agent, however many turns it has; None is what nothing has told.
 
     agent_id, tool_use_id   Claude Code's id of it, and of the tool's call that launched it
-    agent_type, launcher    its type, and the id of the agent that launched it; the main agent has none
+    agent_type              its type, as SubagentStart, its sidecar or its result says: the type that ran
+    wished_type             the type that its launch asked for, in whatever spelling
+    launcher                the id of the agent that launched it; the main agent has none
     model, transcript       as its launch names the model; the path that a payload names
     began, reported         when the first event of its beginning came, and of its end (seconds since 1970)
     took, tool_uses         what the tool's result says: seconds, and how many tools it used
     returned                what that says has become of it (STATUSES); the strongest counts
     notified, notices       what the last notification says, and how many there were
     error, outage           of a failure: its text, and which outage that tells of
+    api_error               the code of the API's error that ended a turn of it (StopFailure)
+    is_interrupted          the user has interrupted it, whatever else is said of its end
     is_stalled              Claude Code has given it up
     is_stopped              an event has told that it stopped, for now
     is_unknown_type         there is no such type
@@ -36,9 +41,11 @@ class Run:
         "agent",
         "agent_id",
         "agent_type",
+        "api_error",
         "began",
         "error",
         "is_fresh",
+        "is_interrupted",
         "is_stalled",
         "is_started",
         "is_stopped",
@@ -56,11 +63,13 @@ class Run:
         "tool_use_id",
         "tool_uses",
         "transcript",
+        "wished_type",
     )
 
     agent_id: "str | None"
     tool_use_id: "str | None"
     agent_type: "str | None"
+    wished_type: "str | None"
     launcher: "str | None"
     model: "str | None"
     transcript: "str | None"
@@ -73,6 +82,8 @@ class Run:
     notices: "int | None"
     error: "str | None"
     outage: "str | None"
+    api_error: "str | None"
+    is_interrupted: "bool | None"
     is_stalled: "bool | None"
     is_stopped: "bool | None"
     is_unknown_type: "bool | None"
@@ -113,6 +124,8 @@ class Run:
     @property
     def report(self) -> "str | None":
         """What somebody says of its end, None if nobody does."""
+        if self.is_interrupted:
+            return KILLED
         return self.notified or (None if self.returned == LAUNCHED else self.returned)
 
     @property
@@ -126,9 +139,9 @@ class Run:
         return self.said is not None
 
 
-def types_of(told: "str | None") -> "frozenset[str]":
-    """Return the types that one may be of which this is told; a launch may name none."""
-    return _UNNAMED if told is None else frozenset((told,))
+def types_of(named: "str | None") -> "frozenset[str]":
+    """Return the types that a run may be of, in their normal form, if this type is named; a launch may name none."""
+    return _UNNAMED if named is None else frozenset((normal_name(named),))
 
 
 def run_id_of(session_id: str, launch: str) -> str:

@@ -10,7 +10,7 @@ import os
 from contextlib import contextmanager
 
 from otel_tracker.claude_code import places
-from otel_tracker.claude_code.run import Run, digest, run_id_of, types_of
+from otel_tracker.claude_code.run import FAILED, KILLED, Run, digest, run_id_of, types_of
 from otel_tracker.claude_code.soundness import is_sound
 from otel_tracker.errors import StorageError
 from otel_tracker.storage import claim, lock
@@ -130,11 +130,29 @@ class Session:
 
     def launcher_of(self, run: Run) -> "str | None":
         """Return the agent whose transcript has the call that launched a run, None if the main agent has."""
-        depth = self.sidecar_of(run.agent_id).get("spawnDepth")
+        sidecar = self.sidecar_of(run.agent_id)
+        if "parentAgentId" in sidecar:
+            return places.plain_agent_id(sidecar["parentAgentId"])
+        depth = sidecar.get("spawnDepth")
         if run.tool_use_id is None or not isinstance(depth, int) or depth < 2:
             return None
         candidates = (other.agent_id for other in self.runs if other is not run)
         return next((agent for agent in candidates if _mentions(self.transcript_of(agent), run.tool_use_id)), None)
+
+    def has_come_into_being(self, run: Run) -> bool:
+        """Tell whether an agent has come of a launch: Claude Code turns launches down, whose result says that they failed."""
+        if run.agent_id is None and run.returned in (FAILED, KILLED) and run.tool_use_id is not None:
+            run.note(agent_id=self._agent_of_launch(run.tool_use_id))
+        return run.agent_id is not None or run.returned not in (FAILED, KILLED)
+
+    def drop_what_came_to_nothing(self) -> None:
+        """Forget the launches of which no agent has come."""
+        self.runs = [run for run in self.runs if run.is_settled or self.has_come_into_being(run)]
+
+    def _agent_of_launch(self, tool_use_id: str) -> "str | None":
+        """Return the agent whose sidecar names a launch, None if there is none."""
+        agents = (agent for agent in self._elsewhere() if self.sidecar_of(agent).get("toolUseId") == tool_use_id)
+        return next(agents, None)
 
     def is_of_workflow(self, run: Run) -> bool:
         """Tell whether a run is a workflow's, which no call of the tool has launched."""
@@ -171,11 +189,16 @@ class Session:
         """Return the oldest run of the type that lacks the id that is told, where nothing links the two."""
         if (agent_id is None) == (tool_use_id is None) or self._is_linked(agent_id):
             return None
-        for run in self.runs:
-            is_half_known = run.agent_id is None if agent_id else run.tool_use_id is None
-            if is_half_known and types_of(run.agent_type) & types_of(agent_type) and not self._is_linked(run.agent_id):
-                return run
-        return None
+        types = types_of(agent_type)
+        partners = [
+            run
+            for run in self.runs
+            if (run.agent_id is None if agent_id else run.tool_use_id is None)
+            and types_of(run.agent_type or run.wished_type) & types
+            and not self._is_linked(run.agent_id)
+        ]
+        # A launch that has failed has mostly come to nothing.
+        return next((run for run in partners if run.returned != FAILED), partners[0] if partners else None)
 
     def _is_linked(self, agent_id: "str | None") -> bool:
         """Tell whether a sidecar says what launched an agent, or that no call did; a teammate's says neither."""

@@ -8,8 +8,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 _TEXTS = (
-    *("agent", "agent_id", "agent_type", "error", "launcher", "model", "notified", "outage"),
-    *("returned", "run_id", "tool_use_id", "transcript"),
+    *("agent", "agent_id", "agent_type", "api_error", "error", "launcher", "model", "notified", "outage"),
+    *("returned", "run_id", "tool_use_id", "transcript", "wished_type"),
 )
 _NUMBERS = ("began", "notices", "reported", "took", "tool_uses")
 

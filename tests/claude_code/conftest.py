@@ -46,6 +46,6 @@ def place(tmp_path: Path) -> Path:
     (home / "config" / "circuit-breaker.json").write_text(json.dumps({"version": "7.0", "agents": agents}))
     session = Session()
     for _ in range(5):
-        session.launches().fails("Cannot create a worktree", is_in_transcript=False)
+        session.launches().begins().fails("boom", is_in_transcript=False)
     play(session.steps, home)
     return home

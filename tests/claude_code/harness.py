@@ -187,10 +187,13 @@ class Run(TranscriptOfAgent):
         """End the tool call with a text in place of an object."""
         return self._results(result)
 
-    def fails(self, error: str, *, is_interrupt: bool = False, is_in_transcript: bool = True) -> "Run":
-        said = "[Request interrupted by user for tool use]" if is_interrupt else error
+    def fails(
+        self, error: str, *, is_interrupt: bool = False, is_in_transcript: bool = True, shown: "str | None" = None
+    ) -> "Run":
+        """Let the tool's call fail; the transcript shows the error, of an interrupt its usual text, or what is `shown`."""
         if is_in_transcript:
-            self._result_record(f"Error: {said}", is_error=True)
+            usual = "[Request interrupted by user for tool use]" if is_interrupt else error
+            self._result_record(f"Error: {shown or usual}", is_error=True)
         self._fires("PostToolUseFailure", error=error, is_interrupt=is_interrupt, duration_ms=4187)
         return self
 

@@ -21,18 +21,39 @@ def failure_of_a_tool_call_is_failed(session: Session) -> Expected:
     return Expected([Ended(names.FAILURE)], is_breaker_sure=False)
 
 
+def _turned_down(error: str) -> None:
+    def tell(session: Session) -> Expected:
+        session.launches().fails(error)
+        session.stops()
+        return Expected([])
+
+    named(f"launch_that_is_turned_down_is_no_run-{error.partition(' ')[0]}", tell)
+
+
+for _error in (
+    "Concurrent subagent limit reached. You can run 20 subagents at once. Do not retry.",
+    "Agent type 'coder' has been denied by permission rule 'Agent(coder)' from projectSettings.",
+    "Cannot create agent worktree: not in a git repository and no WorktreeCreate hooks are configured.",
+):
+    _turned_down(_error)
+
+
 @story
-def failure_of_a_tool_call_that_never_started_is_failed(session: Session) -> Expected:
-    session.launches().fails("Cannot create a worktree")
+def launches_beyond_the_limit_are_no_runs(session: Session) -> Expected:
+    for _ in range(6):
+        session.launches().fails("Concurrent subagent limit reached. You can run 2 subagents at once.")
+    for run in [session.launches().is_in_background().begins() for _ in range(2)]:
+        run.works().ends().is_notified("completed")
     session.stops()
-    return Expected([Ended(names.FAILURE, models={})], NEVER_HEARD_OF)
+    return Expected([Ended(), Ended()])
 
 
 @story
 def failure_that_only_its_event_tells_is_failed(session: Session) -> Expected:
-    session.launches().fails("Cannot create a worktree", is_in_transcript=False)
+    run = session.launches().begins().works()
+    run.fails("Agent terminated early", is_in_transcript=False)
     session.stops()
-    return Expected([Ended(names.FAILURE, models={})], NEVER_HEARD_OF)
+    return Expected([Ended(names.FAILURE)], {"PostToolUseFailure": [Ended(names.SUCCESS)]}, is_breaker_sure=False)
 
 
 @story
@@ -44,9 +65,18 @@ def failure_that_is_an_interrupt_is_cancelled(session: Session) -> Expected:
 
 
 @story
-def interrupt_of_what_never_started_is_cancelled(session: Session) -> Expected:
+def interrupt_of_what_never_started_is_no_run(session: Session) -> Expected:
     session.launches().fails("Interrupted", is_interrupt=True, is_in_transcript=False)
-    return Expected([Ended(names.CANCELLED, models={})], NEVER_HEARD_OF)
+    return Expected([])
+
+
+@story
+def interrupt_that_the_transcript_shows_as_an_error_is_cancelled(session: Session) -> Expected:
+    run = session.launches().begins().is_cut()
+    run.fails("The tool call was interrupted", is_interrupt=True, shown="The tool call was interrupted")
+    session.stops()
+    without = {"PostToolUseFailure": [Ended(names.FAILURE, models=CUT)]}
+    return Expected([Ended(names.CANCELLED, models=CUT)], without, is_breaker_sure=False)
 
 
 @story
@@ -182,9 +212,9 @@ def agent_type_that_does_not_exist_is_failed_under_one_key(session: Session) -> 
 
 @story
 def string_that_tells_an_error_is_failed(session: Session) -> Expected:
-    session.launches().gives("Error: cannot create a worktree")
+    session.launches().begins().works().gives("Error: the agent gave up")
     session.stops()
-    return Expected([Ended(names.FAILURE, models={})], NEVER_HEARD_OF)
+    return Expected([Ended(names.FAILURE)], is_breaker_sure=False)
 
 
 def _denied(kind: str) -> None:

@@ -160,7 +160,7 @@ def test_a_hook_that_is_killed_while_it_records_leaves_no_difference(
 def test_while_nothing_can_be_recorded_no_event_is_lost(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     session = Session()
     session.launches().begins().works().ends().completes()
-    session.launches("Explore").fails("boom")
+    session.launches("Explore").begins().fails("boom")
     session.launches("Plan").begins().works().ends().completes()
 
     def fail(self: Store, events: list[Any]) -> list[Any]:

@@ -51,7 +51,7 @@ def test_a_success_of_the_probe_in_the_background_closes_when_its_notification_c
 def test_a_failure_of_the_probe_opens_again_for_twice_as_long(place: Path, wait: Wait) -> None:
     wait(11)
     run = probe(place)
-    run.fails("Cannot create a worktree")
+    run.begins().fails("boom")
     go_on(run, place)
     agent = coder(place)
     assert agent["status"] == "blacklisted"
@@ -60,6 +60,16 @@ def test_a_failure_of_the_probe_opens_again_for_twice_as_long(place: Path, wait:
     wait(19)
     assert ask(place)
     wait(2)
+    assert ask(place) == ""
+
+
+def test_a_launch_that_claude_code_turns_down_gives_the_permit_back_at_once(place: Path, wait: Wait) -> None:
+    wait(11)
+    run = probe(place)
+    run.fails("Concurrent subagent limit reached. You can run 2 subagents at once.")
+    before = coder(place)["metrics"]
+    go_on(run, place)
+    assert coder(place)["metrics"] == before
     assert ask(place) == ""
 
 

@@ -113,7 +113,7 @@ def test_no_hook_loads_what_takes_long_to_load(tmp_path: Path) -> None:
     prepare(tmp_path)
     session = Session()
     session.launches().begins().works().ends().completes()
-    session.launches().fails("no")
+    session.launches().begins().fails("no")
     session.stops()
     session.is_over()
     for step in session.steps:
