@@ -81,8 +81,7 @@ def _stem(key: str) -> str:
 
 
 def _normal(text: str) -> str:
-    plain = text.casefold().replace("\\", "/").removeprefix("./").removesuffix(".md")
-    return plain.replace("_", "-").replace(" ", "-")
+    return names.normal_name(text.casefold().replace("\\", "/").removeprefix("./").removesuffix(".md"))
 
 
 def _without_digits(text: str) -> str:

@@ -66,7 +66,7 @@ def test_what_several_are_called_is_an_error_that_lists_them() -> None:
     assert caught.value.candidates == (CODER, "experts/coder.md")
     assert isinstance(caught.value, KeyError)
     assert keys_of(agents, "CODER") == [CODER, "experts/coder.md"]
-    assert keys_of(agents, "x ") == []
+    assert keys_of(agents, "x ") == ["a.md", "b.md"]
 
 
 def test_an_old_key_means_the_agent_that_has_another_one_now() -> None:

@@ -8,7 +8,7 @@ The key of an agent is its file relative to its agents folder (`core/coder.md`).
 
 import os
 
-from otel_tracker import names
+from otel_tracker import lookup, names
 from otel_tracker.environment import claude_folder
 
 TYPE_CHECKING = False
@@ -34,9 +34,15 @@ class Resolved:
         self.key, self.new_name = key, new_name
 
 
-def known_key(document: "Document", agent_type: str) -> "str | None":
-    """Return the key by which a document seems to know a type, None if it doesn't."""
-    return _named(document, agent_type) or _called_so(document, agent_type)
+def known_key(document: "Document", agent_type: str, home: "Home") -> "str | None":
+    """Return the key by which a document seems to know a type, None if it doesn't, or if two agents are called so.
+
+    Of a project's agent and the user's of the same name the latter is meant: `project_agent` is asked first.
+    """
+    keys = lookup.keys_of(document, agent_type)
+    if len(keys) > 1:
+        keys = [key for key in keys if os.path.exists(os.path.join(home.folder, key))]
+    return keys[0] if len(keys) == 1 else None
 
 
 def resolved(document: "Document", agent_type: str, project: "str | None", home: "Home") -> Resolved:
@@ -49,13 +55,12 @@ def resolved(document: "Document", agent_type: str, project: "str | None", home:
     if of_project is not None:
         is_registered = document.agents.get(of_project.key, {}).get("name") == of_project.new_name
         return Resolved(of_project.key) if is_registered else of_project
-    named = _named(document, agent_type)
-    if named is not None:
-        return Resolved(named)
+    known = known_key(document, agent_type, home)
+    if known is not None and _is_named(document, known, agent_type):
+        return Resolved(known)
     of_name, of_stem = _files_of((home.folder, os.path.join(claude_folder(), "agents")), agent_type)
-    called_so = _called_so(document, agent_type)
-    if of_name is None and called_so is not None:
-        return Resolved(called_so)
+    if of_name is None and known is not None:
+        return Resolved(known)
     return of_name or of_stem or Resolved(agent_type)
 
 
@@ -71,20 +76,10 @@ def type_of(document: "Document", key: str) -> str:
     return document.agents.get(key, {}).get("name") or names.agent_stem(key)
 
 
-def _named(document: "Document", agent_type: str) -> "str | None":
-    agents, wanted = document.agents, names.normal_name(agent_type)
-    by_name = [(key, entry["name"]) for key, entry in agents.items() if entry.get("name")]
-    named = [
-        (key, name) for key, name in [*by_name, *zip(agents, agents, strict=True)] if names.normal_name(name) == wanted
-    ]
-    return next((key for key, name in named if name == agent_type), named[0][0] if named else None)
-
-
-def _called_so(document: "Document", agent_type: str) -> "str | None":
-    """Return the key of the one file that is called so; where two are, that tells nothing."""
-    wanted = names.normal_name(agent_type)
-    files = [key for key in document.agents if key.endswith(".md") and _normal_stem(key) == wanted]
-    return files[0] if len(files) == 1 else None
+def _is_named(document: "Document", key: str, agent_type: str) -> bool:
+    """Tell whether an agent's name or key is a type; a file's stem says less."""
+    called = (key, document.agents[key].get("name") or "")
+    return names.normal_name(agent_type) in map(names.normal_name, called)
 
 
 def _files_of(folders: "Iterable[str]", agent_type: str) -> "tuple[Resolved | None, Resolved | None]":

@@ -36,7 +36,7 @@ def answer(payload: "Payload", home: "Home", *, is_closed_on_doubt: bool) -> str
     if is_closed_on_doubt and not os.path.exists(home.document):
         raise StorageError("read", home.document, "it is not there")
     of_project = project_agent(agent_type, payload.path("cwd"))
-    agent = of_project.key if of_project else known_key(document, agent_type)
+    agent = of_project.key if of_project else known_key(document, agent_type, home)
     if agent not in document.agents:
         return ""
     said = summary.answer(document, agent, time.time(), is_gone)
