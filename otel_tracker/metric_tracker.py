@@ -261,15 +261,15 @@ class MetricTracker:
         return await arun(Plan(self, agent_file, model, timeout, retries, fallbacks), partial(func, *args, **kwargs))
 
     def reset_agent_failures(self, agent_file: str) -> None:
-        """Close the agent's breaker and forget its failures, after a backup; raises UnknownAgentError."""
+        """Close the agent's breaker and forget its failures, after a backup if possible; raises UnknownAgentError."""
         _, agent = self._looked_up(agent_file)
-        self._store.back_up()
+        self._store.back_up_if_possible()
         self._store.record([event.about_agent(agent, names.AGENT_RESET)])
 
     def override_breaker(
         self, agent_file: str, kind: str | None, seconds: float | None = None, reason: str | None = None
     ) -> None:
-        """Put an order above the agent's breaker, after a backup: `forced_open`, `disabled`, or None to lift it.
+        """Put an order above the agent's breaker, after a backup if possible: `forced_open`, `disabled`, or None to lift it.
 
         It stands for so many seconds, or until it is lifted, whatever happens to the breaker below it. Raises
         UnknownAgentError, InvalidValueError.
@@ -282,7 +282,7 @@ class MetricTracker:
         _, agent = self._looked_up(agent_file)
         until = None if seconds is None else format_timestamp(time.time() + seconds)
         override = None if kind is None else {"kind": kind, "until": until, "reason": event.error_text(reason)}
-        self._store.back_up()
+        self._store.back_up_if_possible()
         self._store.record([event.about_agent(agent, names.BREAKER_OVERRIDE, override=override)])
 
     def save(self, backup: bool = True) -> None:

@@ -167,6 +167,13 @@ class Store:
             self._upkeep.tidy()
             return path
 
+    def back_up_if_possible(self) -> None:
+        """Make a backup; a line of log says where that fails, on a full disk for one: an order of a person doesn't wait."""
+        try:
+            self.back_up()
+        except StorageError as error:
+            self._warn_once(f"{error} (going on without a new backup)")
+
     def take_in_left_over(self) -> int:
         """Record what other processes could not write before they ended, and return how many events that are."""
         with self._guard:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from otel_tracker import MetricTracker, TaskTracker, names
+from otel_tracker.cli import main
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.store import Store
 from tests.faults.components import (
@@ -99,6 +100,37 @@ def test_events_that_the_journal_has_no_room_for_are_left_beside_it_and_taken_in
     assert len(journal(home)) == 2 * (TASKS + 3 + len(others))
     assert on_disk(home)["in_flight"] == {}
     assert_counted_exactly(home)
+    assert_in_order(home)
+
+
+@pytest.mark.parametrize(
+    ("order", "state"),
+    [
+        (["reset", AGENTS[0]], "healthy"),
+        (["breaker", AGENTS[0], "open"], "forced open"),
+        (["breaker", AGENTS[0], "close"], "healthy"),
+    ],
+)
+def test_orders_of_a_person_are_followed_on_a_full_disk(
+    disk: Path,
+    order: list[str],
+    state: str,
+    capsys: pytest.CaptureFixture[str],
+    warnings_logged: Callable[[], list[str]],
+) -> None:
+    home = Home(str(disk / "agents"))
+    Store(home).record([begin("first"), end("first")])
+    for number in range(5):
+        MetricTracker(home.document).record_task_failure(AGENTS[0], "2026-02-15T21:00:00Z", f"boom {number}")
+    fill(disk)
+    assert main(["--home", home.folder, *order]) == 0
+    assert state in capsys.readouterr().out
+    assert any("without a new backup" in message for message in warnings_logged())
+    is_healthy = MetricTracker(home.document).check_agent_health(AGENTS[0])
+    assert is_healthy is ("open" not in order)
+    make_room(disk)
+    Store(home).record([begin("last"), end("last")])
+    assert MetricTracker(home.document).check_agent_health(AGENTS[0]) is is_healthy
     assert_in_order(home)
 
 
