@@ -3,9 +3,12 @@
 import gzip
 import os
 import signal
+import socket
 import ssl
+import struct
 import subprocess
 import sys
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -21,6 +24,7 @@ from otel_tracker.errors import AddressError, OtelTrackerError
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.store import Store
 from otel_tracker_exporters.scrape import Exposition
+from otel_tracker_exporters.scrape_server import MOST_CLIENTS, make_metrics_server
 from tests.builders import NOON, end, folded
 
 OPEN_METRICS = "application/openmetrics-text; version=1.0.0"
@@ -248,6 +252,88 @@ def test_half_a_set_up_of_tls_is_an_error_and_never_plain_http(
 ) -> None:
     with pytest.raises(OtelTrackerError, match=message):
         serve_metrics(0, home=home.folder, **options)
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("evil.example", 403),
+        ("evil.example:9464", 403),
+        ("localhost.evil.example", 403),
+        ("127.0.0.1.evil.example:9464", 403),
+        ("[evil]", 403),
+        ("\u202e", 403),
+        ("localhost", 200),
+        ("LOCALHOST.:9464", 200),
+        ("tracker.localhost:9464", 200),
+        ("127.0.0.1:9464", 200),
+        ("192.168.1.5", 200),
+        ("[::1]:9464", 200),
+        (socket.gethostname(), 200),
+        ("tracker:9464", 200),
+        ("", 200),
+    ],
+)
+def test_only_who_asks_by_a_name_of_ours_gets_an_answer(home: Home, host: str, status: int) -> None:
+    """A page of the web that points its own name to this machine (DNS rebinding) asks by that name."""
+    server = make_metrics_server(Exposition(Store(home).read), 0, allowed_hosts=["Tracker"])
+    try:
+        threading.Thread(target=server.serve_forever).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        for path in ("/metrics", "/healthz"):
+            code, _, body = get(f"{url}{path}", Host=host.encode().decode("latin-1"))
+            assert (code, b"--allow-host" in body) == (status, status == 403)
+    finally:
+        server.shutdown()
+        server.server_close()
+    with make_metrics_server(Exposition(Store(home).read), 0, allowed_hosts=["*"]) as server:
+        assert server.answers_to("any.example")
+
+
+@pytest.mark.processes
+def test_clients_that_say_nothing_hold_neither_the_server_nor_its_threads(
+    served: Callable[..., Any], tracker: MetricTracker
+) -> None:
+    record(tracker)
+    process, url = served()
+    address = ("127.0.0.1", int(url.rpartition(":")[2]))
+    idle = [socket.create_connection(address) for _ in range(5 * MOST_CLIENTS)]
+    for number, client in enumerate(idle):
+        client.send(b"GET /metrics HTTP/1.1\r\nHost: local"[: number % 30])
+    for _ in range(3):
+        assert get(f"{url}/metrics")[0] == 200
+    assert len(os.listdir(f"/proc/{process.pid}/task")) <= MOST_CLIENTS + 1
+    for client in idle[:10]:  # which say goodbye rudely
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    for client in idle:
+        client.close()
+    with socket.create_connection(address) as client:
+        client.send(b"\x16\x03\x01 nonsense\r\n\r\n")
+        assert b"400" in client.recv(4096)
+    process.send_signal(signal.SIGTERM)
+    assert process.communicate(timeout=30) == ("", "")
+
+
+def test_a_client_whose_time_is_over_is_sent_away(home: Home) -> None:
+    server, thread = serve_metrics(0, home=home.folder)
+    server.client_seconds = 0.0
+    with socket.create_connection(("127.0.0.1", server.server_port), timeout=30) as client:
+        client.send(b"GET /metrics HTTP/1.1\r\n")
+        assert client.recv(4096) == b""
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def test_the_address_that_is_printed_is_one_that_clients_take(served: Callable[..., Any]) -> None:
+    if not socket.has_ipv6:
+        pytest.skip("no IPv6")
+    try:
+        _, url = served("--host", "::1")
+    except AssertionError:
+        pytest.skip("no IPv6 here")
+    assert url.startswith("http://[::1]:")
+    assert get(f"{url}/healthz")[0] == 200
 
 
 def test_odd_requests_get_an_answer(url: str) -> None:

@@ -1,26 +1,18 @@
-"""The HTTP side of the metrics: `/metrics` in the format that is asked for, and `/healthz`."""
+"""What is served of the metrics: `/metrics` in the format that is asked for, and `/healthz`. No sockets."""
 
 import gzip
-import socket
-import ssl
 import threading
 import time
-from collections.abc import Callable, Iterable
-from typing import Any
-from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import ThreadingWSGIServer, choose_encoder
+from prometheus_client.exposition import choose_encoder
 
 from otel_tracker.document import Document
-from otel_tracker.errors import AddressError, CertificateError, InvalidValueError
 from otel_tracker.summary import next_change
 from otel_tracker_exporters.prometheus import Cache, StateCollector
-
-DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", 9464  # the port that OpenTelemetry has for Prometheus
-
-Environ = dict[str, Any]
-StartResponse = Callable[[str, list[tuple[str, str]]], Any]
 
 
 class Exposition:
@@ -68,89 +60,32 @@ def _known(document: Document | None, error: Exception | None) -> Document:
     return document
 
 
-def application(exposition: Exposition) -> Callable[[Environ, StartResponse], Iterable[bytes]]:
-    """Return the WSGI application that answers `/metrics` and `/healthz`."""
+class Answer(NamedTuple):
+    """What a client is told: the status of HTTP, the body, and the headers but for its length."""
 
-    def answer(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        path = environ.get("PATH_INFO", "/")
-        headers: list[tuple[str, str]] = []
-        if environ.get("REQUEST_METHOD") not in ("GET", "HEAD"):
-            status, content_type, text = "405 Method Not Allowed", "text/plain; charset=utf-8", b"GET or HEAD\n"
-        elif path == "/metrics":
-            is_zipped = _takes_gzip(environ.get("HTTP_ACCEPT_ENCODING", ""))
-            content_type, text = exposition.render(environ.get("HTTP_ACCEPT", ""), is_zipped=is_zipped)
-            headers = [("Content-Encoding", "gzip")] if is_zipped else []
-            status = "200 OK"
-        elif path in ("/healthz", "/"):
-            status, content_type, text = "200 OK", "text/plain; charset=utf-8", b"ok: the metrics are at /metrics\n"
-        else:
-            status, content_type, text = "404 Not Found", "text/plain; charset=utf-8", b"not here: see /metrics\n"
-        start_response(status, [("Content-Type", content_type), ("Content-Length", str(len(text))), *headers])
-        return [] if environ.get("REQUEST_METHOD") == "HEAD" else [text]
+    status: int
+    body: bytes
+    headers: dict[str, str]
 
-    return answer
+
+def answer(exposition: Exposition, target: str, headers: Mapping[str, str]) -> Answer:
+    """Answer a GET: the metrics at `/metrics`, a word at `/healthz` and `/`."""
+    path = target.partition("?")[0]
+    if path == "/metrics":
+        is_zipped = _takes_gzip(headers.get("Accept-Encoding", ""))
+        content_type, body = exposition.render(headers.get("Accept", ""), is_zipped=is_zipped)
+        coding = {"Content-Encoding": "gzip"} if is_zipped else {}
+        return Answer(HTTPStatus.OK, body, {"Content-Type": content_type, **coding})
+    if path in ("/healthz", "/"):
+        return words(HTTPStatus.OK, "ok: the metrics are at /metrics")
+    return words(HTTPStatus.NOT_FOUND, "not here: see /metrics")
+
+
+def words(status: int, text: str) -> Answer:
+    """Return an answer for people."""
+    return Answer(status, f"{text}\n".encode(), {"Content-Type": "text/plain; charset=utf-8"})
 
 
 def _takes_gzip(accepted: str) -> bool:
     codings = [coding.replace(" ", "") for coding in accepted.lower().split(",")]
     return any(coding.partition(";")[0] == "gzip" and not coding.endswith((";q=0", ";q=0.0")) for coding in codings)
-
-
-class _SilentHandler(WSGIRequestHandler):
-    timeout = 30  # seconds in which a client must say what it wants
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class calls it so
-        """Say nothing: a scrape every few seconds is no news."""
-
-
-class _ServerOf6(ThreadingWSGIServer):
-    address_family = socket.AF_INET6
-
-
-def make_metrics_server(
-    exposition: Exposition,
-    port: int = DEFAULT_PORT,
-    host: str = DEFAULT_HOST,
-    *,
-    certfile: str | None = None,
-    keyfile: str | None = None,
-    client_cafile: str | None = None,
-    client_auth_required: bool = False,
-) -> WSGIServer:
-    """Return a server that is bound and not yet serving.
-
-    The options for TLS have the names and the meaning of prometheus_client.start_http_server. Raises AddressError where
-    the address can't be had, InvalidValueError and StorageError where TLS is asked for and can't be.
-    """
-    context = _tls(certfile, keyfile, client_cafile, client_auth_required)
-    try:
-        kind = _ServerOf6 if ":" in host else ThreadingWSGIServer
-        server = make_server(host, port, application(exposition), kind, handler_class=_SilentHandler)
-    except OSError as error:
-        raise AddressError(f"{host}:{port}", str(error.strerror or error)) from None
-    if context is not None:
-        server.socket = context.wrap_socket(
-            server.socket, server_side=True, do_handshake_on_connect=False
-        )  # else who connects and says nothing would stop all others
-    return server
-
-
-def _tls(
-    certfile: str | None, keyfile: str | None, client_cafile: str | None, client_auth_required: bool
-) -> ssl.SSLContext | None:
-    """Return what makes a connection safe, None where nobody asks for that; half of it is an error, not none."""
-    if not (certfile or keyfile or client_cafile or client_auth_required):
-        return None
-    if not (certfile and keyfile):
-        raise InvalidValueError("a set-up of TLS", certfile or keyfile or client_cafile, "both certfile and keyfile")
-    try:
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=client_cafile)
-        context.load_cert_chain(certfile, keyfile)
-    except OSError as error:  # of the files, or of what is in them
-        listed = ", ".join(name for name in (certfile, keyfile, client_cafile) if name)
-        raise CertificateError(listed, str(error)) from None
-    if client_auth_required:
-        context.verify_mode = ssl.CERT_REQUIRED
-        if not client_cafile:
-            context.load_default_certs(ssl.Purpose.CLIENT_AUTH)
-    return context

@@ -163,6 +163,9 @@ def _add_exporting_commands(commands: "Any") -> None:
     serve = _add(commands, "serve", "the metrics for Prometheus, at http://HOST:PORT/metrics, until Ctrl-C")
     serve.add_argument("--host", default="127.0.0.1", help="the address to listen on (127.0.0.1)")
     serve.add_argument("--port", type=_port, default=9464, help="the port to listen on (9464); 0: a free one")
+    serve.add_argument(
+        "--allow-host", metavar="NAME", action="append", default=[], help="a name that clients may ask by; *: any"
+    )
     serve.add_argument("--certfile", metavar="FILE", help="serve HTTPS with this certificate")
     serve.add_argument("--keyfile", metavar="FILE", help="and this key")
     serve.add_argument("--client-cafile", metavar="FILE", help="certificates of who may sign those of clients")

@@ -11,7 +11,8 @@ from otel_tracker.cli.commands import store_of
 from otel_tracker.cli.terminal import is_standard_output, plain, print_data
 from otel_tracker.storage.files import Files
 from otel_tracker_exporters.prometheus import StateCollector
-from otel_tracker_exporters.scrape import Exposition, make_metrics_server
+from otel_tracker_exporters.scrape import Exposition
+from otel_tracker_exporters.scrape_server import make_metrics_server
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -27,6 +28,7 @@ def serve(options: "Namespace") -> int:
         Exposition(store.read),
         options.port,
         options.host,
+        allowed_hosts=options.allow_host,
         certfile=options.certfile,
         keyfile=options.keyfile,
         client_cafile=options.client_cafile,
