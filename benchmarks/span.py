@@ -34,7 +34,7 @@ class _DroppingRecorder(Recorder):
     def announce(self, make_event: MakeEvent) -> None:
         """Drop a start."""
 
-    def record(self, make_event: MakeEvent) -> None:
+    def record(self, make_event: MakeEvent, *, may_repeat: bool = False) -> None:
         """Drop an end."""
 
 

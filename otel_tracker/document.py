@@ -86,21 +86,6 @@ class History:
         _, mark, rest = line.partition(_TIMESTAMP)
         return rest[: rest.find(b'"')].decode("utf-8", "replace") if mark else None
 
-    def newest_with(self, text: bytes) -> "dict[str, Any] | None":
-        """Return the newest entry in whose line `text` stands, None if there is no such entry."""
-        line = next((line for line in reversed(self.recent) if text in line), None) or self._line_in_block(text)
-        if line is None:
-            return None
-        entry: dict[str, Any] = self._parsed(line)
-        return entry
-
-    def _line_in_block(self, text: bytes) -> "bytes | None":
-        found = self.block.rfind(text, self.start, self.end)
-        if found < 0:
-            return None
-        end = self.block.find(b"\n", found, self.end)
-        return self.block[self.block.rfind(b"\n", 0, found) : end if end > 0 else self.end]
-
     def pieces(self) -> "list[memoryview | bytes]":
         """Return the text between the brackets of the list, in parts."""
         return [memoryview(self.block)[self.start : self.end], b"".join(self.recent)]

@@ -1,7 +1,7 @@
 """The fold: (document, event) -> document. Pure, so that any document can be computed again from a backup and the journal.
 
-An event's `seq` decides whether a document has it already, replay.py in which order those count that it hasn't, and
-runs.py whether one merely repeats another.
+An event's `seq` decides whether a document has it already, and replay.py in which order those count that it hasn't. None
+repeats another one: the journal holds no repetitions (storage/recognition.py).
 """
 
 from itertools import takewhile
@@ -9,7 +9,6 @@ from itertools import takewhile
 from otel_tracker import breaker, entry, names
 from otel_tracker.document import Document, encode_line
 from otel_tracker.replay import in_force
-from otel_tracker.runs import as_news
 from otel_tracker.schema import new_agent, settings_digest
 from otel_tracker.settings import Settings
 from otel_tracker.timestamps import parse_timestamp
@@ -41,10 +40,6 @@ def fold(document: Document, event: "Event") -> Document:
 
 def _after(document: Document, event: "Event") -> Document:
     head = {**document.head, "sequence": max(document.sequence, event["seq"])}
-    new = as_news(document, event)
-    if new is None:
-        return Document(head, document.history)
-    event = new
     head["updated"] = _updated(document, event)
     _APPLY.get(event["action"], _apply_nothing)(head, event, Settings.of(head["config"]))
     head["metrics"] = {**head["metrics"], "total_agents": len(head["agents"])}

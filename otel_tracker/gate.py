@@ -204,7 +204,7 @@ class Gate:
     def _record(self, agent: str, action: str, **known: "str | None") -> None:
         told = {key: value for key, value in {**self._known, **known}.items() if value is not None}
         happened = event.about_agent(agent, action, **told)
-        self._recorder.record(lambda: happened)
+        self._recorder.record(lambda: happened, may_repeat="id" in self._known)
 
 
 def _answer(document: Document, agent: str, run_id: "str | None" = None) -> breaker.Answer:

@@ -64,22 +64,6 @@ def test_the_oldest_entry_can_be_had_without_parsing_the_others() -> None:
         next(oldest)
 
 
-@pytest.mark.parametrize("dropped", [0, 1, 150, 171, 172, 299, 300])
-def test_a_history_finds_the_newest_entry_that_says_something_and_none_that_it_has_dropped(dropped: int) -> None:
-    history = History.of([{"id": "even", "number": 0}])
-    for number in range(1, 300):
-        history = history.append(encode_line({"id": f"e{number}", "of": "odd" if number % 2 else "even"}))
-    history = history.drop_first(dropped)
-    for number in range(1, 300):
-        found = history.newest_with(b'"id": "e%d"' % number)
-        assert (found["id"] if found else None) == (f"e{number}" if number >= dropped else None)
-    newest = [history.newest_with(b'"of": "%s"' % parity) for parity in (b"even", b"odd")]
-    assert [entry and entry["id"] for entry in newest] == [
-        "e298" if dropped <= 298 else None,
-        "e299" if dropped <= 299 else None,
-    ]
-
-
 def test_a_line_of_json_is_utf8_and_one_with_half_of_a_surrogate_pair_is_ascii() -> None:
     assert encode_line({"name": "é"}) == '{"name": "é"}'.encode()
     assert json.loads(encode_line({"name": "é \ud800"})) == {"name": "é \ud800"}

@@ -11,7 +11,6 @@ from otel_tracker.checks import DURATION_BOUNDS, is_event
 from otel_tracker.codec import DocumentCodec
 from otel_tracker.document import Document, decode_json, encode_line, new_document
 from otel_tracker.fold import fold, fold_all
-from otel_tracker.runs import resolve
 from otel_tracker.schema import has_changed_settings
 from tests.builders import (
     AGENT,
@@ -300,40 +299,6 @@ def test_an_unknown_action_is_kept_in_history_and_counts_nothing(action: str) ->
     assert (document.sequence, document.head["updated"]) == (2, event["timestamp"])
 
 
-RUNNING = (start("late", 20, task_id="t"), start("early", 10, task_id="t"), start("other", 5, agent=OTHER, task_id="t"))
-
-
-def resolved(*running: Event, **known: Any) -> Event:
-    return resolve(folded(*running), {**end(None, after=90, model=None), **known})
-
-
-def test_an_end_belongs_to_the_oldest_run_of_its_agent_and_task_id() -> None:
-    event = resolved(*RUNNING, start("elsewhere", 0, task_id="u"), task_id="t", started=moment(20))
-    assert (event["run_id"], event["model"]) == ("early", "sonnet")
-
-
-def test_an_end_without_a_task_id_belongs_to_the_run_of_its_agent_that_began_then() -> None:
-    event = resolved(*RUNNING, started=moment(20))
-    assert (event["run_id"], event["task_id"]) == ("late", "t")
-    assert resolved(*RUNNING, started=moment(5))["run_id"] not in {"late", "early", "other"}
-
-
-def test_an_end_with_a_task_id_finds_the_start_that_was_recorded_without_one() -> None:
-    event = resolved(start("r1", 20), task_id="t", started=moment(20))
-    assert (event["run_id"], event["task_id"]) == ("r1", "t")
-
-
-def test_an_end_without_a_known_start_is_a_run_of_its_own() -> None:
-    event = resolved(*RUNNING, task_id="unknown", started=moment(7))
-    assert event["run_id"] == event["id"]
-    assert len(folded(*RUNNING, event).head["in_flight"]) == 3
-
-
-def test_what_has_a_run_or_is_no_end_stays_as_it_is() -> None:
-    for event in (end("r9", task_id="t"), start("r9", task_id="t"), about(names.AGENT_RESET)):
-        assert resolve(folded(*RUNNING), event) is event
-
-
 def test_an_amendment_applies_differences_and_never_moves_the_breaker() -> None:
     before = folded(end("r1", LOST, tokens={"untyped": 100}), end("r2"))
     differences: dict[str, Any] = {
@@ -360,72 +325,10 @@ def test_an_amendment_that_takes_tokens_away_does_not_say_that_the_last_task_use
     assert agent_after(end(tokens={"untyped": 100}), less)["token_usage"]["sonnet"]["last"] in (60, 100)
 
 
-@pytest.mark.parametrize("run_id", ["r1", None])
-@pytest.mark.parametrize(
-    ("outcome", "counter"), [(SUCCESS, "successful"), (FAILURE, "failed"), (CANCELLED, "cancelled")]
-)
-def test_the_end_of_a_task_that_was_taken_for_lost_amends_it(run_id: str | None, outcome: str, counter: str) -> None:
-    lost = folded(start("r1", task_id="t"), end("r1", LOST, task_id="t", duration_seconds=60.0, started=moment(0)))
-    known: dict[str, Any] = {"task_id": "t", "started": moment(0), "duration_seconds": 90.0, "tokens": {"output": 7}}
-    document = folded(resolve(lost, end(run_id, outcome, after=90, **known)), into=lost)
-    agent, system = document.agents[AGENT], document.head["metrics"]
-    assert (agent["metrics"]["tasks_total"], agent["metrics"][f"tasks_{counter}"], agent["tallies"]["lost"]) == (
-        1,
-        1,
-        0,
-    )
-    assert (system["total_requests"], system["failed"], system[counter]) == (1, outcome == FAILURE, 1)
-    assert (agent["token_usage"]["sonnet"]["total"], agent["token_usage"]["sonnet"]["count"]) == (7, 1)
-    assert agent["metrics"]["total_duration_seconds"] == 90
-    assert agent["failures"] == lost.agents[AGENT]["failures"]
-
-
-def test_an_end_finds_its_lost_task_among_other_agents_tasks_of_the_same_id() -> None:
-    known: dict[str, Any] = {"task_id": "t", "started": moment(0)}
-    lost = folded(start("r1", task_id="t"), end("r1", LOST, **known), end("r2", agent=OTHER, **known))
-    assert resolve(lost, end(None, after=90, **known))["run_id"] == "r1"
-    assert resolve(lost, end(None, after=90, agent="third.md", **known))["run_id"] not in {"r1", "r2"}
-
-
-def test_the_end_of_a_lost_task_amends_it_once() -> None:
-    lost = folded(start("r1"), end("r1", LOST))
-    once = folded(end("r1", after=90), into=lost)
-    for again in (end("r1", after=90), end("r1", FAILURE, after=95), end("r1", LOST, after=99)):
-        assert folded(again, into=once).agents == once.agents
-    assert folded(end("r1", LOST, after=99), into=lost).history.count == lost.history.count
-
-
-def test_the_end_of_a_lost_task_that_names_no_model_has_that_of_its_start() -> None:
-    lost = folded(start("r1", model="opus"), end("r1", LOST, model="opus"))
-    usage = agent_after(end("r1", model=None, tokens={"output": 7}), into=lost)["token_usage"]["opus"]
-    assert (usage["total"], usage["count"]) == (7, 1)
-
-
 def test_an_event_whose_number_the_document_has_is_ignored() -> None:
     document = folded(end("r1"), end("r2"))
     for seq in (0, 1, 2):
         assert fold(document, {**end("r3"), "seq": seq}) is document
-
-
-@pytest.mark.parametrize("again", [end("r1"), end("r1", FAILURE, after=70), {**start("r1"), "id": "again"}])
-def test_a_task_counts_once_however_often_its_end_comes(again: Event) -> None:
-    once = folded(start("r1"), end("r1"))
-    twice = folded(again, into=once)
-    assert (twice.agents, twice.head["metrics"], twice.head["in_flight"]) == (once.agents, once.head["metrics"], {})
-    assert (run_ids(twice), twice.sequence) == (["r1"], 3)
-
-
-def test_a_start_that_comes_twice_is_one_task_in_flight() -> None:
-    document = folded(start("r1"), {**start("r1", after=9), "id": "again"})
-    assert [task["started"] for task in document.head["in_flight"].values()] == [moment(0)]
-
-
-@pytest.mark.parametrize("action", [names.AGENT_RESET, names.TASK_AMENDED, "agent_praised"])
-def test_an_event_that_is_about_no_run_counts_once_by_its_id(action: str) -> None:
-    event = about(action, model="sonnet", tokens={"untyped": 5})
-    once = folded(event)
-    twice = folded(event, into=once)
-    assert (twice.agents, twice.history.count) == (once.agents, 1)
 
 
 def test_the_history_keeps_the_newest_entries_up_to_its_limit() -> None:
@@ -544,24 +447,6 @@ def test_whatever_counts_as_an_event_leaves_a_document_that_can_be_read_again(
 def test_tokens_whose_model_nobody_named_are_those_of_an_unknown_one() -> None:
     usage = agent_after(end(model=None, tokens={"untyped": 7}), end(model=None))["token_usage"]
     assert (usage["unknown"]["total"], usage["unknown"]["count"]) == (7, 1)
-
-
-def test_the_end_of_one_lost_task_leaves_the_others_lost() -> None:
-    document = folded(
-        *(event for run in ("r1", "r2", "r3") for event in (start(run), end(run, LOST))), end("r2", after=90)
-    )
-    agent = document.agents[AGENT]
-    assert (agent["tallies"]["lost"], agent["metrics"]["tasks_failed"], agent["metrics"]["tasks_successful"]) == (
-        2,
-        2,
-        1,
-    )
-    assert (document.head["metrics"]["failed"], document.head["metrics"]["successful"]) == (2, 1)
-
-
-def test_a_run_id_of_another_agent_amends_nothing() -> None:
-    lost = folded(start("r1"), end("r1", LOST))
-    assert folded(end("r1", SUCCESS, agent="other.md"), into=lost).agents == lost.agents
 
 
 def opened(by: int = 2, **config: Any) -> Document:

@@ -130,7 +130,7 @@ def test_the_end_of_a_task_finds_its_start_by_task_id_or_by_timestamp(store: Sto
 
 def test_ends_of_one_batch_end_a_run_each(store: Store) -> None:
     store.announce([started("r1", task_id="t"), started("r2", task_id="t")])
-    ends = [{**ended(task_id="t"), "run_id": None} for _ in range(2)]
+    ends = [{**ended(task_id="t", at=NOW + second), "run_id": None} for second in range(2)]
     assert [event["run_id"] for event in store.record(ends)] == ["r1", "r2"]
 
 

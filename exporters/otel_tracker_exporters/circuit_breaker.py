@@ -1,6 +1,6 @@
 """The span exporter that writes `circuit-breaker.json`, and the processor that feeds it without a queue."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from opentelemetry.context import Context
@@ -8,6 +8,7 @@ from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from otel_tracker import carrier
+from otel_tracker.event import Event
 from otel_tracker.log import warn
 from otel_tracker.storage.registry import recorder_of
 from otel_tracker_exporters.foreign import task
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class CircuitBreakerSpanExporter(SpanExporter):
-    """Records the agent tasks among the spans that it gets; other spans pass.
+    """Records the agent tasks among the spans that it gets, all of a batch in one transaction; other spans pass.
 
     A task is recorded once, however many exporters and processors get its span. The span of an agent that somebody
     else has made is a task if it follows a convention that foreign/ knows; it goes to the document at `config_file`, by
@@ -32,7 +33,10 @@ class CircuitBreakerSpanExporter(SpanExporter):
         """Record the tasks that `spans` are about."""
         if self._is_shut_down:
             return SpanExportResult.FAILURE
-        done = [self._is_exported(span) for span in spans]
+        events: list[Event] = []
+        done = [_is_done(_collect, span, events) for span in spans]
+        if events:
+            done.append(_is_done(self._record, events))
         return SpanExportResult.SUCCESS if all(done) else SpanExportResult.FAILURE
 
     def shutdown(self) -> None:
@@ -43,20 +47,8 @@ class CircuitBreakerSpanExporter(SpanExporter):
         """Try once more to write what could not be written, and tell whether nothing waits."""
         return recorder_of(self._config_file).flush()
 
-    def _is_exported(self, span: ReadableSpan) -> bool:
-        try:
-            self._export(span)
-        except Exception as error:  # noqa: BLE001 - an exporter that raises takes the user's other exporters down
-            warn("cannot record the task of a span: %r", error)
-            return False
-        return True
-
-    def _export(self, span: ReadableSpan) -> None:
-        if _is_ours(span):
-            return
-        ended = task.event_of(span)
-        if ended is not None:
-            recorder_of(self._config_file).record(lambda: ended)
+    def _record(self, events: list[Event]) -> None:
+        recorder_of(self._config_file).record_all(events)
 
 
 class AgentSpanProcessor(SpanProcessor):
@@ -82,6 +74,22 @@ class AgentSpanProcessor(SpanProcessor):
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         """Flush the exporter."""
         return self._exporter.force_flush(timeout_millis)
+
+
+def _is_done(act: Callable[..., None], *arguments: object) -> bool:
+    try:
+        act(*arguments)
+    except Exception as error:  # noqa: BLE001 - an exporter that raises takes the user's other exporters down
+        warn("cannot record the task of a span: %r", error)
+        return False
+    return True
+
+
+def _collect(span: ReadableSpan, events: list[Event]) -> None:
+    """Add the event of the task that a span is to `events`; the task of one of this package's own is recorded."""
+    ended = None if _is_ours(span) else task.event_of(span)
+    if ended is not None:
+        events.append(ended)
 
 
 def _is_ours(span: ReadableSpan) -> bool:

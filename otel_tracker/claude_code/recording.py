@@ -98,7 +98,7 @@ class Recording:
         """Record events, which counts each once however often it is done, and note what they have said."""
         store, runs = Store(self.home), {run.run_id: run for run in self.session.runs}
         is_start_only = all(happened["action"] == names.TASK_STARTED for happened in unsaid["events"])
-        (store.announce if is_start_only else store.record)(unsaid["events"])
+        (store.announce if is_start_only else store.record)(unsaid["events"], may_repeat=True)
         for run_id in unsaid["starts"]:
             runs[run_id].is_started = True
         for ended in unsaid["ends"]:

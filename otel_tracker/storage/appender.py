@@ -18,27 +18,36 @@ if TYPE_CHECKING:
     from otel_tracker.storage.files import Files
     from otel_tracker.storage.home import Home
     from otel_tracker.storage.journal import Journal, Mark
+    from otel_tracker.storage.recognition import Recognition
 
     Event = dict[str, Any]
-    Resolve = Callable[[list[Event]], list[Event]]
 
 
 class Appended:
-    """Events that are in the journal: numbered, in `segments` that are still to be flushed."""
+    """Events that are in the journal: numbered, in `segments` that are still to be flushed.
 
-    __slots__ = ("events", "failures", "segments")
+    `last` is the number of the last event when they were appended: what they repeat isn't behind it.
+    """
 
-    def __init__(self, events: "list[Event]", segments: list[str], failures: int) -> None:
-        self.events, self.segments, self.failures = events, segments, failures
+    __slots__ = ("events", "failures", "last", "segments")
+
+    def __init__(self, events: "list[Event]", segments: list[str], failures: int, last: int) -> None:
+        self.events, self.segments, self.failures, self.last = events, segments, failures, last
 
 
 class Appender:
-    """Appends to one journal. `resolve` fills in which run of a task an event is about."""
+    """Appends to one journal what is news to `recognition`."""
 
     def __init__(
-        self, home: "Home", files: "Files", journal: "Journal", document_file: "DocumentFile", resolve: "Resolve"
+        self,
+        home: "Home",
+        files: "Files",
+        journal: "Journal",
+        document_file: "DocumentFile",
+        recognition: "Recognition",
     ) -> None:
-        self._home, self._files, self._journal, self._file, self._resolve = home, files, journal, document_file, resolve
+        self._home, self._files, self._journal, self._file = home, files, journal, document_file
+        self._recognition = recognition
         self._unreadable: set[str] = set()  # files that were left over, and that this process can't take in
         self._flushed: Mark | None = None  # an end of the journal: what comes after it may not be on the disk
         self._unflushed: list[Event] = []  # own events after it
@@ -46,18 +55,22 @@ class Appender:
         self._is_in_doubt = False  # whether an attempt has failed since
         self._guard = Guard()  # threads flush side by side
 
-    def append(self, events: "list[Event]") -> Appended:
-        """Append events, and before them what others have left over."""
+    def append(self, events: "list[Event]", *, may_repeat: bool) -> Appended:
+        """Append what is news of `events`, and before it what others have left over."""
         with lock.held(self._home.append_lock, self._files), _Attempt(self):
             doubt = self._flushed if self._is_in_doubt else None
             segments, written = self._write_again(doubt) if doubt else ([], {})
             self._take_in_left_over()
-            new = [event for event in events if event["id"] not in written]
+            appended = [written[event["id"]] for event in events if event["id"] in written]
+            rest = [event for event in events if event["id"] not in written]
+            new = self._recognition.news(rest, may_repeat=may_repeat)
             if new:
                 segment, numbered = self._number(new)
                 segments.append(segment)
-                written.update((event["id"], event) for event in numbered)
-            return Appended([written[event["id"]] for event in events], segments, self._failures)
+                appended += numbered
+            elif rest:  # what they repeat may have been appended just now
+                segments += self._journal.segments()[-1:]
+            return Appended(appended, segments, self._failures, self._journal.last())
 
     def flush(self, appended: Appended) -> None:
         """Return when what was appended is on the disk."""
@@ -67,7 +80,7 @@ class Appender:
             if self._failures != appended.failures:  # that one may have been about these events, too
                 raise StorageError("flush", self._home.journal, "another attempt to do so has failed meanwhile")
         with self._guard:
-            if not self._unflushed or self._unflushed[-1]["seq"] <= appended.events[-1]["seq"]:
+            if not self._unflushed or self._unflushed[-1]["seq"] <= appended.last:
                 self._flushed, self._unflushed, self._is_in_doubt = None, [], False
 
     def flush_all(self) -> None:
@@ -108,7 +121,7 @@ class Appender:
 
     def _number(self, events: "list[Event]") -> "tuple[str, list[Event]]":
         sequence = self.last_number()
-        numbered = [{"seq": sequence + n, **event} for n, event in enumerate(self._resolve(events), 1)]
+        numbered = [{"seq": sequence + n, **event} for n, event in enumerate(events, 1)]
         return self._append(numbered), numbered
 
     def _append(self, numbered: "list[Event]") -> str:
@@ -142,7 +155,7 @@ class Appender:
         if not paths:
             left_over.remove(self._home, self._files, [])
             return 0
-        new = left_over.not_in(self._journal, events)
+        new = self._recognition.news(events, may_repeat=True)
         if new:
             self._number(new)
         for segment in self._journal.segments()[-2:]:

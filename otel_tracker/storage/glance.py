@@ -5,7 +5,6 @@ It reads the document's head and the journal's tail, takes no lock, and loads no
 
 from otel_tracker import names
 from otel_tracker.codec import HISTORY_MARK, DocumentCodec
-from otel_tracker.errors import DocumentError
 from otel_tracker.fold import fold_all
 from otel_tracker.replay import SAYING_OTHERWISE
 from otel_tracker.storage.files import Files
@@ -32,23 +31,11 @@ def glance(home: "Home", about: "str | None" = None) -> "Document":
     beginning = files.steadily(home.document, lambda: files.read_through(home.document, HISTORY_MARK))
     document = codec.decode_beginning(beginning, home.document, about) if beginning else None
     later = journal.after(document.sequence) if document else []
-    if any(event["action"] != names.TASK_STARTED for event in later):
-        document = _with_history(codec, files, home, about)  # which tells whether an event repeats an earlier one
-        later = journal.after(document.sequence) if document else []
     if document is None or not _are_enough(document, later, about):
         from otel_tracker.storage.store import Store
 
         return Store(home).read()
     return fold_all(document, [event for event in later if about is None or event["agent"] in document.agents])
-
-
-def _with_history(codec: DocumentCodec, files: Files, home: "Home", about: "str | None") -> "Document | None":
-    """Return the whole document, None where a store has to say what stands in for it."""
-    read = files.steadily(home.document, lambda: files.read(home.document))
-    try:
-        return codec.decode(read[1], home.document, about) if read else None
-    except DocumentError:
-        return None
 
 
 def _are_enough(document: "Document", later: "list[Event]", about: "str | None") -> bool:

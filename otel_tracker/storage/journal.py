@@ -29,6 +29,8 @@ _NUMBERED = b'{"seq": '  # what each line begins with
 _ENDLESS = float("inf")
 _MOST_DIGITS = 20
 
+_reported: "set[str | None]" = set()  # segments with damaged lines that a warning has named
+
 
 class Journal:
     """The events of a home in the order of their numbers.
@@ -45,7 +47,6 @@ class Journal:
         self._tail = b""  # whole lines up to there, all those with a number above `_after`
         self._after = self._last = 0
         self._written: dict[bytes, Event] = {}  # own events by their lines, so that they need no parsing
-        self._reported: set[str | None] = set()  # segments with damaged lines that a warning has named
 
     def segments(self) -> list[str]:
         """Return the paths of all segments, oldest first."""
@@ -101,6 +102,11 @@ class Journal:
             if later:
                 yield later
 
+    def tail(self) -> bytes:
+        """Return the newest lines, as many as are in memory: all those since this process has last asked for events."""
+        self.last()
+        return self._tail
+
     def forget(self) -> None:
         """Read everything again when it is needed: what is in memory may no longer be in the files."""
         self._segment, self._written = None, {}
@@ -141,10 +147,10 @@ class Journal:
 
     def _events_of(self, lines: bytes, segment: "str | None") -> "list[Event]":
         """Return the events of whole lines; one warning for each segment says how many of its lines are damaged."""
-        events = [self._written.get(line) or _parsed(line) for line in lines.splitlines()]
+        events = [self._written.get(line) or parsed(line) for line in lines.splitlines()]
         damaged = events.count(None)
-        if damaged and segment not in self._reported:
-            self._reported.add(segment)
+        if damaged and segment not in _reported:
+            _reported.add(segment)
             warn("skipped %d lines of %s that are no events", damaged, segment)
         return [event for event in events if event is not None]
 
@@ -284,7 +290,7 @@ def _number(line: bytes) -> "int | None":
     return int(digits) if _is_number(digits) else None
 
 
-def _parsed(line: bytes) -> "Event | None":
+def parsed(line: bytes) -> "Event | None":
     """Return the event of a line, None where another program has damaged it."""
     try:
         event: Event = decode_json(line)

@@ -1,7 +1,7 @@
 """Events that a process could not write before it ended, left beside the journal for the next writer to take in.
 
-A file of them appears in one step, and is deleted when its events are in the journal. Who takes them in may be killed
-in between, but then nobody appends anything before the next one looks: it finds them in the newest two segments.
+A file of them appears in one step, and is deleted when its events are in the journal. A writer that takes them in may be
+killed in between: the next one finds out which of them the journal has (recognition.py).
 """
 
 import os
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from otel_tracker.storage.files import Files
     from otel_tracker.storage.home import Home
-    from otel_tracker.storage.journal import Journal
 
     Event = dict[str, Any]
 
@@ -46,15 +45,6 @@ def read(path: str, files: "Files") -> "list[Event]":
     if len(known) < len(events):
         warn("skipped %d lines of %s that are no events", len(events) - len(known), path)
     return known
-
-
-def not_in(journal: "Journal", events: "list[Event]") -> "list[Event]":
-    """Return those of `events` that the newest two segments of the journal don't have."""
-    written: set[str] = set()
-    segments = journal.before(float("inf"))
-    for _, events_of_segment in zip(range(2), segments, strict=False):
-        written.update(event["id"] for event in events_of_segment)
-    return [event for event in events if event["id"] not in written]
 
 
 def remove(home: "Home", files: "Files", taken_in: list[str]) -> None:

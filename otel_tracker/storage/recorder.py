@@ -1,16 +1,14 @@
 """The recorder: hands events to a store and never raises into the task that they are about.
 
 Events that can't be written now wait in memory, in order, and go with the next one, or at exit; what can't be written
-then is left beside the journal for the next writer, if that can be. A recorder counts an event once, by its `id`,
-however many span processors and exporters hand it over. It is given a function that makes the event: who drops events
-does not pay for making them.
+then is left beside the journal for the next writer, if that can be. A recorder is given a function that makes the event: a
+recorder that drops events does not pay for making them.
 """
 
 import atexit
 import sys
 import time
 import weakref
-from collections import OrderedDict
 from threading import get_ident
 
 from otel_tracker.guard import Guard
@@ -28,7 +26,6 @@ if TYPE_CHECKING:
     Event = dict[str, Any]
     MakeEvent = Callable[[], Event]
 
-_REMEMBERED = 10_000
 _LONGEST_QUEUE = 100_000  # events; beyond, the oldest are given up: an agent's memory is not ours to fill
 
 
@@ -39,7 +36,6 @@ class Recorder:
         self.store = store
         self._guard = Guard()
         self._writers: set[int] = set()  # the threads that are writing
-        self._taken: OrderedDict[str, None] = OrderedDict()  # ids of events that have been handed over
         self._waiting: list[Event] = []
         self._has_complained = False
         _recorders.add(self)
@@ -50,11 +46,18 @@ class Recorder:
 
     def announce(self, make_event: "MakeEvent") -> None:
         """Write the start of a task."""
-        self._hand_over(make_event, is_start=True)
+        self._hand_over(lambda: [make_event()], is_start=True)
 
-    def record(self, make_event: "MakeEvent") -> None:
-        """Write an event; where that succeeds it is on the disk, and in the document, on return."""
-        self._hand_over(make_event, is_start=False)
+    def record(self, make_event: "MakeEvent", *, may_repeat: bool = False) -> None:
+        """Write an event; where that succeeds it is on the disk, and in the document, on return.
+
+        One that `may_repeat` another one, with the same `id`, is recorded unless that has been.
+        """
+        self._hand_over(lambda: [make_event()], is_start=False, may_repeat=may_repeat)
+
+    def record_all(self, events: "list[Event]") -> None:
+        """Write several events like one."""
+        self._hand_over(lambda: events, is_start=False)
 
     def flush(self) -> bool:
         """Try to write what waits, and tell whether nothing waits any more."""
@@ -80,32 +83,28 @@ class Recorder:
         else:
             warn("%d events are left in %s for the next task of anybody to take in", len(waiting), path)
 
-    def _hand_over(self, make_event: "MakeEvent", *, is_start: bool) -> None:
+    def _hand_over(self, make_events: "Callable[[], list[Event]]", *, is_start: bool, may_repeat: bool = False) -> None:
         try:
-            event = make_event()
+            new = make_events()
         except Exception as error:  # noqa: BLE001 - whatever it is, it is not the fault of the user's task
             warn("cannot tell what has happened: %r", error)
             return
         with self._guard:
-            if event["id"] in self._taken:
-                return
-            self._taken[event["id"]] = None
-            if len(self._taken) > _REMEMBERED:
-                self._taken.popitem(last=False)
             if get_ident() in self._writers:
                 # A signal handler, or a generator that is collected, has come in the middle of writing.
-                self._waiting.append(event)
+                self._waiting += new
                 return
-            events, self._waiting = [*self._waiting, event], []
-        self._write(events, is_start=is_start, retried=len(events) - 1)
+            events, self._waiting = [*self._waiting, *new], []
+        self._write(events, is_start=is_start, retried=len(events) - len(new), may_repeat=may_repeat)
         if self._waiting and not self._has_complained:
             self.flush()  # what came meanwhile
 
-    def _write(self, events: "list[Event]", *, is_start: bool, retried: int = 0) -> bool:
+    def _write(self, events: "list[Event]", *, is_start: bool, retried: int = 0, may_repeat: bool = False) -> bool:
         self._writers.add(get_ident())
         began = time.perf_counter()
         try:
-            (self.store.announce if is_start and len(events) == 1 else self.store.record)(events)
+            write = self.store.announce if is_start and not retried else self.store.record
+            write(events, may_repeat=may_repeat or retried > 0)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is not the fault of the user's task
             self._keep(events, error)
             return False

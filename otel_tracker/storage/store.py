@@ -14,12 +14,11 @@ from contextlib import contextmanager
 
 from otel_tracker.document import Document, new_document
 from otel_tracker.errors import DocumentError, MountedAloneError, StorageError
-from otel_tracker.fold import fold, fold_all, pruned
+from otel_tracker.fold import fold_all, pruned
 from otel_tracker.guard import Guard
 from otel_tracker.log import warn
 from otel_tracker.lookup import similar
 from otel_tracker.replay import is_discarded
-from otel_tracker.runs import resolve
 from otel_tracker.settings import Settings, problems_in
 from otel_tracker.storage import claim, lock, mounts
 from otel_tracker.storage.appender import Appender
@@ -28,6 +27,7 @@ from otel_tracker.storage.document_file import DocumentFile
 from otel_tracker.storage.files import Files
 from otel_tracker.storage.journal import Journal
 from otel_tracker.storage.observer import Observer
+from otel_tracker.storage.recognition import Recognition
 from otel_tracker.storage.recovery import newest_base
 from otel_tracker.storage.upkeep import Upkeep
 from otel_tracker.suggestion import command
@@ -65,7 +65,8 @@ class Store:
         self.journal = Journal(home.journal, self.files)
         self.backups = Backups(home, self.files, self.journal)
         self.file = DocumentFile(home, self.files, self.journal, self.backups)
-        self._appender = Appender(home, self.files, self.journal, self.file, self._resolved)
+        recognition = Recognition(self.journal, self.backups, self.files, self._state)
+        self._appender = Appender(home, self.files, self.journal, self.file, recognition)
         self._observer = Observer(clock)
         self._folded = new_document()  # the state: a document and the journal's later events
         self._folded_from: Document | None = None
@@ -82,14 +83,17 @@ class Store:
             say=self._warn_once,
         )
 
-    def announce(self, events: "list[Event]") -> None:
-        """Write `events` to the journal only: they survive the process, but not a power cut; errors as `record`."""
+    def announce(self, events: "list[Event]", *, may_repeat: bool = False) -> None:
+        """Write `events` to the journal only: they survive the process, but not a power cut; the rest is as in `record`."""
         with self._guard:
             self._check_home()
-            self._appender.append(events)
+            self._appender.append(events, may_repeat=may_repeat)
 
-    def record(self, events: "list[Event]") -> "list[Event]":
-        """Return `events`, numbered, when they are on the disk and the document shows them.
+    def record(self, events: "list[Event]", *, may_repeat: bool = False) -> "list[Event]":
+        """Return what is news of `events`, numbered, when all are on the disk and the document shows them.
+
+        The end of a run counts once, and that of one that was taken for lost becomes an amendment. Other events may only
+        come again, after a failure or under ids that are not drawn but computed, where they are said to: `may_repeat`.
 
         Raises StorageError where they could not be written, DocumentError where the document is of a version that
         must not be written to. Events that are in the journal are recorded, even if the document can't be replaced.
@@ -97,7 +101,7 @@ class Store:
         began = time.monotonic()
         with self._guard:
             self._check_home()
-            appended = self._appender.append(events)
+            appended = self._appender.append(events, may_repeat=may_repeat)
             try:
                 with lock.held_if_free(self.home.document_lock, self.files) as is_alone:
                     if is_alone:
@@ -106,7 +110,7 @@ class Store:
                 is_alone = False
         self._appender.flush(appended)
         if not is_alone:
-            self._project_in_turn(max(event["seq"] for event in appended.events), began)
+            self._project_in_turn(appended.last, began)
         return appended.events
 
     def record_found(self, find: "Callable[[Document], list[Event]]") -> "list[Event]":
@@ -281,20 +285,6 @@ class Store:
                     self._project()
         except (StorageError, DocumentError) as error:
             self._warn_once(f"{error} (the new events are safe in the journal)")
-
-    def _resolved(self, events: "list[Event]") -> "list[Event]":
-        """Return `events` with the runs that they end, which may have begun in the same batch."""
-        if all(event.get("run_id") or event["agent"] is None for event in events):
-            return events
-        try:
-            document = self._state()
-        except DocumentError:
-            document = new_document()
-        resolved = []
-        for event in events:
-            resolved.append(resolve(document, event))
-            document = fold(document, {"seq": document.sequence + 1, **resolved[-1]})
-        return resolved
 
     def _check_home(self) -> None:
         """See to it, before the first write, that the document is this home's."""

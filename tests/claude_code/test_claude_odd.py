@@ -10,11 +10,15 @@ from typing import Any
 
 import pytest
 
-from otel_tracker import agent_files, names
+from otel_tracker import MetricTracker, agent_files, names
 from otel_tracker.claude_code import places
 from otel_tracker.claude_code.session import Session as Facts
 from otel_tracker.errors import StorageError
+from otel_tracker.storage.files import Files
+from otel_tracker.storage.home import Home
+from otel_tracker.storage.journal import Journal
 from otel_tracker.storage.store import Store
+from tests.builders import document_of, text_of
 from tests.claude_code.asking import Wait, ask, go_on, probe
 from tests.claude_code.harness import VERSION, Run, Session
 from tests.claude_code.replay import CODER, ends, play, prepare, read
@@ -131,30 +135,41 @@ def test_the_probe_of_a_session_that_was_killed_is_given_up_when_somebody_asks(p
 
 
 @pytest.mark.parametrize("is_after", [True, False], ids=["after the journal", "before the journal"])
+@pytest.mark.parametrize("entries", [1000, 3, 0])
 def test_a_hook_that_is_killed_while_it_records_leaves_no_difference(
-    is_after: bool, home: Path, monkeypatch: pytest.MonkeyPatch
+    is_after: bool, entries: int, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """However much the history holds of what others have recorded until the next hook repeats the events."""
+    document = home / "config" / "circuit-breaker.json"
+    document.parent.mkdir(parents=True, exist_ok=True)
+    document.write_bytes(text_of(document_of(history_max_entries=entries)))
     session = Session()
     run = session.launches().begins().works().ends().completes()
     play(session.steps[:-1], home)
     record = Store.record
 
-    def killed(self: Store, events: list[Any]) -> list[Any]:
+    def killed(self: Store, events: list[Any], *, may_repeat: bool) -> list[Any]:
         if is_after:
-            record(self, events)
+            record(self, events, may_repeat=may_repeat)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
         patch.setattr(Store, "record", killed)
         with pytest.raises(KeyboardInterrupt):
             play(session.steps[-1:], home)
+    others = MetricTracker(document)
+    for _ in range(5):
+        others.record_task_complete("core/other.md", others.record_task_start("core/other.md"))
     run.hears("And the tests?").calls_a_tool("3").gets_a_result("3").answers("4")
     session.stops()
     session.is_over()
     play(session.steps[-2:], home)
     usage = read(home).agents[CODER]["token_usage"]["sonnet"]
     assert (usage["count"], usage["total"]) == (1, 2 * 32930)
-    assert len(ends(home)) == 1
+    journal = Journal(Home(str(home)).journal, Files()).after(0)
+    assert [event["action"] for event in journal if event["agent"] == CODER and event["action"] in names.OUTCOMES] == [
+        names.TASK_COMPLETED
+    ]
 
 
 def test_while_nothing_can_be_recorded_no_event_is_lost(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,7 +178,7 @@ def test_while_nothing_can_be_recorded_no_event_is_lost(home: Path, monkeypatch:
     session.launches("Explore").begins().fails("boom")
     session.launches("Plan").begins().works().ends().completes()
 
-    def fail(self: Store, events: list[Any]) -> list[Any]:
+    def fail(self: Store, events: list[Any], *, may_repeat: bool) -> list[Any]:
         raise StorageError("append to", "the journal", "No space left on device")
 
     with monkeypatch.context() as patch:

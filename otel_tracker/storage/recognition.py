@@ -1,0 +1,229 @@
+"""Which events are news: an event, and the end of a run, counts once for as long as the journal or a backup knows it.
+
+That is decided once, when an event is appended: the journal holds no repetition, so folding it needs no memory of what has
+been. A run that is in flight has not ended. Of any other the bytes of the journal are searched, the newest first and
+back to the beginning of the run, and then the history of the document and of the backups made since: they know what was
+in segments that have been deleted. What a restore has discarded isn't known.
+"""
+
+import json
+import re
+
+from otel_tracker import names
+from otel_tracker.document import decode_json, encode_line, new_document
+from otel_tracker.errors import DocumentError, StorageError
+from otel_tracker.replay import not_discarded
+from otel_tracker.runs import as_news, ended_run, is_without_run, lost_run, running_task, with_run
+from otel_tracker.storage.journal import parsed
+from otel_tracker.timestamps import parse_timestamp
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from typing import Any
+
+    from otel_tracker.document import Document
+    from otel_tracker.storage.backups import Backups
+    from otel_tracker.storage.files import Files
+    from otel_tracker.storage.journal import Journal
+
+    Event = dict[str, Any]
+
+_CLOCK_SLACK_SECONDS = 60.0  # that a run may have begun before a segment was written, and yet have its end in it
+_WINDOW_BYTES = 256 * 1024  # a repetition mostly comes soon
+_FEW = 8  # texts: to search the bytes for each is faster than to list all that they hold
+_LISTED = re.compile(rb'"(?:id|run_id|started)": "[^"]*"')
+_RESTORED = encode_line({"action": names.DOCUMENT_RESTORED})[1:-1]
+_LOST, _AMENDED = (encode_line({"action": action})[1:-1] for action in (names.TASK_LOST, names.TASK_AMENDED))
+
+
+class Recognition:
+    """Tells news from repetitions. Its callers hold the lock for appending, with the journal read to its end.
+
+    `state` returns the present state of the document.
+    """
+
+    def __init__(self, journal: "Journal", backups: "Backups", files: "Files", state: "Callable[[], Document]") -> None:
+        self._journal, self._backups, self._files, self._state = journal, backups, files, state
+
+    def news(self, events: "list[Event]", *, may_repeat: bool) -> "list[Event]":
+        """Return what `events` add to those that are known, the ends of tasks with their runs.
+
+        Unless they `may_repeat`, only the ends of tasks are looked up: all other ids have just been drawn.
+        """
+        newest = self._newest_known(_in_question(events, may_repeat=may_repeat))
+        news: list[Event] = []
+        for event in events:
+            whole = self._with_run(event, news, newest) if is_without_run(event) else event
+            new = as_news(whole, newest.get(_text_of(whole)))
+            if new is not None:
+                news.append(new)
+                newest.update((text, new) for text in _texts_of(new))
+        return news
+
+    def _newest_known(self, in_question: "dict[bytes, Event]") -> "dict[bytes, Event]":
+        """Return the newest known event of the run, or with the id, that each text names."""
+        left = set(in_question)
+        newest = self._newest_in_tail(left) if left else {}
+        left -= newest.keys()
+        if left:
+            in_flight = self._present().head["in_flight"]
+            running = {text for text in left if in_question[text].get("run_id") in in_flight}
+            newest.update((text, {"action": names.TASK_STARTED}) for text in running)
+            left -= running
+        if left:
+            for event in self._search(left, min(_beginning(in_question[text]) for text in left)):
+                newest.update((text, event) for text in left.intersection(_texts_of(event)))
+                left -= newest.keys()
+                if not left:
+                    break
+        return newest
+
+    def _newest_in_tail(self, texts: "set[bytes]") -> "dict[bytes, Event]":
+        """Return what the journal's end, as far as it is in memory, says of texts; nothing if a restore is among it.
+
+        It has the start of a run that this process has just begun: nothing else needs to be read for its end.
+        """
+        tail = self._journal.tail()
+        events = [] if _RESTORED in tail else _events_of(_lines_with(texts, tail))
+        return {text: event for event in events for text in texts.intersection(_texts_of(event))}
+
+    def _with_run(self, event: "Event", news: "list[Event]", newest: "dict[bytes, Event]") -> "Event":
+        """Return the end of a task that names no run with the one that it ends, or that has ended by it before."""
+        in_flight = dict(self._present().head["in_flight"])
+        for new in news:
+            if new["action"] == names.TASK_STARTED:
+                in_flight[new["run_id"]] = {**new, "started": new["timestamp"]}
+            else:
+                in_flight.pop(new.get("run_id"), None)
+        match = running_task(in_flight, event, is_exact=True)
+        if match is None:
+            earlier = [*self._ends_like(event), *news]
+            match = ended_run(event, earlier) or running_task(in_flight, event, is_exact=False)
+            match = match or lost_run(event, earlier)
+        whole = with_run(event, match)
+        if match is not None:
+            newest[_text_of(whole)] = match if "action" in match else {"action": names.TASK_STARTED}
+        return whole
+
+    def _ends_like(self, event: "Event") -> "list[Event]":
+        """Return the known events, in their order, about ends of tasks with the same start, or lost ones of the same id."""
+        start, task = (_line_part(key, event[key]) if event.get(key) else None for key in ("started", "task_id"))
+
+        def is_wanted(line: bytes) -> bool:
+            return (start is not None and start in line) or _LOST in line or _AMENDED in line
+
+        texts = {text for text in (start, task) if text is not None}
+        return sorted(self._search(texts, _beginning(event), is_wanted), key=_number)
+
+    def _present(self) -> "Document":
+        try:
+            return self._state()
+        except DocumentError:
+            return new_document()
+
+    def _search(
+        self, texts: "set[bytes]", since: float, is_wanted: "Callable[[bytes], bool] | None" = None
+    ) -> "Iterator[Event]":
+        """Yield the events, the newest first, that count and in whose lines one of `texts` stands.
+
+        They are those that were recorded since the moment `since`, in seconds since 1970, and some before it; of all lines
+        only those that pass `is_wanted` are read.
+        """
+        discarded: list[tuple[int, int]] = []
+        for content in self._contents(since):
+            lines = _lines_with({*texts, _RESTORED}, content)
+            events = _events_of(line for line in lines if is_wanted is None or is_wanted(line) or _RESTORED in line)
+            yield from reversed(not_discarded(events, discarded))
+
+    def _contents(self, since: float) -> "Iterator[bytes]":
+        """Yield the lines that may hold events recorded since a moment, the newest first, at least those of one segment."""
+        for place, segment in enumerate(reversed(self._journal.segments())):
+            signature = self._files.signature(segment)
+            if place and signature is not None and signature[2] / 1e9 < since - _CLOCK_SLACK_SECONDS:
+                break
+            read = self._files.read(segment)
+            lines = read[1][: read[1].rfind(b"\n") + 1] if read else b""
+            middle = lines.rfind(b"\n", 0, max(0, len(lines) - _WINDOW_BYTES)) + 1
+            yield lines[middle:]
+            yield lines[:middle]
+        yield b"".join(self._present().history.pieces())
+        try:
+            for path in reversed(self._backups.paths()):
+                if self._backups.made_at(path) >= since - _CLOCK_SLACK_SECONDS:
+                    read = self._files.read(path)
+                    yield read[1] if read else b""
+        except StorageError:
+            return  # backups that can't be read know nothing
+
+
+def _in_question(events: "list[Event]", *, may_repeat: bool) -> "dict[bytes, Event]":
+    """Return the events that are to be looked up by what stands in the line of an event that they repeat."""
+    in_question: dict[bytes, Event] = {}
+    begun: set[str] = set()
+    for event in events:
+        if event["action"] == names.TASK_STARTED:
+            begun.add(event["run_id"])
+        is_end = event["action"] in names.OUTCOMES
+        if event.get("run_id") not in begun if is_end and not is_without_run(event) else may_repeat and not is_end:
+            in_question.setdefault(_text_of(event), event)
+    return in_question
+
+
+def _lines_with(texts: "set[bytes]", content: bytes) -> "list[bytes]":
+    """Return the lines in which one of `texts` stands, in their order."""
+    texts = texts | {_escaped(text) for text in texts if not text.isascii()}
+    if len(texts) > _FEW:
+        listed = set(_LISTED.findall(content))
+        texts = {text for text in texts if text == _RESTORED or _listed(text) in listed}
+    lines: dict[int, bytes] = {}
+    for text in texts:
+        at = content.find(text)
+        while at >= 0:
+            end = content.find(b"\n", at)
+            end = len(content) if end < 0 else end
+            beginning = content.rfind(b"\n", 0, at) + 1
+            lines[beginning] = content[beginning:end]
+            at = content.find(text, end)
+    return [lines[beginning] for beginning in sorted(lines)]
+
+
+def _events_of(lines: "Iterable[bytes]") -> "list[Event]":
+    """Return the events of lines of the journal or of a history; others are left out."""
+    events = [parsed(line.strip(b" ,")) for line in lines]
+    return [event for event in events if event is not None]
+
+
+def _escaped(text: bytes) -> bytes:
+    """Return a text as it stands in a line that is written in ASCII, for something else in it has no other form."""
+    return json.dumps(decode_json(b"{" + text + b"}"))[1:-1].encode()
+
+
+def _listed(text: bytes) -> bytes:
+    """Return a text as it is listed: cut off at the first quote in it."""
+    match = _LISTED.match(text)
+    return match[0] if match else text
+
+
+def _text_of(event: "Event") -> bytes:
+    """Return what stands in the lines of all that an event may repeat: its run if it begins or ends one, else its id."""
+    key = "run_id" if event["action"] == names.TASK_STARTED or event["action"] in names.OUTCOMES else "id"
+    return _line_part(key, event[key])
+
+
+def _texts_of(event: "Event") -> "Iterable[bytes]":
+    return [_line_part(key, event[key]) for key in ("id", "run_id") if event.get(key)]
+
+
+def _line_part(key: str, value: str) -> bytes:
+    return encode_line({key: value})[1:-1]
+
+
+def _beginning(event: "Event") -> float:
+    """Return a moment before which no event can have been recorded that this one repeats."""
+    return parse_timestamp(event.get("started") or event["timestamp"])
+
+
+def _number(event: "Event") -> int:
+    number: int = event["seq"]
+    return number
