@@ -280,7 +280,7 @@ _TOKENS: "dict[str, Check]" = {
     "total": _tokens,
     "last": _last_tokens,
     "count": _count,
-    **dict.fromkeys(names.TOKEN_TYPES, _tokens),
+    **dict.fromkeys(names.TOKEN_KEYS, _tokens),
 }
 _CIRCUIT: "dict[str, Check]" = {
     "state": _text,
@@ -355,9 +355,7 @@ def _outcome_or_null(value: "Any") -> "str | None":
 def _tokens_or_null(value: "Any") -> "str | None":
     if value is None:
         return None
-    is_right = isinstance(value, dict) and all(
-        kind in names.TOKEN_TYPES and type(n) is int for kind, n in value.items()
-    )
+    is_right = isinstance(value, dict) and all(kind in names.TOKEN_KEYS and type(n) is int for kind, n in value.items())
     return None if is_right else "whole numbers by token type, or null"
 
 

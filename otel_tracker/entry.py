@@ -205,7 +205,7 @@ def count_tokens(agent: "Agent", event: "Event", model: "str | None", tasks: int
     models = event.get("models") or {}
     for part, shares in (("models", models), ("token_usage", shares_of(model, event.get("tokens"), models))):
         for name, tokens in shares.items():
-            total = sum((tokens or {}).values())
+            total = names.total_tokens(tokens or {})
             # An amendment that takes tokens away is not the last task.
             is_last = tokens is not None and (tasks or total > 0)
             _add_tokens(agent, part, name, tokens or {}, tasks, max(0, total) if is_last else None)
@@ -252,7 +252,7 @@ def _exchange(agent: "Agent", part: str, before: "Shares", after: "Shares") -> N
             continue  # a hand has taken it out
         was, tokens = before.get(name) or {}, after.get(name)
         change = {kind: (tokens or {}).get(kind, 0) - was.get(kind, 0) for kind in {**was, **(tokens or {})}}
-        last = max(0, sum(tokens.values())) if tokens else None
+        last = max(0, names.total_tokens(tokens)) if tokens else None
         _add_tokens(agent, part, name, change, (name in after) - (name in before), last)
 
 
@@ -272,7 +272,9 @@ def _add_tokens(agent: "Agent", part: str, model: str, change: "Tokens", tasks: 
     use["count"] = max(0, use["count"] + tasks)
     for kind, number in change.items():
         use[kind] = max(0, use.get(kind, 0) + number)
-    use["total"] = max(0, use["total"] + sum(change.values()))
+    if use.get(names.CACHE_WRITE_1H) == 0:
+        del use[names.CACHE_WRITE_1H]  # what nobody has told isn't shown as none
+    use["total"] = max(0, use["total"] + names.total_tokens(change))
     if last is not None:
         use["last"] = last
     agent[part] = {**agent[part], model: use}

@@ -79,10 +79,10 @@ def task_ended(
 ) -> Event:
     """Return the event of a task's end at the moment `at`.
 
-    `tokens` is by type (names.TOKEN_TYPES), None if unmeasured, and so is a duration; more tokens in all than MOST_TOKENS
+    `tokens` is by type (names.TOKEN_KEYS), None if unmeasured, and so is a duration; more tokens in all than MOST_TOKENS
     are no measure. What else is `known` is left out where it is None.
     """
-    if tokens is not None and sum(tokens.values()) > MOST_TOKENS:
+    if tokens is not None and names.total_tokens(tokens) > MOST_TOKENS:
         tokens, known["models"] = None, None
     event: Event = {
         "id": new_id(),
@@ -92,7 +92,7 @@ def task_ended(
         "action": names.ACTIONS[outcome],
         "model": model,
         "task_id": task_id,
-        "tokens_used": None if tokens is None else sum(tokens.values()),
+        "tokens_used": None if tokens is None else names.total_tokens(tokens),
         "duration_seconds": None if duration_seconds is None else round(duration_seconds, 6),
         "started": started,
     }

@@ -4,6 +4,10 @@ Span attributes follow OpenTelemetry's conventions for generative AI (open-telem
 development); what they have no name for is under `otel_tracker.`.
 """
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 # What an event says has happened.
 TASK_STARTED = "task_started"
 TASK_COMPLETED = "task_completed"
@@ -25,8 +29,11 @@ SUCCESS, FAILURE, CANCELLED, LOST = "success", "failure", "cancelled", "lost"
 OUTCOMES = {TASK_COMPLETED: SUCCESS, TASK_FAILED: FAILURE, TASK_CANCELLED: CANCELLED, TASK_LOST: LOST}
 ACTIONS = {outcome: action for action, outcome in OUTCOMES.items()}
 
-# The parts of a token count; they exclude each other.
 TOKEN_TYPES = ("input", "output", "cache_read", "cache_write", "untyped")
+"""Parts that exclude each other: their sum is the number of tokens."""
+CACHE_WRITE_1H = "cache_write_1h"
+"""Of `cache_write`, what is kept for an hour, which costs more; the rest is kept for 5 minutes, or nobody has told."""
+TOKEN_KEYS = (*TOKEN_TYPES, CACHE_WRITE_1H)
 
 # Models that every report has, in this order, and the families that full model ids are rolled up to.
 # Tokens of a task whose model nobody has named are counted as those of an unknown one.
@@ -110,6 +117,11 @@ def added_tokens(one: "dict[str, int]", other: "dict[str, int]") -> "dict[str, i
     return {kind: one.get(kind, 0) + other.get(kind, 0) for kind in {**one, **other}}
 
 
+def total_tokens(tokens: "Mapping[str, int]") -> int:
+    """Return the number of tokens that were counted by type."""
+    return sum([number for kind, number in tokens.items() if kind != CACHE_WRITE_1H])
+
+
 def conventional_tokens(tokens: "dict[str, int]") -> "dict[str, int]":
     """Return tokens by the conventions' types: `input`, which includes those of the cache, `output`, else `untyped`."""
     if set(tokens) == {"untyped"}:
@@ -120,7 +132,7 @@ def conventional_tokens(tokens: "dict[str, int]") -> "dict[str, int]":
 
 def usage_attributes(tokens: "dict[str, int]") -> "dict[str, int]":
     """Return the span attributes of tokens by type; the conventions' input tokens include those of the cache."""
-    attributes = {SPAN_TOKENS: sum(tokens.values())}
+    attributes = {SPAN_TOKENS: total_tokens(tokens)}
     if set(tokens) != {"untyped"}:
         total = conventional_tokens(tokens)
         attributes[GEN_AI_INPUT_TOKENS], attributes[GEN_AI_OUTPUT_TOKENS] = total["input"], total["output"]

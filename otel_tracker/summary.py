@@ -154,16 +154,17 @@ def leaderboard(document: Document, metric: str = DEFAULT_METRIC, top_n: int = 1
 def token_summary(document: Document) -> "dict[str, Row]":
     """Return tokens by model: haiku, sonnet, opus, and every other model seen.
 
-    `total`, `count` (of tasks), `avg`, tokens by type, and `usage_incomplete`: the runs without their final usage of
+    `total`, `count` (of tasks), `avg`, tokens by type (`cache_write_1h` only where it was told), and `usage_incomplete`: the runs without their final usage of
     all agents that have used the model. Where there are any the tokens are lower bounds.
     """
-    numbers = ("total", "count", *names.TOKEN_TYPES)
+    numbers = ("total", "count", *names.TOKEN_KEYS)
     summary: dict[str, Row] = {model: _no_tokens() for model in names.REPORTED_MODELS}
     for entry in document.agents.values():
         for model, tokens in entry["token_usage"].items():
             row = summary.setdefault(model, _no_tokens())
             for number in numbers:
-                row[number] += tokens[number]
+                if number in tokens:
+                    row[number] = row.get(number, 0) + tokens[number]
             if tokens["count"] or tokens["total"]:
                 row["usage_incomplete"] += entry["tallies"]["usage_incomplete"]
     for row in summary.values():

@@ -111,7 +111,7 @@ class TaskTracker:
     @property
     def tokens_used(self) -> float:
         """How many tokens the task has used in all, as far as it has been told, 0 before that; may be set."""
-        return sum((self._tokens or {}).values())
+        return names.total_tokens(self._tokens or {})
 
     @tokens_used.setter
     def tokens_used(self, tokens: float) -> None:
@@ -128,18 +128,21 @@ class TaskTracker:
         cache_read_tokens: float | None = None,
         cache_write_tokens: float | None = None,
         *,
+        cache_write_1h_tokens: float | None = None,
         estimated: bool = False,
     ) -> None:
         """Set how many tokens the task has used by type, rounded; `estimated` says that the numbers are estimates.
 
-        The parts exclude each other: `input_tokens` are those that were neither read from nor written to the cache. One
-        that is None is 0 where another one is a number; if all are None, nothing was measured.
+        The parts exclude each other: `input_tokens` are those that were neither read from nor written to the cache. But
+        `cache_write_1h_tokens` are those of `cache_write_tokens` that are kept for an hour. One that is None is 0 where
+        another one is a number; if all are None, nothing was measured.
         """
         tokens = {
             "input": input_tokens,
             "output": output_tokens,
             "cache_read": cache_read_tokens,
-            "cache_write": cache_write_tokens,
+            "cache_write": cache_write_1h_tokens if cache_write_tokens is None else cache_write_tokens,
+            names.CACHE_WRITE_1H: cache_write_1h_tokens,
         }
         self._set_tokens(tokens, estimated)
 

@@ -3,6 +3,7 @@
 import operator
 
 from otel_tracker.limits import MOST_TOKENS
+from otel_tracker.names import CACHE_WRITE_1H
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -11,6 +12,14 @@ if TYPE_CHECKING:
 BYTES_PER_TOKEN = 4
 """A common rule of thumb for English text and code; languages with longer words have more tokens."""
 
+_ANTHROPIC = {
+    "input": "input_tokens",
+    "output": "output_tokens",
+    "cache_read": "cache_read_input_tokens",
+    "cache_write": "cache_creation_input_tokens",
+}
+_WRITTEN_FOR_AN_HOUR = "ephemeral_1h_input_tokens"
+
 
 def estimate_tokens(text: str) -> int:
     """Return about how many tokens `text` has: a quarter of its bytes in UTF-8, rounded up.
@@ -18,6 +27,21 @@ def estimate_tokens(text: str) -> int:
     Say so where it is recorded: `task.set_tokens_used(estimate_tokens(text), estimated=True)`.
     """
     return -(-len(text.encode("utf-8", "replace")) // BYTES_PER_TOKEN)
+
+
+def anthropic_tokens(usage: "dict[str, Any]") -> "dict[str, int]":
+    """Return tokens by type of a `usage` object of Anthropic's API; what is no number in it counts as 0.
+
+    The cache writes are also told by their lifetime (`cache_creation`); the larger of both sums counts.
+    """
+    tokens = {kind: whole_tokens(usage.get(field)) or 0 for kind, field in _ANTHROPIC.items()}
+    lifetimes = usage.get("cache_creation")
+    if isinstance(lifetimes, dict):
+        written = {key: whole_tokens(number) or 0 for key, number in lifetimes.items() if key.startswith("ephemeral_")}
+        tokens["cache_write"] = max(tokens["cache_write"], sum(written.values()))
+        if written.get(_WRITTEN_FOR_AN_HOUR):
+            tokens[CACHE_WRITE_1H] = written[_WRITTEN_FOR_AN_HOUR]
+    return tokens
 
 
 def whole_tokens(value: "Any") -> "int | None":

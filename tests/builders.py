@@ -120,7 +120,7 @@ document_values = st.builds(
     st.just([]) | st.lists(_objects(timestamp=_moments), max_size=3),
 )
 
-_measured = st.none() | st.dictionaries(st.sampled_from(names.TOKEN_TYPES), st.integers(0, 9999), max_size=3)
+_measured = st.none() | st.dictionaries(st.sampled_from(names.TOKEN_KEYS), st.integers(0, 9999), max_size=3)
 _details = st.fixed_dictionaries(
     {
         "model": st.sampled_from([None, "sonnet", "gpt-5"]),

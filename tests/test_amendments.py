@@ -51,7 +51,7 @@ def counted(document: Document) -> Any:
     }
 
 
-_tokens = st.none() | st.dictionaries(st.sampled_from(names.TOKEN_TYPES), st.integers(1, 9999), max_size=3)
+_tokens = st.none() | st.dictionaries(st.sampled_from(names.TOKEN_KEYS), st.integers(1, 9999), max_size=3)
 _models = st.none() | st.dictionaries(st.sampled_from([OPUS, SONNET, "claude-opus-4", "x"]), _tokens, max_size=3)
 
 

@@ -203,6 +203,15 @@ def test_the_number_of_cache_writes_is_the_larger_of_both_ways_to_say_it(path: P
     assert tokens(read(path, answer(m_usage=larger)))[3] == 200
 
 
+def test_cache_writes_are_kept_by_their_lifetime(path: Path) -> None:
+    both = {"ephemeral_5m_input_tokens": 300, "ephemeral_1h_input_tokens": 900}
+    growing = {**usage(cache_write=1000), "cache_creation": {**both, "ephemeral_1h_input_tokens": 700}}
+    whole = {**usage(cache_write=1200), "cache_creation": both}
+    found = read(path, answer(m_usage=growing), answer(m_usage=whole), answer(message="msg_2", request="req_2"))
+    assert (found.models[SONNET]["cache_write"], found.models[SONNET]["cache_write_1h"]) == (2400, 900)
+    assert "cache_write_1h" not in read(path, answer()).models[SONNET]
+
+
 @pytest.mark.parametrize("wrong", [None, True, -5, 10**30, "12", [], {}, float("nan")])
 def test_what_is_no_number_of_tokens_is_0(path: Path, wrong: Any) -> None:
     found = read(path, answer(m_usage={**usage(), "input_tokens": wrong, "cache_creation": wrong}))

@@ -102,6 +102,18 @@ def test_an_agent_says_when_its_first_and_its_last_task_ended() -> None:
     assert (metrics["first_task_timestamp"], metrics["last_task_timestamp"]) == (moment(60), moment(90))
 
 
+def test_tokens_kept_for_an_hour_are_a_part_that_no_total_counts_twice() -> None:
+    long = {"input": 10, "cache_write": 300, "cache_write_1h": 200}
+    models = {"claude-sonnet-5": long}
+    event = end("r1", model=None, tokens=long, models=models)
+    assert event["tokens_used"] == 310
+    agent = agent_after(event, end("r2", tokens={"cache_write": 5}))
+    expected = {"total": 315, "cache_write": 305, "cache_write_1h": 200}
+    assert {key: agent["token_usage"]["sonnet"].get(key) for key in expected} == expected
+    assert agent["models"]["claude-sonnet-5"]["cache_write_1h"] == 200
+    assert "cache_write_1h" not in agent["token_usage"]["opus"]
+
+
 def test_tokens_are_counted_by_model_and_by_type() -> None:
     typed = {"input": 10, "output": 5, "cache_read": 100, "cache_write": 20}
     agent = agent_after(end("r1", tokens={"untyped": 1500}), end("r2", tokens=typed), end("r3", FAILURE, model="opus"))

@@ -211,6 +211,19 @@ def test_tokens_may_be_assigned_and_added_to(tracker: MetricTracker) -> None:
     assert last_entry(tracker)["tokens_used"] is None
 
 
+def test_tokens_that_the_cache_keeps_for_an_hour_are_a_part_of_those_written(tracker: MetricTracker) -> None:
+    with TaskTracker("a.md", tracker=tracker) as task:
+        task.set_usage(input_tokens=10, cache_write_tokens=3000, cache_write_1h_tokens=2000)
+    with TaskTracker("a.md", tracker=tracker) as task:
+        task.set_usage(cache_write_1h_tokens=500)
+        assert task.tokens_used == 500
+    assert [entry["tokens_used"] for entry in tracker.get_history()] == [3010, 500]
+    usage = tracker.get_agent("a.md")["token_usage"]["sonnet"]
+    assert (usage["total"], usage["cache_write"], usage["cache_write_1h"]) == (3510, 3500, 2500)
+    summary = tracker.get_token_summary()
+    assert (summary["sonnet"]["cache_write_1h"], "cache_write_1h" in summary["opus"]) == (2500, False)
+
+
 def test_usage_of_which_nothing_is_known_is_unmeasured(tracker: MetricTracker) -> None:
     with TaskTracker("a.md", tracker=tracker) as task:
         task.set_usage(None, None)

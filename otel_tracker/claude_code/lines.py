@@ -82,7 +82,7 @@ def text(value: "Any", longest: int = NAME_CHARACTERS) -> "str | None":
 
 
 def count(value: "Any") -> int:
-    """Return a number of tokens; 0 for whatever else stands in its place."""
+    """Return a whole number from 0; 0 for whatever else stands in its place."""
     return whole_tokens(value) or 0
 
 

@@ -8,8 +8,9 @@ belongs to the request that got it: a copy under another request, as a side ques
 of `usage` sum up; what an advisor (another model), a compaction or a declined attempt has used comes on top.
 """
 
-from otel_tracker.claude_code.lines import count, part, text
+from otel_tracker.claude_code.lines import text
 from otel_tracker.names import UNKNOWN_MODEL, added_tokens
+from otel_tracker.tokens import anthropic_tokens
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 
 SYNTHETIC = "<synthetic>"
 """The model of what Claude Code writes itself in an answer's place."""
-
-_FIELDS = {"input": "input_tokens", "output": "output_tokens", "cache_read": "cache_read_input_tokens"}
 
 
 class Usage:
@@ -84,7 +83,7 @@ class _Answer:
         self.is_final = self.is_final or text(message.get("stop_reason")) is not None
         usage = message.get("usage")
         if isinstance(usage, dict):
-            self._tokens = _larger(self._tokens, _tokens(usage))
+            self._tokens = _larger(self._tokens, anthropic_tokens(usage))
             for model, tokens in _beside(usage).items():
                 self._beside[model] = _larger(self._beside.get(model), tokens)
 
@@ -107,7 +106,7 @@ def _larger(one: "dict[str, int] | None", other: "dict[str, int]") -> "dict[str,
     """Return of each type the larger number of two records of the same."""
     if one is None or one == other:
         return other
-    return {kind: max(number, one[kind]) for kind, number in other.items()}
+    return {kind: max(one.get(kind, 0), other.get(kind, 0)) for kind in {**one, **other}}
 
 
 def _beside(usage: "Record") -> "dict[str | None, dict[str, int]]":
@@ -115,18 +114,8 @@ def _beside(usage: "Record") -> "dict[str | None, dict[str, int]]":
     iterations, models = usage.get("iterations"), dict[str | None, dict[str, int]]()
     for iteration in iterations if isinstance(iterations, list) else ():
         if isinstance(iteration, dict) and text(iteration.get("type")) not in (None, "message"):
-            tokens = _tokens(iteration)
+            tokens = anthropic_tokens(iteration)
             if any(tokens.values()):
                 model = model_of(iteration)
                 models[model] = added_tokens(models.get(model, {}), tokens)
     return models
-
-
-def _tokens(usage: "Record") -> "dict[str, int]":
-    tokens = {kind: count(usage.get(field)) for kind, field in _FIELDS.items()}
-    tokens["cache_write"] = count(usage.get("cache_creation_input_tokens"))
-    by_lifetime = part(usage, "cache_creation")
-    if by_lifetime:
-        total = sum([count(value) for key, value in by_lifetime.items() if key.startswith("ephemeral_")])
-        tokens["cache_write"] = max(total, tokens["cache_write"])
-    return tokens

@@ -93,11 +93,11 @@ def agent(options: "Namespace") -> int:
             reports.at_least(use["total"], row["usage_incomplete"] and use["count"]),
             use["last"],
             use["count"],
-            *(use[kind] for kind in names.TOKEN_TYPES),
+            *(use.get(kind) for kind in names.TOKEN_KEYS),
         )
         for model, use in row["token_usage"].items()
     ]
-    print_table(("Model", "Tokens", "Last", "Tasks", *names.TOKEN_TYPES), tokens, "lrrr" + "r" * len(names.TOKEN_TYPES))
+    print_table(("Model", "Tokens", "Last", "Tasks", *names.TOKEN_KEYS), tokens, "lrrr" + "r" * len(names.TOKEN_KEYS))
     _say_what_is_missing(row["usage_incomplete"])
     return 0
 

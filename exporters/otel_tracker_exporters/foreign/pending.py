@@ -7,7 +7,7 @@ on to its parent; an agent's span keeps them. A span that comes twice gets what 
 from collections import OrderedDict, deque
 
 from otel_tracker.guard import Guard
-from otel_tracker.names import added_tokens
+from otel_tracker.names import added_tokens, total_tokens
 from otel_tracker_exporters.foreign.convention import Tokens
 
 SpanKey = tuple[int, int]
@@ -102,7 +102,7 @@ def _chosen(own: Usage | None, below: Usage) -> Usage:
 
 
 def _number(usage: Usage) -> int:
-    return sum(all_tokens(usage).values())
+    return total_tokens(all_tokens(usage))
 
 
 def _evict(memory: "OrderedDict[SpanKey, _Sum] | OrderedDict[SpanKey, Usage | None]", most: int) -> None:

@@ -103,7 +103,7 @@ def _ended(
 
 
 def _measured(usage: Usage | None) -> Usage | None:
-    return None if usage is None or sum(all_tokens(usage).values()) > MOST_TOKENS else usage
+    return None if usage is None or names.total_tokens(all_tokens(usage)) > MOST_TOKENS else usage
 
 
 def _by_model(usage: Usage | None, answering: str | None) -> dict[str, dict[str, int] | None] | None:
