@@ -44,7 +44,16 @@ def chosen_home(folder: "str | None") -> str:
 
 def claude_folder() -> str:
     """Return the folder of the user's Claude Code, with its settings and agents."""
-    return os.path.abspath(os.path.expanduser(os.environ.get("CLAUDE_CONFIG_DIR") or "~/.claude"))
+    return absolute(os.environ.get("CLAUDE_CONFIG_DIR") or "~/.claude")
+
+
+def absolute(path: str) -> str:
+    """Return a path from the root, with `~` expanded; as it is where the current folder, in which it begins, is gone."""
+    path = os.path.expanduser(path)
+    try:
+        return os.path.abspath(path)
+    except OSError:
+        return path
 
 
 def is_enforced() -> bool:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from otel_tracker.claude_code import settings_text
 from otel_tracker.claude_code.registration import is_ours
-from otel_tracker.environment import claude_folder
+from otel_tracker.environment import absolute, claude_folder
 from otel_tracker.errors import OtelTrackerError, StorageError
 from otel_tracker.storage.attempt import saying
 from otel_tracker.storage.files import Files
@@ -72,8 +72,8 @@ def user_path() -> str:
 
 
 def project_path(name: str = "settings.json") -> str:
-    """Return the path of a settings file of the project in the current folder."""
-    return os.path.abspath(os.path.join(".claude", name))
+    """Return the path of a settings file of the project in the current folder; a relative one if that is gone."""
+    return absolute(os.path.join(".claude", name))
 
 
 def read(path: str) -> Settings:

@@ -68,6 +68,8 @@ def found() -> tuple[list[Place], list[settings_file.SettingsError]]:
     broken: list[settings_file.SettingsError] = []
     seen: set[str] = set()
     for path, option, is_managed in known:
+        if not os.path.isabs(path):  # the current folder is gone, and so is its project
+            continue
         if os.path.realpath(path) in seen:  # in the user's own folder, the project's settings are the user's
             continue
         seen.add(os.path.realpath(path))

@@ -91,7 +91,10 @@ def claude_code_hook(options: "Namespace") -> int:
 
 
 def _path(options: "Namespace") -> str:
-    return settings_file.project_path() if options.project else settings_file.user_path()
+    path = settings_file.project_path() if options.project else settings_file.user_path()
+    if not os.path.isabs(path):
+        raise settings_file.SettingsWriteError(path, "the current folder is gone", "go to the project's folder")
+    return path
 
 
 def _home(options: "Namespace") -> "str | None":
