@@ -1,9 +1,11 @@
 """The agents of a folder: its Markdown files, with the `name` that their front matter gives them."""
 
 import os
+import re
 
 from otel_tracker.errors import StorageError
 from otel_tracker.event import is_name
+from otel_tracker.limits import FRONT_MATTER_CHARACTERS, NAME_CHARACTERS
 from otel_tracker.log import warn
 from otel_tracker.storage.attempt import saying
 
@@ -12,7 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _NOT_AGENTS = ("config", "journal", "backups", "scripts", "claude-code")
-_FRONT_MATTER_BYTES = 16_384
+_KEY = re.compile(r"""(name|"name"|'name')[ \t]*:(?=[ \t]|$)""")
+_PLAIN = re.compile(r"name:[ \t]+(\w(?:[\w.+/()@-]|[ \t](?!#)|:(?![ \t]))*?)[ \t]*")
+"""A name that is what stands there: no quotes, no comment, nothing that means more to YAML."""
+_LONGEST_ENTRY = 16 * NAME_CHARACTERS  # each letter may be written as an escape of ten
 
 
 def agent_files(folder: str) -> "Iterator[tuple[str, str | None]]":
@@ -75,23 +80,46 @@ def _name_of(path: str) -> "str | None":
 
 
 def front_matter_name(path: str) -> "str | None":
-    """Return the `name` in a Markdown file's front matter, the block between two lines of three hyphens; else None."""
-    with saying("read", path), open(path, encoding="utf-8-sig", errors="replace") as file:
-        lines = file.read(_FRONT_MATTER_BYTES).splitlines()
-    if not lines or lines[0].rstrip() != "---":
+    """Return the `name` in a Markdown file's front matter, the YAML between two lines of three hyphens; else None.
+
+    Raises StorageError where the file can't be read.
+    """
+    entry = _entry_of_name(path)
+    if not entry:
         return None
-    for line in lines[1:]:
-        if line.rstrip() == "---":
-            return None
-        key, colon, value = line.partition(":")
-        if colon and key == "name":
-            name = _unquoted(value)
-            return name if is_name(name) else None
-    return None
+    plain = _PLAIN.fullmatch(entry[0])
+    name = plain[1] if plain and not any(line.strip() for line in entry[1:]) else _parsed(entry)
+    return name if name is not None and is_name(name) else None
 
 
-def _unquoted(value: str) -> str:
-    text = value.strip()
-    if text[:1] in ("'", '"') and len(text) > 1 and text[-1] == text[0]:
-        return text[1:-1]
-    return text.partition(" #")[0].rstrip()
+def _entry_of_name(path: str) -> "list[str]":
+    """Return the lines of the entry `name`: further ones are indented, as all that isn't a key of the first level.
+
+    So whatever is wrong with other entries (descriptions are full of unquoted colons) doesn't matter.
+    """
+    entry: list[str] = []
+    with saying("read", path), open(path, encoding="utf-8-sig", errors="replace") as file:
+        if file.readline(FRONT_MATTER_CHARACTERS).rstrip() != "---":
+            return []
+        for line in file.read(FRONT_MATTER_CHARACTERS).split("\n"):
+            is_of_entry = not line.strip(" \t") or line[0] in " \t"
+            if line.rstrip() == "---" or (entry and not is_of_entry):
+                break
+            if entry or _KEY.match(line):
+                entry.append(line)
+    return entry
+
+
+def _parsed(entry: "list[str]") -> "str | None":
+    """Return the value of an entry by the rules of YAML, which few names need; what isn't YAML is taken as it is."""
+    import yaml  # it takes longer to load than all else that a hook needs
+
+    text = "\n".join(entry)
+    if len(text) > _LONGEST_ENTRY:
+        return None
+    try:
+        values = yaml.load(text, yaml.BaseLoader)  # noqa: S506 - it makes nothing but texts
+    except (yaml.YAMLError, ValueError, OverflowError, RecursionError):  # the latter are PyYAML's own
+        return entry[0].partition(":")[2].strip()
+    value = next(iter(values.values())) if isinstance(values, dict) else None
+    return value.strip() if isinstance(value, str) else None

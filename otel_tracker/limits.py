@@ -12,6 +12,9 @@ ERROR_CHARACTERS = 500
 MASKED_CHARACTERS = 65_536
 """Characters of a text in which secrets are looked for; the rest is dropped. Traces of exceptions are the longest."""
 
+FRONT_MATTER_CHARACTERS = 2**20
+"""Characters of a Markdown file in which the end of its front matter is looked for."""
+
 PATH_CHARACTERS = 4096
 """Characters of a path that a hook is given."""
 

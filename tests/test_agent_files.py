@@ -1,11 +1,17 @@
 """The agents of a folder, which may be put together from checkouts by links."""
 
 import os
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
-from otel_tracker.agent_files import agent_files
+from otel_tracker.agent_files import agent_files, front_matter_name
 
 
 @pytest.fixture
@@ -81,3 +87,80 @@ def test_links_that_lead_nowhere_and_names_that_are_no_files_are_left_out(agents
     (agents / "folder.md").mkdir()
     os.mkfifo(agents / "pipe.md")
     assert keys(agents) == ["x.md"]
+
+
+NAMES = {
+    "name: coder": "coder",
+    "name:   Database Expert  ": "Database Expert",
+    "name: plugin:coder@2.0 (old)": "plugin:coder@2.0 (old)",
+    "name: größe": "größe",
+    "name: coder # which codes": "coder",
+    "name: c#": "c#",
+    "name: 'it''s'": "it's",
+    'name: "caf\\u00e9"': "café",
+    'name: "coder" # which codes': "coder",
+    "name: >-\n  coder": "coder",
+    "name: |\n  coder\n": "coder",
+    "name: |+\n\n  coder\n\n": "coder",
+    "name:\n  coder": "coder",
+    "name: two\n  lines": "two lines",
+    '"name": coder': "coder",
+    "'name' : coder": "coder",
+    "name : coder": "coder",
+    "name: !!str 12": "12",
+    "name: 2024-01-01": "2024-01-01",
+    "name: yes": "yes",
+    "name: a: b": "a: b",  # no YAML: as it stands there
+    "name: coder\nname: other": "coder",
+    "description: name: evil\nname: coder": "coder",
+    "description: |\n  name: evil\nname: coder": "coder",
+    "description: <example>user: 'no YAML: at all\ntools: [a, b\nname: coder": "coder",
+    "description: a\u2028name: evil\nname: coder": "coder",
+    "description: a\x85name: evil\x0cname: evil\nname: coder": "coder",
+    f"description: {'x' * 100_000}\nname: coder": "coder",
+    "# a comment\n\nname: coder\r": "coder",
+    "names: evil\nname:x\nname: coder": "coder",
+    "name:": None,
+    "name: [a, b]": None,
+    "name: {a: b}": None,
+    'name: "\\Uffffffff"': '"\\Uffffffff"',  # no letter: as it stands there
+    f"name: {'[' * 8000}": None,
+    f"name: '{'x' * 600}'": None,
+    "title: x": None,
+}
+
+
+@pytest.mark.parametrize("ending", ["\n", "\r\n"])
+@pytest.mark.parametrize("front", NAMES, ids=lambda front: front[:40])
+def test_a_name_is_read_as_yaml_has_it_whatever_else_is_in_the_front_matter(
+    tmp_path: Path, front: str, ending: str
+) -> None:
+    path = tmp_path / "file.md"
+    path.write_bytes(f"\ufeff---\n{front}\nmodel: sonnet\n---\nname: evil\n".replace("\n", ending).encode())
+    assert front_matter_name(str(path)) == NAMES[front]
+
+
+@pytest.mark.parametrize("text", ["", "name: coder\n", "----\nname: coder\n", "\n---\nname: coder\n---\n"])
+def test_a_file_without_a_front_matter_has_no_name(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "file.md"
+    path.write_text(text)
+    assert front_matter_name(str(path)) is None
+
+
+printing = st.text(st.characters(exclude_categories=("C", "Z"), include_characters=" "), min_size=1, max_size=40)
+
+
+@given(printing.filter(lambda text: text == text.strip()), st.sampled_from([None, "'", '"', "|", ">"]), st.booleans())
+def test_a_name_that_yaml_has_written_is_read_back(name: str, style: "str | None", is_ascii: bool) -> None:
+    text = yaml.dump({"name": name}, default_style=style, allow_unicode=not is_ascii, width=20)
+    with tempfile.NamedTemporaryFile("w", suffix=".md", encoding="utf-8") as file:
+        file.write(f"---\n{text}---\n")
+        file.flush()
+        assert front_matter_name(file.name) == name
+
+
+def test_an_ordinary_file_is_read_without_the_yaml_library(agents: Path) -> None:
+    put(agents / "coder.md")
+    code = f"import sys; from otel_tracker.agent_files import agent_files as f; print(*f({str(agents)!r}), 'yaml' in sys.modules)"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert shown == "('coder.md', 'coder') False\n"
