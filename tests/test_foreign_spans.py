@@ -291,6 +291,45 @@ def test_a_request_of_pydantic_ai_is_no_agent(home: Home) -> None:
     assert MetricTracker(home.document).get_history() == []
 
 
+def test_what_an_agent_of_strands_has_used_since_it_was_made_is_not_what_a_run_has_used(home: Home) -> None:
+    provider = TracerProvider()
+    provider.add_span_processor(AgentSpanProcessor(CircuitBreakerSpanExporter(home.document)))
+    strands = provider.get_tracer("strands.telemetry.tracer")
+    for number in (1, 2, 3):
+        with strands.start_as_current_span("invoke_agent coder", attributes=agent("coder")) as run:
+            with strands.start_as_current_span("execute_event_loop_cycle"):
+                leaf(strands, usage(100, 10, **{"gen_ai.usage.total_tokens": 110}))
+                with strands.start_as_current_span("invoke_agent helper", attributes=agent("helper")) as inner:
+                    leaf(strands, usage(1000, 100))
+                    inner.set_attributes(usage(1000 * number, 100 * number))
+            run.set_attributes(usage(100 * number, 10 * number))
+    provider.shutdown()
+    used = [(entry["agent"], entry["tokens_used"]) for entry in MetricTracker(home.document).get_history()]
+    assert used == [("helper", 1100), ("coder", 110)] * 3
+
+
+@pytest.mark.parametrize(
+    ("given", "made", "read", "written", "total", "expected"),
+    [
+        (10, 50, 5000, 200, 5260, tokens(10, 50, 5000, 200)),
+        (6000, 50, 5000, 200, 11250, tokens(6000, 50, 5000, 200)),
+        (10, 50, 0, 8000, 8060, tokens(10, 50, 0, 8000)),
+        (6000, 50, 5000, 200, 6050, tokens(800, 50, 5000, 200)),
+        (6000, 50, 5000, 200, None, tokens(800, 50, 5000, 200)),
+        (6000, 50, 0, 0, 6070, {**tokens(6000, 50), "untyped": 20}),
+        (6000, 50, 5000, 0, 6070, {**tokens(1000, 50, 5000), "untyped": 20}),
+        (6000, 50, 0, 0, 7, tokens(6000, 50)),
+    ],
+)
+def test_a_total_tells_whether_the_cache_is_within_the_input_and_what_is_missing(
+    home: Home, tracer: Tracer, given: int, made: int, read: int, written: int, total: int | None, expected: Said
+) -> None:
+    cache = {"gen_ai.usage.cache_read_input_tokens": read, "gen_ai.usage.cache_write_input_tokens": written}
+    totals = {} if total is None else {"gen_ai.usage.total_tokens": total}
+    leaf(tracer, agent(**usage(given, made, **cache, **totals)))
+    assert history_of(home)["planner"]["tokens"] == expected
+
+
 def test_input_tokens_below_those_of_the_cache_do_not_include_them(home: Home, tracer: Tracer) -> None:
     leaf(tracer, agent(**usage(10, 1, **{"gen_ai.usage.cache_read.input_tokens": 50})))
     assert history_of(home)["planner"]["tokens"] == tokens(10, 1, 50)

@@ -18,7 +18,7 @@ Tokens = dict[str, int]
 class Counts(NamedTuple):
     """The attributes that hold numbers of tokens; of each, the first one that is there.
 
-    `input` includes `cache_read` and `cache_write`.
+    `input` includes `cache_read` and `cache_write`, unless the numbers say that it can't.
     """
 
     input: tuple[str, ...]
@@ -34,12 +34,12 @@ class Convention(NamedTuple):
     """Returns what may be the agent's name, the best first; nothing if the span isn't an agent's."""
     counts: Counts
     total: tuple[str, ...] = ()
-    """The attributes that hold the number of all tokens, of use only where no other is there."""
+    """The attributes that hold the number of all tokens: it counts where it is more than what the others say."""
     asked_model: tuple[str, ...] = ()
     answering_model: tuple[str, ...] = ()
     conversation: tuple[str, ...] = ()
     is_agents_usage_vague: bool = False
-    """Whether an agent's span may say what other agents have used, so that the spans below it know better."""
+    """Whether an agent's span may say what other agents or runs have used, so that the spans below it know better."""
     scope: str | None = None
     """The instrumentation scope that alone speaks it; None: anybody may."""
 
@@ -71,22 +71,28 @@ def first_text(values: Iterable[object]) -> str | None:
 
 def tokens_of(attributes: Attributes, spoken: Sequence[Convention]) -> Tokens | None:
     """Return tokens by type as the first of the conventions has them, None if `attributes` don't tell."""
-    by_type = (_by_type(attributes, convention.counts) for convention in spoken)
+    total = _first_count(attributes, [key for convention in spoken for key in convention.total])
+    by_type = (_by_type(attributes, convention.counts, total) for convention in spoken)
     tokens = next((tokens for tokens in by_type if tokens is not None), None)
-    total = None if tokens else _first_count(attributes, [key for convention in spoken for key in convention.total])
-    return tokens if total is None else {"untyped": total}
+    if tokens is None:
+        return None if total is None else {"untyped": total}
+    rest = (total or 0) - sum(tokens.values())  # such as thoughts that aren't in the output
+    return {**tokens, "untyped": rest} if rest > 0 else tokens
 
 
-def _by_type(attributes: Attributes, counts: Counts) -> Tokens | None:
-    given, made = _first_count(attributes, counts.input), _first_count(attributes, counts.output)
-    if given is None and made is None:
+def _by_type(attributes: Attributes, counts: Counts, total: int | None) -> Tokens | None:
+    told_input, told_output = _first_count(attributes, counts.input), _first_count(attributes, counts.output)
+    if told_input is None and told_output is None:
         return None
+    given, made = told_input or 0, told_output or 0
     read, written = _first_count(attributes, counts.cache_read) or 0, _first_count(attributes, counts.cache_write) or 0
-    uncached = (given or 0) - read - written
-    # Less than a part of it can't include it: some instrumentations pass on Anthropic's `input_tokens` as they are.
+    cached = read + written
+    # Some instrumentations pass on the numbers of Anthropic or Bedrock, whose input leaves the cache out. Then it may be
+    # less than its part would be, or the total has room for the cache beside it.
+    is_beside = given < cached or (total is not None and total >= given + made + cached)
     return {
-        "input": uncached if uncached >= 0 else given or 0,
-        "output": made or 0,
+        "input": given if is_beside else given - cached,
+        "output": made,
         "cache_read": read,
         "cache_write": written,
     }

@@ -17,7 +17,7 @@ RESPONSE_ID = "gen_ai.response.id"
 CONVERSATION = "gen_ai.conversation.id"
 
 # By all the names that they have had. The newest is what opentelemetry-util-genai 1.3b0 and the Anthropic SDK 2.14 write,
-# those with underscores are OpenLLMetry's, the details Pydantic AI's.
+# those with underscores are OpenLLMetry's and Strands', the details Pydantic AI's.
 CACHE_READ = (
     names.GEN_AI_CACHE_READ_TOKENS,
     "gen_ai.usage.cache_read_input_tokens",
@@ -27,6 +27,7 @@ CACHE_WRITE = (
     "gen_ai.usage.cache_write.input_tokens",
     names.GEN_AI_CACHE_WRITE_TOKENS,
     "gen_ai.usage.cache_creation_input_tokens",
+    "gen_ai.usage.cache_write_input_tokens",
     "gen_ai.usage.details.cache_write_tokens",
 )
 

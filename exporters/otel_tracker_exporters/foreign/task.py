@@ -22,8 +22,9 @@ from otel_tracker_exporters.foreign.openinference import OPENINFERENCE
 from otel_tracker_exporters.foreign.openllmetry import OPENLLMETRY
 from otel_tracker_exporters.foreign.pending import PendingTokens, SpanKey, Usage, all_tokens
 from otel_tracker_exporters.foreign.pydantic_ai import PYDANTIC_AI
+from otel_tracker_exporters.foreign.strands import STRANDS
 
-CONVENTIONS = (PYDANTIC_AI, OPENLLMETRY, OPENINFERENCE, GEN_AI)  # who knows more of its own spans comes first
+CONVENTIONS = (PYDANTIC_AI, STRANDS, OPENLLMETRY, OPENINFERENCE, GEN_AI)  # who knows more of its own spans comes first
 
 # One of them begins the name of an attribute that makes a span worth looking at.
 _PREFIXES = ("gen_ai.", "llm.", "traceloop.", "openinference.", "agent_name")
