@@ -7,7 +7,7 @@ Other programs, the predecessor of this package among them, write some numbers i
 import re
 
 from otel_tracker import names
-from otel_tracker.limits import LARGEST_NUMBER, LATEST_SECONDS, MOST_TOKENS
+from otel_tracker.limits import LARGEST_NUMBER, LAST_EVENT, LATEST_SECONDS, MOST_TOKENS
 from otel_tracker.timestamps import parse_timestamp
 
 TYPE_CHECKING = False
@@ -197,6 +197,10 @@ def _last_tokens(value: "Any") -> "str | None":
     return None if value is None or not _count(value) else "a whole number from 0, or null"
 
 
+def _number(value: "Any") -> "str | None":
+    return None if type(value) is int and 0 <= value <= LAST_EVENT else "the number of an event, a whole number from 0"
+
+
 def _seconds(value: "Any") -> "str | None":
     return None if type(value) in (int, float) and 0 <= value <= LARGEST_NUMBER else "a number from 0"
 
@@ -245,7 +249,7 @@ def _override_or_null(value: "Any") -> "str | None":
 
 _HEAD: "dict[str, Check]" = {
     "updated": _timestamp_or_null,
-    "sequence": _count,
+    "sequence": _number,
     "config": _object,
     "agents": _object,
     "metrics": _object,
@@ -305,6 +309,7 @@ _SYSTEM_METRICS = (
 _SYSTEM: "dict[str, Check]" = dict.fromkeys(_SYSTEM_METRICS, _count)
 _USUAL_FORMS: "dict[Check, Callable[[Any], Any]]" = {
     _count: _usual_count,
+    _number: _usual_count,
     _tokens: _usual_tokens,
     _last_tokens: _usual_tokens,
     _buckets: _usual_counts,
@@ -367,7 +372,7 @@ def _models_or_null(value: "Any") -> "str | None":
 
 
 _EVENT: "dict[str, Check]" = {
-    "seq": _count,
+    "seq": _number,
     "id": _text,
     "timestamp": _moment,
     "agent": _text_or_null,

@@ -8,7 +8,7 @@ from itertools import takewhile
 
 from otel_tracker import breaker, entry, names
 from otel_tracker.document import Document, encode_line
-from otel_tracker.replay import in_force
+from otel_tracker.replay import Replay
 from otel_tracker.schema import new_agent, settings_digest
 from otel_tracker.settings import Settings
 from otel_tracker.timestamps import parse_timestamp
@@ -23,12 +23,18 @@ if TYPE_CHECKING:
     Agent = dict[str, Any]
 
 
-def fold_all(document: Document, events: "Iterable[Event]") -> Document:
+def fold_all(document: Document, events: "Iterable[Event]", replay: "Replay | None" = None) -> Document:
     """Return `document` after `events`, all those that the journal has after some number, in its order.
 
-    They must go on from the document: replay.is_discarded tells.
+    They must go on from the document: `Replay.has_discarded` tells. With the `replay` of these events they may be more
+    than fit into memory.
     """
-    for event in in_force([event for event in events if event["seq"] > document.sequence]):
+    number = document.sequence
+    later: Iterable[Event] = (event for event in events if event["seq"] > number)
+    if replay is None:
+        later = list(later)
+        replay = Replay(later)
+    for event in replay.in_force(later):
         document = _after(document, event)
     return document
 

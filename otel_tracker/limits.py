@@ -27,5 +27,8 @@ PAYLOAD_BYTES = 256 * 2**20
 LATEST_SECONDS = 221_845_392_000
 """Seconds from 1970 to the year 9000, the latest moment and the longest duration: a cooldown can still be added."""
 
+LAST_EVENT = 10**18
+"""The largest number of an event: it has fewer digits than a segment's name may have, and 63 bits."""
+
 LARGEST_NUMBER = 10**300
 """The largest number of a document: a float holds it, and sums of it."""

@@ -9,6 +9,7 @@ from otel_tracker import names
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
     from typing import Any
 
     Event = dict[str, Any]
@@ -17,17 +18,34 @@ SAYING_OTHERWISE = (names.DOCUMENT_RESTORED, names.SETTINGS_CHANGED)
 """Actions of events that change which of the others count, or in which order."""
 
 
-def in_force(events: "list[Event]") -> "list[Event]":
-    """Return those of `events` that count, in the order in which they do; `events` are in that of their numbers."""
-    if not any(event["action"] in SAYING_OTHERWISE for event in events):
-        return events
-    return sorted(not_discarded(events), key=_place)
+class Replay:
+    """Which events count, and in which order, by those among `later` that say so; `later` go on from a document."""
 
+    __slots__ = ("_discarded", "_settings")
 
-def is_discarded(sequence: int, events: "list[Event]") -> bool:
-    """Tell whether a document with this `sequence` holds what a restore among the later `events` has discarded."""
-    restores = [event for event in events if event["action"] == names.DOCUMENT_RESTORED]
-    return any(event["after"] < sequence <= event["until"] for event in not_discarded(restores))
+    def __init__(self, later: "Iterable[Event]") -> None:
+        otherwise = [event for event in later if event["action"] in SAYING_OTHERWISE]
+        self._discarded: list[tuple[int, int]] = []
+        counting = not_discarded(otherwise, self._discarded)
+        settings = [event for event in counting if event["action"] == names.SETTINGS_CHANGED]
+        self._settings = sorted(settings, key=lambda event: event["since"])
+
+    def in_force(self, events: "Iterable[Event]") -> "Iterator[Event]":
+        """Yield those of `events` that count, in the order in which they do; `events` are in that of their numbers.
+
+        Settings stand right behind the event since which they are in force.
+        """
+        waiting = self._settings[::-1]
+        for event in events:
+            while waiting and waiting[-1]["since"] < event["seq"]:
+                yield waiting.pop()
+            if event["action"] != names.SETTINGS_CHANGED and not self.has_discarded(event["seq"]):
+                yield event
+        yield from waiting[::-1]
+
+    def has_discarded(self, number: int) -> bool:
+        """Tell whether a restore has discarded the event with this number, and documents that hold it."""
+        return any(after < number <= until for after, until in self._discarded)
 
 
 def not_discarded(events: "list[Event]", discarded: "list[tuple[int, int]] | None" = None) -> "list[Event]":
@@ -49,9 +67,3 @@ def not_discarded(events: "list[Event]", discarded: "list[tuple[int, int]] | Non
             settled = event["since"]
         kept.append(event)
     return kept[::-1]
-
-
-def _place(event: "Event") -> float:
-    """Return where an event stands: by its number, settings right behind the event since which they are in force."""
-    is_settings = event["action"] == names.SETTINGS_CHANGED
-    return float(event["since"]) + 0.5 if is_settings else float(event["seq"])

@@ -22,7 +22,7 @@ from hypothesis.stateful import (
 
 from otel_tracker import names
 from otel_tracker.fold import fold_all
-from otel_tracker.replay import is_discarded
+from otel_tracker.replay import Replay
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.restore import restore
 from otel_tracker.storage.store import Store
@@ -154,7 +154,11 @@ class Fleet(RuleBasedStateMachine):
     def usable_backups(self) -> "list[tuple[str, Document]]":
         journal = self.stores[0].journal
         found = self.stores[0].backups.valid()
-        return [(path, base) for path, base in found if not is_discarded(base.sequence, journal.after(base.sequence))]
+        return [
+            (path, base)
+            for path, base in found
+            if not Replay(journal.after(base.sequence)).has_discarded(base.sequence)
+        ]
 
     @invariant()
     def every_process_reads_the_same(self) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from otel_tracker import names
-from otel_tracker.replay import in_force, is_discarded
+from otel_tracker.replay import Replay
 
 Event = dict[str, Any]
 
@@ -24,12 +24,13 @@ def settled(since: int) -> Event:
 
 
 def order(*said: "str | Event") -> list[int]:
-    return [event["seq"] for event in in_force(journal(*said))]
+    events = journal(*said)
+    return [event["seq"] for event in Replay(events).in_force(iter(events))]
 
 
 def test_events_count_in_the_order_of_their_numbers() -> None:
     assert order("a", "b", "c") == [1, 2, 3]
-    assert in_force([]) == []
+    assert order() == []
 
 
 def test_settings_count_before_the_events_that_came_while_they_were_found() -> None:
@@ -58,9 +59,10 @@ def test_discarded_settings_do_not_count() -> None:
 @pytest.mark.parametrize(("sequence", "is_on_it"), [(0, False), (1, False), (2, True), (3, True), (4, False)])
 def test_a_document_that_has_what_was_discarded_is_discarded_too(sequence: int, is_on_it: bool) -> None:
     events = journal("a", "b", "c", restored(1, 3), "d")
-    assert is_discarded(sequence, events[sequence:]) is is_on_it
+    assert Replay(events[sequence:]).has_discarded(sequence) is is_on_it
 
 
 def test_a_document_that_a_later_restore_went_back_to_is_not_discarded() -> None:
     events = journal("a", "b", "c", restored(1, 3), "d", restored(3, 5))
-    assert [is_discarded(sequence, events[sequence:]) for sequence in range(7)] == [False] * 4 + [True] * 2 + [False]
+    discarded = [Replay(events[sequence:]).has_discarded(sequence) for sequence in range(7)]
+    assert discarded == [False] * 4 + [True] * 2 + [False]

@@ -1,6 +1,6 @@
 """Examines a home, says what is wrong and the command that mends it, and mends what needs no person.
 
-Reading order: finding, subject, place, state (with compare), surroundings, telemetry, claude_code; repair.
+Reading order: finding, subject, place, audit, state (with compare), surroundings, telemetry, claude_code; repair.
 """
 
 import os
@@ -25,6 +25,7 @@ _OF_THE_HOME = (
     place.leavings,
     state.document,
     state.journal,
+    state.lag,
     state.comparison,
     state.backups,
     state.running,

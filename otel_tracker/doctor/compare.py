@@ -1,9 +1,20 @@
-"""What differs between two JSON values, by place. Pure."""
+"""What differs between two JSON values, by place; and what of a document is nobody's but the people's. Pure."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from otel_tracker import schema
+
 _MISSING = "nothing"
+
+
+_OF_HEAD = frozenset(schema.new_head())
+_OF_AGENT = frozenset((*schema.new_agent(), "name", "config"))
+_OF_PARTS = {
+    **{part: frozenset(schema.new_agent()[part]) for part in ("metrics", "circuit", "tallies")},
+    "durations": frozenset(("buckets", "sum", "moved")),
+}
+_OF_TOKENS = frozenset(schema.new_token_entry())
 
 
 class Difference(NamedTuple):
@@ -43,3 +54,35 @@ def numbers(value: Any) -> int:
 def _shown(value: Any) -> str:
     text = f"a list of {len(value)}" if isinstance(value, list) else str(value)
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+def with_keys_of_people(head: dict[str, Any], actual: dict[str, Any]) -> dict[str, Any]:
+    """Return `head`, as the journal gives it, with all that `actual` says beside it, at any level.
+
+    That are keys that this package doesn't know, and whole agents and models that no event has made.
+    """
+    ours = _joined(head, actual, _OF_HEAD)
+    ours["agents"] = {
+        **{key: _agent(agent, actual["agents"].get(key, {})) for key, agent in head["agents"].items()},
+        **{key: agent for key, agent in actual["agents"].items() if key not in head["agents"]},
+    }
+    ours["metrics"] = _joined(head["metrics"], actual["metrics"], frozenset(schema.new_head()["metrics"]))
+    if len(ours["agents"]) != len(head["agents"]):  # the next event counts them
+        ours["metrics"]["total_agents"] = actual["metrics"].get("total_agents")
+    return ours
+
+
+def _agent(agent: dict[str, Any], actual: dict[str, Any]) -> dict[str, Any]:
+    ours = _joined(agent, actual, _OF_AGENT)
+    for part, known in _OF_PARTS.items():
+        ours[part] = _joined(agent[part], actual.get(part, {}), known)
+    for part in ("token_usage", "models"):
+        used: dict[str, Any] = actual.get(part, {})
+        ours[part] = {**used, **{key: _joined(use, used.get(key, {}), _OF_TOKENS) for key, use in agent[part].items()}}
+    return ours
+
+
+def _joined(ours: dict[str, Any], actual: dict[str, Any], known: "frozenset[str]") -> dict[str, Any]:
+    """Return the keys of `ours` that are `known`, and those of `actual` that aren't."""
+    others = {key: value for key, value in actual.items() if key not in known}
+    return {**{key: value for key, value in ours.items() if key in known}, **others}

@@ -68,13 +68,21 @@ def _mend_document(store: Store) -> list[str]:
     if damage is not None:
         store.write(store.present())
         return [f"rebuilt the document from {damage.base}"]
+    store.present()  # records settings that were changed by hand: they stay
     subject = Subject(store)
-    expected = state.expected(subject)
-    if expected is None or not any(finding.level == WRONG for finding in state.comparison(subject)):
+    document = subject.document
+    if document is None:
         return []
+    wrong = any(finding.level == WRONG for finding in state.comparison(subject))
+    if not wrong and not subject.audit.unfolded:
+        return []
+    if not wrong:
+        store.write(store.present())
+        return [f"wrote {subject.audit.unfolded} events into the document that only the journal had"]
+    base = state.contradicting(subject) or subject.bases[-1]
+    mended = state.expected(base, document, subject)
     # Set aside, not among the backups: from there it could come back.
     kept = store.backups.keep_damaged(store.file.valid_text() or b"", store.clock())
-    store.present()  # records settings that a hand has changed: they stay
-    store.write(fold_all(expected, store.journal.after(expected.sequence)))
+    store.write(fold_all(mended, store.journal.after(mended.sequence)))
     store.keep_copy()
     return [f"wrote what the journal gives; the document as it was is {kept}"]

@@ -3,15 +3,15 @@
 import os
 import time
 from collections.abc import Iterator
-from itertools import pairwise
 from shlex import join
 from typing import Any
 
 from otel_tracker import owner, summary
 from otel_tracker.codec import DocumentCodec
-from otel_tracker.doctor.compare import Difference, differences, numbers
+from otel_tracker.doctor.audit import COUNTERS, distinct, totals_of
+from otel_tracker.doctor.compare import Difference, differences, numbers, with_keys_of_people
 from otel_tracker.doctor.finding import NOTE, OK, WRONG, Finding, repair_of
-from otel_tracker.doctor.subject import Subject
+from otel_tracker.doctor.subject import Base, Subject
 from otel_tracker.document import Document
 from otel_tracker.errors import DocumentError, OtelTrackerError, UnsupportedVersionError
 from otel_tracker.fold import fold_all
@@ -21,6 +21,7 @@ from otel_tracker.storage.store import Store
 from otel_tracker.suggestion import INSTALL_AGAIN, command
 
 _SHOWN_DIFFERENCES = 5
+_MOST_FOLDED = 20_000  # events: some seconds
 
 
 def document(subject: Subject) -> Iterator[Finding]:
@@ -52,65 +53,138 @@ def document(subject: Subject) -> Iterator[Finding]:
 
 
 def journal(subject: Subject) -> Iterator[Finding]:
-    """Read every line of the journal."""
-    store, events = subject.store, subject.events
-    segments, lines = store.journal.segments(), 0
-    for segment in segments:
-        read = store.files.read(segment)
-        lines += (read[1] if read else b"").count(b"\n")
-    found = [event["seq"] for event in events]
-    if lines > len(events):
-        text = f"{lines - len(events)} of {lines} lines are no events: somebody has changed them; they don't count"
+    """Say what reading every line of the journal has found."""
+    audit = subject.audit
+    for path in _foreign_files(subject.store):
+        text = f"{path} is no segment of this journal, and nothing of it counts"
+        yield Finding("journal", WRONG, text, f"move it out of {subject.store.home.journal}")
+    for path in audit.disordered:
+        text = f"{path} doesn't go on where the segment before it ends, or has another first number than its name says"
+        yield Finding("journal", WRONG, text, "if it is another home's, or a copy, move it away")
+    if audit.damaged:
+        text = f"{audit.damaged} of {audit.lines} lines are no events: somebody has changed them; they don't count"
         yield Finding("journal", NOTE, text)
-    gaps = [(before, after) for before, after in pairwise(found) if after != before + 1]
-    if gaps:
-        before, after = gaps[0]
-        yield Finding(
-            "journal", NOTE, f"gaps: {len(gaps)}, after event {before} comes {after}; what is between is missing"
-        )
-    if not lines > len(events):
-        yield Finding("journal", OK, f"{len(events)} events, segments: {len(segments)}")
+    if audit.gaps[1:] or (audit.gaps and audit.gaps[0][0]):
+        gaps = [gap for gap in audit.gaps if gap[0]]
+        text = f"gaps: {len(gaps)}, after event {gaps[0][0]} comes {gaps[0][1]}; what is between is missing"
+        yield Finding("journal", NOTE, text)
+    for what, repeated in (("ids", audit.repeated_ids()), ("ends of a run", audit.ends)):
+        if repeated.events:
+            text = f"{repeated.events} {what} stand in it that it had already, the first at event {repeated.first}"
+            yield Finding("journal", NOTE, f"{text}; what is said twice counts once")
+    if not audit.damaged:
+        yield Finding("journal", OK, f"{audit.events} events, segments: {audit.segments}")
+
+
+def lag(subject: Subject) -> Iterator[Finding]:
+    """Say how far the document is behind the journal. Starts of tasks alone wait for the next event, as they should."""
+    document = subject.document
+    if document is not None and subject.audit.unfolded:
+        text = f"it lags behind: {subject.audit.unfolded} events after event {document.sequence} are only in the journal yet"
+        yield Finding("document", NOTE, f"{text}; the next task writes them into it", repair_of(subject.store.home))
 
 
 def comparison(subject: Subject) -> Iterator[Finding]:
-    """Fold the journal again, from the oldest backup that it leads on from, and compare every number."""
+    """Compare every number with those that the newest backup and the journal give, and the totals with older ones, too."""
     actual = subject.document
     if actual is None:
         return
     if not subject.bases:
-        yield Finding("document", NOTE, "no backup leads to it yet, so that its numbers can't be computed again")
+        yield from _from_the_beginning(subject)
         return
-    (newest_path, newest), (oldest_path, oldest) = subject.bases[0], subject.bases[-1]
-    from_oldest = _differences(oldest, actual, subject)
-    from_newest = _differences(newest, actual, subject) if from_oldest else []
-    newest_name, oldest_name = os.path.basename(newest_path), os.path.basename(oldest_path)
-    if from_newest:
-        text = f"it is not what {newest_name} and the journal give, in {len(from_newest)} places: "
-        shown = "; ".join(str(difference) for difference in from_newest[:_SHOWN_DIFFERENCES])
+    oldest, newest = subject.bases[0], subject.bases[-1]
+    text = f"it is not what {os.path.basename(newest.path)} and the journal give, in "
+    found = [*_differences(newest, actual, subject)]
+    if found:
+        shown = "; ".join(str(difference) for difference in found[:_SHOWN_DIFFERENCES])
         home = subject.store.home
         remedy = f"{repair_of(home)} (to keep what was changed by hand: {command('backups create', home=home.option)})"
-        yield Finding("document", WRONG, text + shown, remedy)
-    elif from_oldest:
-        text = f"it was changed by hand before {newest_name}, in {len(from_oldest)} places: "
-        yield Finding("document", NOTE, f"{text}{from_oldest[0]} from {oldest_name} on")
-    else:
-        count = numbers(actual.head) + numbers(actual.history.entries())
-        events = actual.sequence - oldest.sequence
-        yield Finding("document", OK, f"{count} numbers are what {oldest_name} and {events} events after it give")
+        yield Finding("document", WRONG, f"{text}{len(found)} places: {shown}", remedy)
+        return
+    contradictions = [finding for base in subject.bases if (finding := _contradiction(base, subject))]
+    if contradictions:
+        yield max(contradictions, key=lambda finding: finding.level == WRONG)
+        return
+    base = next(base for base in subject.bases if base is newest or actual.sequence - base.sequence <= _MOST_FOLDED)
+    of_old = [] if base is newest else _differences(base, actual, subject)
+    if of_old:
+        text = f"it was changed by hand before {os.path.basename(newest.path)}, in {len(of_old)} places: "
+        yield Finding("document", NOTE, f"{text}{of_old[0]} from {os.path.basename(base.path)} on")
+        return
+    count = numbers(actual.head) + numbers(actual.history.entries())
+    given = f"{os.path.basename(base.path)} and {actual.sequence - base.sequence} events after it give"
+    if actual.sequence - base.sequence <= _MOST_FOLDED:
+        yield Finding("document", OK, f"{count} numbers are what {given}")
+    if base is not oldest or actual.sequence - base.sequence > _MOST_FOLDED:
+        given = f"{os.path.basename(oldest.path)} and {actual.sequence - oldest.sequence} events after it give"
+        yield Finding("document", OK, f"tasks and tokens of {len(actual.agents)} agents are what {given}")
+
+
+def _from_the_beginning(subject: Subject) -> Iterator[Finding]:
+    """Say what is to be said where no backup leads to the document: what was in it before the first event is unknown."""
+    text = "no backup leads to it yet, so that its numbers can't be computed again"
+    document, beginning = subject.document, Base("the journal's beginning", 0, {})
+    if document is None or not subject.audit.leads_on(beginning.sequence, document.sequence):
+        yield Finding("document", NOTE, text)
+        return
+    found = _contradiction(beginning, subject)
+    yield Finding(
+        "document", NOTE, f"{text}; {found.text if found else 'its tasks and tokens are those of all events'}"
+    )
+
+
+def contradicting(subject: Subject) -> "Base | None":
+    """Return the oldest backup after which the journal has fewer tasks, or tokens, than the document counts."""
+    return next(
+        (base for base in subject.bases if (found := _contradiction(base, subject)) and found.level == WRONG), None
+    )
+
+
+def _contradiction(base: Base, subject: Subject) -> "Finding | None":
+    """Return what the document counts otherwise than a backup and the journal do, by the doctor's own count."""
+    document = subject.document
+    if document is None:
+        return None
+    actual, sums = totals_of(document), subject.audit.totals
+    places = []
+    for agent in {**base.totals, **sums[document.sequence]}:
+        for counter in COUNTERS:
+            of_base, since, before, mine = (
+                totals.get(agent, {}).get(counter, 0)
+                for totals in (base.totals, sums[document.sequence], sums[base.sequence], actual)
+            )
+            expected = of_base + since - before
+            if mine != expected:
+                places.append((mine - expected, f"{agent} has {mine} {counter}, not {expected}"))
+    if not places:
+        return None
+    more = [text for excess, text in places if excess > 0]
+    shown = "; ".join((more or [text for _, text in places])[:_SHOWN_DIFFERENCES])
+    text = f"it is not what {os.path.basename(base.path)} and the events after it add up to, in {len(places)} places: {shown}"
+    if more:  # no person adds tasks by hand
+        return Finding("document", WRONG, f"{text}; something was counted twice", repair_of(subject.store.home))
+    return Finding("document", NOTE, f"{text}; a person, or another program, has taken them out since")
+
+
+def _foreign_files(store: Store) -> list[str]:
+    """Return what else is in the journal's folder."""
+    home = store.home
+    known = {os.path.basename(path) for path in [*store.journal.segments(), home.left_over]}
+    return [os.path.join(home.journal, name) for name in sorted(store.files.names(home.journal)) if name not in known]
 
 
 def backups(subject: Subject) -> Iterator[Finding]:
     """Read every backup."""
     store = subject.store
     paths = store.backups.paths()
-    valid = [path for path, _ in store.backups.valid()]
+    valid = [base.path for base in subject.valid_backups]
     for path in paths:
         if path not in valid:
             yield _unreadable(path, store)
     for path in store.backups.damaged_paths():
         yield Finding("backups", NOTE, f"a damaged document was set aside: {path}", join(("rm", path)))
     if valid:
-        yield Finding("backups", OK, f"{len(valid)} valid, the newest is {os.path.basename(valid[0])}")
+        yield Finding("backups", OK, f"{len(valid)} valid, the newest is {os.path.basename(valid[-1])}")
     elif store.file.exists:
         yield Finding("backups", NOTE, "none yet; the first one is made before the document is next written")
 
@@ -139,20 +213,31 @@ def running(subject: Subject) -> Iterator[Finding]:
             yield Finding("tasks", NOTE, f"{shown} is overdue")
 
 
-def expected(subject: Subject) -> "Document | None":
-    """Return what the document should be by the newest backup that leads to it, None where nothing tells."""
-    actual = subject.document
-    if actual is None or not subject.bases:
-        return None
-    _, newest = subject.bases[0]
-    return fold_all(newest, subject.between(newest, actual))
+def expected(base: Base, actual: Document, subject: Subject) -> Document:
+    """Return what the document should be by a backup and the events after it, each run's end once.
+
+    Settings that no event has recorded yet, and what people have written beside ours, are those of the document.
+    """
+    store = subject.store
+    events = distinct(subject.between(base.sequence, actual.sequence), subject.ends_before)
+    document = fold_all(
+        store.backups.document(base.path), events, store.journal.replay_after(base.sequence, actual.sequence)
+    )
+    head = _with_settings_of(actual, document.head) if has_changed_settings(actual.head) else document.head
+    head = {**head, "sequence": actual.sequence}  # the last event may be one that says an end again
+    return Document(with_keys_of_people(head, actual.head), document.history)
 
 
-def _differences(base: Document, actual: Document, subject: Subject) -> list[Difference]:
-    """Return in what a document differs from the fold, apart from settings that no event has recorded yet."""
-    refolded = fold_all(base, subject.between(base, actual))
-    head = _with_settings_of(actual, refolded.head) if has_changed_settings(actual.head) else refolded.head
-    return list(differences(_value(head, refolded), _value(actual.head, actual)))
+def _differences(base: Base, actual: Document, subject: Subject) -> list[Difference]:
+    """Return in what a document differs from the fold; none where that would take too long."""
+    if actual.sequence - base.sequence > _MOST_FOLDED:
+        return []
+    given, value = _value(expected(base, actual, subject)), _value(actual)
+    # The history is a display, which people may shorten.
+    wanted = {entry["seq"]: entry for entry in given["history"] if "seq" in entry}
+    value["history"] = [entry for entry in value["history"] if "seq" in entry]
+    given["history"] = [wanted.get(entry["seq"]) for entry in value["history"]]
+    return list(differences(given, value))
 
 
 def _with_settings_of(actual: Document, head: dict[str, Any]) -> dict[str, Any]:
@@ -166,8 +251,7 @@ def _with_settings_of(actual: Document, head: dict[str, Any]) -> dict[str, Any]:
     return {**head, "config": config, "agents": agents}
 
 
-def _value(head: dict[str, Any], document: Document) -> dict[str, Any]:
+def _value(document: Document) -> dict[str, Any]:
     """Return a document as a JSON value, as it is written."""
-    text = b"".join(DocumentCodec().encode(Document(head, document.history)))
-    read = DocumentCodec().decode(text, "")
+    read = DocumentCodec().decode(b"".join(DocumentCodec().encode(document)), "")
     return {**read.head, "history": read.history.entries()}

@@ -1,24 +1,38 @@
 """What is examined: a home's store, and what was read of it, once."""
 
 from functools import cached_property
-from typing import Any
+from itertools import chain
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from otel_tracker.document import Document
+from otel_tracker import names
+from otel_tracker.codec import sequence_of
+from otel_tracker.doctor.audit import Audit, Totals, totals_of
 from otel_tracker.errors import DocumentError
-from otel_tracker.replay import is_discarded
-from otel_tracker.storage.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from otel_tracker.document import Document
+    from otel_tracker.storage.store import Store
+
+_BEGINNING_BYTES = 4096
+
+
+class Base(NamedTuple):
+    """A valid backup: its path, the number of the last event that it holds, the totals that it has."""
+
+    path: str
+    sequence: int
+    totals: Totals
 
 
 class Subject:
-    """A home as it was when the doctor looked."""
+    """A home as it was when the doctor looked. Of the journal and the backups only what they add up to is kept."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: "Store") -> None:
         self.store = store
-
-    @cached_property
-    def events(self) -> list[dict[str, Any]]:
-        """All events of the journal."""
-        return self.store.journal.after(0)
+        self.ends_before: list[dict[str, Any]] = []
+        """Ends of runs that only documents know, from before the journal's first event; complete with `bases`."""
 
     @cached_property
     def document(self) -> "Document | None":
@@ -31,20 +45,55 @@ class Subject:
         return document if file.exists and file.damage is None else None
 
     @cached_property
-    def bases(self) -> list[tuple[str, Document]]:
-        """The valid backups from which the journal leads to the document, without a gap, the newest first."""
-        return [(path, base) for path, base in self.store.backups.valid() if self._leads_on(base)]
+    def valid_backups(self) -> list[Base]:
+        """The backups that hold a document, oldest first."""
+        bases = []
+        for path, document in self.store.backups.valid():
+            bases.append(Base(path, document.sequence, totals_of(document)))
+            self._note_ends(document)
+        return bases[::-1]
 
-    def between(self, base: Document, document: Document) -> list[dict[str, Any]]:
-        """Return the events that `document` has and `base` doesn't."""
-        return [event for event in self.events if base.sequence < event["seq"] <= document.sequence]
+    @cached_property
+    def audit(self) -> Audit:
+        """What the journal holds."""
+        marks = [0, *(base.sequence for base in self.valid_backups)]
+        if self.document is not None:
+            marks.append(self.document.sequence)
+            self._note_ends(self.document)
+        audit = Audit(self.store.journal.replay_after(0), marks, self.ends_before)
+        audit.read(self.store)
+        return audit
 
-    def _leads_on(self, base: Document) -> bool:
+    @cached_property
+    def bases(self) -> list[Base]:
+        """The valid backups from which the journal leads to the document, without a gap, oldest first."""
         document = self.document
-        if document is None or base.sequence > document.sequence:
-            return False
-        later = [event for event in self.events if event["seq"] > base.sequence]
-        numbers = [event["seq"] for event in self.between(base, document)]
-        return not is_discarded(base.sequence, later) and numbers == list(
-            range(base.sequence + 1, document.sequence + 1)
-        )
+        if document is None:
+            return []
+        told = [base for base in self.valid_backups if self._says_its_number(base)]
+        return [base for base in told if self.audit.leads_on(base.sequence, document.sequence)]
+
+    def between(self, sequence: int, until: int) -> "Iterator[dict[str, Any]]":
+        """Yield the journal's events after the number `sequence` up to `until`."""
+        later = chain.from_iterable(self.store.journal.segments_after(sequence))
+        return (event for event in later if event["seq"] <= until)
+
+    def _says_its_number(self, base: Base) -> bool:
+        """Tell whether it is sure which events a backup holds.
+
+        The document that was adopted says no number. Nor does one from which another program has dropped the key later.
+        """
+        read = self.store.files.read(base.path, 0, _BEGINNING_BYTES)
+        is_first = base.path == min(other.path for other in self.valid_backups)
+        return is_first or (read is not None and sequence_of(read[1]) is not None)
+
+    def _note_ends(self, document: "Document") -> None:
+        first = self.store.journal.first() or 0
+        self.ends_before += [
+            entry
+            for entry in document.history.entries()
+            if entry.get("action") in names.OUTCOMES
+            and all(isinstance(entry.get(key), str) for key in ("agent", "run_id"))
+            and isinstance(entry.get("seq"), int)
+            and entry["seq"] < first
+        ]

@@ -4,13 +4,11 @@ import sys
 import time
 from collections.abc import Iterator
 from importlib import metadata
-from itertools import pairwise
 
 from otel_tracker import __version__
 from otel_tracker.doctor.finding import NOTE, OK, WRONG, Finding
 from otel_tracker.doctor.subject import Subject
-from otel_tracker.entry import is_told_later
-from otel_tracker.timestamps import format_timestamp, parse_timestamp
+from otel_tracker.timestamps import format_timestamp
 
 _TOLERANCE_SECONDS = 60.0
 _REQUIRED = ("opentelemetry-api", "opentelemetry-sdk", "prometheus-client")
@@ -18,11 +16,8 @@ _REQUIRED = ("opentelemetry-api", "opentelemetry-sdk", "prometheus-client")
 
 def clock(subject: Subject) -> Iterator[Finding]:
     """Compare the clock with the times of the events."""
-    now = time.time()
-    dated = [event for event in subject.events if not is_told_later(event)]
-    moments = [(parse_timestamp(event["timestamp"]), event["seq"]) for event in dated]
-    newest, number = max(moments, default=(0.0, 0))
-    backwards = [later[1] for earlier, later in pairwise(moments) if later[0] < earlier[0] - 3600]
+    now, audit = time.time(), subject.audit
+    newest, number, backwards = audit.newest, audit.newest_number, audit.set_back
     if newest > now + _TOLERANCE_SECONDS:
         text = f"event {number} is dated {format_timestamp(newest)}, which is ahead of it: one of the two is wrong"
         yield Finding("clock", WRONG, text, "timedatectl (or date) to check it; the event keeps its date")

@@ -10,6 +10,7 @@ from otel_tracker.checks import is_event
 from otel_tracker.document import decode_json, encode_line
 from otel_tracker.errors import StorageError
 from otel_tracker.log import warn
+from otel_tracker.replay import SAYING_OTHERWISE, Replay
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ _KEPT_BYTES = 1024 * 1024
 _NUMBERED = b'{"seq": '  # what each line begins with
 _ENDLESS = float("inf")
 _MOST_DIGITS = 20
+_OTHERWISE = tuple(action.encode() for action in SAYING_OTHERWISE)
 
 _reported: "set[str | None]" = set()  # segments with damaged lines that a warning has named
 
@@ -91,10 +93,7 @@ class Journal:
 
     def segments_after(self, sequence: int) -> "Iterator[list[Event]]":
         """Yield the events with a higher number than `sequence`, the oldest segment's first."""
-        segments = self.segments()
-        while len(segments) > 1 and _first_number(segments[1]) <= sequence + 1:
-            del segments[0]
-        for segment in segments:
+        for segment in self._segments_after(sequence):
             read = self._files.read(segment, self._start_after(segment, sequence))
             content = read[1] if read else b""
             events = self._events_of(content[: content.rfind(b"\n") + 1], segment)
@@ -106,6 +105,18 @@ class Journal:
         """Return the newest lines, as many as are in memory: all those since this process has last asked for events."""
         self.last()
         return self._tail
+
+    def replay_after(self, sequence: int, until: float = _ENDLESS) -> Replay:
+        """Return which of the events after the number `sequence`, up to `until`, count.
+
+        Only the lines that may say so are parsed.
+        """
+        otherwise = []
+        for segment in self._segments_after(sequence):
+            read = self._files.read(segment)
+            lines = _lines_with(read[1] if read else b"", _OTHERWISE)
+            otherwise += [event for line in lines if (event := parsed(line)) and sequence < event["seq"] <= until]
+        return Replay(otherwise)
 
     def forget(self) -> None:
         """Read everything again when it is needed: what is in memory may no longer be in the files."""
@@ -177,6 +188,13 @@ class Journal:
         except StorageError:
             return  # who may not open it has not made what is in it
 
+    def _segments_after(self, sequence: float) -> list[str]:
+        """Return the paths of the segments that hold the events with a higher number than `sequence`; the last one always."""
+        segments = self.segments()
+        while len(segments) > 1 and _first_number(segments[1]) <= sequence + 1:
+            del segments[0]
+        return segments
+
     def _path(self, sequence: int) -> str:
         return os.path.join(self._folder, f"{sequence}{_SUFFIX}")
 
@@ -212,10 +230,7 @@ class Journal:
     def _scan(self, sequence: float) -> None:
         """Read from the disk what comes after `sequence`."""
         self._segment, self._offset, self._tail, self._last = None, 0, b"", 0
-        segments = self.segments()
-        while len(segments) > 1 and _first_number(segments[1]) <= sequence + 1:
-            del segments[0]
-        for segment in segments:
+        for segment in self._segments_after(sequence):
             self._move_to(segment)
             self._last = max(self._last, _first_number(segment) - 1)
             self._take(segment, self._start_after(segment, sequence))
@@ -280,6 +295,18 @@ def _last_number(lines: bytes) -> int:
             return number
         end = beginning
     return 0
+
+
+def _lines_with(content: bytes, words: "tuple[bytes, ...]") -> "list[bytes]":
+    """Return the whole lines in which one of `words` stands, in their order, at the speed at which memory is searched."""
+    beginnings = set()
+    for word in words:
+        at = content.find(word)
+        while at >= 0:
+            beginnings.add(content.rfind(b"\n", 0, at) + 1)
+            at = content.find(word, at + len(word))
+    ends = {beginning: content.find(b"\n", beginning) for beginning in sorted(beginnings)}
+    return [content[beginning:end] for beginning, end in ends.items() if end >= 0]
 
 
 def _number(line: bytes) -> "int | None":

@@ -3,7 +3,7 @@
 from otel_tracker import names
 from otel_tracker.document import Document, new_document
 from otel_tracker.errors import StorageError
-from otel_tracker.replay import is_discarded
+from otel_tracker.replay import Replay
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def newest_base(backups: "Backups", journal: "Journal") -> "Base | None":
     """
     for path, document in _valid(backups):
         events = journal.after(document.sequence)
-        if not is_discarded(document.sequence, events):
+        if not Replay(events).has_discarded(document.sequence):
             return Base(document, path, _gap(document.sequence, events[0]["seq"] if events else None))
     events = journal.after(0)
     if all(event["action"] == names.TASK_STARTED for event in events):

@@ -6,7 +6,7 @@ from otel_tracker import names
 from otel_tracker.errors import DocumentError, RestoreError
 from otel_tracker.event import happened
 from otel_tracker.fold import fold_all
-from otel_tracker.replay import is_discarded
+from otel_tracker.replay import Replay
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def restore(store: "Store", name: str, *, discard_later: bool) -> "tuple[str, in
         path = store.backups.path_of(name)
         document = store.backups.document(path)
         later = store.journal.after(document.sequence)
-        if is_discarded(document.sequence, later) and not discard_later:
+        if Replay(later).has_discarded(document.sequence) and not discard_later:
             raise RestoreError(path)
         with suppress(DocumentError):  # a file that nothing can be made of is no hindrance
             store.settle_file()

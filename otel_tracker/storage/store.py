@@ -18,7 +18,7 @@ from otel_tracker.fold import fold_all, pruned
 from otel_tracker.guard import Guard
 from otel_tracker.log import warn
 from otel_tracker.lookup import similar
-from otel_tracker.replay import is_discarded
+from otel_tracker.replay import Replay
 from otel_tracker.settings import Settings, problems_in
 from otel_tracker.storage import claim, lock, mounts
 from otel_tracker.storage.appender import Appender
@@ -248,7 +248,9 @@ class Store:
             for problem in problems_in(document.head):
                 self._warn_once(f"{self.home.document}: {problem}")
         events = self.journal.after(document.sequence)
-        if is_discarded(document.sequence, events):  # who restored a backup was killed before writing the document
+        if Replay(events).has_discarded(
+            document.sequence
+        ):  # who restored a backup was killed before writing the document
             base = newest_base(self.backups, self.journal)
             if base is not None:
                 return fold_all(base.document, self.journal.after(base.document.sequence))

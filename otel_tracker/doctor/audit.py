@@ -1,0 +1,245 @@
+"""The journal read once, by other code than that which folds it: what is wrong with its lines, and what they add up to.
+
+A segment is in memory at a time, and of each event some 60 bytes: a set of the runs that have ended, a list of ids, both
+by 64 bits of a hash.
+"""
+
+import json
+import os
+from array import array
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from otel_tracker import names
+from otel_tracker.checks import is_event
+from otel_tracker.entry import TASK_COUNTERS, is_told_later, shares_of
+from otel_tracker.runs import as_news
+from otel_tracker.timestamps import parse_timestamp
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from otel_tracker.document import Document
+    from otel_tracker.replay import Replay
+    from otel_tracker.storage.store import Store
+
+Event = dict[str, Any]
+
+_TASKS, _TOKENS = "tasks_total", "tokens"
+_BY_OUTCOME = {outcome: counters[0] for outcome, counters in TASK_COUNTERS.items()}
+COUNTERS = (_TASKS, *dict.fromkeys(_BY_OUTCOME.values()), _TOKENS)
+"""What is added up for each agent."""
+_BACK_SECONDS = 3600.0
+
+Totals = dict[str, dict[str, int]]  # by agent, and by counter
+
+
+class Repeated(NamedTuple):
+    """How many events repeat an earlier one, and the number of the first of them."""
+
+    events: int
+    first: int
+
+
+class Ended:
+    """The runs that have ended so far. One that was taken for lost may end once more."""
+
+    def __init__(self) -> None:
+        self._runs: set[int] = set()
+        self._lost: dict[str, Event] = {}
+
+    def note(self, event: Event) -> "Event | None":
+        """Note the end of a run; return the loss that it amends, or the event itself where it merely repeats an end."""
+        run_id = event["run_id"]
+        lost = self._lost.get(run_id)
+        is_lost = event["action"] == names.TASK_LOST
+        if lost is not None and not is_lost and lost["agent"] == event["agent"]:
+            return self._lost.pop(run_id)
+        if hash(run_id) in self._runs:
+            return event
+        self._runs.add(hash(run_id))
+        if is_lost:
+            self._lost[run_id] = event
+        return None
+
+
+class Audit:
+    """What the journal holds.
+
+    `totals` are those of all events up to each of the numbers in `marks`, repeated ones and discarded ones left out.
+    """
+
+    def __init__(self, replay: "Replay", marks: list[int], before: list[Event]) -> None:
+        """`before` are the ends that documents know from before the journal's first event."""
+        self.lines = self.events = self.damaged = 0
+        self.segments = 0
+        self.gaps: list[tuple[int, int]] = []
+        self.disordered: list[str] = []
+        """Segments whose numbers don't go on from the one before, or that don't begin with the number in their name."""
+        self.newest, self.newest_number = 0.0, 0
+        self.set_back: list[int] = []
+        """The numbers of events before which the clock was put back by more than an hour."""
+        self.totals: dict[int, Totals] = {}
+        self.ends = Repeated(0, 0)
+        self.unfolded = 0
+        """Events, but starts of tasks, after the last of the `marks`."""
+        self._replay, self._marks = replay, sorted(set(marks), reverse=True)
+        self._sums: Totals = {}
+        self._ids, self._numbers = array("q"), array("q")
+        self._amended: set[str] = set()
+        self._moment = float("-inf")
+        self.last = 0
+        self._ended = Ended()
+        for end in before:
+            self._ended.note(end)
+
+    def read(self, store: "Store") -> None:
+        """Read every line of every segment."""
+        for segment in store.journal.segments():
+            read = store.files.read(segment)
+            lines = (read[1] if read else b"").split(b"\n")[:-1]
+            self.segments += 1
+            self.lines += len(lines)
+            is_first = True
+            for line in lines:
+                event = _parsed(line)
+                if event is None:
+                    self.damaged += 1
+                    continue
+                if event["seq"] <= self.last or (is_first and _name(segment) != event["seq"]):
+                    self.disordered += [segment] if segment not in self.disordered[-1:] else []
+                is_first = False
+                self.take(event)
+        self.finish()
+
+    def finish(self) -> None:
+        """Note that nothing comes after the last event."""
+        self._mark(float("inf"))
+
+    def repeated_ids(self) -> Repeated:
+        """Return how many events have an id that an earlier one has."""
+        hashes = sorted(self._ids)
+        double = {one for one, other in pairwise(hashes) if one == other}
+        seen: set[int] = set()
+        found = Repeated(0, 0)
+        for one, number in zip(self._ids, self._numbers, strict=True) if double else ():
+            if one in seen:
+                found = Repeated(found.events + 1, found.first or number)
+            elif one in double:
+                seen.add(one)
+        return found
+
+    def leads_on(self, sequence: int, until: int) -> bool:
+        """Tell whether the journal has each event after the number `sequence`, up to `until`, and none was discarded."""
+        is_whole = not any(before < until and after > sequence + 1 for before, after in self.gaps)
+        return sequence <= until <= self.last and is_whole and not self._replay.has_discarded(sequence)
+
+    def take(self, event: Event) -> None:
+        """Take the next event into account."""
+        number = event["seq"]
+        self._mark(number)
+        if number > self.last + 1:
+            self.gaps.append((self.last, number))
+        self.last = max(self.last, number)
+        self.events += 1
+        self.unfolded += not self._marks and event["action"] != names.TASK_STARTED
+        self._ids.append(hash(event["id"]))
+        self._numbers.append(number)
+        self._look_at_clock(event)
+        if not self._replay.has_discarded(event["seq"]):
+            self._count(event)
+
+    def _mark(self, number: float) -> None:
+        while self._marks and self._marks[-1] < number:
+            self.totals[self._marks.pop()] = {agent: dict(sums) for agent, sums in self._sums.items()}
+
+    def _look_at_clock(self, event: Event) -> None:
+        if is_told_later(event):
+            return
+        moment = parse_timestamp(event["timestamp"])
+        if moment < self._moment - _BACK_SECONDS:
+            self.set_back.append(event["seq"])
+        self._moment = moment
+        if moment > self.newest:
+            self.newest, self.newest_number = moment, event["seq"]
+
+    def _count(self, event: Event) -> None:
+        if event["action"] == names.TASK_AMENDED:
+            if event["id"] not in self._amended:
+                self._amended.add(event["id"])
+                self._amend(event)
+        elif event["action"] in names.OUTCOMES:
+            earlier = self._ended.note(event)
+            if earlier is event:
+                self.ends = Repeated(self.ends.events + 1, self.ends.first or event["seq"])
+                return
+            self._add(event, _TASKS, earlier is None)
+            self._add(event, _BY_OUTCOME[names.OUTCOMES[event["action"]]], 1)
+            self._add_tokens(event, event.get("model"), event.get("tokens"), event.get("models"), 1)
+            if earlier is not None:
+                self._add(event, _BY_OUTCOME[names.OUTCOMES[earlier["action"]]], -1)
+                self._add_tokens(event, earlier.get("model"), earlier.get("tokens"), earlier.get("models"), -1)
+
+    def _amend(self, event: Event) -> None:
+        for key, change in (("previous_outcome", -1), ("outcome", 1)):
+            if event.get(key):
+                self._add(event, _BY_OUTCOME[event[key]], change)
+        before, tokens = event.get("previous_models"), event.get("previous_tokens")
+        models, model = event.get("models") or {}, event.get("model")
+        if before is None:
+            self._add_tokens(event, model, event.get("tokens"), models, 1)
+            return
+        models = {name: _sum(before.get(name), change) for name, change in models.items()}
+        self._add_tokens(event, model, _sum(tokens, event.get("tokens")), models, 1)
+        self._add_tokens(event, event.get("previous_model"), tokens, before, -1)
+
+    def _add_tokens(self, event: Event, model: "str | None", tokens: Any, models: Any, sign: int) -> None:
+        shares = shares_of(model, tokens, models or {}).values()
+        self._add(event, _TOKENS, sign * sum(sum(share.values()) for share in shares if share))
+
+    def _add(self, event: Event, counter: str, number: int) -> None:
+        sums = self._sums.setdefault(event["agent"], dict.fromkeys(COUNTERS, 0))
+        sums[counter] += number
+
+
+def totals_of(document: "Document") -> Totals:
+    """Return the totals that a document has."""
+    return {
+        key: {
+            **{counter: agent["metrics"][counter] for counter in COUNTERS[:-1]},
+            # A model of which no task was counted has been put there by a person.
+            _TOKENS: sum(use["total"] for use in agent["token_usage"].values() if use["count"]),
+        }
+        for key, agent in document.agents.items()
+    }
+
+
+def _sum(one: Any, other: Any) -> Any:
+    return names.added_tokens(one or {}, other or {}) if one or other else None
+
+
+def _parsed(line: bytes) -> "Event | None":
+    try:
+        event: Event = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return event if is_event(event) else None
+
+
+def _name(segment: str) -> int:
+    return int(os.path.basename(segment).partition(".")[0])
+
+
+def distinct(events: "Iterator[Event]", before: list[Event]) -> "Iterator[Event]":
+    """Yield what `events` add to each other: no end of a run that has ended, and the difference where it was taken for lost.
+
+    `before` are ends that are known already.
+    """
+    ended = Ended()
+    for end in before:
+        ended.note(end)
+    for event in events:
+        earlier = ended.note(event) if event["action"] in names.OUTCOMES else None
+        news = as_news(event, earlier) if earlier is not event else None
+        if news is not None:
+            yield news
