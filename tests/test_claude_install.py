@@ -425,10 +425,6 @@ def test_a_gate_that_is_left_out_cannot_fail_closed(user: Path, run: Run) -> Non
         ('{"a": 1,}', "line 1 column"),
         ('{"a": 1} // mine', "Extra data"),
         ("[]", "expected an object, got []"),
-        ('{"hooks": []}', "$.hooks: expected an object, got a list"),
-        ('{"hooks": {"Stop": {}}}', "$.hooks.Stop: expected a list, got an object"),
-        ('{"hooks": {"Stop": ["x"]}}', "$.hooks.Stop[0]: expected an object with a list `hooks`"),
-        ('{"hooks": {"Stop": [{"hooks": null}]}}', "$.hooks.Stop[0]"),
         ('{"a": 1, "a": 2}', "the key 'a' is there twice"),
         ('{"a": NaN}', "NaN is no JSON"),
         ("[" * 100_000, "not the JSON"),
@@ -446,6 +442,99 @@ def test_settings_that_are_not_understood_are_left_alone(
     assert err.count("\n") == 1
     assert user.read_text() == text
     assert [path.name for path in user.parent.iterdir()] == ["settings.json"]
+
+
+ENTRY = {"type": "command", "command": "x"}
+DROPPED: dict[str, tuple[Any, str]] = {
+    "hooks as a list": ([], "$.hooks: expected an object, got a list"),
+    "no hooks": (None, "$.hooks: expected an object, got null"),
+    "an event that is an object": ({"Stop": {}}, "$.hooks.Stop: expected a list, got an object"),
+    "a comment": ({"Stop_DISABLED": "slow"}, "$.hooks.Stop_DISABLED: expected a list, got a text"),
+    "a group that is a text": ({"Stop": ["x"]}, "$.hooks.Stop[0]: expected an object, got a text"),
+    "an entry in a group's place": ({"Stop": [ENTRY]}, "$.hooks.Stop[0]: expected an object with a list `hooks`"),
+    "entries that are null": ({"Stop": [{"hooks": None}]}, "$.hooks.Stop[0].hooks: expected a list, got null"),
+    "an entry in the entries' place": (
+        {"Stop": [{"hooks": ENTRY}]},
+        "$.hooks.Stop[0].hooks: expected a list, got an object",
+    ),
+    "a matcher that is an object": (
+        {"PreToolUse": [{"hooks": [ENTRY]}, {"matcher": {"tools": ["Bash"]}, "hooks": [ENTRY]}]},
+        "$.hooks.PreToolUse[1].matcher: expected a text, got an object",
+    ),
+    "a matcher that is null": (
+        {"PreToolUse": [{"matcher": None, "hooks": []}]},
+        "$.hooks.PreToolUse[0].matcher: expected a text, got null",
+    ),
+    "an entry that is a text": (
+        {"Stop": [{"hooks": ["x"]}]},
+        "$.hooks.Stop[0].hooks[0]: expected an object, got a text",
+    ),
+    "an entry without a type": (
+        {"Stop": [{"hooks": [{"command": "x"}]}]},
+        "$.hooks.Stop[0].hooks[0]: expected an object with a text `type`",
+    ),
+    "an entry without a command": (
+        {"Stop": [{"hooks": [ENTRY, {"type": "command"}]}]},
+        "$.hooks.Stop[0].hooks[1]: expected an object with a text `command`",
+    ),
+    "a prompt that is a list": (
+        {"Stop": [{"hooks": [{"type": "prompt", "prompt": ["x"]}]}]},
+        "$.hooks.Stop[0].hooks[0].prompt: expected a text, got a list",
+    ),
+    "a hook over HTTP without an address": (
+        {"Stop": [{"hooks": [{"type": "http"}]}]},
+        "$.hooks.Stop[0].hooks[0]: expected an object with a text `url`",
+    ),
+    "a timeout that is a text": (
+        {"Stop": [{"hooks": [{**ENTRY, "timeout": "5"}]}]},
+        "$.hooks.Stop[0].hooks[0].timeout: expected a number of seconds above 0, got a text",
+    ),
+    "a timeout of nothing": (
+        {"Stop": [{"hooks": [{**ENTRY, "timeout": 0}]}]},
+        "$.hooks.Stop[0].hooks[0].timeout: expected a number of seconds above 0, got 0",
+    ),
+}
+
+
+@pytest.mark.parametrize(("hooks", "said"), DROPPED.values(), ids=DROPPED)
+def test_nothing_is_put_into_settings_that_claude_code_drops_whole(user: Path, run: Run, hooks: Any, said: str) -> None:
+    put(user, text := json.dumps({"model": "opus", "hooks": hooks}))
+    status, out, err = run("install")
+    assert (status, out, err.count("\n")) == (1, "", 1)
+    assert f"cannot use the settings {user}: {said}, for which Claude Code drops the whole file" in err
+    assert run("uninstall")[0] == 0
+    assert user.read_text() == text
+    assert [path.name for path in user.parent.iterdir()] == ["settings.json"]
+
+
+@pytest.mark.parametrize("hooks", [hooks for hooks, _ in DROPPED.values() if isinstance(hooks, dict)])
+def test_hooks_can_be_taken_out_of_settings_that_claude_code_drops_whole(user: Path, run: Run, hooks: Any) -> None:
+    assert run("install")[0] == 0
+    settings = json.loads(user.read_text())
+    for event, groups in hooks.items():
+        ours = settings["hooks"].get(event, [])
+        settings["hooks"][event] = [*ours, *groups] if isinstance(groups, list) else groups
+    user.write_text(json.dumps(settings))
+    assert run("uninstall")[0] == 0
+    assert json.loads(user.read_text()) == {"hooks": hooks}
+
+
+def test_a_fault_in_an_entry_of_ours_is_mended_by_installing_again(user: Path, run: Run) -> None:
+    assert run("install")[0] == 0
+    settings = json.loads(user.read_text())
+    settings["hooks"]["Stop"][0]["hooks"][0]["timeout"] = "10"
+    user.write_text(json.dumps(settings))
+    assert run("install")[0] == 0
+    assert gate_of(user)
+    assert json.loads(user.read_text())["hooks"]["Stop"][0]["hooks"][0]["timeout"] == 10
+
+
+def test_events_and_kinds_of_hooks_that_are_not_known_are_left_alone(user: Path, run: Run) -> None:
+    own = {"Tomorrow": [{"hooks": [{"type": "telepathy", "to": "all"}]}], "SessionEnd": [{"hooks": []}]}
+    put(user, json.dumps({"hooks": own}))
+    assert run("install")[0] == 0
+    assert run("uninstall")[0] == 0
+    assert json.loads(user.read_text())["hooks"] == own
 
 
 def test_bytes_that_are_no_text_are_left_alone(user: Path, run: Run) -> None:

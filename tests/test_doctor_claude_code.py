@@ -17,6 +17,7 @@ from otel_tracker.doctor.claude_code import claude_code
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.store import Store
 from otel_tracker.timestamps import format_timestamp
+from tests.test_claude_install import DROPPED
 
 PROGRAM = os.path.join(os.path.dirname(sys.executable), "otel-tracker")
 Put = Callable[..., Path]
@@ -214,7 +215,7 @@ def test_settings_that_cannot_be_read_are_wrong(used: Home, put: Put, text: str)
 @pytest.mark.parametrize("hooks", [None, [], {"Stop": 5}, {"Stop": [1, {"hooks": 2}, {"hooks": [3, {"command": 4}]}]}])
 def test_hooks_of_any_shape_are_looked_at(used: Home, put: Put, hooks: Any) -> None:
     put({"hooks": hooks, "enabledPlugins": hooks, "disableAllHooks": hooks})
-    assert one(used).level == NOTE
+    assert {finding.level for finding in claude_code(used)} == {NOTE, WRONG}
 
 
 def test_a_hook_of_the_users_own_making_is_named(used: Home, put: Put) -> None:
@@ -282,3 +283,32 @@ def test_a_log_that_cannot_be_read_is_wrong(used: Home, put: Put) -> None:
     put(registered())
     (Path(used.claude_code) / "hook.log").mkdir(parents=True)
     assert "hook.log" in wrong(used).text
+
+
+@pytest.mark.parametrize(("hooks", "said"), DROPPED.values(), ids=DROPPED)
+@pytest.mark.parametrize("place", ["user", "project", "local", "managed"])
+def test_settings_that_claude_code_drops_whole_are_wrong(
+    used: Home, put: Put, hooks: Any, said: str, place: str
+) -> None:
+    settings = registered() if place == "user" else {"hooks": {}}
+    if not isinstance(hooks, dict):
+        settings["hooks"] = hooks
+    for event, groups in hooks.items() if isinstance(hooks, dict) else ():
+        settings["hooks"][event] = groups
+    if place != "user":
+        put(registered())
+    path = put(settings, place)
+    texts = [finding.text for finding in claude_code(used) if finding.level == WRONG]
+    assert f"{path}: {said}: Claude Code drops the whole file for it, with all of its hooks" in texts
+    are_on = any(finding.level == OK and "registered" in finding.text for finding in claude_code(used))
+    assert are_on is (place != "user")
+
+
+def test_an_odd_entry_of_ours_is_wrong_too(used: Home, put: Put) -> None:
+    settings = registered()
+    settings["hooks"]["Stop"][0]["hooks"][0]["timeout"] = "10"
+    put(settings)
+    texts = [finding.text for finding in claude_code(used) if finding.level == WRONG]
+    assert any(
+        "$.hooks.Stop[0].hooks[0].timeout: expected a number of seconds above 0, got a text" in text for text in texts
+    )

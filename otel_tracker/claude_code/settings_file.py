@@ -10,7 +10,7 @@ import stat
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from otel_tracker.claude_code import settings_text
+from otel_tracker.claude_code import settings_shape, settings_text
 from otel_tracker.claude_code.registration import is_ours
 from otel_tracker.environment import absolute, claude_folder
 from otel_tracker.errors import OtelTrackerError, StorageError
@@ -89,7 +89,9 @@ def read(path: str) -> Settings:
 
 
 def install(before: Settings, hooks: dict[str, Any]) -> Change:
-    """Return the change that puts `hooks` into a settings file."""
+    """Return the change that puts `hooks` into a settings file; raises SettingsError for one that Claude Code drops."""
+    for fault in settings_shape.faults(before.values, is_ignored=is_ours):
+        raise SettingsError(before.path, fault.place, f"{fault.reason}, for which Claude Code drops the whole file")
     return _change(before, lambda values: with_hooks(values, hooks))
 
 
@@ -153,7 +155,6 @@ def has_matcher(group: dict[str, Any], wanted: str | None) -> bool:
 
 
 def _change(before: Settings, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Change:
-    _check_shape(before)
     text = (before.content or b"").decode()
     values = change(before.values)
     if values == before.values:
@@ -184,20 +185,6 @@ def _merge(events: dict[str, Any], event: str, wanted: dict[str, Any] | None) ->
         events[event] = kept
     else:
         del events[event]
-
-
-def _check_shape(settings: Settings) -> None:
-    """Raise SettingsError where hooks can neither be put in nor looked for."""
-    events = settings.values.get("hooks", {})
-    if not isinstance(events, dict):
-        raise SettingsError(settings.path, "$.hooks", f"expected an object, got {_kind(events)}")
-    for event, groups in events.items():
-        place = f"$.hooks.{event}"
-        if not isinstance(groups, list):
-            raise SettingsError(settings.path, place, f"expected a list, got {_kind(groups)}")
-        for number, group in enumerate(groups):
-            if not isinstance(group, dict) or not isinstance(group.get("hooks"), list):
-                raise SettingsError(settings.path, f"{place}[{number}]", "expected an object with a list `hooks`")
 
 
 def _replace(path: str, before: bytes | None, after: bytes, files: Files) -> str | None:
@@ -255,8 +242,3 @@ def _tools(matcher: Any) -> Any:
 def _writable(text: str) -> str:
     """Return a text in which halves of letters that UTF-8 can't hold are escapes, as JSON has them."""
     return re.sub(r"[\ud800-\udfff]", lambda half: f"\\u{ord(half[0]):04x}", text)
-
-
-def _kind(value: Any) -> str:
-    names = {dict: "an object", list: "a list", str: "a text", bool: "a truth value", type(None): "null"}
-    return names.get(type(value), "a number")

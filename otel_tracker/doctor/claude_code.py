@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from otel_tracker import suggestion
-from otel_tracker.claude_code import registration, settings_file, settings_places
+from otel_tracker.claude_code import registration, settings_file, settings_places, settings_shape
 from otel_tracker.claude_code.hook import LOG_NAME
 from otel_tracker.claude_code.settings_places import Place
 from otel_tracker.doctor.finding import NOTE, OK, WRONG, Finding
@@ -44,6 +44,9 @@ def claude_code(home: Home) -> Iterator[Finding]:
         yield from _elsewhere(mine, plugins, home)
     elif settings_places.is_in_use(places):
         yield _missing(places)
+    for place in places:
+        if place not in mine:
+            yield from _dropped(place)
     yield from _logged(home)
 
 
@@ -65,7 +68,7 @@ def _akin(places: list[Place]) -> str | None:
 def _registered(places: list[Place], mine: list[Place], plugins: list[str]) -> Iterator[Finding]:
     wrong = [*_several(places, mine, plugins), *_switched_off(places), *_not_allowed(places, mine, plugins)]
     for place in mine:
-        wrong += [*_unlike_the_table(place), *_in_the_background(place), *_without_program(place)]
+        wrong += [*_dropped(place), *_unlike_the_table(place), *_in_the_background(place), *_without_program(place)]
     if plugins and shutil.which(registration.PROGRAM) is None:
         text = f"the plugin {plugins[0]} calls {registration.PROGRAM}, which is not in PATH"
         wrong.append(Finding(_TOPIC, WRONG, text, f"put it there, or in the plugin's place: {registration.INSTALL}"))
@@ -128,6 +131,13 @@ def _is_as(hook: registration.Hook, group: dict[str, Any], entry: dict[str, Any]
     timeout = entry.get("timeout", hook.timeout)
     is_long_enough = isinstance(timeout, (int, float)) and timeout >= hook.timeout
     return is_long_enough and settings_file.has_matcher(group, hook.matcher)
+
+
+def _dropped(place: Place) -> Iterator[Finding]:
+    """Look for what Claude Code drops a whole file for, other people's hooks included."""
+    for fault in settings_shape.faults(place.values):
+        text = f"{place.path}: {fault.place}: {fault.reason}: Claude Code drops the whole file for it, with all of its hooks"
+        yield Finding(_TOPIC, WRONG, text, "correct it by hand")
 
 
 def _in_the_background(place: Place) -> Iterator[Finding]:

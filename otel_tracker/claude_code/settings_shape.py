@@ -1,0 +1,75 @@
+"""What is wrong with the hooks of a settings file: for any of it Claude Code drops the whole file, not the hook alone. Pure.
+
+Source: what Claude Code says of such files when a session starts ("Files with errors are skipped entirely"), up to 2.1.233.
+Names of events that it doesn't know are ignored by the versions that have our hooks.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+_NEEDED = {"command": ("command",), "prompt": ("prompt",), "agent": ("prompt",), "http": ("url",)}  # by an entry's type
+
+
+class Fault(NamedTuple):
+    """A value that Claude Code refuses: its `place` (`$.hooks.Stop[0].matcher`), and the `reason`."""
+
+    place: str
+    reason: str
+
+
+def faults(settings: dict[str, Any], is_ignored: Callable[[object], bool] | None = None) -> Iterator[Fault]:
+    """Yield what Claude Code refuses of the hooks in settings, but for the entries that are ignored."""
+    events = settings.get("hooks", {})
+    yield from _expect(dict, events, "$.hooks")
+    for event, groups in _items(events):
+        place = f"$.hooks.{event}"
+        yield from _expect(list, groups, place)
+        for number, group in enumerate(groups if isinstance(groups, list) else ()):
+            yield from _faults_of_group(group, f"{place}[{number}]", is_ignored)
+
+
+def _faults_of_group(group: Any, place: str, is_ignored: Callable[[object], bool] | None) -> Iterator[Fault]:
+    yield from _expect(dict, group, place)
+    if not isinstance(group, dict):
+        return
+    if "matcher" in group:
+        yield from _expect(str, group["matcher"], f"{place}.matcher")
+    entries = group.get("hooks")
+    if "hooks" not in group:
+        yield Fault(place, "expected an object with a list `hooks`")
+        return
+    yield from _expect(list, entries, f"{place}.hooks")
+    for number, entry in enumerate(entries if isinstance(entries, list) else ()):
+        if is_ignored is None or not is_ignored(entry):
+            yield from _faults_of_entry(entry, f"{place}.hooks[{number}]")
+
+
+def _faults_of_entry(entry: Any, place: str) -> Iterator[Fault]:
+    yield from _expect(dict, entry, place)
+    if not isinstance(entry, dict):
+        return
+    for key in ("type", *_NEEDED.get(str(entry.get("type")), ())):
+        if key in entry:
+            yield from _expect(str, entry[key], f"{place}.{key}")
+        else:
+            yield Fault(place, f"expected an object with a text `{key}`")
+    timeout = entry.get("timeout", 1)
+    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or timeout <= 0:
+        yield Fault(f"{place}.timeout", f"expected a number of seconds above 0, got {_shown(timeout)}")
+
+
+def _expect(kind: type, value: Any, place: str) -> Iterator[Fault]:
+    if not isinstance(value, kind):
+        yield Fault(place, f"expected {_KINDS[kind]}, got {_shown(value)}")
+
+
+def _items(value: Any) -> list[tuple[str, Any]]:
+    return list(value.items()) if isinstance(value, dict) else []
+
+
+_KINDS = {dict: "an object", list: "a list", str: "a text", bool: "a truth value", type(None): "null"}
+
+
+def _shown(value: Any) -> str:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return str(value) if is_number else _KINDS[type(value)]
