@@ -1,6 +1,8 @@
 """`otel-tracker init`: the home's folders, its document, its agents, and the drop-in module. Safe to repeat."""
 
 import os
+import sys
+from importlib.util import find_spec
 
 from otel_tracker import event, names
 from otel_tracker.agent_files import agent_files
@@ -74,22 +76,24 @@ def register_agents(store: "Store") -> int:
 
 
 def _drop_in() -> str:
-    import sys
+    return _TEMPLATE.format(interpreter=sys.executable or "", roots=_roots())
 
-    import opentelemetry.sdk
 
-    import otel_tracker
-    import otel_tracker_exporters
-
+def _roots() -> "list[str]":
+    """Return the folders, or zip files, that the package and what it needs were found in, however this python does that."""
     roots: list[str] = []
-    for package in (otel_tracker, otel_tracker_exporters, opentelemetry.sdk):
-        depth = package.__name__.count(".") + 1
-        root = os.path.abspath(package.__path__[0])
-        for _ in range(depth):
-            root = os.path.dirname(root)
-        if root not in roots:
-            roots.append(root)
-    return _TEMPLATE.format(interpreter=sys.executable, roots=roots)
+    for name in ("otel_tracker", "otel_tracker_exporters", "opentelemetry.sdk", "prometheus_client", "yaml"):
+        try:
+            spec = find_spec(name)
+        except ModuleNotFoundError:  # of the package around it
+            spec = None
+        for place in (spec.submodule_search_locations or ())[:1] if spec else ():
+            root = os.path.abspath(place)
+            for _ in name.split("."):
+                root = os.path.dirname(root)
+            if root not in roots:
+                roots.append(root)
+    return roots
 
 
 _TEMPLATE = '''\
@@ -104,6 +108,18 @@ import sys
 HOME = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 INTERPRETER = {interpreter!r}
 ROOTS = {roots!r}
+ADVICE = "install the package otel-tracker again, and run `otel-tracker init` to renew " + os.path.abspath(__file__)
+COMMAND = """
+import sys
+sys.path = [folder for folder in sys.path if folder] + %r
+sys.argv[0] = "otel-tracker"
+try:
+    from otel_tracker.cli import main
+    status = main()
+except ImportError as error:
+    status = "otel-tracker: " + str(error) + "; " + %r
+sys.exit(status)
+""" % (ROOTS, ADVICE)
 
 try:
     import otel_tracker
@@ -112,12 +128,20 @@ except ImportError:  # this python is not the one that has the package
 
 
 def __getattr__(name):
-    from otel_tracker import dropin
+    if name.startswith("_"):
+        raise AttributeError("the drop-in module has no attribute " + repr(name))
+    try:
+        from otel_tracker import dropin
 
-    return dropin.bound(name, HOME)
+        return dropin.bound(name, HOME)
+    except ImportError as error:
+        raise ImportError(str(error) + "; " + ADVICE) from None
 
 
 if __name__ == "__main__":
     os.environ["OTEL_TRACKER_HOME"] = HOME
-    os.execv(INTERPRETER, [INTERPRETER, "-m", "otel_tracker", *sys.argv[1:]])
+    try:
+        os.execv(INTERPRETER, [INTERPRETER, "-c", COMMAND] + sys.argv[1:])
+    except (OSError, ValueError):  # it is gone: perhaps this python can do it
+        exec(COMMAND)
 '''
