@@ -3,6 +3,7 @@
 import os
 import re
 
+from otel_tracker.environment import claude_folder
 from otel_tracker.errors import StorageError
 from otel_tracker.event import is_name
 from otel_tracker.limits import FRONT_MATTER_CHARACTERS, NAME_CHARACTERS
@@ -12,6 +13,8 @@ from otel_tracker.storage.attempt import saying
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from otel_tracker.storage.home import Home
 
 _NOT_AGENTS = ("config", "journal", "backups", "scripts", "claude-code")
 _KEY = re.compile(r"""(name|"name"|'name')[ \t]*:(?=[ \t]|$)""")
@@ -69,6 +72,15 @@ def _leads_back(link: str, home: str) -> bool:
     return any(
         os.path.join(os.path.realpath(inside), "").startswith(target) for inside in (os.path.dirname(link), home)
     )
+
+
+def has_file(key: str, home: "Home") -> "bool | None":
+    """Tell whether an agent's file is in the home, or in an agents folder of Claude Code's; None for a key that names none."""
+    if not key.endswith(".md"):
+        return None
+    project = os.environ.get("CLAUDE_PROJECT_DIR") or os.curdir
+    folders = (home.folder, os.path.join(project, ".claude", "agents"), os.path.join(claude_folder(), "agents"))
+    return any(os.path.isfile(os.path.join(folder, key)) for folder in folders)
 
 
 def _name_of(path: str) -> "str | None":

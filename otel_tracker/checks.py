@@ -247,6 +247,16 @@ def _override_or_null(value: "Any") -> "str | None":
     return None if is_right else f"an override of the kind {names.FORCED_OPEN} or {names.DISABLED}, or null"
 
 
+def _texts(value: "Any") -> "str | None":
+    is_right = isinstance(value, dict) and all(isinstance(inner, str) for inner in value.values())
+    return None if is_right else "an object of texts"
+
+
+def _timestamps(value: "Any") -> "str | None":
+    is_right = isinstance(value, dict) and not any(_timestamp(inner) for inner in value.values())
+    return None if is_right else "an object of timestamps"
+
+
 _HEAD: "dict[str, Check]" = {
     "updated": _timestamp_or_null,
     "sequence": _number,
@@ -255,6 +265,8 @@ _HEAD: "dict[str, Check]" = {
     "metrics": _object,
     "in_flight": _object,
     "config_digest": _text,
+    "renamed": _texts,
+    "removed": _timestamps,
 }
 _AGENT: "dict[str, Check]" = {
     "name": _text_or_null,
@@ -398,6 +410,7 @@ _EVENT: "dict[str, Check]" = {
     "outcome": _outcome_or_null,
     "previous_outcome": _outcome_or_null,
     "name": _text_or_null,
+    "to": _text,
     "owner": _object_or_null,
     "clock": _object_or_null,
     "blacklisted_until": _moment,
@@ -418,6 +431,7 @@ _EVENT: "dict[str, Check]" = {
 _NEEDED = {
     **dict.fromkeys((names.TASK_STARTED, *names.OUTCOMES), ("run_id",)),
     names.AGENT_REGISTERED: ("name",),
+    names.AGENT_RENAMED: ("to",),
     names.COOLDOWN_SHORTENED: ("blacklisted_until",),
     names.PROBE_GRANTED: ("permit", "expires"),
     names.PROBE_RETURNED: ("permit",),

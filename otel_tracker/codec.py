@@ -100,9 +100,11 @@ class DocumentCodec:
         if value.get("agents") != {}:
             raise ValueError("these were not the document's agents")
         blocks = (text[at + len(_AGENTS) : end] + b"\n    }").split(_AGENT_SEPARATOR)
-        if about is not None and about.isascii() and not {'"', "\\"} & set(about):  # others may be escaped
-            wanted = normal_name(about).encode()
-            blocks = [block for block in blocks if wanted in block.translate(_SMALL_LETTERS, b"-_ ")]
+        wanted = [] if about is None else _wanted(about, value.get("renamed", {}))
+        if wanted and all(text.isascii() and not {'"', "\\"} & set(text) for text in wanted):  # others may be escaped
+            parts = [text.encode() for text in wanted]
+            plain = ((block, block.translate(_SMALL_LETTERS, b"-_ ")) for block in blocks)
+            blocks = [block for block, text in plain if any(part in text for part in parts)]
         return {**_checked(value, path), "agents": self._decode_agents(blocks)}
 
     def _decode_agents(self, blocks: list[bytes]) -> "Agents":
@@ -162,6 +164,13 @@ class DocumentCodec:
                 entry = known[key] = (agent, f"{encode.key(key)[1:]}: {_indented(agent, 2, encode)}".encode())
             blocks.append(entry[1])
         return [_AGENTS, _AGENT_SEPARATOR.join(blocks), b"\n  }"]
+
+
+def _wanted(about: str, renamed: "Any") -> list[str]:
+    """Return what agents that are about a text contain: that text, or the key that an agent has now which had it before."""
+    wanted = normal_name(about)
+    old_keys = renamed if isinstance(renamed, dict) else {}
+    return [wanted, *(normal_name(str(new)) for old, new in old_keys.items() if wanted in normal_name(old))]
 
 
 def sequence_of(beginning: bytes) -> "int | None":

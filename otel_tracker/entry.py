@@ -177,6 +177,15 @@ def amend_incompleteness(agent: "Agent", event: "Event") -> None:
         add(agent, "tallies", usage_incomplete=after - before)
 
 
+def amend_outcome(agent: "Agent", event: "Event") -> None:
+    """Count a run by the outcome that it turned out to have, and no longer by the one that it was counted by."""
+    for key, change in (("previous_outcome", -1), ("outcome", 1)):
+        if event.get(key):
+            amended = {AMENDED[event[key]]: 1} if change < 0 else {}
+            add(agent, "metrics", **{TASK_COUNTERS[event[key]][0]: change})
+            add(agent, "tallies", lost=change * (event[key] == names.LOST), **amended)
+
+
 def _add_duration(agent: "Agent", seconds: float) -> None:
     add(agent, "metrics", total_duration_seconds=seconds)
     add(agent, "durations", sum=seconds)

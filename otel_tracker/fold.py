@@ -6,7 +6,7 @@ repeats another one: the journal holds no repetitions (storage/recognition.py).
 
 from itertools import takewhile
 
-from otel_tracker import breaker, entry, names
+from otel_tracker import breaker, entry, names, roster
 from otel_tracker.document import Document, encode_line
 from otel_tracker.replay import Replay
 from otel_tracker.schema import new_agent, settings_digest
@@ -46,6 +46,7 @@ def fold(document: Document, event: "Event") -> Document:
 
 def _after(document: Document, event: "Event") -> Document:
     head = {**document.head, "sequence": max(document.sequence, event["seq"])}
+    event = roster.with_present_keys(head, event)
     head["updated"] = _updated(document, event)
     _APPLY.get(event["action"], _apply_nothing)(head, event, Settings.of(head["config"]))
     head["metrics"] = {**head["metrics"], "total_agents": len(head["agents"])}
@@ -101,7 +102,15 @@ def _apply_settings(head: "Head", event: "Event", settings: Settings) -> None:
 
 
 def _apply_registered(head: "Head", event: "Event", settings: Settings) -> None:
-    entry.open_agent(head, event["agent"])["name"] = event["name"]
+    roster.register(head, event["agent"], event["name"])
+
+
+def _apply_removed(head: "Head", event: "Event", settings: Settings) -> None:
+    roster.remove(head, event["agent"], event["timestamp"], settings.history_retention_days)
+
+
+def _apply_renamed(head: "Head", event: "Event", settings: Settings) -> None:
+    roster.rename(head, event["agent"], event["to"])
 
 
 def _apply_reset(head: "Head", event: "Event", settings: Settings) -> None:
@@ -110,7 +119,8 @@ def _apply_reset(head: "Head", event: "Event", settings: Settings) -> None:
 
 def _apply_shortened(head: "Head", event: "Event", settings: Settings) -> None:
     until = parse_timestamp(event["blacklisted_until"])
-    _move(head, event, lambda circuit: breaker.after_clock_jump(circuit, until))
+    if not roster.is_about_removed(head, event):
+        _move(head, event, lambda circuit: breaker.after_clock_jump(circuit, until))
 
 
 def _apply_granted(head: "Head", event: "Event", settings: Settings) -> None:
@@ -120,7 +130,8 @@ def _apply_granted(head: "Head", event: "Event", settings: Settings) -> None:
 
 
 def _apply_returned(head: "Head", event: "Event", settings: Settings) -> None:
-    _move(head, event, lambda circuit: breaker.after_return(circuit, event["permit"]))
+    if not roster.is_about_removed(head, event):
+        _move(head, event, lambda circuit: breaker.after_return(circuit, event["permit"]))
 
 
 def _apply_override(head: "Head", event: "Event", settings: Settings) -> None:
@@ -174,6 +185,7 @@ def _move_breaker(head: "Head", agent: "Agent", event: "Event", task: "Agent") -
 
 def transition(head: "Head", event: "Event") -> "str | None":
     """Return the state that an agent's breaker would get, or get again, by the end of a task; None if it would keep it."""
+    event = roster.with_present_keys(head, event)
     agent = head["agents"].get(event["agent"]) or new_agent()
     before, after = _moved(head, agent, event, head["in_flight"].get(event.get("run_id")) or {})
     return after.state if after.state != before.state or _is_opening(before, after) else None
@@ -200,23 +212,24 @@ def _moved(head: "Head", agent: "Agent", event: "Event", task: "Agent") -> "tupl
 
 def _apply_amended(head: "Head", event: "Event", settings: Settings) -> None:
     """Apply differences to what has been counted: tokens, duration, and the outcome if it turned out another."""
-    agent = entry.open_agent(head, event["agent"])
-    entry.amend_tokens(agent, event)
-    entry.amend_duration(agent, event)
-    entry.amend_incompleteness(agent, event)
-    entry.amend_moments(agent, event)
     for key, change in (("previous_outcome", -1), ("outcome", 1)):
         if event.get(key):
-            agent_counter, system_counter = entry.TASK_COUNTERS[event[key]]
-            entry.add(agent, "metrics", **{agent_counter: change})
+            _, system_counter = entry.TASK_COUNTERS[event[key]]
             entry.add(head, "metrics", **{system_counter: change})
-            amended = {entry.AMENDED[event[key]]: 1} if change < 0 else {}
-            entry.add(agent, "tallies", lost=change * (event[key] == names.LOST), **amended)
+    if not roster.is_about_removed(head, event):
+        agent = entry.open_agent(head, event["agent"])
+        entry.amend_tokens(agent, event)
+        entry.amend_duration(agent, event)
+        entry.amend_incompleteness(agent, event)
+        entry.amend_moments(agent, event)
+        entry.amend_outcome(agent, event)
 
 
 _APPLY: "dict[str, Callable[[Head, Event, Settings], None]]" = {
     names.AGENT_REGISTERED: _apply_registered,
     names.AGENT_RESET: _apply_reset,
+    names.AGENT_REMOVED: _apply_removed,
+    names.AGENT_RENAMED: _apply_renamed,
     names.COOLDOWN_SHORTENED: _apply_shortened,
     names.PROBE_GRANTED: _apply_granted,
     names.PROBE_RETURNED: _apply_returned,

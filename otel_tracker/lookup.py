@@ -42,7 +42,9 @@ def keys_of(document: "Document", text: str) -> list[str]:
         return []
     likeness = {key: _likeness(key, entry, text, normal) for key, entry in document.agents.items()}
     best = max(likeness.values(), default=0)
-    return [key for key, of_key in likeness.items() if of_key == best > 0]
+    if best == 0:
+        return list({new: None for old, new in document.renamed.items() if normal in (_normal(old), _stem(old))})
+    return [key for key, of_key in likeness.items() if of_key == best]
 
 
 def all_keys(document: "Document", text: str) -> "set[str]":

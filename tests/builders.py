@@ -159,6 +159,8 @@ any_event = st.one_of(
     ),
     st.builds(about, st.sampled_from([names.AGENT_RESET, "agent_praised"]), _times, _keys),
     st.builds(about, st.just(names.AGENT_REGISTERED), _times, _keys, name=_texts),
+    st.builds(about, st.just(names.AGENT_REMOVED), _times, _keys),
+    st.builds(about, st.just(names.AGENT_RENAMED), _times, _keys, to=_keys),
     st.builds(lambda after, agent, permit: about(names.PROBE_GRANTED, after, agent, **permit), _times, _keys, _permits),
     st.builds(about, st.just(names.PROBE_RETURNED), _times, _keys, permit=_runs),
     st.builds(about, st.just(names.TASK_REJECTED), _times, _keys, reason=_texts, refused_until=_moments),

@@ -4,6 +4,7 @@ import sys
 import time
 
 from otel_tracker import names, owner, reports, summary
+from otel_tracker.agent_files import has_file
 from otel_tracker.cli.terminal import (
     as_json,
     is_standard_output,
@@ -184,12 +185,14 @@ def tracker_of(options: "Namespace") -> "MetricTracker":
 
 def _print_status(document: "Document", now: float, form: str, home: Home) -> None:
     agents, running = summary.agent_states(document, now), summary.running_tasks(document, now, owner.is_seen_gone)
+    agents = [{**row, "has_file": has_file(row["agent_file"], home)} for row in agents]
     if form == "json":
         print_json({"generated_at": format_timestamp(now), "agents": agents, "running": running})
         return
     if not agents:
         print(f"no agents yet; register those of the home with: {plain(command('init', home=home.option))}")
         return
+    has_files = any(row["has_file"] for row in agents)  # else keys are mere names here
     shown = [
         (
             row["agent_file"],
@@ -202,6 +205,7 @@ def _print_status(document: "Document", now: float, form: str, home: Home) -> No
             row["metrics"]["tasks_total"],
             reports.percent(row["success_rate"]),
             reports.moment(row["metrics"]["last_task_timestamp"]),
+            "file gone" if has_files and row["has_file"] is False else "",
         )
         for row in agents
     ]
@@ -216,8 +220,9 @@ def _print_status(document: "Document", now: float, form: str, home: Home) -> No
         "Tasks",
         "Success",
         "Last task (UTC)",
+        "",
     )
-    print_table(headings, shown, "llrrllrrrr", [row["state"] for row in agents])
+    print_table(headings, shown, "llrrllrrrrl", [row["state"] for row in agents])
     if running:
         print()
         _print_running(running, summary.timeout_seconds(document))
@@ -249,6 +254,8 @@ def _cut(text: str, most: int = 60) -> str:
 
 def _why(row: "dict[str, Any]") -> str:
     """Return why something has happened, as far as the event says."""
+    if row.get("action") == names.AGENT_RENAMED:
+        return f"to {row.get('to')}"
     if row.get("action") == names.BREAKER_OVERRIDE:
         return reports.shown_override(row["override"]) if row.get("override") else "lifted"
     said = [str(row.get("error") or row.get("reason") or "")]

@@ -118,6 +118,18 @@ def _add_changing_commands(commands: "Any") -> None:
     reset = _add(commands, "reset", "close the breaker of AGENT and forget its failures")
     reset.add_argument("agent", metavar="AGENT")
 
+    agents = commands.add_parser("agents", help="which agents there are", description="Which agents there are.")
+    actions = agents.add_subparsers(title="commands", metavar="COMMAND", dest="action", required=True, prog=agents.prog)
+    _add(actions, "list", "all agents: names, files, former keys", formats=("table", "json"), function="agents_list")
+    remove = _add(actions, "remove", "remove AGENT and what it has counted", function="agents_remove")
+    remove.add_argument("agent", metavar="AGENT")
+    rename = _add(actions, "rename", "give AGENT the key NEW, which no agent has", function="agents_rename")
+    rename.add_argument("agent", metavar="AGENT")
+    rename.add_argument("new", metavar="NEW")
+    merge = _add(actions, "merge", "add what AGENT has counted to that of the agent INTO", function="agents_merge")
+    merge.add_argument("agent", metavar="AGENT")
+    merge.add_argument("into", metavar="INTO")
+
     backups = commands.add_parser("backups", help="copies of the document", description="Copies of the document.")
     actions = backups.add_subparsers(
         title="commands", metavar="COMMAND", dest="action", required=True, prog=backups.prog
@@ -265,6 +277,7 @@ _MODULES = {
     "serve": "serve",
     "metrics": "serve",
     **dict.fromkeys(("claude_code_install", "claude_code_uninstall", "claude_code_hook"), "claude_code"),
+    **dict.fromkeys(("agents_list", "agents_remove", "agents_rename", "agents_merge"), "agents"),
     **dict.fromkeys(("backups_create", "backups_list", "backups_restore"), "backups"),
 }
 

@@ -7,6 +7,7 @@ from otel_tracker import names
 from otel_tracker.codec import HISTORY_MARK, DocumentCodec
 from otel_tracker.fold import fold_all
 from otel_tracker.replay import SAYING_OTHERWISE
+from otel_tracker.roster import with_present_keys
 from otel_tracker.storage.files import Files
 from otel_tracker.storage.journal import Journal
 
@@ -35,12 +36,13 @@ def glance(home: "Home", about: "str | None" = None) -> "Document":
         from otel_tracker.storage.store import Store
 
         return Store(home).read()
-    return fold_all(document, [event for event in later if about is None or event["agent"] in document.agents])
+    present = [with_present_keys(document.head, event) for event in later]
+    return fold_all(document, [event for event in present if about is None or event["agent"] in document.agents])
 
 
 def _are_enough(document: "Document", later: "list[Event]", about: "str | None") -> bool:
     """Tell whether the agents in `document` are those that `later` events are about, as far as they concern `about`."""
-    if any(event["action"] in SAYING_OTHERWISE for event in later):
+    if any(event["action"] in (*SAYING_OTHERWISE, names.AGENT_REMOVED, names.AGENT_RENAMED) for event in later):
         return False
     others = [event for event in later if event["agent"] not in document.agents]
     named = [event.get(key) for event in others for key in ("agent", "name", "fallback_for")]

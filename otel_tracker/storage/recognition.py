@@ -13,6 +13,7 @@ from otel_tracker import names
 from otel_tracker.document import decode_json, encode_line, new_document
 from otel_tracker.errors import DocumentError, StorageError
 from otel_tracker.replay import not_discarded
+from otel_tracker.roster import with_present_keys
 from otel_tracker.runs import as_news, ended_run, is_without_run, lost_run, running_task, with_run
 from otel_tracker.storage.journal import parsed
 from otel_tracker.timestamps import parse_timestamp
@@ -55,7 +56,10 @@ class Recognition:
         news: list[Event] = []
         for event in events:
             whole = self._with_run(event, news, newest) if is_without_run(event) else event
-            new = as_news(whole, newest.get(_text_of(whole)))
+            known = newest.get(_text_of(whole))
+            if known is not None and known.get("agent", whole["agent"]) != whole["agent"]:
+                whole, known = self._under_present_keys([whole, known])
+            new = as_news(whole, known)
             if new is not None:
                 news.append(new)
                 newest.update((text, new) for text in _texts_of(new))
@@ -96,9 +100,10 @@ class Recognition:
                 in_flight[new["run_id"]] = {**new, "started": new["timestamp"]}
             else:
                 in_flight.pop(new.get("run_id"), None)
+        (event,) = self._under_present_keys([event])
         match = running_task(in_flight, event, is_exact=True)
         if match is None:
-            earlier = [*self._ends_like(event), *news]
+            earlier = self._under_present_keys([*self._ends_like(event), *news])
             match = ended_run(event, earlier) or running_task(in_flight, event, is_exact=False)
             match = match or lost_run(event, earlier)
         whole = with_run(event, match)
@@ -115,6 +120,11 @@ class Recognition:
 
         texts = {text for text in (start, task) if text is not None}
         return sorted(self._search(texts, _beginning(event), is_wanted), key=_number)
+
+    def _under_present_keys(self, events: "list[Event]") -> "list[Event]":
+        """Return events under the keys that their agents have now: they may have been renamed in between."""
+        head = self._present().head
+        return [with_present_keys(head, event) for event in events]
 
     def _present(self) -> "Document":
         try:

@@ -1,0 +1,106 @@
+"""`otel-tracker agents`: which agents there are, and what makes them fewer or calls them otherwise."""
+
+from otel_tracker import lookup, names, reports, summary
+from otel_tracker.agent_files import has_file
+from otel_tracker.cli.commands import store_of
+from otel_tracker.cli.terminal import plain, print_json, print_table
+from otel_tracker.errors import InvalidValueError
+from otel_tracker.event import about_agent, checked_agent
+from otel_tracker.suggestion import command
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Callable
+    from typing import Any
+
+    from otel_tracker.document import Document
+    from otel_tracker.storage.store import Store
+
+    Event = dict[str, Any]
+
+_FILES = {True: "there", False: "gone", None: "-"}
+
+
+def agents_list(options: "Namespace") -> int:
+    """Print every agent: its key, its name, whether its file is there, and the keys that it had before."""
+    store = store_of(options)
+    document = store.read()
+    rows: list[dict[str, Any]] = [
+        {
+            "agent_file": key,
+            "agent_name": summary.agent_name(key, entry),
+            "has_file": has_file(key, store.home),
+            "former_keys": sorted(lookup.all_keys(document, key) - {key}),
+            "tasks_total": entry["metrics"]["tasks_total"],
+            "last_task_timestamp": entry["metrics"]["last_task_timestamp"],
+        }
+        for key, entry in document.agents.items()
+    ]
+    if options.format == "json":
+        print_json(rows)
+        return 0
+    shown = [
+        (
+            row["agent_file"],
+            row["agent_name"],
+            _FILES[row["has_file"]],
+            ", ".join(row["former_keys"]) or "-",
+            row["tasks_total"],
+            reports.moment(row["last_task_timestamp"]),
+        )
+        for row in rows
+    ]
+    print_table(("Agent", "Name", "File", "Before", "Tasks", "Last task (UTC)"), shown, "llllrr")
+    return 0
+
+
+def agents_remove(options: "Namespace") -> int:
+    """Remove an agent, after a backup."""
+    store = store_of(options)
+
+    def removal(document: "Document") -> "Event":
+        return about_agent(lookup.known_key(document, options.agent, store.home), names.AGENT_REMOVED)
+
+    event = _recorded(store, removal)
+    print(f"removed {plain(event['agent'])}; its tasks stay in the history and in the system's counters")
+    return 0
+
+
+def agents_rename(options: "Namespace") -> int:
+    """Give an agent another key, after a backup."""
+    store, new = store_of(options), checked_agent(options.new)
+
+    def renaming(document: "Document") -> "Event":
+        old = lookup.known_key(document, options.agent, store.home)
+        if new in document.agents:
+            merge = command("agents merge", old, new, home=store.home.option)
+            raise InvalidValueError("a new key", new, f"one that no agent has (to make the two one: {merge})")
+        return about_agent(old, names.AGENT_RENAMED, to=new)
+
+    event = _recorded(store, renaming)
+    print(f"{plain(event['agent'])} is {plain(new)} now, and so is what is recorded under the old key from now on")
+    return 0
+
+
+def agents_merge(options: "Namespace") -> int:
+    """Add what an agent has counted to another one, whose breaker and settings stay, after a backup."""
+    store = store_of(options)
+
+    def merging(document: "Document") -> "Event":
+        agent, into = (lookup.known_key(document, text, store.home) for text in (options.agent, options.into))
+        if agent == into:
+            raise InvalidValueError("the agent to merge into", options.into, f"another one than {agent}")
+        return about_agent(agent, names.AGENT_RENAMED, to=into)
+
+    event = _recorded(store, merging)
+    agent, into = plain(event["agent"]), plain(event["to"])
+    print(f"{agent} is part of {into} now, and so is what is recorded under the old key from now on")
+    return 0
+
+
+def _recorded(store: "Store", make_event: "Callable[[Document], Event]") -> "Event":
+    """Return the event that is made of the present state, recorded after a backup."""
+    make_event(store.read())  # raises before a backup is made
+    store.back_up()
+    return store.record_found(lambda document: [make_event(document)])[0]
