@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from otel_tracker import names
 from otel_tracker.checks import is_event
 from otel_tracker.entry import TASK_COUNTERS, is_told_later, shares_of
+from otel_tracker.roster import is_about_removed, with_present_keys
 from otel_tracker.runs import as_news
 from otel_tracker.timestamps import parse_timestamp
 
@@ -69,8 +70,10 @@ class Audit:
     `totals` are those of all events up to each of the numbers in `marks`, repeated ones and discarded ones left out.
     """
 
-    def __init__(self, replay: "Replay", marks: list[int], before: list[Event]) -> None:
-        """`before` are the ends that documents know from before the journal's first event."""
+    def __init__(
+        self, replay: "Replay", marks: list[int], before: list[Event], renamed: "dict[str, str] | None" = None
+    ) -> None:
+        """`before` are the ends that documents know from before the journal's first event, `renamed` the old keys."""
         self.lines = self.events = self.damaged = 0
         self.segments = 0
         self.gaps: list[tuple[int, int]] = []
@@ -84,7 +87,10 @@ class Audit:
         self.unfolded = 0
         """Events, but starts of tasks, after the last of the `marks`."""
         self._replay, self._marks = replay, sorted(set(marks), reverse=True)
+        self.moves: list[tuple[int, str, str | None]] = []
+        """The numbers of events, up to the last mark, that gave an agent another key, or none; the two keys."""
         self._sums: Totals = {}
+        self._roster: dict[str, Any] = {"renamed": renamed or {}, "removed": {}, "agents": self._sums}
         self._ids, self._numbers = array("q"), array("q")
         self._amended: set[str] = set()
         self._moment = float("-inf")
@@ -164,8 +170,13 @@ class Audit:
             self.newest, self.newest_number = moment, event["seq"]
 
     def _count(self, event: Event) -> None:
-        if event["action"] == names.TASK_AMENDED:
-            if event["id"] not in self._amended:
+        event = with_present_keys(self._roster, event)
+        if event["action"] == names.AGENT_REGISTERED:
+            self._roster["renamed"].pop(event["agent"], None)
+        elif event["action"] in (names.AGENT_RENAMED, names.AGENT_REMOVED):
+            self._move(event)
+        elif event["action"] == names.TASK_AMENDED:
+            if event["id"] not in self._amended and not is_about_removed(self._roster, event):
                 self._amended.add(event["id"])
                 self._amend(event)
         elif event["action"] in names.OUTCOMES:
@@ -179,6 +190,22 @@ class Audit:
             if earlier is not None:
                 self._add(event, _BY_OUTCOME[names.OUTCOMES[earlier["action"]]], -1)
                 self._add_tokens(event, earlier.get("model"), earlier.get("tokens"), earlier.get("models"), -1)
+
+    def _move(self, event: Event) -> None:
+        """Put what was counted for an agent under its new key, in all totals so far; of a removed one nothing is left."""
+        old, new = event["agent"], event.get("to")
+        renamed = {key: present for key, present in self._roster["renamed"].items() if present != old and key != new}
+        if new is None:
+            self._roster["removed"][old] = event["timestamp"]
+        else:
+            renamed |= {key: new for key, present in self._roster["renamed"].items() if present == old and key != new}
+            renamed[old] = new
+        self._roster["renamed"] = renamed
+        moved(self._sums, old, new)
+        if self._marks:
+            self.moves.append((event["seq"], old, new))
+            for totals in self.totals.values():
+                moved(totals, old, new)
 
     def _amend(self, event: Event) -> None:
         for key, change in (("previous_outcome", -1), ("outcome", 1)):
@@ -200,6 +227,15 @@ class Audit:
     def _add(self, event: Event, counter: str, number: int) -> None:
         sums = self._sums.setdefault(event["agent"], dict.fromkeys(COUNTERS, 0))
         sums[counter] += number
+
+
+def moved(totals: Totals, old: str, new: "str | None") -> None:
+    """Put the totals of an agent under a new key, in place, where they are added to what is there; with None drop them."""
+    sums = totals.pop(old, {})
+    if new is not None:
+        there = totals.setdefault(new, dict.fromkeys(COUNTERS, 0))
+        for counter, number in sums.items():
+            there[counter] += number
 
 
 def totals_of(document: "Document") -> Totals:

@@ -8,7 +8,7 @@ from typing import Any
 
 from otel_tracker import owner, summary
 from otel_tracker.codec import DocumentCodec
-from otel_tracker.doctor.audit import COUNTERS, distinct, totals_of
+from otel_tracker.doctor.audit import COUNTERS, distinct, moved, totals_of
 from otel_tracker.doctor.compare import Difference, differences, numbers, with_keys_of_people
 from otel_tracker.doctor.finding import NOTE, OK, WRONG, Finding, repair_of
 from otel_tracker.doctor.subject import Base, Subject
@@ -147,11 +147,15 @@ def _contradiction(base: Base, subject: Subject) -> "Finding | None":
         return None
     actual, sums = totals_of(document), subject.audit.totals
     places = []
-    for agent in {**base.totals, **sums[document.sequence]}:
+    base_totals = {agent: dict(counted) for agent, counted in base.totals.items()}
+    for number, old, new in subject.audit.moves:
+        if base.sequence < number <= document.sequence:
+            moved(base_totals, old, new)
+    for agent in {**base_totals, **sums[document.sequence]}:
         for counter in COUNTERS:
             of_base, since, before, mine = (
                 totals.get(agent, {}).get(counter, 0)
-                for totals in (base.totals, sums[document.sequence], sums[base.sequence], actual)
+                for totals in (base_totals, sums[document.sequence], sums[base.sequence], actual)
             )
             expected = of_base + since - before
             if mine != expected:

@@ -33,6 +33,7 @@ class Subject:
         self.store = store
         self.ends_before: list[dict[str, Any]] = []
         """Ends of runs that only documents know, from before the journal's first event; complete with `bases`."""
+        self._renamed: dict[str, str] = {}
 
     @cached_property
     def document(self) -> "Document | None":
@@ -50,6 +51,7 @@ class Subject:
         bases = []
         for path, document in self.store.backups.valid():
             bases.append(Base(path, document.sequence, totals_of(document)))
+            self._renamed = dict(document.renamed)  # at last those of the oldest
             self._note_ends(document)
         return bases[::-1]
 
@@ -60,7 +62,7 @@ class Subject:
         if self.document is not None:
             marks.append(self.document.sequence)
             self._note_ends(self.document)
-        audit = Audit(self.store.journal.replay_after(0), marks, self.ends_before)
+        audit = Audit(self.store.journal.replay_after(0), marks, self.ends_before, self._renamed)
         audit.read(self.store)
         return audit
 
