@@ -25,6 +25,10 @@ DEFAULT_HOME = "~/.claude/agents"
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 _ENFORCE_KEY = os.fsencode(OTEL_TRACKER_ENFORCE) if os.name == "posix" else OTEL_TRACKER_ENFORCE
 
+is_command = False
+"""Whether this process is a command of this package's own, which does one thing and ends: the main thread then writes
+itself (writer.py), for nothing in it survives an interrupt, and loading what a thread needs takes longer than the work."""
+
 configured: "dict[str, Any]" = {}
 """What `configure` has been told, by its own argument names; it comes before the environment."""
 

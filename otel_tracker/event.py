@@ -11,6 +11,7 @@ from functools import lru_cache
 
 from otel_tracker import names
 from otel_tracker.errors import InvalidValueError
+from otel_tracker.interrupts import is_interrupt
 from otel_tracker.limits import ERROR_CHARACTERS, MOST_TOKENS, NAME_CHARACTERS
 from otel_tracker.timestamps import format_timestamp, parse_timestamp
 from otel_tracker.tokens import whole_tokens
@@ -190,7 +191,9 @@ def error_text(error: object) -> str | None:
         return None
     try:
         text = str(error) or type(error).__name__
-    except Exception:  # noqa: BLE001 - somebody's __str__ must not break the task
+    except Exception as failure:
+        if is_interrupt(failure):
+            raise
         text = type(error).__name__
     from otel_tracker.masking import masked
 

@@ -1,26 +1,20 @@
 """A lock between threads that a fork leaves usable in the child, where nobody would ever release the parent's."""
 
 import os
-import threading
 import weakref
+from _thread import RLock
 
 
-class Guard:
-    """A re-entrant lock: a signal handler or a generator that is collected may come back to what it interrupted."""
+class Guard(RLock):  # type: ignore[misc]  # it isn't final, whatever typeshed says
+    """A re-entrant lock: a generator that is collected may come back to what it interrupted.
+
+    `with` takes and releases it without a step of Python's in between, at which an exception of a signal handler could
+    come.
+    """
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()
+        super().__init__()
         _guards.add(self)
-
-    def __enter__(self) -> None:
-        self._lock.acquire()
-
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
-        self._lock.release()
-
-    def renew(self) -> None:
-        """Forget the threads that a fork has left behind."""
-        self._lock = threading.RLock()
 
 
 _guards: "weakref.WeakSet[Guard]" = weakref.WeakSet()
@@ -31,10 +25,11 @@ forks = 0
 
 
 def _renew_all() -> None:
+    """Forget the threads that a fork has left behind."""
     global forks  # noqa: PLW0603 - cheaper to read than the process's id
     forks += 1
     for guard in list(_guards):
-        guard.renew()
+        guard._at_fork_reinit()  # type: ignore[attr-defined]  # noqa: SLF001 - there is no public way
 
 
 if hasattr(os, "register_at_fork"):

@@ -2,6 +2,7 @@
 
 import sys
 
+from otel_tracker.interrupts import is_interrupt
 from otel_tracker.printable import printable
 
 TYPE_CHECKING = False
@@ -22,7 +23,7 @@ def divert(take: "Callable[[str], object] | None") -> "Callable[[str], object] |
 
 
 def warn(message: str, *arguments: object) -> None:
-    """Log a warning under the name `otel_tracker`; never raise, even where nothing can be loaded any more."""
+    """Log a warning under the name `otel_tracker`; raise nothing but an interrupt of the application, even where nothing can be loaded any more."""
     text = message
     try:
         text = shown(message % arguments)
@@ -32,7 +33,9 @@ def warn(message: str, *arguments: object) -> None:
         import logging
 
         logging.getLogger("otel_tracker").warning("%s", text)
-    except Exception:  # noqa: BLE001 - out of memory or of file descriptors
+    except Exception as error:
+        if is_interrupt(error):
+            raise
         complain(text)
 
 
@@ -48,5 +51,6 @@ def complain(message: str) -> None:
     try:
         sys.stderr.write(f"otel-tracker: {shown(message)}\n")
         sys.stderr.flush()
-    except Exception:  # noqa: BLE001, S110 - nobody is left to read it
-        pass
+    except Exception as error:
+        if is_interrupt(error):
+            raise

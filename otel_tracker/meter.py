@@ -5,7 +5,6 @@ name for is under `otel_tracker.`.
 """
 
 from collections.abc import Iterable
-from contextlib import suppress
 from typing import Any, NamedTuple
 
 from opentelemetry import metrics
@@ -14,8 +13,10 @@ from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
 from otel_tracker import __version__, names
 from otel_tracker.environment import usable
 from otel_tracker.guard import Guard
+from otel_tracker.interrupts import is_interrupt
 from otel_tracker.log import warn
 from otel_tracker.vitals import BOUNDS, vitals
+from otel_tracker.writer import uninterrupted
 
 # "Metric: gen_ai.invoke_agent.duration" and "Metric: gen_ai.client.token.usage" of the conventions.
 DURATION_BOUNDS = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 51.2, 102.4, 204.8, 409.6)
@@ -72,7 +73,9 @@ class TaskMeter:
         """Count an ended task; a collector that fails is no reason to fail the task."""
         try:
             self._count(task)
-        except Exception as error:  # noqa: BLE001 - of an exporter or a view of the application
+        except Exception as error:
+            if is_interrupt(error):
+                raise
             warn("cannot count a task in metrics: %r", error)
 
     def _count(self, task: "Facts") -> None:
@@ -88,10 +91,14 @@ class TaskMeter:
 
     def transition(self, agent: str, state: str) -> None:
         """Count a breaker that has got another state."""
-        with suppress(Exception):
+        try:
             self._transitions.add(1, {names.GEN_AI_AGENT: agent, names.SPAN_CIRCUIT_STATE: state})
+        except Exception as error:
+            if is_interrupt(error):
+                raise
 
 
+@uninterrupted
 def _observe_vitals(meter: metrics.Meter, provider: MeterProvider) -> None:
     """Show how the recording itself is doing, once for each provider: the process has one recording."""
     current = metrics.get_meter_provider()

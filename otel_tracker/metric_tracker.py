@@ -12,6 +12,7 @@ from otel_tracker import event, lookup, names, outages, reports, starts, summary
 from otel_tracker.document import Document
 from otel_tracker.errors import InvalidValueError
 from otel_tracker.gate import Gate, Rejection, Selection
+from otel_tracker.interrupts import is_interrupt
 from otel_tracker.log import warn
 from otel_tracker.owner import boot_clock, is_seen_gone
 from otel_tracker.storage.files import Files
@@ -333,7 +334,9 @@ class MetricTracker:
         )
         try:
             pipeline = self.pipeline
-        except Exception as error:  # noqa: BLE001 - no file can be opened, say: then there is no span
+        except Exception as error:
+            if is_interrupt(error):
+                raise
             if not self._has_complained:
                 self._has_complained = True
                 warn("tasks are recorded without their spans: %r", error)

@@ -20,10 +20,12 @@ from otel_tracker import __version__, carrier, environment, names, terminate
 from otel_tracker.environment import usable
 from otel_tracker.gate import Gate
 from otel_tracker.guard import Guard
+from otel_tracker.interrupts import is_interrupt
 from otel_tracker.log import warn
 from otel_tracker.meter import Facts, TaskMeter
 from otel_tracker.propagation import inherited_context
 from otel_tracker.storage.recorder import Recorder
+from otel_tracker.writer import uninterrupted
 from otel_tracker_exporters.circuit_breaker import AgentSpanProcessor, CircuitBreakerSpanExporter
 
 _guard = Guard()
@@ -82,7 +84,9 @@ class Pipeline:
         name = f"{names.INVOKE_AGENT} {agent}"
         try:
             return self._current_tracer().start_span(name, context, SpanKind.INTERNAL, attributes, (), start_time)
-        except Exception as error:  # noqa: BLE001 - a processor or sampler of the application has failed, not the task
+        except Exception as error:
+            if is_interrupt(error):
+                raise
             warn("cannot start the span of a task: %r", error)
             return trace.INVALID_SPAN
 
@@ -103,7 +107,9 @@ class Pipeline:
         parcel = carrier.attach(key, self.recorder, make_event)
         try:
             span.end(end_time)
-        except Exception as error:  # noqa: BLE001 - a processor of the application has failed, not the task
+        except Exception as error:
+            if is_interrupt(error):
+                raise
             warn("cannot end the span of a task: %r", error)
         finally:  # also where Ctrl-C has come before our processor could do it
             if parcel.contents is not None:
@@ -149,8 +155,8 @@ class Pipeline:
             provider = _private_provider()
         if self._tracer is None or provider is not self._provider:
             listen_to(provider)
-            self._provider = provider
             self._tracer = provider.get_tracer("otel_tracker", __version__, names.SCHEMA_URL)
+            self._provider = provider
         return self._tracer
 
 
@@ -168,6 +174,7 @@ def _new_provider() -> TracerProvider:
     return TracerProvider(ALWAYS_ON, Resource.get_empty(), shutdown_on_exit=False, span_limits=unlimited)
 
 
+@uninterrupted
 def listen_to(provider: trace.TracerProvider, *, again: bool = False) -> None:
     """Add our processor to a provider of the SDK, once; with `again`, one that has been told to stop goes on."""
     if not isinstance(provider, TracerProvider):
@@ -180,6 +187,7 @@ def listen_to(provider: trace.TracerProvider, *, again: bool = False) -> None:
         processor.is_listening |= again
 
 
+@uninterrupted
 def stop_listening() -> None:
     """Stop recording the spans of others: the SDK has no way to take a processor away."""
     with _guard:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from otel_tracker.errors import MissingPackageError
 from otel_tracker.event import error_text
+from otel_tracker.interrupts import is_interrupt
 from otel_tracker.outages import AUTHENTICATION, BILLING, kind_of
 
 try:
@@ -49,6 +50,7 @@ class Retries:
         return (
             isinstance(error, Exception)
             and not getattr(error, "is_final", False)
+            and not is_interrupt(error)
             and kind_of(error, error_text(error)) not in (AUTHENTICATION, BILLING)
             and (retry_after(error) or 0.0) <= LONGEST_RETRY_AFTER_SECONDS
             and not self._is_refused()

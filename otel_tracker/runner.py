@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from otel_tracker import event
 from otel_tracker.errors import AgentTimeoutError, InvalidValueError
 from otel_tracker.gate import Admission
+from otel_tracker.interrupts import is_interrupt
 from otel_tracker.metric_tracker import MetricTracker
 from otel_tracker.task import TaskTracker
 
@@ -85,7 +86,9 @@ def run(plan: Plan, function: Callable[[], Any]) -> Any:
         try:
             with task.tracked() as tracked:
                 return tracked.take_tokens(task.call(_attempt, task, tracked, function))
-        except Exception as error:  # noqa: BLE001, PERF203 - whatever it is, the next agent may do better
+        except Exception as error:  # noqa: PERF203 - whatever it is, the next agent may do better
+            if is_interrupt(error):
+                raise
             failure = error
             if getattr(error, "is_final", False):
                 break
@@ -101,7 +104,9 @@ async def arun(plan: Plan, function: Callable[[], Awaitable[Any]]) -> Any:
             async with task.tracked() as tracked:
                 result = await task.await_call(_attempt_async, task, tracked, function)
                 return tracked.take_tokens(result)
-        except Exception as error:  # noqa: BLE001, PERF203 - whatever it is, the next agent may do better
+        except Exception as error:  # noqa: PERF203 - whatever it is, the next agent may do better
+            if is_interrupt(error):
+                raise
             failure = error
             if getattr(error, "is_final", False):
                 break

@@ -30,9 +30,11 @@ def follow_configuration() -> None:
     is_wanted = environment.handles_signals()
     if is_wanted == is_installed or threading.current_thread() is not threading.main_thread():
         return
-    if is_wanted:
-        _previous = signal.signal(signal.SIGTERM, _handle)
-    elif signal.getsignal(signal.SIGTERM) is _handle:
+    present = signal.getsignal(signal.SIGTERM)
+    if is_wanted and present is not _handle:
+        _previous = present
+        signal.signal(signal.SIGTERM, _handle)
+    elif present is _handle and not is_wanted:
         signal.signal(signal.SIGTERM, _previous if _previous is not None else signal.SIG_DFL)
     is_installed = is_wanted
 

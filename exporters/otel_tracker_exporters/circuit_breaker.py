@@ -9,6 +9,7 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from otel_tracker import carrier
 from otel_tracker.event import Event
+from otel_tracker.interrupts import is_interrupt
 from otel_tracker.log import warn
 from otel_tracker.storage.registry import recorder_of
 from otel_tracker_exporters.foreign import task
@@ -79,7 +80,9 @@ class AgentSpanProcessor(SpanProcessor):
 def _is_done(act: Callable[..., None], *arguments: object) -> bool:
     try:
         act(*arguments)
-    except Exception as error:  # noqa: BLE001 - an exporter that raises takes the user's other exporters down
+    except Exception as error:  # an exporter that raises takes the user's other exporters down
+        if is_interrupt(error):
+            raise
         warn("cannot record the task of a span: %r", error)
         return False
     return True

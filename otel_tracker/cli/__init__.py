@@ -3,6 +3,7 @@
 import os
 import sys
 
+from otel_tracker import environment
 from otel_tracker.errors import OtelTrackerError
 from otel_tracker.log import complain
 
@@ -16,6 +17,7 @@ EXIT_CUT_OFF = 141  # as a shell reports a process that SIGPIPE has ended
 
 def main(arguments: "Sequence[str] | None" = None) -> int:
     """Run a command and return its exit status: 0, 1 on an error, 2 for wrong usage, and what a command says itself."""
+    environment.is_command = arguments is None
     given = sys.argv[1:] if arguments is None else list(arguments)
     _open_standard_files()
     if given[:2] == ["claude-code", "hook"] and _is_done_by_hook(given[2:], is_process=arguments is None):

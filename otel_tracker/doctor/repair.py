@@ -11,10 +11,12 @@ from otel_tracker.errors import DocumentError, StorageError, UnsupportedVersionE
 from otel_tracker.fold import fold_all
 from otel_tracker.storage.store import Store
 from otel_tracker.storage.upkeep import temporary_files
+from otel_tracker.writer import uninterrupted
 
 _ALL = 1_000_000
 
 
+@uninterrupted
 def repair(store: Store) -> list[str]:
     """Mend a home, and return what was done, in words.
 

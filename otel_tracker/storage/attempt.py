@@ -3,6 +3,7 @@
 import errno
 
 from otel_tracker.errors import StorageError
+from otel_tracker.interrupts import is_interrupt
 
 
 class saying:  # noqa: N801 - reads as a statement: `with saying("read", path):`
@@ -17,7 +18,7 @@ class saying:  # noqa: N801 - reads as a statement: `with saying("read", path):`
         pass
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
-        if isinstance(error, OSError) and not isinstance(error, StorageError):
+        if isinstance(error, OSError) and not isinstance(error, StorageError) and not is_interrupt(error):
             is_link = error.errno == errno.ELOOP
             reason = "it is a link, which is not followed here" if is_link else error.strerror or str(error)
             raise StorageError(self._attempted, self._path, reason) from error

@@ -44,7 +44,8 @@ class DocumentFile:
         self._codec = DocumentCodec()
         self.document = new_document()
         """The document in memory, as of the last `load` or `write`."""
-        self._signature: Signature | None = None  # of the file that `document` was read from or written to
+        self.signature: Signature | None = None
+        """That of the file which `document` was read from or written to."""
         self._is_known = False
         self._peeked: tuple[Signature | None, int] | None = None  # the sequence of a file that was not read whole
         self.damage: Damage | None = None
@@ -57,7 +58,7 @@ class DocumentFile:
     @property
     def exists(self) -> bool:
         """Whether there is a file, as of the last `load` or `write`."""
-        return self._signature is not None
+        return self.signature is not None
 
     def load(self) -> Document:
         """Return the document on the disk, from memory if it is still the same.
@@ -66,14 +67,14 @@ class DocumentFile:
         `damage` says so. Raises DocumentError where there is no base, or the file is of a version not known here.
         """
         signature = self._files.signature(self._path)
-        if not self._is_known or signature != self._signature:
+        if not self._is_known or signature != self.signature:
             read = self._read()
             foreseen = self._foreseen(read[1]) if read and self._is_known else None
             if read and foreseen:
                 self._hold(foreseen)
             else:
                 read = self._decode(read)
-            self._signature = read[0] if read else None
+            self.signature = read[0] if read else None
             self._is_known = True
         return self.document
 
@@ -88,7 +89,7 @@ class DocumentFile:
     def sequence(self) -> int:
         """Return the number of the last event that the document on the disk holds, from its beginning if possible."""
         signature = self._files.signature(self._path)
-        if self._is_known and signature == self._signature:
+        if self._is_known and signature == self.signature:
             return self.document.sequence
         if self._peeked is None or self._peeked[0] != signature:
             read = self._files.read(self._path, 0, _BEGINNING_BYTES)
@@ -103,7 +104,7 @@ class DocumentFile:
             read = self._files.read(self._path)
             if read is None:
                 return None
-            if read[0] == self._signature:
+            if read[0] == self.signature:
                 return read[1]
             self.load()  # a foreign writer was faster
         return None
@@ -117,11 +118,11 @@ class DocumentFile:
             text = self._codec.encode(document)
         except (ValueError, RecursionError) as error:
             raise DocumentError(self._path, "$", f"can't be written again: {error}") from error
-        if self._signature is None and self._files.create(self._path, b"".join(text)):
-            self._signature = self._files.signature(self._path)  # nothing could stand in for the first one
+        if self.signature is None and self._files.create(self._path, b"".join(text)):
+            self.signature = self._files.signature(self._path)  # nothing could stand in for the first one
         else:
             put = self._files.overwrite if in_place else self._files.replace
-            self._signature = put(self._path, text)
+            self.signature = put(self._path, text)
         self._hold(document)
         self._is_known = True
 

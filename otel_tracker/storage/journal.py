@@ -126,6 +126,12 @@ class Journal:
         """Return where the journal ends; it must have been read to its end (`last`)."""
         return self._segment, self._offset, self._last
 
+    def end(self) -> "tuple[str, int, int] | None":
+        """Return where what has been read ends: segment, its inode, bytes; None where more may stand behind that."""
+        if self._segment is None or self._offset != self._size or self._offset >= SEGMENT_BYTES:
+            return None
+        return self._segment, self._inode, self._offset
+
     def write_again(self, mark: "Mark") -> "list[str]":
         """Write what stands behind `mark` to its place again, and return the paths of the segments that it stands in."""
         first, offset, _ = mark

@@ -15,6 +15,7 @@ from otel_tracker.guard import Guard
 from otel_tracker.log import warn
 from otel_tracker.storage import claim, left_over
 from otel_tracker.vitals import vitals
+from otel_tracker.writer import is_idle, uninterrupted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,10 +45,12 @@ class Recorder:
         """Begin anew in the child of a fork: what waits in memory is the parent's to write."""
         self._waiting, self._writers = [], set()
 
+    @uninterrupted
     def announce(self, make_event: "MakeEvent") -> None:
         """Write the start of a task."""
         self._hand_over(lambda: [make_event()], is_start=True)
 
+    @uninterrupted
     def record(self, make_event: "MakeEvent", *, may_repeat: bool = False) -> None:
         """Write an event; where that succeeds it is on the disk, and in the document, on return.
 
@@ -55,18 +58,24 @@ class Recorder:
         """
         self._hand_over(lambda: [make_event()], is_start=False, may_repeat=may_repeat)
 
+    @uninterrupted
     def record_all(self, events: "list[Event]") -> None:
         """Write several events like one."""
         self._hand_over(lambda: events, is_start=False)
 
     def flush(self) -> bool:
         """Try to write what waits, and tell whether nothing waits any more."""
+        return (is_idle() and not self._waiting) or self._flush()
+
+    @uninterrupted
+    def _flush(self) -> bool:
         with self._guard:
             if get_ident() in self._writers:
                 return not self._waiting
             waiting, self._waiting = self._waiting, []
         return not waiting or self._write(waiting, is_start=False, retried=len(waiting))
 
+    @uninterrupted
     def leave(self) -> None:
         """Write what waits, or leave it beside the journal, or say what is lost: for the end of the process."""
         if self.flush():

@@ -3,7 +3,6 @@
 import os
 
 from otel_tracker.environment import home_folder
-from otel_tracker.guard import Guard
 from otel_tracker.storage import lock
 from otel_tracker.storage import recorder as recorders
 from otel_tracker.storage import store as stores
@@ -12,7 +11,6 @@ from otel_tracker.storage.recorder import Recorder
 from otel_tracker.storage.store import Store
 from otel_tracker.vitals import vitals
 
-_guard = Guard()
 _by_document: dict[str, Recorder] = {}
 _by_folder: dict[str, Recorder] = {}
 
@@ -29,11 +27,8 @@ def recorder_of(config_file: "str | os.PathLike[str] | None" = None) -> Recorder
 
 
 def _shared(home: Home) -> Recorder:
-    with _guard:
-        known = _by_document.get(home.document)
-        if known is None:
-            known = _by_document[home.document] = Recorder(Store(home))
-        return known
+    known = _by_document.get(home.document)
+    return known or _by_document.setdefault(home.document, Recorder(Store(home)))  # another thread may have been faster
 
 
 def _after_fork() -> None:

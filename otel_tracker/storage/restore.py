@@ -7,12 +7,14 @@ from otel_tracker.errors import DocumentError, RestoreError
 from otel_tracker.event import happened
 from otel_tracker.fold import fold_all
 from otel_tracker.replay import Replay
+from otel_tracker.writer import uninterrupted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from otel_tracker.storage.store import Store
 
 
+@uninterrupted
 def restore(store: "Store", name: str, *, discard_later: bool) -> "tuple[str, int, int]":
     """Bring the document back from the backup `name`, after a backup of the present one.
 

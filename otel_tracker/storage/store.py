@@ -32,17 +32,36 @@ from otel_tracker.storage.recovery import newest_base
 from otel_tracker.storage.upkeep import Upkeep
 from otel_tracker.suggestion import command
 from otel_tracker.timestamps import format_timestamp
+from otel_tracker.writer import is_idle, uninterrupted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any
 
+    from otel_tracker.storage.files import Signature
     from otel_tracker.storage.home import Home
 
     Event = dict[str, Any]
 
 _ALIKE = 0.85  # names of one that was misspelt: from 7 letters on a single one may differ
+
+
+class View:
+    """A state, and what the files were like that it was read from: as long as they are so, it is the present one."""
+
+    __slots__ = ("_document", "_end", "_signature", "state")
+
+    def __init__(
+        self, state: Document, document: str, signature: "Signature | None", end: "tuple[str, int, int]"
+    ) -> None:
+        self.state, self._document, self._signature, self._end = state, document, signature, end
+
+    def is_present(self, files: "Files") -> bool:
+        """Tell whether both files are still what they were; that takes no lock and changes nothing."""
+        segment, inode, size = self._end
+        now = files.signature(segment)
+        return now is not None and now[:2] == (inode, size) and files.signature(self._document) == self._signature
 
 
 class Store:
@@ -70,6 +89,7 @@ class Store:
         self._observer = Observer(clock)
         self._folded = new_document()  # the state: a document and the journal's later events
         self._folded_from: Document | None = None
+        self._view: View | None = None
         self._warned: set[str] = set()
         self._is_checked = self._is_in_place = False
         self._upkeep = Upkeep(
@@ -83,12 +103,14 @@ class Store:
             say=self._warn_once,
         )
 
+    @uninterrupted
     def announce(self, events: "list[Event]", *, may_repeat: bool = False) -> None:
         """Write `events` to the journal only: they survive the process, but not a power cut; the rest is as in `record`."""
         with self._guard:
             self._check_home()
             self._appender.append(events, may_repeat=may_repeat)
 
+    @uninterrupted
     def record(self, events: "list[Event]", *, may_repeat: bool = False) -> "list[Event]":
         """Return what is news of `events`, numbered, when all are on the disk and the document shows them.
 
@@ -113,6 +135,7 @@ class Store:
             self._project_in_turn(appended.last, began)
         return appended.events
 
+    @uninterrupted
     def record_found(self, find: "Callable[[Document], list[Event]]") -> "list[Event]":
         """Record what `find` makes of the present state, while nobody else can record anything, and return it.
 
@@ -131,12 +154,21 @@ class Store:
         Where the document is damaged that is the state that a writer would rebuild, and a line of log says so. Raises
         DocumentError where there is nothing to rebuild it from, and StorageError where files can't be read.
         """
+        view = self._view
+        if view is not None and is_idle() and view.is_present(self.files):
+            return view.state
+        return self._look()
+
+    @uninterrupted
+    def _look(self) -> Document:
         with self._guard:
             if self.home.named != self.home.document and not self._is_checked:
                 claim.check(self.home, self.files)
             state, damage = self._state(), self.file.damage
             if damage is not None:
                 self._warn_once(f"{self.home.document} is damaged: {damage.reason}; this is the state of {damage.base}")
+            end = self.journal.end()
+            self._view = View(state, self.home.document, self.file.signature, end) if end and not damage else None
             return state
 
     def last_known(self, agent: str) -> "Event | None":
@@ -144,6 +176,7 @@ class Store:
         entry: Event | None = self._folded.head["agents"].get(agent)
         return entry
 
+    @uninterrupted
     def rewrite(self) -> None:
         """Write the document anew, within the limits of its settings, even if nothing has come."""
         with self.locked():
@@ -153,6 +186,7 @@ class Store:
                 state = Document({**state.head, "updated": format_timestamp(self.clock())}, state.history)
             self._put(state)
 
+    @uninterrupted
     def settle(self) -> None:
         """Record what the store itself finds out, if that is possible now; never raises."""
         try:
@@ -160,6 +194,7 @@ class Store:
         except Exception as error:  # noqa: BLE001 - who only asks needs no more than the answer
             self._warn_once(str(error))
 
+    @uninterrupted
     def back_up(self) -> "str | None":
         """Make a backup of the document as it is on the disk, and return its path; None if there is no document.
 
