@@ -8,6 +8,7 @@ import os
 import sys
 import tempfile
 
+from benchmarks.batch import batch_of_spans, repeated_span, task_beside_running_ones
 from benchmarks.commands import exec_command, health_command, report_command
 from benchmarks.crowd import crowded_tasks
 from benchmarks.durable import durable_task, shared_task, task_behind_long_journal
@@ -27,6 +28,9 @@ _MEASUREMENTS = {
     "durable": durable_task,
     "shared": shared_task,
     "span": dropped_task,
+    "batch": batch_of_spans,
+    "batch-again": repeated_span,
+    "running": task_beside_running_ones,
     "openllmetry": openllmetry_agent,
     "openinference": openinference_agent,
     "crowd": crowded_tasks,

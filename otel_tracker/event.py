@@ -180,7 +180,7 @@ def checked_count(value: object, field: str) -> int:
 def checked_timestamp(field: str, value: object) -> float:
     """Return the moment that a timestamp names, in seconds since 1970."""
     try:
-        return parse_timestamp(value)  # type: ignore[arg-type]
+        return parse_timestamp(value)
     except (ValueError, TypeError, AttributeError, OverflowError):
         raise InvalidValueError(field, value, 'a timestamp such as "2026-02-15T21:30:00Z"') from None
 

@@ -4,6 +4,7 @@ Inside the package a moment is a number: seconds since 1970-01-01T00:00:00Z. Not
 """
 
 from datetime import datetime, timezone
+from functools import lru_cache
 
 WIDTH = 27
 
@@ -13,6 +14,7 @@ def format_timestamp(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="microseconds")[:-6] + "Z"
 
 
+@lru_cache(maxsize=1024)  # each event's is asked for several times
 def parse_timestamp(text: str) -> float:
     """Return the moment that an ISO 8601 `text` names; a text without an offset is taken as UTC.
 

@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     Event = dict[str, Any]
 
 _CLOCK_SLACK_SECONDS = 60.0  # that a run may have begun before a segment was written, and yet have its end in it
-_WINDOW_BYTES = 256 * 1024  # a repetition mostly comes soon
-_FEW = 8  # texts: to search the bytes for each is faster than to list all that they hold
-_LISTED = re.compile(rb'"(?:id|run_id|started)": "[^"]*"')
+_FEW = 8  # texts: to search a segment for each takes less time than to list all that it says
+_LISTINGS = 4  # segments
+_LISTED = re.compile(rb'"(?:id|run_id|action)": "[^"]*"')
 _RESTORED = encode_line({"action": names.DOCUMENT_RESTORED})[1:-1]
 _LOST, _AMENDED = (encode_line({"action": action})[1:-1] for action in (names.TASK_LOST, names.TASK_AMENDED))
 
@@ -46,6 +46,7 @@ class Recognition:
 
     def __init__(self, journal: "Journal", backups: "Backups", files: "Files", state: "Callable[[], Document]") -> None:
         self._journal, self._backups, self._files, self._state = journal, backups, files, state
+        self._listings: dict[str, _Listing] = {}  # of the segments that were listed last
 
     def news(self, events: "list[Event]", *, may_repeat: bool) -> "list[Event]":
         """Return what `events` add to those that are known, the ends of tasks with their runs.
@@ -89,7 +90,7 @@ class Recognition:
         It has the start of a run that this process has just begun: nothing else needs to be read for its end.
         """
         tail = self._journal.tail()
-        events = [] if _RESTORED in tail else _events_of(_lines_with(texts, tail))
+        events = [] if _RESTORED in tail else _events_of(_lines_with(_spelled(texts), tail))
         return {text: event for event in events for text in texts.intersection(_texts_of(event))}
 
     def _with_run(self, event: "Event", news: "list[Event]", newest: "dict[bytes, Event]") -> "Event":
@@ -141,30 +142,67 @@ class Recognition:
         only those that pass `is_wanted` are read.
         """
         discarded: list[tuple[int, int]] = []
-        for content in self._contents(since):
-            lines = _lines_with({*texts, _RESTORED}, content)
+        for lines in self._lines_since(since, {*_spelled(texts), _RESTORED}):
             events = _events_of(line for line in lines if is_wanted is None or is_wanted(line) or _RESTORED in line)
             yield from reversed(not_discarded(events, discarded))
 
-    def _contents(self, since: float) -> "Iterator[bytes]":
-        """Yield the lines that may hold events recorded since a moment, the newest first, at least those of one segment."""
+    def _lines_since(self, since: float, texts: "set[bytes]") -> "Iterator[list[bytes]]":
+        """Yield the lines in which one of `texts` stands, those of the newest segment first, as in `_search`."""
         for place, segment in enumerate(reversed(self._journal.segments())):
             signature = self._files.signature(segment)
             if place and signature is not None and signature[2] / 1e9 < since - _CLOCK_SLACK_SECONDS:
                 break
-            read = self._files.read(segment)
-            lines = read[1][: read[1].rfind(b"\n") + 1] if read else b""
-            middle = lines.rfind(b"\n", 0, max(0, len(lines) - _WINDOW_BYTES)) + 1
-            yield lines[middle:]
-            yield lines[:middle]
-        yield b"".join(self._present().history.pieces())
+            yield self._lines_of(segment, texts)
+        yield _lines_with(texts, b"".join(self._present().history.pieces()))
         try:
             for path in reversed(self._backups.paths()):
                 if self._backups.made_at(path) >= since - _CLOCK_SLACK_SECONDS:
                     read = self._files.read(path)
-                    yield read[1] if read else b""
+                    yield _lines_with(texts, read[1]) if read else []
         except StorageError:
             return  # backups that can't be read know nothing
+
+    def _lines_of(self, segment: str, texts: "set[bytes]") -> "list[bytes]":
+        """Return the lines of a segment in which one of `texts` stands; where they are many, the newest one for each."""
+        if len(texts) <= _FEW:
+            return _lines_with(texts, self._whole_lines(segment))
+        known = self._listing_of(segment).places
+        if _RESTORED in known or any(map(_is_cut, texts)):  # then the newest may not count, or be another's
+            return _lines_with(texts, self._whole_lines(segment))
+        places = sorted({known[text] for text in texts if text in known})
+        content = self._whole_lines(segment) if places else b""
+        return [content[place : content.find(b"\n", place)] for place in places]
+
+    def _listing_of(self, segment: str) -> "_Listing":
+        inode, size, _ = self._files.signature(segment) or (0, 0, 0)
+        listing = self._listings.pop(segment, None)
+        if listing is None or listing.inode != inode or listing.end > size:
+            listing = _Listing(inode)
+        if len(self._listings) >= _LISTINGS:
+            del self._listings[next(iter(self._listings))]
+        self._listings[segment] = listing
+        listing.extend(self._whole_lines(segment, listing.end))
+        return listing
+
+    def _whole_lines(self, segment: str, start: int = 0) -> bytes:
+        read = self._files.read(segment, start)
+        return read[1][: read[1].rfind(b"\n") + 1] if read else b""
+
+
+class _Listing:
+    """Where the newest line of a segment begins that says something about an event or a run, up to the byte `end`."""
+
+    __slots__ = ("end", "inode", "places")
+
+    def __init__(self, inode: int) -> None:
+        self.inode, self.end = inode, 0
+        self.places: dict[bytes, int] = {}
+
+    def extend(self, lines: bytes) -> None:
+        """List further lines of the segment."""
+        for line in lines.splitlines(keepends=True):
+            self.places.update(dict.fromkeys(_LISTED.findall(line), self.end))
+            self.end += len(line)
 
 
 def _in_question(events: "list[Event]", *, may_repeat: bool) -> "dict[bytes, Event]":
@@ -182,10 +220,9 @@ def _in_question(events: "list[Event]", *, may_repeat: bool) -> "dict[bytes, Eve
 
 def _lines_with(texts: "set[bytes]", content: bytes) -> "list[bytes]":
     """Return the lines in which one of `texts` stands, in their order."""
-    texts = texts | {_escaped(text) for text in texts if not text.isascii()}
     if len(texts) > _FEW:
         listed = set(_LISTED.findall(content))
-        texts = {text for text in texts if text == _RESTORED or _listed(text) in listed}
+        texts = {text for text in texts if text in listed or _is_cut(text)}
     lines: dict[int, bytes] = {}
     for text in texts:
         at = content.find(text)
@@ -204,15 +241,15 @@ def _events_of(lines: "Iterable[bytes]") -> "list[Event]":
     return [event for event in events if event is not None]
 
 
-def _escaped(text: bytes) -> bytes:
-    """Return a text as it stands in a line that is written in ASCII, for something else in it has no other form."""
-    return json.dumps(decode_json(b"{" + text + b"}"))[1:-1].encode()
+def _spelled(texts: "set[bytes]") -> "set[bytes]":
+    """Return texts in both forms: as they are, and as in a line that is written in ASCII for something else in it."""
+    odd = (text for text in texts if not text.isascii())
+    return texts.union(json.dumps(decode_json(b"{" + text + b"}"))[1:-1].encode() for text in odd)
 
 
-def _listed(text: bytes) -> bytes:
-    """Return a text as it is listed: cut off at the first quote in it."""
-    match = _LISTED.match(text)
-    return match[0] if match else text
+def _is_cut(text: bytes) -> bool:
+    """Tell whether a text may be listed without its end, which is taken to be at the first quote."""
+    return b"\\" in text
 
 
 def _text_of(event: "Event") -> bytes:
@@ -226,6 +263,8 @@ def _texts_of(event: "Event") -> "Iterable[bytes]":
 
 
 def _line_part(key: str, value: str) -> bytes:
+    if value.isalnum() and value.isascii():  # mostly
+        return f'"{key}": "{value}"'.encode()
     return encode_line({key: value})[1:-1]
 
 

@@ -63,7 +63,8 @@ def first_text(values: Iterable[object]) -> str | None:
     """Return the first of `values` that is a text with something in it, as it can be recorded."""
     for value in values:
         if isinstance(value, str):
-            text = "".join(sign if sign.isprintable() else " " for sign in value).strip()[:NAME_CHARACTERS].rstrip()
+            line = value if value.isprintable() else "".join(sign if sign.isprintable() else " " for sign in value)
+            text = line.strip()[:NAME_CHARACTERS].rstrip()
             if text:
                 return text
     return None
@@ -99,4 +100,7 @@ def _by_type(attributes: Attributes, counts: Counts, total: int | None) -> Token
 
 
 def _first_count(attributes: Attributes, keys: Sequence[str]) -> int | None:
-    return next((count for count in (whole_tokens(attributes.get(key)) for key in keys) if count is not None), None)
+    return next(
+        (count for count in (whole_tokens(attributes[key]) for key in keys if key in attributes) if count is not None),
+        None,
+    )
