@@ -278,6 +278,22 @@ class LockTimeoutError(StorageError):
         return f"cannot {self.attempted} {self.path}: {self.reason}; end that process if it hangs, or try again"
 
 
+class LaggingError(StorageError):
+    """The journal has so much more than the document at `path`, of a `home`, that folding it takes seconds."""
+
+    def __init__(self, path: str, home: "str | None") -> None:
+        super().__init__("tell the state of", path, "the journal has far more events than it, or than its backup")
+        self.home = home
+        self.fields = (path, home)
+
+    def message(self) -> str:
+        """Return the sentence that a person reads."""
+        remedy = command("doctor", options=("--repair",), home=self.home)
+        return (
+            f"cannot {self.attempted} {self.path}: {self.reason}, which no task waits for; fold them in with: {remedy}"
+        )
+
+
 class ExportError(OtelTrackerError):
     """A receiver has not taken spans: their `number`, the `exporter`, and what that has `said`."""
 

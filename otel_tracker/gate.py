@@ -164,7 +164,7 @@ class Gate:
     def _document(self) -> Document:
         try:
             self._recorder.flush()
-            return self._recorder.store.read()
+            return self._recorder.store.read(is_patient=False)
         except OtelTrackerError as error:
             warn("cannot ask any breaker, so that all are taken for closed: %s", error)
             return new_document()

@@ -83,7 +83,7 @@ def _change(store: "Store", agent: "str | None", key: str, value: "Any") -> None
         return [happened(names.SETTINGS_CHANGED, time.time(), **known)]
 
     store.back_up()
-    store.record_found(find)
+    store.record_found(find, is_patient=True)
 
 
 def _with(settings: "dict[str, Any]", key: str, value: "Any") -> "dict[str, Any]":

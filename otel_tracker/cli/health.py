@@ -23,9 +23,9 @@ def health(agent: str, home: "str | None" = None, form: str = "table") -> int:
     if not agent.strip():
         raise InvalidValueError("an agent", agent, 'a text such as "core/coder.md"')
     place, now = Home(chosen_home(home)), time.time()
-    document = glance(place, agent)
+    document = glance(place, agent, is_patient=True)
     if agent not in document.agents:
-        document = glance(place)
+        document = glance(place, is_patient=True)
         agent = lookup.key_of(document, agent) or agent
     if summary.is_overtaken(document, agent, now, is_gone):
         from otel_tracker.storage.store import Store

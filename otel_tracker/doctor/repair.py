@@ -32,6 +32,9 @@ def repair(store: Store) -> list[str]:
     waiting = store.take_in_left_over()
     if waiting:
         done.append(f"took in {waiting} events that were left over")
+    if store.is_far_behind():
+        store.read()  # before the lock, for which tasks wait
+        done.append("wrote what only the journal had into the document")
     with store.locked():
         for path in temporary_files(store.home, store.files):
             store.files.remove(path)

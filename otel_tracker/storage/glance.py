@@ -21,21 +21,23 @@ if TYPE_CHECKING:
     Event = dict[str, Any]
 
 
-def glance(home: "Home", about: "str | None" = None) -> "Document":
+def glance(home: "Home", about: "str | None" = None, *, is_patient: bool = False) -> "Document":
     """Return the present state of a home, without the history where that can be left out.
 
     With `about`, agents may be left out whose key and entry don't contain that text (names.normal_name compares).
-    Raises DocumentError and StorageError like a store.
+    Where it takes seconds to fold what the journal has and the document doesn't, only a patient caller gets the state; for
+    another one it is a LaggingError. Other errors are those of a store.
     """
     files, codec = Files(), DocumentCodec()
     journal = Journal(home.journal, files)
     beginning = files.steadily(home.document, lambda: files.read_through(home.document, HISTORY_MARK))
     document = codec.decode_beginning(beginning, home.document, about) if beginning else None
-    later = journal.after(document.sequence) if document else []
-    if document is None or not _are_enough(document, later, about):
+    is_short = document is not None and not journal.is_far_ahead(document.sequence)
+    later = journal.after(document.sequence) if document and is_short else []
+    if document is None or not is_short or not _are_enough(document, later, about):
         from otel_tracker.storage.store import Store
 
-        return Store(home).read()
+        return Store(home).read(is_patient=is_patient)
     present = [with_present_keys(document.head, event) for event in later]
     return fold_all(document, [event for event in present if about is None or event["agent"] in document.agents])
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 SEGMENT_BYTES = 4 * 1024 * 1024
 _BLOCK_BYTES = 64 * 1024
 _SUFFIX = ".jsonl"
+_FAR_BYTES = 2 * SEGMENT_BYTES
 _KEPT_BYTES = 1024 * 1024
 _NUMBERED = b'{"seq": '  # what each line begins with
 _ENDLESS = float("inf")
@@ -117,6 +118,13 @@ class Journal:
             lines = _lines_with(read[1] if read else b"", _OTHERWISE)
             otherwise += [event for line in lines if (event := parsed(line)) and sequence < event["seq"] <= until]
         return Replay(otherwise)
+
+    def is_far_ahead(self, sequence: int) -> bool:
+        """Tell whether so much comes after the number `sequence` that folding it takes seconds: two segments or more."""
+        if self._segment is not None and sequence >= self._after:
+            return len(self._tail) > _FAR_BYTES
+        sizes = [self._files.signature(segment) for segment in self._segments_after(sequence)[1:]]
+        return sum(signature[1] for signature in sizes if signature) > _FAR_BYTES
 
     def forget(self) -> None:
         """Read everything again when it is needed: what is in memory may no longer be in the files."""

@@ -8,10 +8,11 @@ in segments that have been deleted. What a restore has discarded isn't known.
 
 import json
 import re
+from itertools import islice
 
 from otel_tracker import names
-from otel_tracker.document import decode_json, encode_line, new_document
-from otel_tracker.errors import DocumentError, StorageError
+from otel_tracker.document import Document, decode_json, encode_line, new_document
+from otel_tracker.errors import DocumentError, LaggingError, StorageError
 from otel_tracker.replay import not_discarded
 from otel_tracker.roster import with_present_keys
 from otel_tracker.runs import as_news, ended_run, is_without_run, lost_run, running_task, with_run
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from typing import Any
 
-    from otel_tracker.document import Document
     from otel_tracker.storage.backups import Backups
     from otel_tracker.storage.files import Files
     from otel_tracker.storage.journal import Journal
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     Event = dict[str, Any]
 
 _CLOCK_SLACK_SECONDS = 60.0  # that a run may have begun before a segment was written, and yet have its end in it
+_NEWEST_SEGMENTS = 2  # in which running tasks are looked for where the state isn't known
 _FEW = 8  # texts: to search a segment for each takes less time than to list all that it says
 _LISTINGS = 4  # segments
 _LISTED = re.compile(rb'"(?:id|run_id|action)": "[^"]*"')
@@ -46,6 +47,7 @@ class Recognition:
 
     def __init__(self, journal: "Journal", backups: "Backups", files: "Files", state: "Callable[[], Document]") -> None:
         self._journal, self._backups, self._files, self._state = journal, backups, files, state
+        self._lately: tuple[int, Document] | None = None  # by the number of the journal's last event
         self._listings: dict[str, _Listing] = {}  # of the segments that were listed last
 
     def news(self, events: "list[Event]", *, may_repeat: bool) -> "list[Event]":
@@ -96,11 +98,7 @@ class Recognition:
     def _with_run(self, event: "Event", news: "list[Event]", newest: "dict[bytes, Event]") -> "Event":
         """Return the end of a task that names no run with the one that it ends, or that has ended by it before."""
         in_flight = dict(self._present().head["in_flight"])
-        for new in news:
-            if new["action"] == names.TASK_STARTED:
-                in_flight[new["run_id"]] = {**new, "started": new["timestamp"]}
-            else:
-                in_flight.pop(new.get("run_id"), None)
+        _note_running(in_flight, news)
         (event,) = self._under_present_keys([event])
         match = running_task(in_flight, event, is_exact=True)
         if match is None:
@@ -130,8 +128,21 @@ class Recognition:
     def _present(self) -> "Document":
         try:
             return self._state()
+        except LaggingError:
+            return self._newest_part()
         except DocumentError:
             return new_document()
+
+    def _newest_part(self) -> "Document":
+        """Return a document of the tasks that began lately, for one that takes seconds to fold."""
+        last = self._journal.last()
+        if self._lately is None or self._lately[0] != last:
+            running: dict[str, Event] = {}
+            for events in reversed(list(islice(self._journal.before(float("inf")), _NEWEST_SEGMENTS))):
+                _note_running(running, events)
+            document = new_document()
+            self._lately = last, Document({**document.head, "in_flight": running}, document.history)
+        return self._lately[1]
 
     def _search(
         self, texts: "set[bytes]", since: float, is_wanted: "Callable[[bytes], bool] | None" = None
@@ -203,6 +214,15 @@ class _Listing:
         for line in lines.splitlines(keepends=True):
             self.places.update(dict.fromkeys(_LISTED.findall(line), self.end))
             self.end += len(line)
+
+
+def _note_running(running: "dict[str, Event]", events: "list[Event]") -> None:
+    """Add the runs that begin in `events`, which are in their order, to those that are running, and drop those that end."""
+    for event in events:
+        if event["action"] == names.TASK_STARTED:
+            running[event["run_id"]] = {**event, "started": event["timestamp"]}
+        else:
+            running.pop(event.get("run_id", ""), None)
 
 
 def _in_question(events: "list[Event]", *, may_repeat: bool) -> "dict[bytes, Event]":

@@ -3,7 +3,6 @@
 from otel_tracker import names
 from otel_tracker.document import Document, new_document
 from otel_tracker.errors import StorageError
-from otel_tracker.replay import Replay
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,16 +37,25 @@ def newest_base(backups: "Backups", journal: "Journal") -> "Base | None":
     A backup lacks nothing if the journal goes on where it ends.
     """
     for path, document in _valid(backups):
-        events = journal.after(document.sequence)
-        if not Replay(events).has_discarded(document.sequence):
-            return Base(document, path, _gap(document.sequence, events[0]["seq"] if events else None))
-    events = journal.after(0)
-    if all(event["action"] == names.TASK_STARTED for event in events):
+        if not journal.replay_after(document.sequence).has_discarded(document.sequence):
+            first = next((events[0]["seq"] for events in journal.segments_after(document.sequence)), None)
+            return Base(document, path, _gap(document.sequence, first))
+    first = _first_to_count(journal)
+    if first is None:
         return None  # the first task still runs: there has been no document yet
-    first = events[0]["seq"]
     unknown = "settings, keys and totals that were in the document before its first event"
     gap = _gap(0, first)
     return Base(new_document(), None, f"{gap}, {unknown}" if gap else unknown)
+
+
+def _first_to_count(journal: "Journal") -> "int | None":
+    """Return the number of the journal's first event, None if it has nothing but starts of tasks."""
+    first: int | None = None
+    for events in journal.segments_after(0):
+        first = first or events[0]["seq"]
+        if any(event["action"] != names.TASK_STARTED for event in events):
+            return first
+    return None
 
 
 def _valid(backups: "Backups") -> "Iterable[tuple[str, Document]]":

@@ -11,14 +11,15 @@ the present state. Who holds the document's lock may take that of the journal, n
 import time
 import weakref
 from contextlib import contextmanager
+from itertools import chain
 
 from otel_tracker.document import Document, new_document
-from otel_tracker.errors import DocumentError, MountedAloneError, StorageError
+from otel_tracker.errors import DocumentError, LaggingError, MountedAloneError, StorageError
 from otel_tracker.fold import fold_all, pruned
 from otel_tracker.guard import Guard
 from otel_tracker.log import warn
 from otel_tracker.lookup import similar
-from otel_tracker.replay import Replay
+from otel_tracker.replay import SAYING_OTHERWISE, Replay
 from otel_tracker.settings import Settings, problems_in
 from otel_tracker.storage import claim, lock, mounts
 from otel_tracker.storage.appender import Appender
@@ -136,20 +137,23 @@ class Store:
         return appended.events
 
     @uninterrupted
-    def record_found(self, find: "Callable[[Document], list[Event]]") -> "list[Event]":
+    def record_found(self, find: "Callable[[Document], list[Event]]", *, is_patient: bool = False) -> "list[Event]":
         """Record what `find` makes of the present state, while nobody else can record anything, and return it.
 
-        Errors as `record`, and LockTimeoutError.
+        `is_patient` as in `read`. Errors as `record`, and LockTimeoutError.
         """
         with self.locked():
-            self.present()
-            events = self._appender.append_durably(lambda: find(self._state()))
+            self.present(is_patient=is_patient)
+            events = self._appender.append_durably(lambda: find(self._state(is_patient=is_patient)))
             if events:
                 self._project()
             return events
 
-    def read(self) -> Document:
+    def read(self, *, is_patient: bool = True) -> Document:
         """Return the present state, by whatever process it was recorded.
+
+        Where the journal has so much more than the document that this takes seconds, a patient caller waits, and the document
+        is written; for another one it is a LaggingError.
 
         Where the document is damaged that is the state that a writer would rebuild, and a line of log says so. Raises
         DocumentError where there is nothing to rebuild it from, and StorageError where files can't be read.
@@ -157,19 +161,24 @@ class Store:
         view = self._view
         if view is not None and is_idle() and view.is_present(self.files):
             return view.state
-        return self._look()
+        state, was_far_behind = self._look(is_patient=is_patient)
+        if was_far_behind:
+            self.settle()  # else the next reader would have to fold all of it again
+        return state
 
     @uninterrupted
-    def _look(self) -> Document:
+    def _look(self, *, is_patient: bool) -> "tuple[Document, bool]":
+        """Return the present state, and whether the document was far behind it."""
         with self._guard:
             if self.home.named != self.home.document and not self._is_checked:
                 claim.check(self.home, self.files)
-            state, damage = self._state(), self.file.damage
+            was_far_behind = self.is_far_behind()
+            state, damage = self._state(is_patient=is_patient), self.file.damage
             if damage is not None:
                 self._warn_once(f"{self.home.document} is damaged: {damage.reason}; this is the state of {damage.base}")
             end = self.journal.end()
             self._view = View(state, self.home.document, self.file.signature, end) if end and not damage else None
-            return state
+            return state, was_far_behind
 
     def last_known(self, agent: str) -> "Event | None":
         """Return an agent's entry as this process has last seen it, without looking; None if it hasn't."""
@@ -230,15 +239,15 @@ class Store:
             with lock.held(self.home.document_lock, self.files):
                 yield
 
-    def present(self) -> Document:
-        """Return the present state, after recording what the store itself finds out."""
+    def present(self, *, is_patient: bool = True) -> Document:
+        """Return the present state, after recording what the store itself finds out; `is_patient` as in `read`."""
         self._observer.look()
-        state = self._state()
+        state = self._state(is_patient=is_patient)
         if not self._found(state):
             return state
-        self._appender.append_durably(lambda: self._found(self._state()))
+        self._appender.append_durably(lambda: self._found(self._state(is_patient=is_patient)))
         self._folded_from = None  # settings may be in force since before what has been folded
-        return self._state()
+        return self._state(is_patient=is_patient)
 
     def append(self, event: "Event") -> "Event":
         """Append an event, and return it with its number when it is on the disk."""
@@ -275,13 +284,21 @@ class Store:
             set_aside = f"; what was there is now {kept}" if kept else ""
             warn("%s was damaged: %s; rebuilt from %s%s", self.home.document, damage.reason, damage.base, set_aside)
 
-    def _state(self) -> Document:
-        """Return the present state: the document, and what the journal has and it doesn't."""
+    def is_far_behind(self) -> bool:
+        """Tell whether it takes seconds to fold what the journal has and this process doesn't know."""
+        document = self.file.load()
+        known = document if self._folded_from is not document else self._folded
+        return self.journal.is_far_ahead(known.sequence)
+
+    def _state(self, *, is_patient: bool = False) -> Document:
+        """Return the present state: the document, and what the journal has and it doesn't; `is_patient` as in `read`."""
         document = self.file.load()
         if self._folded_from is not document:
             self._folded = self._folded_from = document
             for problem in problems_in(document.head):
                 self._warn_once(f"{self.home.document}: {problem}")
+        if self.journal.is_far_ahead(document.sequence):
+            return self._far_state(document, is_patient=is_patient)
         events = self.journal.after(document.sequence)
         if Replay(events).has_discarded(
             document.sequence
@@ -291,6 +308,28 @@ class Store:
                 return fold_all(base.document, self.journal.after(base.document.sequence))
         self._folded = fold_all(self._folded, events)
         return self._folded
+
+    def _far_state(self, document: Document, *, is_patient: bool) -> Document:
+        """Return the state where the journal has far more than the document: it is folded once, a segment at a time."""
+        if self.journal.is_far_ahead(self._folded.sequence):
+            if not is_patient:
+                raise LaggingError(self.home.document, self.home.option)
+            base = self._base_of(document)
+            later = chain.from_iterable(self.journal.segments_after(base.sequence))
+            self._folded = fold_all(base, later, self.journal.replay_after(base.sequence))
+        events = self.journal.after(self._folded.sequence)
+        if any(event["action"] in SAYING_OTHERWISE for event in events):
+            self._folded = document
+            return self._far_state(document, is_patient=is_patient)
+        self._folded = fold_all(self._folded, events)
+        return self._folded
+
+    def _base_of(self, document: Document) -> Document:
+        """Return the document, or where a restore has discarded it the newest base that it has not."""
+        if not self.journal.replay_after(document.sequence).has_discarded(document.sequence):
+            return document
+        base = newest_base(self.backups, self.journal)
+        return document if base is None else base.document
 
     def _found(self, state: Document) -> "list[Event]":
         """Return what the store itself finds out about the document on the disk, and the state."""
@@ -304,7 +343,7 @@ class Store:
     def _project(self) -> None:
         """Bring the document up to the journal's end. Where that fails the next writer does it: no event is lost."""
         try:
-            state = self.present()
+            state = self.present(is_patient=False)
             self._say_what_is_alike(self.file.document, state)
             self._put(state)
         except Exception as error:  # noqa: BLE001 - whatever it is, the events are recorded
