@@ -31,6 +31,13 @@ SUCCESS, FAILURE, CANCELLED, LOST = "success", "failure", "cancelled", "lost"
 OUTCOMES = {TASK_COMPLETED: SUCCESS, TASK_FAILED: FAILURE, TASK_CANCELLED: CANCELLED, TASK_LOST: LOST}
 ACTIONS = {outcome: action for action, outcome in OUTCOMES.items()}
 
+# An answer that ends for one of these reasons is none, or not a whole one, whatever it has said before.
+UNANSWERED_BECAUSE = {
+    "refusal": "the model refused to answer",
+    "max_tokens": "its last answer was cut off at the limit for output tokens",
+    "model_context_window_exceeded": "its last answer was cut off at the end of the context window",
+}
+
 TOKEN_TYPES = ("input", "output", "cache_read", "cache_write", "untyped")
 """Parts that exclude each other: their sum is the number of tokens."""
 CACHE_WRITE_1H = "cache_write_1h"

@@ -44,6 +44,11 @@ def anthropic_tokens(usage: "dict[str, Any]") -> "dict[str, int]":
     return tokens
 
 
+def tells_tokens(usage: "dict[str, Any]") -> bool:
+    """Tell whether a `usage` object of Anthropic's API has any number of tokens."""
+    return any(whole_tokens(usage.get(field)) is not None for field in _ANTHROPIC.values())
+
+
 def whole_tokens(value: "Any") -> "int | None":
     """Return a number of tokens as a whole number from 0 to MOST_TOKENS, None for whatever else.
 

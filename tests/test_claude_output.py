@@ -2,6 +2,8 @@
 
 import json
 import shlex
+import sys
+import time
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -11,12 +13,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otel_tracker import MetricTracker, retry
+from otel_tracker import MetricTracker, event, retry
+from otel_tracker.amendment import amendment_of
 from otel_tracker.cli import main
 from otel_tracker.command import claude
 from otel_tracker.command.claude import ClaudeOutput
+from otel_tracker.names import UNANSWERED_BECAUSE
 from otel_tracker.outages import kind_of
 from otel_tracker.storage.home import Home
+from otel_tracker.timestamps import format_timestamp
 
 RESULTS = Path(__file__).parent / "data" / "claude"
 SONNET, HAIKU, OPUS = "claude-sonnet-4-5-20250929", "claude-haiku-4-5-20251001", "claude-opus-4-5-20251101"
@@ -48,7 +53,12 @@ def found(output: ClaudeOutput) -> tuple[Any, ...]:
 
 def line(**result: Any) -> bytes:
     """Return a result, on a line of its own."""
-    return json.dumps({"type": "result", "subtype": "success", "is_error": False, **result}).encode() + b"\n"
+    return (
+        json.dumps(
+            {"type": "result", "subtype": "success", "is_error": False, "total_cost_usd": 0.1, **result}
+        ).encode()
+        + b"\n"
+    )
 
 
 NOTHING: tuple[Any, ...] = (None, None, {}, None)
@@ -135,6 +145,42 @@ def test_without_any_model_there_are_tokens_all_the_same() -> None:
 
 def test_without_usage_tokens_are_unmeasured() -> None:
     assert found(seen(line(session_id="c"))) == (None, "c", {}, None)
+    assert found(seen(line(session_id="c", usage={"premiumRequests": 1}, modelUsage={OPUS: {}}))) == (
+        None,
+        "c",
+        {},
+        None,
+    )
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        {
+            "session_id": "c",
+            "usage": {"input_tokens": 5195, "output_tokens": 545, "total_tokens": 5740},
+            "num_turns": 3,
+        },
+        {"sessionId": "c", "exitCode": 0, "usage": {"premiumRequests": 0, "totalApiDurationMs": 39}},
+    ],
+)
+def test_the_tokens_of_a_result_that_is_not_claudes_are_unmeasured(result: dict[str, Any]) -> None:
+    """Of Qwen Code, whose input includes the cache, and of Copilot."""
+    output = seen(json.dumps({"type": "result", **result}).encode())
+    assert (output.error, output.models, output.tokens) == (None, {}, None)
+
+
+def test_usage_of_several_turns_is_added_up() -> None:
+    turns = [line(session_id="c", usage={"input_tokens": number}) for number in (5, 7)]
+    assert seen(*turns).tokens == {"input": 12, "output": 0, "cache_read": 0, "cache_write": 0}
+
+
+def test_how_long_the_cache_is_kept_is_told_where_one_model_wrote_it() -> None:
+    usage = {"cache_creation_input_tokens": 90, "cache_creation": {"ephemeral_1h_input_tokens": 80}}
+    used = {OPUS: {"cacheCreationInputTokens": 100}, HAIKU: {"inputTokens": 1}}
+    assert seen(line(usage=usage, modelUsage=used)).models[OPUS]["cache_write_1h"] == 80
+    used[HAIKU]["cacheCreationInputTokens"] = 1
+    assert "cache_write_1h" not in seen(line(usage=usage, modelUsage=used)).models[OPUS]
 
 
 # Errors.
@@ -227,10 +273,10 @@ def test_a_result_that_is_not_utf_8_is_read_as_far_as_it_can_be() -> None:
 
 def test_half_a_surrogate_pair_can_be_recorded() -> None:
     output = seen(line(is_error=True, result="a\ud800b", session_id="\ud800", modelUsage={"\ud800": {}}))
-    assert found(output) == ("a?b", None, {}, dict.fromkeys(("input", "output", "cache_read", "cache_write"), 0))
+    assert found(output) == ("a?b", None, {}, None)
 
 
-@pytest.mark.parametrize("number", [None, True, -1, 1.5, "7", [], {}, 10**20])
+@pytest.mark.parametrize("number", [None, True, -1, "7", [], {}, 10**20])
 def test_what_is_no_number_of_tokens_counts_as_none(number: Any) -> None:
     used = seen(line(modelUsage={OPUS: {"inputTokens": number, "outputTokens": 2}})).models[OPUS]
     assert used == {"input": 0, "output": 2, "cache_read": 0, "cache_write": 0}
@@ -347,6 +393,88 @@ def test_a_task_has_what_its_command_has_said(tracker: MetricTracker, execute: E
         12_354,
     )
     assert sorted(agent["models"]) == [HAIKU, SONNET]
+
+
+def session(number: int, model: str = OPUS, *, turn: "int | None" = None, conversation: str = STREAM) -> str:
+    """Return a command that tells of a session which has used so many tokens, those of its main agent in its `turn`."""
+    usage = {"input_tokens": number if turn is None else turn}
+    result = line(session_id=conversation, usage=usage, modelUsage={model: {"inputTokens": number}})
+    return f"echo {shlex.quote(result.decode().strip())}"
+
+
+def run_of_a_hook(tracker: MetricTracker, number: int, conversation: str = STREAM, **known: Any) -> dict[str, Any]:
+    """Record, and return, a sub-agent's run as the hooks do."""
+    tokens = {"input": number}
+    run_id = event.new_id()
+    known = {"tokens": tokens, "models": {OPUS: tokens}, "conversation_id": conversation, "agent_id": run_id, **known}
+    now = time.time()
+    ended = event.task_ended(
+        "sub.md", "success", now, run_id=run_id, started=format_timestamp(now), duration_seconds=1.0, **known
+    )
+    return tracker.gate._recorder.store.record([ended])[0]
+
+
+def used_by(tracker: MetricTracker, agent: str = AGENT) -> list[int]:
+    return [entry["tokens_used"] for entry in tracker.get_history(agent)]
+
+
+def test_a_session_that_goes_on_is_counted_once(tracker: MetricTracker, execute: Execute) -> None:
+    """From 2.1.332 on its sums go on, too."""
+    for total in (12, 25, 40):
+        execute(session(total, turn={12: 12, 25: 13, 40: 15}[total]))
+    assert used_by(tracker) == [12, 13, 15]
+    execute(session(7, conversation="another"))
+    assert used_by(tracker)[-1] == 7
+
+
+def test_a_session_whose_sums_begin_anew_with_each_process_is_counted_once(
+    tracker: MetricTracker, execute: Execute
+) -> None:
+    for total in (12, 13, 5):
+        execute(session(total))
+    assert used_by(tracker) == [12, 13, 5]
+
+
+def test_what_hooks_have_recorded_of_sub_agents_is_no_part_of_the_command(
+    tracker: MetricTracker, execute: Execute, home: Home
+) -> None:
+    code = (
+        f"import sys; sys.path[:0] = {sys.path!r}; from tests.test_claude_output import *;"
+        f"run_of_a_hook(MetricTracker({home.document!r}), 29)"
+    )
+    hook = f"{shlex.quote(sys.executable)} -c {shlex.quote(code)}"
+    execute(f"{hook}; {session(78 + 29, turn=78)}")
+    execute(f"{hook}; {session(78 + 29 + 10 + 29, turn=10)}")
+    assert (used_by(tracker), used_by(tracker, "sub.md")) == ([78, 10], [29, 29])
+    assert tracker.get_token_summary()["opus"]["total"] == 78 + 29 + 10 + 29
+
+
+def test_what_amends_a_run_is_taken_into_account(tracker: MetricTracker, execute: Execute) -> None:
+    ended = run_of_a_hook(tracker, 29)
+    now = {**ended, "id": "now", "tokens": {"input": 40}, "models": {HAIKU: {"input": 40}}, "tokens_used": 40}
+    amended = amendment_of(ended, now)
+    assert amended is not None
+    tracker.gate._recorder.store.record([amended])
+    execute(session(100))
+    assert used_by(tracker) == [100]  # the run turned out to be one of another model
+    execute(session(150, HAIKU, turn=10))
+    assert used_by(tracker) == [100, 110]
+
+
+def test_models_of_other_names_are_told_by_their_family_and_nothing_falls_below_0(
+    tracker: MetricTracker, execute: Execute
+) -> None:
+    run_of_a_hook(tracker, 29, models={"opus": {"input": 29}})
+    execute(session(40, turn=11))
+    execute(session(30, turn=0))
+    assert used_by(tracker) == [11, 0]
+
+
+def test_an_answer_that_is_none_fails_the_task(tracker: MetricTracker, execute: Execute) -> None:
+    result = line(session_id="c", stop_reason="refusal", result="")
+    execute(f"echo {shlex.quote(result.decode().strip())}")
+    (entry,) = tracker.get_history()
+    assert (entry["action"], entry["error"]) == ("task_failed", UNANSWERED_BECAUSE["refusal"])
 
 
 def test_a_model_that_the_caller_names_has_all_the_tokens(tracker: MetricTracker, execute: Execute) -> None:

@@ -10,7 +10,6 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from otel_tracker.claude_code import lines, notification, parent, places, transcript
-from otel_tracker.claude_code.ending import UNANSWERED_BECAUSE
 from otel_tracker.claude_code.notification import MARK, notifications_in
 from otel_tracker.claude_code.parent import Evidence, evidence
 from otel_tracker.claude_code.transcript import (
@@ -23,6 +22,7 @@ from otel_tracker.claude_code.transcript import (
     Transcript,
     read_transcript,
 )
+from otel_tracker.names import UNANSWERED_BECAUSE
 from otel_tracker.timestamps import parse_timestamp
 
 Record = dict[str, Any]

@@ -821,7 +821,7 @@ def test_where_no_shell_could_wake_it_ctrl_z_does_not_stop_a_command(terminal: T
 
 
 def test_what_asks_for_a_format_is_looked_at_even_on_a_terminal(terminal: Terminal, tracked: Tracked) -> None:
-    result = json.dumps({"type": "result", "session_id": "c1", "usage": {"input_tokens": 5}})
+    result = json.dumps({"type": "result", "session_id": "c1", "usage": {"input_tokens": 5}, "total_cost_usd": 0.1})
     terminal.start(*of_agent(f"echo '{result}'"), "--output-format", "json")
     terminal.sees("job ended: 0")
     assert (tracked.event["conversation_id"], tracked.event["tokens_used"]) == ("c1", 5)

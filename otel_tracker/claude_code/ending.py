@@ -9,6 +9,7 @@ from otel_tracker import outages
 from otel_tracker.claude_code.lines import blocks_of, blocks_of_type, part, said_by, text, texts_of
 from otel_tracker.claude_code.usage import SYNTHETIC
 from otel_tracker.limits import ERROR_CHARACTERS
+from otel_tracker.names import UNANSWERED_BECAUSE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,12 +20,6 @@ if TYPE_CHECKING:
 CLEAN, INTERRUPTED, API_ERROR, MID_TOOL, EMPTY = "clean", "interrupted", "api_error", "mid_tool", "empty"
 UNANSWERED = "unanswered"
 
-# An answer that ends for one of these reasons is none, or not a whole one, whatever it has said before.
-UNANSWERED_BECAUSE = {
-    "refusal": "the model refused to answer",
-    "max_tokens": "its last answer was cut off at the limit for output tokens",
-    "model_context_window_exceeded": "its last answer was cut off at the end of the context window",
-}
 _TO_BE_CONTINUED = ("tool_use", "pause_turn", "compaction")
 
 INTERRUPTION = "[Request interrupted by user"

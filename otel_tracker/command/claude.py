@@ -1,18 +1,23 @@
 """What `claude -p` says of itself in the output formats `json` and `stream-json`: tokens by model, error, conversation.
 
 The result is one JSON object on a line of its own, alone (`json`), the last of an array (`json --verbose`), or the last
-line of a turn (`stream-json`). Its `modelUsage` grows over the turns of a conversation, so that the last result of each
-counts. Source of the format: the documentation of Claude Code and of its Agent SDK (type SDKResultMessage).
+line of a turn (`stream-json`). Its `usage` is what the main agent has used in that turn; its `modelUsage` is the sum of the
+whole session, sub-agents and mostly earlier processes included, so that the last result of each conversation counts, less
+what is recorded of it already. Other programs print results, too: Claude's have a cost.
+
+Source of the format: the documentation of Claude Code and of its Agent SDK (type SDKResultMessage).
 """
 
 import json
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from otel_tracker.command.told import NOTHING, Models, Tokens, Told
 from otel_tracker.errors import InvalidValueError
 from otel_tracker.event import checked_text, error_text
 from otel_tracker.limits import LINE_BYTES
-from otel_tracker.names import added_tokens
+from otel_tracker.names import CACHE_WRITE_1H, UNANSWERED_BECAUSE, added_tokens, model_family, total_tokens
+from otel_tracker.tokens import anthropic_tokens, tells_tokens, whole_tokens
 
 _MODEL_USAGE = {
     "input": "inputTokens",
@@ -20,14 +25,7 @@ _MODEL_USAGE = {
     "cache_read": "cacheReadInputTokens",
     "cache_write": "cacheCreationInputTokens",
 }
-_USAGE = {
-    "input": "input_tokens",
-    "output": "output_tokens",
-    "cache_read": "cache_read_input_tokens",
-    "cache_write": "cache_creation_input_tokens",
-}
-_TOO_MANY = 2**53  # as a number of tokens; what others compute with is exact below
-Tokens = dict[str, int]
+_COSTS = ("total_cost_usd", "modelUsage")
 
 
 class Key(NamedTuple):
@@ -48,7 +46,10 @@ class ClaudeOutput:
         self._is_too_long = False
         self._attempt = 0
         self._results: dict[Key, dict[str, Any]] = {}  # in the order of each conversation's last result
+        self._turns: dict[Key, Tokens] = {}  # what the main agent has used
         self._models: dict[Key, str | None] = {}  # what a conversation began with
+        self.told: dict[str, Told] = {}
+        """What is recorded already of each conversation."""
 
     def begin(self) -> None:
         """Get ready for the output of the next attempt."""
@@ -76,7 +77,7 @@ class ClaudeOutput:
         result = results[-1]
         subtype = result.get("subtype")
         if not result.get("is_error") and subtype in (None, "success"):
-            return None
+            return UNANSWERED_BECAUSE.get(str(result.get("stop_reason")))
         errors, said, status = result.get("errors"), result.get("result"), result.get("api_error_status")
         listed = "; ".join(map(str, errors)) if isinstance(errors, list) else ""
         told = said if isinstance(said, str) and result.get("is_error") else ""  # else it is the agent's answer
@@ -90,9 +91,14 @@ class ClaudeOutput:
         return known[-1] if known else None
 
     @property
-    def models(self) -> dict[str, Tokens]:
+    def conversations(self) -> list[str]:
+        """The ids of all conversations that tell a sum of what they have used."""
+        return [key.conversation for key, result in self._results.items() if key.conversation and _sums_of(result)]
+
+    @property
+    def models(self) -> Models:
         """The tokens by full model id and type, over all conversations; empty where no model is told."""
-        total: dict[str, Tokens] = {}
+        total: Models = {}
         for model, used in self._uses():
             if model:
                 total[model] = added_tokens(total.get(model, {}), used)
@@ -101,19 +107,24 @@ class ClaudeOutput:
     @property
     def tokens(self) -> Tokens | None:
         """The tokens by type, None if no result tells any."""
-        used = [tokens for _, tokens in self._uses()]
-        return {kind: sum(tokens[kind] for tokens in used) for kind in _USAGE} if used else None
+        total: Tokens | None = None
+        for _, used in self._uses():
+            total = added_tokens(total or {}, used)
+        return total
 
     def _uses(self) -> Iterator[tuple[str | None, Tokens]]:
-        """Return the tokens of each conversation, with their model; one may come twice, with contexts of two sizes."""
+        """Yield the tokens that each conversation has used in this task, by model, None where that isn't told."""
+        told = dict(self.told)
         for key, result in self._results.items():
-            by_model, usage = result.get("modelUsage"), result.get("usage")
-            if isinstance(by_model, dict) and by_model:
-                for model, used in by_model.items():
-                    if isinstance(used, dict):
-                        yield _plain(model), _numbers(used, _MODEL_USAGE)
-            elif isinstance(usage, dict):
-                yield self._models.get(key), _numbers(usage, _USAGE)
+            sums, turns = _sums_of(result), self._turns.get(key)
+            if sums:
+                before, since = told.get(key.conversation or "", NOTHING)
+                own = _own_share(sums, turns, Told(before, since))
+                if key.conversation:  # the next attempt may go on with it
+                    told[key.conversation] = Told(_added(before, own), since)
+                yield from own.items()
+            elif turns is not None:
+                yield self._models.get(key), turns
 
     def _extend(self, part: bytes) -> None:
         if len(self._line) + len(part) > LINE_BYTES:
@@ -139,13 +150,63 @@ class ClaudeOutput:
         if message.get("type") == "result":
             self._results.pop(key, None)
             self._results[key] = message
+            usage = message.get("usage")
+            if isinstance(usage, dict) and tells_tokens(usage) and any(cost in message for cost in _COSTS):
+                self._turns[key] = added_tokens(self._turns.get(key, {}), anthropic_tokens(usage))
         elif message.get("type") == "system" and isinstance(message.get("model"), str):
             self._models[key] = _plain(message["model"])
 
 
-def _numbers(usage: dict[str, Any], keys: dict[str, str]) -> Tokens:
-    values = {kind: usage.get(key) for kind, key in keys.items()}
-    return {kind: value if type(value) is int and 0 < value < _TOO_MANY else 0 for kind, value in values.items()}
+def _sums_of(result: dict[str, Any]) -> dict[str | None, Tokens]:
+    """Return what a result says that each model has used; one may come twice, with contexts of two sizes."""
+    sums: dict[str | None, Tokens] = {}
+    by_model = result.get("modelUsage")
+    for name, usage in by_model.items() if isinstance(by_model, dict) else ():
+        numbers = (
+            {kind: whole_tokens(usage.get(key)) for kind, key in _MODEL_USAGE.items()}
+            if isinstance(usage, dict)
+            else {}
+        )
+        if any(number is not None for number in numbers.values()):
+            model = _plain(name)
+            sums[model] = added_tokens(sums.get(model, {}), {kind: number or 0 for kind, number in numbers.items()})
+    return sums
+
+
+def _own_share(sums: dict[str | None, Tokens], turns: Tokens | None, told: Told) -> dict[str | None, Tokens]:
+    """Return what is left of a session's sums without what is recorded of it.
+
+    Before Claude Code 2.1.332 they begin anew with each process. What the main agent has used in this one's `turns` tells
+    whether what was recorded before is in them.
+    """
+    own = anew = _less(sums, told.since)
+    if told.before:
+        own, used = _less(anew, told.before), total_tokens(turns or {})
+        if _number(own) < used and abs(_number(anew) - used) < used - _number(own):
+            own = anew
+    writers = [tokens for tokens in own.values() if tokens["cache_write"]]
+    if turns and turns.get(CACHE_WRITE_1H) and len(writers) == 1:  # sums don't tell the lifetime
+        writers[0][CACHE_WRITE_1H] = min(turns[CACHE_WRITE_1H], writers[0]["cache_write"])
+    return own
+
+
+def _less(sums: dict[str | None, Tokens], told: Models) -> dict[str | None, Tokens]:
+    """Return sums without what is `told` of the same models, or where those have other names, of their families."""
+    left = {model: dict(tokens) for model, tokens in sums.items()}
+    for model, tokens in told.items():
+        akin = (name for name in left if name is not None and model_family(name) == model_family(model))
+        name = model if model in left else next(akin, None)
+        if name in left:
+            left[name] = {kind: max(0, number - tokens.get(kind, 0)) for kind, number in left[name].items()}
+    return left
+
+
+def _added(models: Models, own: dict[str | None, Tokens]) -> Models:
+    return {**models, **{model: added_tokens(models.get(model, {}), tokens) for model, tokens in own.items() if model}}
+
+
+def _number(models: dict[str | None, Tokens]) -> int:
+    return sum(total_tokens(tokens) for tokens in models.values())
 
 
 def _plain(model: str) -> str | None:

@@ -11,6 +11,7 @@ from otel_tracker import event, names
 from otel_tracker.command.child import Children, Ended
 from otel_tracker.command.claude import ClaudeOutput
 from otel_tracker.command.tee import Tee
+from otel_tracker.command.told import told_of
 from otel_tracker.gate import Admission
 from otel_tracker.log import complain
 from otel_tracker.outages import kind_of
@@ -109,7 +110,7 @@ class CommandTask:
 
     def _ended(self, timeout: float | None, environment: Mapping[str, str]) -> Ended:
         """Run the command; its output is looked at on its way, but on a terminal, where a command may want to draw."""
-        is_closed = not os.get_inheritable(sys.stdout.fileno())  # for the command, as it was for us (cli/__init__.py)
+        is_closed = not os.get_inheritable(1)  # for the command, as it was for us (cli/__init__.py)
         if is_closed or (sys.stdout.isatty() and not any("--output-format" in part for part in self._command)):
             return self._children.run(self._command, environment, timeout)
         with Tee(sys.stdout.fileno(), self._output.feed) as tee:
@@ -126,7 +127,8 @@ class CommandTask:
         )
 
     def _end(self, last: Attempt, started: float, duration: float) -> event.Event:
-        is_failure = last.outcome == names.FAILURE
+        is_failure, store = last.outcome == names.FAILURE, self._recorder.store
+        self._output.told = {each: told_of(store, each, started) for each in self._output.conversations}
         return event.task_ended(
             self._admission.agent_file,
             last.outcome,

@@ -92,6 +92,12 @@ class Journal:
                 events = self._events_of(content[: content.rfind(b"\n") + 1], segment)
                 yield [event for event in events if event["seq"] < sequence]
 
+    def contents(self) -> "Iterator[bytes]":
+        """Yield the whole lines of each segment as they are on the disk, the newest segment's first."""
+        for segment in reversed(self.segments()):
+            read = self._files.read(segment)
+            yield read[1][: read[1].rfind(b"\n") + 1] if read else b""
+
     def segments_after(self, sequence: int) -> "Iterator[list[Event]]":
         """Yield the events with a higher number than `sequence`, the oldest segment's first."""
         for segment in self._segments_after(sequence):

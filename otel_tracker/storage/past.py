@@ -1,8 +1,10 @@
 """The history beyond what the document holds: the journal's older events."""
 
 from otel_tracker import lookup, names, summary
+from otel_tracker.document import encode_line
 from otel_tracker.fold import is_before
 from otel_tracker.replay import not_discarded
+from otel_tracker.storage.recognition import RESTORED, events_of, lines_with
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,3 +37,14 @@ def history(store: "Store", agent: "str | None", limit: "int | None", since: flo
         wanted = summary.past(not_discarded(events, discarded), agents, since) + wanted
         last = events
     return wanted[len(wanted) - limit :] if limit is not None and limit < len(wanted) else wanted
+
+
+def of_conversation(store: "Store", conversation: str) -> "list[Event]":
+    """Return what the journal holds of the ends of a conversation's tasks, and of what amends them, oldest first."""
+    text = encode_line({"conversation_id": conversation})[1:-1]
+    discarded: list[tuple[int, int]] = []
+    told: list[Event] = []
+    for content in store.journal.contents():
+        told = not_discarded(events_of(lines_with({text, RESTORED}, content)), discarded) + told
+    is_about_ends = (*names.OUTCOMES, names.TASK_AMENDED)
+    return [one for one in told if one.get("conversation_id") == conversation and one["action"] in is_about_ends]

@@ -35,7 +35,7 @@ _NEWEST_SEGMENTS = 2  # in which running tasks are looked for where the state is
 _FEW = 8  # texts: to search a segment for each takes less time than to list all that it says
 _LISTINGS = 4  # segments
 _LISTED = re.compile(rb'"(?:id|run_id|action)": "[^"]*"')
-_RESTORED = encode_line({"action": names.DOCUMENT_RESTORED})[1:-1]
+RESTORED = encode_line({"action": names.DOCUMENT_RESTORED})[1:-1]
 _LOST, _AMENDED = (encode_line({"action": action})[1:-1] for action in (names.TASK_LOST, names.TASK_AMENDED))
 
 
@@ -92,7 +92,7 @@ class Recognition:
         It has the start of a run that this process has just begun: nothing else needs to be read for its end.
         """
         tail = self._journal.tail()
-        events = [] if _RESTORED in tail else _events_of(_lines_with(_spelled(texts), tail))
+        events = [] if RESTORED in tail else events_of(lines_with(_spelled(texts), tail))
         return {text: event for event in events for text in texts.intersection(_texts_of(event))}
 
     def _with_run(self, event: "Event", news: "list[Event]", newest: "dict[bytes, Event]") -> "Event":
@@ -153,8 +153,8 @@ class Recognition:
         only those that pass `is_wanted` are read.
         """
         discarded: list[tuple[int, int]] = []
-        for lines in self._lines_since(since, {*_spelled(texts), _RESTORED}):
-            events = _events_of(line for line in lines if is_wanted is None or is_wanted(line) or _RESTORED in line)
+        for lines in self._lines_since(since, {*_spelled(texts), RESTORED}):
+            events = events_of(line for line in lines if is_wanted is None or is_wanted(line) or RESTORED in line)
             yield from reversed(not_discarded(events, discarded))
 
     def _lines_since(self, since: float, texts: "set[bytes]") -> "Iterator[list[bytes]]":
@@ -164,22 +164,22 @@ class Recognition:
             if place and signature is not None and signature[2] / 1e9 < since - _CLOCK_SLACK_SECONDS:
                 break
             yield self._lines_of(segment, texts)
-        yield _lines_with(texts, b"".join(self._present().history.pieces()))
+        yield lines_with(texts, b"".join(self._present().history.pieces()))
         try:
             for path in reversed(self._backups.paths()):
                 if self._backups.made_at(path) >= since - _CLOCK_SLACK_SECONDS:
                     read = self._files.read(path)
-                    yield _lines_with(texts, read[1]) if read else []
+                    yield lines_with(texts, read[1]) if read else []
         except StorageError:
             return  # backups that can't be read know nothing
 
     def _lines_of(self, segment: str, texts: "set[bytes]") -> "list[bytes]":
         """Return the lines of a segment in which one of `texts` stands; where they are many, the newest one for each."""
         if len(texts) <= _FEW:
-            return _lines_with(texts, self._whole_lines(segment))
+            return lines_with(texts, self._whole_lines(segment))
         known = self._listing_of(segment).places
-        if _RESTORED in known or any(map(_is_cut, texts)):  # then the newest may not count, or be another's
-            return _lines_with(texts, self._whole_lines(segment))
+        if RESTORED in known or any(map(_is_cut, texts)):  # then the newest may not count, or be another's
+            return lines_with(texts, self._whole_lines(segment))
         places = sorted({known[text] for text in texts if text in known})
         content = self._whole_lines(segment) if places else b""
         return [content[place : content.find(b"\n", place)] for place in places]
@@ -238,7 +238,7 @@ def _in_question(events: "list[Event]", *, may_repeat: bool) -> "dict[bytes, Eve
     return in_question
 
 
-def _lines_with(texts: "set[bytes]", content: bytes) -> "list[bytes]":
+def lines_with(texts: "set[bytes]", content: bytes) -> "list[bytes]":
     """Return the lines in which one of `texts` stands, in their order."""
     if len(texts) > _FEW:
         listed = set(_LISTED.findall(content))
@@ -255,7 +255,7 @@ def _lines_with(texts: "set[bytes]", content: bytes) -> "list[bytes]":
     return [lines[beginning] for beginning in sorted(lines)]
 
 
-def _events_of(lines: "Iterable[bytes]") -> "list[Event]":
+def events_of(lines: "Iterable[bytes]") -> "list[Event]":
     """Return the events of lines of the journal or of a history; others are left out."""
     events = [parsed(line.strip(b" ,")) for line in lines]
     return [event for event in events if event is not None]

@@ -1,7 +1,7 @@
 """Table 1.7 of the reference: each signal, and the outcome that is to be inferred from it."""
 
 from otel_tracker import names
-from otel_tracker.claude_code.ending import UNANSWERED_BECAUSE
+from otel_tracker.names import UNANSWERED_BECAUSE
 from tests.claude_code.harness import Session
 from tests.claude_code.replay import COUNTED, IGNORED, Ended, Expected, Story, named, story
 from tests.claude_code.transcript_of_agent import FIRST, LAST, MODEL

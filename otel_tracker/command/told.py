@@ -1,0 +1,51 @@
+"""What has been recorded of a conversation: `claude -p` tells the sum of all that its session has used.
+
+That sum has the runs of sub-agents, which hooks record as tasks of their own, and from Claude Code 2.1.332 on also what
+earlier processes of the session have used (`--resume`).
+"""
+
+from typing import Any, NamedTuple
+
+from otel_tracker.errors import OtelTrackerError
+from otel_tracker.names import TASK_AMENDED, UNKNOWN_MODEL, added_tokens
+from otel_tracker.storage.past import of_conversation
+from otel_tracker.storage.store import Store
+from otel_tracker.timestamps import parse_timestamp
+
+Tokens = dict[str, int]
+Models = dict[str, Tokens]
+"""Tokens by full model id, or by what stands for it, and by type."""
+
+
+class Told(NamedTuple):
+    """The tokens that tasks of a conversation have been recorded with."""
+
+    before: Models
+    """By tasks that ended before this one began."""
+    since: Models
+
+
+NOTHING = Told({}, {})
+
+
+def told_of(store: Store, conversation: str, began: float) -> Told:
+    """Return what is recorded of a conversation, before and since the moment `began`; nothing if that can't be read."""
+    try:
+        events = of_conversation(store, conversation)
+    except OtelTrackerError:
+        return NOTHING
+    earlier = [event for event in events if parse_timestamp(event["timestamp"]) < began]
+    return Told(_net(earlier), _net([event for event in events if event not in earlier]))
+
+
+def _net(events: list[dict[str, Any]]) -> Models:
+    total: Models = {}
+    for event in events:
+        models = event.get("models") or {event.get("model") or UNKNOWN_MODEL: event.get("tokens")}
+        for model, tokens in models.items():
+            total[model] = added_tokens(total.get(model, {}), tokens or {})
+        if event["action"] == TASK_AMENDED:
+            for model, tokens in (event.get("previous_models") or {}).items():
+                if model not in models:  # what the run was counted with before, and is no longer
+                    total[model] = added_tokens(total.get(model, {}), {kind: -n for kind, n in (tokens or {}).items()})
+    return total
