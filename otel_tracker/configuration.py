@@ -41,7 +41,7 @@ def configure(
 
 def _folder(value: Any) -> str | None:
     folder = os.fspath(value) if isinstance(value, os.PathLike) else value
-    if folder is None or (isinstance(folder, str) and folder.strip() and "\0" not in folder):
+    if folder is None or (isinstance(folder, str) and environment.is_folder(folder)):
         return folder
     raise InvalidValueError("a home", value, "a folder")
 

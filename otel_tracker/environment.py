@@ -36,14 +36,24 @@ configured: "dict[str, Any]" = {}
 def home_folder() -> str:
     """Return the home of this process."""
     chosen: str | None = configured.get("home")
-    return os.path.expanduser(chosen or os.environ.get(OTEL_TRACKER_HOME) or DEFAULT_HOME)
+    folder = chosen or os.environ.get(OTEL_TRACKER_HOME) or DEFAULT_HOME
+    if chosen is None and not is_folder(folder):
+        _complain(OTEL_TRACKER_HOME, f"names no folder: the home is {DEFAULT_HOME}, as if it were unset")
+        folder = DEFAULT_HOME
+    return os.path.expanduser(folder)
 
 
 def chosen_home(folder: "str | None") -> str:
-    """Return the home that a caller names, else that of this process; raises InvalidValueError for a blank one."""
-    if folder is not None and not folder.strip():
+    """Return the home that a caller names, else that of this process; raises InvalidValueError if it names no folder."""
+    if folder is not None and not is_folder(folder):
         raise InvalidValueError("a home", folder, "a folder")
     return folder or home_folder()
+
+
+def is_folder(name: str) -> bool:
+    """Tell whether a text may name a folder: it isn't blank, and there is a user such as `~user` names."""
+    is_known = not name.startswith("~") or not os.path.expanduser(name).startswith("~")
+    return is_known and bool(name.strip()) and "\0" not in name
 
 
 def claude_folder() -> str:
@@ -89,15 +99,22 @@ def _is_set(argument: str, variable: str, *, is_on: bool = False) -> bool:
     value = os.environ.get(variable, "").strip().lower()
     if value in _TRUE + _FALSE:
         return value in _TRUE
-    if value and variable not in _complained:
-        _complained.add(variable)
-        from otel_tracker.log import warn
-
+    if value:
         meaning = "on" if is_on else "off"
-        warn(
-            "%s=%s is neither on (1, true, yes) nor off (0, false, no): it is %s, as if unset", variable, value, meaning
+        _complain(
+            variable, f"is neither on (1, true, yes) nor off (0, false, no): it is {meaning}, as if it were unset"
         )
     return is_on
+
+
+def _complain(variable: str, what: str) -> None:
+    """Say once in this process what is wrong with a variable."""
+    if variable in _complained:
+        return
+    _complained.add(variable)
+    from otel_tracker.log import warn
+
+    warn("%s=%s %s", variable, os.environ.get(variable), what)
 
 
 def unset_unusable_limits() -> None:

@@ -38,7 +38,6 @@ QUIET = {  # nothing that a task needs reads them, or the SDK itself takes them 
     "OTEL_EXPERIMENTAL_RESOURCE_DETECTORS": "nosuch",
     "OTEL_PYTHON_ID_GENERATOR": "nosuch",
     "OTEL_SDK_DISABLED": "perhaps",
-    "OTEL_TRACKER_HOME": "",
     "TRACEPARENT": "nonsense",
 }
 TASKS = """
@@ -54,8 +53,6 @@ with TaskTracker("core/coder.md"):
 
 def run(home: Home, code: str, **environment: str) -> "subprocess.CompletedProcess[str]":
     known = {**os.environ, "OTEL_TRACKER_HOME": home.folder, **environment}
-    if not known["OTEL_TRACKER_HOME"]:
-        known["HOME"] = str(Path(home.folder).parent)
     return subprocess.run([sys.executable, "-c", code], env=known, capture_output=True, text=True, check=False)
 
 
@@ -77,9 +74,16 @@ def test_a_value_that_cannot_be_used_is_one_warning_and_the_work_counts(home: Ho
 
 @pytest.mark.parametrize(("variable", "value"), QUIET.items())
 def test_a_value_that_no_task_needs_is_no_matter(home: Home, variable: str, value: str) -> None:
-    place = home if variable != "OTEL_TRACKER_HOME" else Home(str(Path(home.folder).parent / ".claude/agents"))
     ended = run(home, TASKS, **{variable: value})
-    assert (ended.returncode, ended.stdout, ended.stderr, successes(place)) == (0, "worked\nworked\n", "", 2)
+    assert (ended.returncode, ended.stdout, ended.stderr, successes(home)) == (0, "worked\nworked\n", "", 2)
+
+
+@pytest.mark.parametrize(("value", "warnings"), [("", 0), (" ", 1), ("~no-such-user/agents", 1)])
+def test_a_home_that_is_no_folder_is_the_default_one(tmp_path: Path, value: str, warnings: int) -> None:
+    ended = run(Home(str(tmp_path)), TASKS, OTEL_TRACKER_HOME=value, HOME=str(tmp_path))
+    assert (ended.returncode, ended.stdout) == (0, "worked\nworked\n")
+    assert ended.stderr.count("OTEL_TRACKER_HOME=") == len(ended.stderr.splitlines()) == warnings
+    assert successes(Home(str(tmp_path / ".claude" / "agents"))) == 2
 
 
 def test_a_limit_that_can_be_used_stays(home: Home) -> None:
