@@ -83,6 +83,14 @@ def handles_signals() -> bool:
     return _is_set("handle_signals", OTEL_TRACKER_HANDLE_SIGNALS)
 
 
+def is_run_by_copilot() -> bool:
+    """Tell whether GitHub's Copilot CLI has started this process as a hook, which reads Claude Code's settings, too.
+
+    `CLAUDE_PID` is Claude Code's own: then that was started by Copilot, and has started this process.
+    """
+    return bool(os.environ.get("COPILOT_CLI")) and not os.environ.get("CLAUDE_PID")
+
+
 def masks_secrets() -> bool:
     """Tell whether secrets in the texts of others are masked."""
     return _is_set("mask_secrets", OTEL_TRACKER_MASK_SECRETS, is_on=True)

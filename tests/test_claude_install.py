@@ -4,6 +4,7 @@ import copy
 import io
 import json
 import os
+import shlex
 import stat
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from otel_tracker import MetricTracker
 from otel_tracker.claude_code import plugin, registration, settings_file, settings_text
 from otel_tracker.claude_code.registration import HOOKS, Choice, choice_of, is_akin, is_ours
 from otel_tracker.claude_code.settings_file import SettingsError, SettingsWriteError, with_hooks, without_hooks
@@ -360,13 +362,48 @@ def test_a_projects_settings_name_the_program_and_a_home_of_everybodys(
     status, out, _ = run("install", "--project", "--home", "~/fleet")
     assert status == 0
     path = tmp_path / "project" / ".claude" / "settings.json"
-    assert gate_of(path)["command"] == "otel-tracker"
-    assert gate_of(path)["args"] == ["claude-code", "hook", "--home", "~/fleet"]
+    assert gate_of(path)["command"] == "otel-tracker claude-code hook --home '~/fleet'"
+    assert "args" not in gate_of(path)  # other programs that read the file leave them out
     assert "undo:     otel-tracker claude-code uninstall --project\n" in out
     assert "note:" not in out
     assert not user.exists()
     assert run("uninstall", "--project")[0] == 0
     assert path.read_text() == "{}\n"
+
+
+def test_a_projects_hooks_are_silent_where_copilot_calls_them_and_answer_where_claude_code_does(
+    run: Run, tmp_path: Path
+) -> None:
+    home = tmp_path / "a home"
+    assert run("install", "--project", "--home", str(home))[0] == 0
+    MetricTracker(home / "config" / "circuit-breaker.json").register_agent("coder", "core/coder.md")
+    assert main(["breaker", "core/coder.md", "open", "--home", str(home)]) == 0
+    command = gate_of(tmp_path / "project" / ".claude" / "settings.json")["command"]
+    payload: dict[str, Any] = {"hook_event_name": "PreToolUse", "session_id": "s", "cwd": "/", "tool_name": "Agent"}
+    payload |= {
+        "transcript_path": str(tmp_path / "s.jsonl"),
+        "tool_use_id": "t",
+        "tool_input": {"subagent_type": "coder"},
+    }
+    known = {name: value for name, value in os.environ.items() if name not in ("COPILOT_CLI", "CLAUDE_PID")}
+
+    def called(**environment: str) -> tuple[int, bytes, bytes]:
+        done = subprocess.run(  # noqa: S602 - as both programs call it
+            command,
+            shell=True,
+            input=json.dumps(payload).encode(),
+            env=known | environment,
+            capture_output=True,
+            check=False,
+        )
+        return done.returncode, done.stdout, done.stderr
+
+    assert called(COPILOT_CLI="1", CLAUDE_PROJECT_DIR=str(tmp_path)) == (0, b"", b"")
+    assert not (home / "claude-code" / "hook.log").exists()
+    of_claude_code: list[dict[str, str]] = [{}, {"COPILOT_CLI": "1", "CLAUDE_PID": "1"}]
+    for environment in of_claude_code:
+        status, out, _ = called(**environment)
+        assert (status, b'"deny"' in out) == (0, True)
 
 
 def test_a_projects_settings_name_a_place_where_path_has_no_program(
@@ -375,7 +412,10 @@ def test_a_projects_settings_name_a_place_where_path_has_no_program(
     monkeypatch.setenv("PATH", str(tmp_path))
     status, out, _ = run("install", "--project")
     assert status == 0
-    assert gate_of(tmp_path / "project" / ".claude" / "settings.json")["command"] == PROGRAM
+    assert (
+        gate_of(tmp_path / "project" / ".claude" / "settings.json")["command"]
+        == f"{shlex.quote(PROGRAM)} claude-code hook"
+    )
     assert "note:     others who share this file need otel-tracker at that place" in out
 
 

@@ -53,8 +53,14 @@ def put(used: Home, tmp_path: Path) -> Put:
     return write
 
 
-def registered(command: str = PROGRAM, choice: Choice = Choice(), **more: Any) -> dict[str, Any]:  # noqa: B008
-    return {"hooks": registration.hooks(command, choice), **more}
+def registered(
+    command: str = PROGRAM,
+    choice: Choice = Choice(),  # noqa: B008
+    *,
+    is_shared: bool = False,
+    **more: Any,
+) -> dict[str, Any]:
+    return {"hooks": registration.hooks(command, choice, is_shared=is_shared), **more}
 
 
 def one(home: Home) -> Finding:
@@ -100,7 +106,7 @@ def test_a_project_in_the_users_own_folder_is_not_a_second_registration(
 
 
 def test_hooks_of_user_and_project_are_twice(used: Home, put: Put) -> None:
-    user, project = put(registered()), put(registered(), "project")
+    user, project = put(registered()), put(registered(is_shared=True), "project")
     finding = wrong(used)
     assert finding.text == f"hooks are registered 2 times: {user}, {project}"
     assert finding.remedy == "otel-tracker claude-code uninstall --project"
@@ -132,7 +138,7 @@ def test_an_event_that_has_the_hook_twice_is_wrong(used: Home, put: Put) -> None
 
 
 def test_hooks_of_an_older_version_are_told_by_what_they_lack(used: Home, put: Put) -> None:
-    settings = registered(choice=Choice("/h", is_closed_on_doubt=True))
+    settings = registered(choice=Choice("/h", is_closed_on_doubt=True), is_shared=True)
     hooks = settings["hooks"]
     del hooks["StopFailure"]
     hooks["PreToolUse"][0]["matcher"] = "Task"
@@ -145,6 +151,13 @@ def test_hooks_of_an_older_version_are_told_by_what_they_lack(used: Home, put: P
         f"{path} lacks StopFailure and has PreToolUse, Stop, PreCompact otherwise than this version registers it"
     )
     assert finding.remedy == "otel-tracker claude-code install --project --fail-closed --home /h"
+
+
+def test_hooks_of_a_project_that_copilot_would_call_without_their_arguments_are_wrong(used: Home, put: Put) -> None:
+    path = put(registered(), "project")
+    finding = wrong(used)
+    assert finding.text.startswith(f"{path} has PreToolUse, ")
+    assert finding.remedy == "otel-tracker claude-code install --project"
 
 
 def test_hooks_with_different_flags_are_wrong(used: Home, put: Put) -> None:
@@ -222,7 +235,7 @@ def test_a_hook_of_the_users_own_making_is_named(used: Home, put: Put) -> None:
     entry = {"type": "command", "command": "otel-tracker claude-code hook | tee log"}
     path = put({"hooks": {"Stop": [{"hooks": [entry]}]}})
     assert one(used).text == f"{path} calls the hook in a way of its own, which nobody has checked"
-    put(registered(), "project")
+    put(registered(is_shared=True), "project")
     assert wrong(used).text == f"{path} calls the hook once more, in a way of its own"
 
 

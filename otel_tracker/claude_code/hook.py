@@ -10,7 +10,7 @@ import time
 
 from otel_tracker import log
 from otel_tracker.claude_code import payload as hooks
-from otel_tracker.environment import chosen_home
+from otel_tracker.environment import chosen_home, is_run_by_copilot
 from otel_tracker.limits import ERROR_CHARACTERS, PAYLOAD_BYTES
 from otel_tracker.storage.home import Home
 from otel_tracker.timestamps import format_timestamp
@@ -34,7 +34,9 @@ def main(arguments: "Sequence[str]") -> bool:
 
 
 def run(home: "str | None", *, is_gated: bool, is_closed_on_doubt: bool) -> None:
-    """Answer the payload on standard input on standard output."""
+    """Answer the payload on standard input on standard output; not one of another program, in whose way it would be."""
+    if is_run_by_copilot():
+        return
     _print(hook(_standard_input(), home, is_gated=is_gated, is_closed_on_doubt=is_closed_on_doubt))
 
 

@@ -68,9 +68,18 @@ class NoProgramError(OtelTrackerError):
         )
 
 
-def hooks(command: str, choice: Choice = Choice()) -> dict[str, list[dict[str, Any]]]:  # noqa: B008 - it is immutable
-    """Return the object `hooks` of a settings file, or of a plugin: groups by event."""
-    return {hook.event: [_group(hook, command, choice)] for hook in HOOKS}
+def hooks(
+    command: str,
+    choice: Choice = Choice(),  # noqa: B008 - it is immutable
+    *,
+    is_shared: bool = False,
+) -> dict[str, list[dict[str, Any]]]:
+    """Return the object `hooks` of a settings file, or of a plugin: groups by event.
+
+    A project's settings are shared with other programs, too. Copilot CLI calls the `command` of each hook there without
+    its `args`, and refuses every sub-agent where that fails: so there the command is a whole line for the shell.
+    """
+    return {hook.event: [_group(hook, _called(command, choice, is_shared=is_shared), choice)] for hook in HOOKS}
 
 
 def program() -> str:
@@ -113,8 +122,14 @@ def choice_of(entry: dict[str, Any]) -> Choice:
     return Choice(home, _NO_GATE not in arguments, _FAIL_CLOSED in arguments)
 
 
-def _group(hook: Hook, command: str, choice: Choice) -> dict[str, Any]:
-    entry: dict[str, Any] = {"type": "command", "command": command, "args": arguments(choice), "timeout": hook.timeout}
+def _called(command: str, choice: Choice, *, is_shared: bool) -> dict[str, Any]:
+    if is_shared:
+        return {"command": shlex.join([command, *arguments(choice)])}
+    return {"command": command, "args": arguments(choice)}
+
+
+def _group(hook: Hook, called: dict[str, Any], choice: Choice) -> dict[str, Any]:
+    entry: dict[str, Any] = {"type": "command", **called, "timeout": hook.timeout}
     if hook.event == GATE and choice.is_closed_on_doubt:
         entry["onFailure"] = "block"
     return {**({"matcher": hook.matcher} if hook.matcher else {}), "hooks": [entry]}

@@ -24,6 +24,11 @@ class Place(NamedTuple):
     is_managed: bool = False
 
     @property
+    def is_shared(self) -> bool:
+        """Whether other programs than Claude Code read it, too."""
+        return self.option == "--project"
+
+    @property
     def ours(self) -> list[tuple[str, dict[str, Any], dict[str, Any]]]:
         """Event, group and entry of each of our hooks."""
         found = settings_file.entries(self.values)

@@ -34,7 +34,7 @@ def claude_code_install(options: "Namespace") -> int:
     choice = registration.Choice(_home(options), not options.no_gate, options.fail_closed)
     program = _program(options.project)
     before = settings_file.read(_path(options))
-    change = settings_file.install(before, registration.hooks(program, choice))
+    change = settings_file.install(before, registration.hooks(program, choice, is_shared=options.project))
     if options.dry_run:
         return _show(change)
     settings_file.refuse_read_only(before.path)

@@ -114,7 +114,8 @@ def _unlike_the_table(place: Place) -> Iterator[Finding]:
     """Compare hooks with the table; a longer timeout is the user's own affair."""
     found = {event: (group, entry) for event, group, entry in place.ours}
     missing = [hook.event for hook in registration.HOOKS if hook.event not in found]
-    other = [hook.event for hook in registration.HOOKS if hook.event in found and not _is_as(hook, *found[hook.event])]
+    known = [hook for hook in registration.HOOKS if hook.event in found]
+    other = [hook.event for hook in known if not _is_as(hook, *found[hook.event], is_shared=place.is_shared)]
     other += found.keys() - {hook.event for hook in registration.HOOKS}
     choices = {registration.choice_of(entry) for *_, entry in place.ours}
     said = [
@@ -127,10 +128,11 @@ def _unlike_the_table(place: Place) -> Iterator[Finding]:
         yield Finding(_TOPIC, WRONG, text, place.installing)
 
 
-def _is_as(hook: registration.Hook, group: dict[str, Any], entry: dict[str, Any]) -> bool:
+def _is_as(hook: registration.Hook, group: dict[str, Any], entry: dict[str, Any], *, is_shared: bool) -> bool:
     timeout = entry.get("timeout", hook.timeout)
     is_long_enough = isinstance(timeout, (int, float)) and timeout >= hook.timeout
-    return is_long_enough and settings_file.has_matcher(group, hook.matcher)
+    is_for_all_readers = not (is_shared and "args" in entry)  # which Copilot CLI leaves out
+    return is_long_enough and is_for_all_readers and settings_file.has_matcher(group, hook.matcher)
 
 
 def _dropped(place: Place) -> Iterator[Finding]:
