@@ -185,6 +185,33 @@ def test_a_document_without_agents_is_adopted(home: Home) -> None:
     assert json.dumps(document["mine"]) == "[1.0]"
 
 
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+def test_a_backup_of_another_document_is_none_of_a_faulty_one(
+    store: Store, home: Home, adopt: Callable[[], Home], fault: Change
+) -> None:
+    store.record([end("r1")])
+    store.back_up()
+    adopt()
+    path = Path(home.document)
+    faulty = fault(path.read_bytes())
+    path.write_bytes(faulty)
+    Store(home).record([end("r2")])
+    names_agents = b'"core/reviewer.md": {' in faulty and fault is not FAULTS["our own beginning"]
+    assert (path.read_bytes() == faulty) is names_agents
+    assert not names_agents or store.backups.damaged_paths() == []
+
+
+def test_a_faulty_document_gives_way_to_a_backup_that_knows_its_agents(adopt: Callable[[], Home]) -> None:
+    home = adopt()
+    path = Path(home.document)
+    before = path.read_bytes()
+    Store(home).record([end("r1", agent="new.md")])
+    Store(home).record([end("r2", agent="newer.md")])
+    path.write_bytes(before.replace(b'"agents": {', b'"agents": {"newer.md": {"status": "healthy"},')[:-3])
+    Store(home).record([end("r3")])
+    assert len(json.loads(path.read_bytes())["agents"]) == AGENTS + 2
+
+
 def test_a_document_whose_events_the_journal_no_longer_has_all_gives_way_to_nothing(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:

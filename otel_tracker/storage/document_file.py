@@ -25,6 +25,8 @@ _FORESEEN_EVENTS = 8
 _OUR_BEGINNING = re.compile(
     rb'\n  "version": "7\.\d+",\n  "updated": (?:null|"[^"\n]*"),\n  "sequence": ([1-9]\d{0,18}),\n'
 )
+# How an agent's entry begins in the format of v7.0; a key with an escape in it is taken for another agent's.
+_AGENT_ENTRY = re.compile(rb'"([^"\n]+)"\s*:\s*\{\s*"status"\s*:')
 
 
 class Damage:
@@ -148,21 +150,27 @@ class DocumentFile:
                 break
         if error is not None:
             base = newest_base(self._backups, self._journal)
-            if base is None or (base.source is None and read is not None and self._may_hold_more(read[1])):
+            if base is None or (read is not None and self._may_hold_more(read[1], base)):
                 raise error
             reason = f"{error.place}: {error.reason}" if error.place else error.reason
             self._hold(base.document)
             self.damage = Damage(read[1] if read else None, reason, base)
         return read
 
-    def _may_hold_more(self, text: bytes) -> bool:
-        """Tell whether a damaged file may hold what the journal alone doesn't give.
+    def _may_hold_more(self, text: bytes, base: "Base") -> bool:
+        """Tell whether a damaged file may hold what `base` and the journal don't give.
 
-        It doesn't if it is blank, or if this package has written it from events that are all in the journal still.
+        What this package has written from events of the journal doesn't, unless the journal alone, without its first
+        events, is the base. Another file does if it names an agent that isn't known or, without a backup, anything.
         """
         ours = _OUR_BEGINNING.match(text, 1) if text[:1] in (b"{", b"\0") else None
-        is_in_journal = ours is not None and self._journal.first() == 1 and int(ours[1]) <= self._journal.last()
-        return bool(text.strip(b"\0 \r\n\t")) and not is_in_journal
+        if ours is not None and int(ours[1]) <= self._journal.last():
+            return base.source is None and self._journal.first() != 1
+        if base.source is None:
+            return bool(text.strip(b"\0 \r\n\t"))
+        later = self._journal.after(base.document.sequence)
+        known = {*base.document.agents, *(event["agent"] for event in later)}
+        return any(match[1].decode("utf-8", "replace") not in known for match in _AGENT_ENTRY.finditer(text))
 
     def _take(self, read: "tuple[Signature, bytes] | None") -> "DocumentError | None":
         """Take the document that was read; return the error where it is none."""
