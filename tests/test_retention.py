@@ -4,6 +4,7 @@ import json
 import shutil
 import time
 from datetime import datetime, timezone
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,13 @@ from otel_tracker import MetricTracker, names
 from otel_tracker.cli import main as command
 from otel_tracker.codec import DocumentCodec
 from otel_tracker.document import Document, new_document
+from otel_tracker.errors import StorageError
 from otel_tracker.event import new_id, task_ended, task_started
 from otel_tracker.storage import journal as journals
 from otel_tracker.storage.backups import KEPT_DAYS, KEPT_NEWEST, Backups
 from otel_tracker.storage.files import Files
 from otel_tracker.storage.home import Home
-from otel_tracker.storage.past import history
+from otel_tracker.storage.past import history, newest_first
 from otel_tracker.storage.retention import delete_old_segments
 from otel_tracker.storage.store import Store
 from otel_tracker.timestamps import format_timestamp, parse_timestamp
@@ -270,6 +272,20 @@ def test_the_history_goes_on_in_the_journal_beyond_what_the_document_holds(days:
     assert history(days.store, OTHER, 2, since) == of_agent[-2:]
     assert history(days.store, AGENT, 99, since) == [event for event in recorded[-12:] if event["agent"] == AGENT]
     assert MetricTracker(home.document).get_history(OTHER, 7) == of_agent[-7:]
+
+
+def test_the_history_is_read_a_segment_at_a_time(days: Days, home: Home) -> None:
+    days.work()
+    _settings(home, history_max_entries=5)
+    days.live(10)
+    whole = history(days.store, None, None)[::-1]
+    events = newest_first(days.store, None, None)
+    assert list(islice(events, 5)) == whole[:5]
+    for segment in days.store.journal.segments():
+        Path(segment).unlink()
+        Path(segment).mkdir()
+    with pytest.raises(StorageError, match="it is no file"):
+        next(events)
 
 
 def test_starts_are_no_history_in_the_journal_either(days: Days, home: Home) -> None:

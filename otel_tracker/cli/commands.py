@@ -11,6 +11,7 @@ from otel_tracker.cli.terminal import (
     plain,
     print_data,
     print_json,
+    print_json_list,
     print_table,
     shown_state,
 )
@@ -124,11 +125,11 @@ def health(options: "Namespace") -> int:
 def history(options: "Namespace") -> int:
     """Print the newest entries of the history, newest first; all since a moment if only that is given."""
     number = options.number if options.number is not None or options.since is not None else HISTORY_ENTRIES
-    rows = past.history(store_of(options), options.agent, number, options.since or 0.0)[::-1]
+    rows = past.newest_first(store_of(options), options.agent, number, options.since or 0.0)
     if options.format == "json":
-        print_json(rows)
+        print_json_list(rows)
         return 0
-    shown = [
+    shown = (
         (
             reports.moment(row.get("timestamp")),
             row.get("agent"),
@@ -140,7 +141,7 @@ def history(options: "Namespace") -> int:
             _cut(_why(row)),
         )
         for row in rows
-    ]
+    )
     print_table(("When (UTC)", "Agent", "What", "Model", "Tokens", "Duration", "Task", "Why"), shown, "llllrrll")
     return 0
 

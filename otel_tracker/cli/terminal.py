@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from itertools import chain, islice, repeat
 
 from otel_tracker import names
 from otel_tracker.environment import has_colour
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 _COLOURS = {names.OPEN: "31", names.HALF_OPEN: "33", names.CLOSED: "32"}
 _BOLD = "1"
+_ALIGNED_ROWS = 1000
 
 
 def is_standard_output(path: "str | None") -> bool:
@@ -33,6 +35,16 @@ def print_json(value: "Any") -> None:
     print_data(as_json(value))
 
 
+def print_json_list(values: "Iterable[Any]") -> None:
+    """Print values as `print_json` would print a list of them, one after another: they may be more than fit into memory."""
+    before = "["
+    for value in values:
+        indented = as_json(value).rstrip("\n").replace("\n", "\n  ")
+        print_data(f"{before}\n  {indented}")
+        before = ","
+    print_data("[]\n" if before == "[" else "\n]\n")
+
+
 def as_json(value: "Any") -> str:
     """Return a value as indented JSON, numbers as numbers; what isn't printable is escaped, and stays the same value."""
     lines = json.dumps(value, indent=2, ensure_ascii=False).split("\n")
@@ -41,7 +53,7 @@ def as_json(value: "Any") -> str:
 
 def print_data(text: str) -> None:
     """Print what programs read, in UTF-8: in whatever encoding a terminal has, two agents must not become one."""
-    if hasattr(sys.stdout, "reconfigure"):
+    if hasattr(sys.stdout, "reconfigure") and sys.stdout.encoding != "utf-8":
         sys.stdout.reconfigure(encoding="utf-8")
     sys.stdout.write(text)
 
@@ -54,12 +66,15 @@ def print_table(
 ) -> None:
     """Print an aligned table; `alignment` has a letter for each column: l or r.
 
-    With the breaker's state of each row as `states`, the rows that aren't closed have its colour.
+    With the breaker's state of each row as `states`, the rows that aren't closed have its colour. Columns are as wide as the
+    first thousand rows need, and get wider with later ones.
     """
-    shown = [[plain(cell) for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(headings, *shown, strict=True)]
+    shown = ([plain(cell) for cell in row] for row in rows)
+    first = list(islice(shown, _ALIGNED_ROWS))
+    widths = [max(map(len, column)) for column in zip(headings, *first, strict=True)]
     print(coloured("  ".join(padded(headings, widths, alignment)).rstrip(), _BOLD))
-    for row, state in zip(shown, states or [names.CLOSED] * len(shown), strict=True):
+    for row, state in zip(chain(first, shown), states or repeat(names.CLOSED), strict=False):
+        widths = [max(width, len(cell)) for width, cell in zip(widths, row, strict=True)]
         line = "  ".join(padded(row, widths, alignment)).rstrip()
         print(line if state == names.CLOSED else coloured(line, _COLOURS[state]))
 

@@ -1,5 +1,7 @@
 """The history beyond what the document holds: the journal's older events."""
 
+from itertools import islice
+
 from otel_tracker import lookup, names, summary
 from otel_tracker.document import encode_line
 from otel_tracker.fold import is_before
@@ -8,35 +10,44 @@ from otel_tracker.storage.recognition import RESTORED, events_of, lines_with
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
+    from otel_tracker.storage.journal import Journal
     from otel_tracker.storage.store import Store
 
     Event = dict[str, Any]
 
 
 def history(store: "Store", agent: "str | None", limit: "int | None", since: float = 0.0) -> "list[Event]":
-    """Return the newest `limit` events, all of them if it is None, from the moment `since` on, oldest first.
+    """Return what `newest_first` yields, oldest first."""
+    return list(newest_first(store, agent, limit, since))[::-1]
+
+
+def newest_first(store: "Store", agent: "str | None", limit: "int | None", since: float = 0.0) -> "Iterator[Event]":
+    """Yield the newest `limit` events, all of them if it is None, from the moment `since` on, newest first.
 
     Those of an `agent` are also those under keys that it had before; raises AmbiguousAgentError. Starts of tasks are left
-    out. Entries that were in the document before its first event are older than any of the journal's.
+    out. One segment of the journal is in memory at a time.
     """
     document = store.read()
-    entries, agents = document.history.entries(), None if agent is None else lookup.all_keys(document, agent)
-    wanted = summary.past(entries, agents, since)
+    agents = None if agent is None else lookup.all_keys(document, agent)
+    return islice(_newest_first(store.journal, document.history.entries(), agents, since), limit)
+
+
+def _newest_first(
+    journal: "Journal", entries: "list[Event]", agents: "set[str] | None", since: float
+) -> "Iterator[Event]":
+    """Yield the entries of a document's history, and what the journal has from before them."""
+    yield from reversed(summary.past(entries, agents, since))
+    if entries and "seq" not in entries[0]:  # it was in the document before the journal's first event
+        return
     discarded: list[tuple[int, int]] = []
     not_discarded([entry for entry in entries if entry.get("action") == names.DOCUMENT_RESTORED], discarded)
-    oldest = entries[0] if entries else {"seq": float("inf")}
-    segments = store.journal.before(oldest["seq"]) if "seq" in oldest else iter(())
-    last: list[Event] = []
-    # Clocks jump: only where nothing of a whole segment is young enough nothing before it is.
-    while (limit is None or len(wanted) < limit) and not (last and all(is_before(event, since) for event in last)):
-        events = next(segments, None)
-        if events is None:
-            break
-        wanted = summary.past(not_discarded(events, discarded), agents, since) + wanted
-        last = events
-    return wanted[len(wanted) - limit :] if limit is not None and limit < len(wanted) else wanted
+    for events in journal.before(entries[0]["seq"] if entries else float("inf")):
+        yield from reversed(summary.past(not_discarded(events, discarded), agents, since))
+        if events and all(is_before(event, since) for event in events):
+            return  # clocks jump, but nothing of a whole segment is young enough
 
 
 def of_conversation(store: "Store", conversation: str) -> "list[Event]":
