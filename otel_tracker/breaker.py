@@ -6,10 +6,11 @@ Nothing here asks a clock, draws a number or opens a file. Moments are seconds s
     open      --cooldown over, somebody asks-->            half_open: that task has the permit, it is the probe
     half_open --the probe succeeds-->                      closed
     half_open --the probe fails-->                         open, for twice as long
-    half_open --the probe says nothing-->                  open, its cooldown over: the next one who asks is the probe
+    half_open --the probe says nothing, or hangs-->        open, its cooldown over: the next one who asks is the probe
 
 A task that nobody has asked for is recorded all the same. One that began after the cooldown's end, and ends while no
-permit is out, is a probe, too.
+permit is out, is a probe, too, unless the state has changed meanwhile. A probe that hung has none any more: how it ends
+after all moves nothing.
 """
 
 from otel_tracker.names import CANCELLED, CLOSED, DISABLED, HALF_OPEN, OPEN, SUCCESS
@@ -182,13 +183,19 @@ def is_lapsed(permit: Permit, now: float) -> bool:
     return not permit.expires - LEASE_SECONDS - TOLERANCE_SECONDS <= now < permit.expires
 
 
+def is_overdue(permit: Permit, now: float, settings: "Settings") -> bool:
+    """Tell whether a probe runs for so long that another one may be let through, or a clock has jumped back under it."""
+    longest = min(settings.probe_max_minutes * 60, settings.in_flight_max_hours * 3600)
+    return not permit.granted - TOLERANCE_SECONDS <= now < permit.granted + longest
+
+
 def after_grant(circuit: Circuit, permit: Permit) -> Circuit:
     """Return the circuit after the permit was granted."""
     return circuit.replace(state=HALF_OPEN, permit=permit, generation=circuit.generation + 1)
 
 
 def after_return(circuit: Circuit, run_id: str) -> Circuit:
-    """Return the circuit after a permit was given back without a result; the same object if it is not this one."""
+    """Return the circuit after a permit has ended without a result; the same object if it is not this one."""
     if circuit.permit is None or circuit.permit.run_id != run_id:
         return circuit
     return circuit.replace(state=OPEN, permit=None, generation=circuit.generation + 1)
@@ -201,6 +208,8 @@ def after_task(circuit: Circuit, end: TaskEnd, settings: "Settings") -> Circuit:
         return _after_probe(circuit, end, settings)
     if permit is not None or end.says_nothing:
         return circuit
+    if end.generation is not None and end.generation != circuit.generation:
+        return circuit  # a late result of a generation that is over
     if circuit.state == CLOSED:
         return _after_task_while_closed(circuit, end, settings)
     if circuit.blacklisted_until is not None and end.started < circuit.blacklisted_until:
@@ -218,8 +227,6 @@ def _after_probe(circuit: Circuit, end: TaskEnd, settings: "Settings") -> Circui
 
 
 def _after_task_while_closed(circuit: Circuit, end: TaskEnd, settings: "Settings") -> Circuit:
-    if end.generation is not None and end.generation != circuit.generation:
-        return circuit  # a late result of a generation that is over
     if end.outcome == SUCCESS:
         return circuit.replace(failures=0) if circuit.failures else circuit
     failed = circuit.replace(failures=circuit.failures + 1, last_failure=end.at)

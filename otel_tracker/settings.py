@@ -22,6 +22,8 @@ class Settings:
     """Minutes for which an agent is blacklisted the first time; doubled by each reopening."""
     cooldown_max_minutes: float = 360
     """Minutes that a cooldown never exceeds, however often a breaker reopens."""
+    probe_max_minutes: float = 180
+    """Minutes after which a probe that runs holds its agent no longer: another one is let through."""
     timeout_seconds: float = 180
     """Seconds after which a running task counts as overdue."""
     retry_attempts: int = 3
@@ -113,6 +115,7 @@ KEYS: "dict[str, Check]" = {
     "failure_threshold": _number(int, 1, 1_000_000),
     "cooldown_minutes": _number(float, 0, _YEAR_IN_MINUTES),
     "cooldown_max_minutes": _number(float, 0, _YEAR_IN_MINUTES),
+    "probe_max_minutes": _number(float, 0, _YEAR_IN_MINUTES),
     "timeout_seconds": _number(float, 0, 31_536_000),
     "retry_attempts": _number(int, 0, 1000),
     "history_max_entries": _number(int, 0, 10_000_000),
@@ -128,6 +131,7 @@ AGENT_KEYS = (
     "failure_threshold",
     "cooldown_minutes",
     "cooldown_max_minutes",
+    "probe_max_minutes",
     "timeout_seconds",
     "retry_attempts",
     "count_lost",

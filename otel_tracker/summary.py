@@ -42,7 +42,7 @@ def answer(document: Document, agent: str, now: float, is_gone: "Callable[[Row],
 def is_overtaken(document: Document, agent: str, now: float, is_gone: "Callable[[Row], bool]") -> bool:
     """Tell whether something has happened to an agent's breaker that the next event of anybody records.
 
-    Its cooldown was set by a clock that has jumped back, or who had its permit has ended.
+    Its cooldown was set by a clock that has jumped back, or who had its permit has ended, or hangs.
     """
     if agent not in document.agents:
         return False
@@ -51,25 +51,38 @@ def is_overtaken(document: Document, agent: str, now: float, is_gone: "Callable[
     return is_ended or breaker.cooldown_after_clock_jump(circuit, now, settings) is not None
 
 
-def unused_permit(document: Document, agent: str, now: float, is_gone: "Callable[[Row], bool]") -> "str | None":
-    """Return the run that an agent's permit is for, if that is over and the run has not begun."""
-    permit = circuit_of(document.agents[agent]).permit
-    if permit is None or permit.run_id in document.head["in_flight"]:
+def ended_permit(
+    document: Document, agent: str, now: float, is_gone: "Callable[[Row], bool]"
+) -> "tuple[str, str] | None":
+    """Return the run that an agent's permit is for and why it is over, None as long as it isn't.
+
+    A run that has begun, and whose process has ended, is lost, which ends its permit as well.
+    """
+    permit, settings = circuit_of(document.agents[agent]).permit, settings_of_agent(document, agent)
+    if permit is None:
         return None
+    if permit.run_id in document.head["in_flight"]:
+        is_over = breaker.is_overdue(permit, now, settings) and not _is_left(document, permit, is_gone)
+        return (permit.run_id, "the probe has not ended in time") if is_over else None
     is_left = permit.owner is not None and is_gone(permit.owner)
-    return permit.run_id if is_left or breaker.is_lapsed(permit, now) else None
+    return (permit.run_id, "not used") if is_left or breaker.is_lapsed(permit, now) else None
+
+
+def _is_left(document: Document, permit: breaker.Permit, is_gone: "Callable[[Row], bool]") -> bool:
+    """Tell whether the process can be seen to have ended that runs a probe."""
+    owner = document.head["in_flight"].get(permit.run_id, {}).get("owner")
+    return owner is not None and is_gone(owner)
 
 
 def _overtaken(document: Document, agent: str, now: float, is_gone: "Callable[[Row], bool]") -> breaker.Circuit:
-    """Return the breaker as it will be when somebody records that who had its permit has ended."""
+    """Return the breaker as it will be when somebody records that who had its permit has ended, or hangs."""
     circuit = circuit_of(document.agents[agent])
     if circuit.permit is None:
         return circuit
-    unused = unused_permit(document, agent, now, is_gone)
-    if unused is not None:
-        return breaker.after_return(circuit, unused)
-    owner = document.head["in_flight"].get(circuit.permit.run_id, {}).get("owner")
-    if owner is None or not is_gone(owner):
+    ended = ended_permit(document, agent, now, is_gone)
+    if ended is not None:
+        return breaker.after_return(circuit, ended[0])
+    if not _is_left(document, circuit.permit, is_gone):
         return circuit
     settings = settings_of_agent(document, agent)
     lost = breaker.TaskEnd(names.LOST, now, is_counted=settings.count_lost, run_id=circuit.permit.run_id)

@@ -29,6 +29,7 @@ from otel_tracker.breaker import (
     after_task,
     ask,
     cooldown_after_clock_jump,
+    is_overdue,
     view,
 )
 from otel_tracker.names import CANCELLED, CLOSED, DISABLED, FAILURE, FORCED_OPEN, HALF_OPEN, LOST, OPEN, SUCCESS
@@ -41,8 +42,9 @@ SKEW = 60.0  # by which the clocks of two machines may differ
 class Model:
     """What design.md says about one agent's breaker, and nothing that breaker.py says."""
 
-    def __init__(self, threshold: int, cooldown: float, longest: float) -> None:
-        self.threshold, self.cooldown, self.longest = threshold, cooldown, longest
+    def __init__(self, threshold: int, cooldown: float, longest: float, patience: float) -> None:
+        self.threshold, self.cooldown, self.longest, self.patience = threshold, cooldown, longest, patience
+        self.granted_at = 0.0
         self.is_tripped = False
         self.streak = 0
         self.failed_at: float | None = None
@@ -67,12 +69,12 @@ class Model:
 
     def end(self, run: str, outcome: str, at: float, began: float, era: int | None) -> None:
         """Take in the end of a task; `outcome` is "success", "failure" or "nothing"."""
-        if self.holder is not None and run != self.holder:
+        if run != self.holder and (self.holder is not None or era not in (None, self.transitions)):
             return
         if outcome == "nothing":
             self.give_back(run)
         elif not self.is_tripped:
-            self.end_while_closed(outcome, at, era)
+            self.end_while_closed(outcome, at)
         elif self.holder is None and self.refuses_until is not None and began < self.refuses_until:
             return
         elif outcome == "success":
@@ -82,9 +84,7 @@ class Model:
             self.lengths.append(min(self.lengths[-1] * 2, max(self.longest, self.cooldown)))
             self.trip(at, self.lengths[-1])
 
-    def end_while_closed(self, outcome: str, at: float, era: int | None) -> None:
-        if era not in (None, self.transitions):
-            return
+    def end_while_closed(self, outcome: str, at: float) -> None:
         if outcome == "success":
             self.streak = 0
             return
@@ -92,14 +92,18 @@ class Model:
         if self.streak >= self.threshold:
             self.trip(at, self.cooldown)
 
-    def grant(self, run: str) -> None:
-        self.holder = run
+    def grant(self, run: str, at: float) -> None:
+        self.holder, self.granted_at = run, at
         self.transitions += 1
 
     def give_back(self, run: str) -> None:
         if self.holder == run:
             self.holder = None
             self.transitions += 1
+
+    def is_hanging(self, now: float) -> bool:
+        """Tell whether the probe runs for longer than it may."""
+        return self.holder is not None and now >= self.granted_at + self.patience
 
     def jumped_to(self, now: float) -> float | None:
         """Return the clamped end of a cooldown that was set by a clock which has jumped back to `now`."""
@@ -144,12 +148,17 @@ class Agents(RuleBasedStateMachine):
         threshold=st.integers(1, 4),
         cooldown=_lengths,
         longest=_lengths | st.just(60.0),
+        patience=st.sampled_from([0.0, 1.0, 60.0]),
+        hours=st.sampled_from([0.25, 24.0]),
         failures=st.integers(0, 4),
     )
-    def begin(self, threshold: int, cooldown: float, longest: float, failures: int) -> None:
+    def begin(
+        self, threshold: int, cooldown: float, longest: float, patience: float, hours: float, failures: int
+    ) -> None:
         config = {"failure_threshold": threshold, "cooldown_minutes": cooldown, "cooldown_max_minutes": longest}
-        self.settings = Settings(config)
-        self.circuit, self.model = Circuit(), Model(threshold, cooldown * 60, longest * 60)
+        self.settings = Settings({**config, "probe_max_minutes": patience, "in_flight_max_hours": hours})
+        bound = min(patience * 60, hours * 3600)
+        self.circuit, self.model = Circuit(), Model(threshold, cooldown * 60, longest * 60, bound)
         self.now = DAWN
         self.names = (f"run {number}" for number in count())
         self.running: list[Running] = []
@@ -215,7 +224,7 @@ class Agents(RuleBasedStateMachine):
             return
         run = next(self.names)
         self.circuit = after_grant(self.circuit, Permit(run, self.now, self.now + 900))
-        self.model.grant(run)
+        self.model.grant(run, self.now)
         self.out.add(run)
         self.unused.append(run)
         if begins_at_once:
@@ -228,6 +237,20 @@ class Agents(RuleBasedStateMachine):
         self.circuit = after_return(self.circuit, run)
         self.model.give_back(run)
         self.out.discard(run)
+
+    @precondition(lambda self: any(task.run == self.model.holder for task in self.running))
+    @rule(seconds=st.sampled_from([0.0, 30.0, 60.0, 900.0, 3600.0, 90_000.0]))
+    def give_up_a_probe_that_hangs(self, seconds: float) -> None:
+        self.now += seconds
+        permit = self.circuit.permit
+        assert permit is not None
+        assert is_overdue(permit, self.now, self.settings) == (
+            self.model.is_hanging(self.now) or self.now < permit.granted - SKEW
+        )
+        if self.model.is_hanging(self.now):
+            self.circuit = after_return(self.circuit, permit.run_id)
+            self.model.give_back(permit.run_id)
+            self.out.discard(permit.run_id)
 
     @rule(what=st.sampled_from(["reset", None, None, FORCED_OPEN, DISABLED]), seconds=st.none() | _seconds)
     def decide_by_hand(self, what: str | None, seconds: float | None) -> None:

@@ -187,6 +187,52 @@ def test_a_permit_whose_task_has_begun_lasts_as_long_as_the_task(tracker: Metric
     assert state(tracker) == ("closed", 0)
 
 
+def test_a_probe_that_hangs_gives_way_to_another_one_and_its_late_end_moves_nothing(
+    tracker: MetricTracker, clock: Clock
+) -> None:
+    fail(tracker)
+    clock.now += COOLDOWN
+    hanging = acquired(tracker).task()
+    hanging.begin()
+    clock.now += 3 * 3600 - 1
+    assert not tracker.check_agent_health(AGENT)
+    clock.now += 1
+    assert tracker.check_agent_health(AGENT)
+    (returned,) = [entry for entry in tracker.get_history() if entry["action"] == "probe_returned"]
+    assert (returned["permit"], returned["reason"]) == (hanging._run_id, "the probe has not ended in time")
+    with acquired(tracker) as second:
+        assert refused(tracker).reason == "a probe is running"
+        second.set_failed("still broken")
+    before = tracker.get_agent(AGENT)
+    hanging.end()
+    after = tracker.get_agent(AGENT)
+    assert (after["status"], after["failures"], after["circuit"]) == ("blacklisted", 6, before["circuit"])
+    assert after["metrics"]["tasks_successful"] == before["metrics"]["tasks_successful"] + 1
+
+
+def test_the_late_end_of_a_probe_that_hung_moves_nothing_while_nobody_has_the_permit_either(
+    tracker: MetricTracker, clock: Clock
+) -> None:
+    fail(tracker)
+    clock.now += COOLDOWN
+    hanging = acquired(tracker).task()
+    hanging.begin()
+    clock.now += 3 * 3600
+    assert tracker.check_agent_health(AGENT)
+    hanging.end()
+    assert state(tracker) == ("half_open", 5)
+    assert acquired(tracker).is_probe
+
+
+def test_how_long_a_probe_may_hang_is_a_setting_of_an_agent(tracker: MetricTracker, clock: Clock) -> None:
+    fail(tracker)
+    configure(tracker, agents={AGENT: {"probe_max_minutes": 1}})
+    clock.now += COOLDOWN
+    acquired(tracker).task().begin()
+    clock.now += 60
+    assert acquired(tracker).is_probe
+
+
 def test_a_permit_granted_by_a_clock_that_has_jumped_back_since_is_over(tracker: MetricTracker, clock: Clock) -> None:
     fail(tracker)
     clock.now += COOLDOWN + 86_400

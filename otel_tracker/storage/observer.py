@@ -11,7 +11,7 @@ from otel_tracker.breaker import cooldown_after_clock_jump
 from otel_tracker.entry import circuit_of
 from otel_tracker.schema import settings_of
 from otel_tracker.settings import Settings
-from otel_tracker.summary import settings_of_agent, unused_permit
+from otel_tracker.summary import ended_permit, settings_of_agent
 from otel_tracker.timestamps import format_timestamp, parse_timestamp
 
 TYPE_CHECKING = False
@@ -83,18 +83,18 @@ class Observer:
         return events
 
     def permits(self, state: "Document") -> "list[Event]":
-        """Return an event for each permit that is over without its task having begun."""
+        """Return an event for each permit that is over: its task has not begun, or has not ended in time."""
         half_open = [key for key, agent in state.agents.items() if agent["status"] == names.STATUSES[names.HALF_OPEN]]
         if not half_open:
             return []
         now = self._clock()
-        unused = [(key, unused_permit(state, key, now, self._is_gone)) for key in half_open]
+        ended = [(key, ended_permit(state, key, now, self._is_gone)) for key in half_open]
         from otel_tracker.event import happened
 
         return [
-            happened(names.PROBE_RETURNED, now, agent=key, permit=run_id, reason="not used")
-            for key, run_id in unused
-            if run_id is not None
+            happened(names.PROBE_RETURNED, now, agent=key, permit=permit[0], reason=permit[1])
+            for key, permit in ended
+            if permit is not None
         ]
 
     def cooldowns(self, state: "Document") -> "list[Event]":
