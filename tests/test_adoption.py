@@ -4,6 +4,9 @@ import json
 import os
 import re
 import shutil
+import stat
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +20,7 @@ from otel_tracker.storage.home import Home
 from otel_tracker.storage.recorder import Recorder
 from otel_tracker.storage.store import Store
 from tests.builders import AGENT, end
+from tests.faults.components import NO_PRIVILEGES, needs_root
 
 Change = Callable[[bytes], bytes]
 Warnings = Callable[[], list[str]]
@@ -240,4 +244,39 @@ def test_what_is_no_file_stays(home: Home, make: Callable[[str], None], warnings
     assert "it is no file" in warnings_logged()[0]
     (os.rmdir if os.path.isdir(home.document) else os.unlink)(home.document)
     Store(home).record([end("r2")])
+    assert json.loads(Path(home.document).read_bytes())["agents"][AGENT]["metrics"]["tasks_total"] == 2
+
+
+def test_a_document_keeps_its_owner_its_group_and_its_mode(adopt: Callable[[], Home]) -> None:
+    needs_root("only root gives files away")
+    home = adopt()
+    os.chown(home.document, 12_345, 12_346)
+    os.chmod(home.document, 0o664)
+    Store(home).record([end("r1")])
+    status = os.stat(home.document)
+    assert (status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode)) == (12_345, 12_346, 0o664)
+
+
+def test_the_other_name_of_a_document_keeps_what_it_had(adopt: Callable[[], Home], tmp_path: Path) -> None:
+    """Tools that make copies of folders by linking rely on it."""
+    home = adopt()
+    before = Path(home.document).read_bytes()
+    os.link(home.document, tmp_path / "copy")
+    Store(home).record([end("r1")])
+    assert (tmp_path / "copy").read_bytes() == before
+    assert os.stat(home.document).st_nlink == 1
+
+
+@pytest.mark.processes
+def test_an_unreadable_document_stays_and_its_events_come_in_when_it_can_be_read(adopt: Callable[[], Home]) -> None:
+    home = adopt()
+    before = Path(home.document).read_bytes()
+    os.chmod(home.document, 0)
+    command = [*NO_PRIVILEGES, sys.executable, "-m", "otel_tracker", "--home", home.folder, "exec", AGENT, "--", "true"]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "Permission denied" in ran.stderr
+    assert stat.S_IMODE(os.stat(home.document).st_mode) == 0
+    os.chmod(home.document, 0o600)
+    assert Path(home.document).read_bytes() == before
+    Store(home).record([end("r1")])
     assert json.loads(Path(home.document).read_bytes())["agents"][AGENT]["metrics"]["tasks_total"] == 2

@@ -169,7 +169,7 @@ class DocumentFile:
         if base.source is None:
             return bool(text.strip(b"\0 \r\n\t"))
         later = self._journal.after(base.document.sequence)
-        known = {*base.document.agents, *(event["agent"] for event in later)}
+        known = {*base.document.agents, *(event.get(key) for event in later for key in ("agent", "to"))}
         return any(match[1].decode("utf-8", "replace") not in known for match in _AGENT_ENTRY.finditer(text))
 
     def _take(self, read: "tuple[Signature, bytes] | None") -> "DocumentError | None":
