@@ -49,8 +49,13 @@ def check_head(head: "Any") -> None:
         check_agent(key, agent)
     _check_fields("$.metrics", head.get("metrics", {}), _SYSTEM)
     for run_id, task in head.get("in_flight", {}).items():
-        place = f'$.in_flight["{run_id}"]'
-        _check_fields(place, {"agent": None, "started": None, **_expect_object(place, task)}, _IN_FLIGHT)
+        check_task(run_id, task)
+
+
+def check_task(run_id: str, task: "Any") -> None:
+    """Raise ShapeError at the first value of a running task that this package would misread."""
+    place = f'$.in_flight["{run_id}"]'
+    _check_fields(place, {"agent": None, "started": None, **_expect_object(place, task)}, _IN_FLIGHT)
 
 
 def check_agent(key: str, agent: "Any") -> None:

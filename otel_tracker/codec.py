@@ -7,6 +7,7 @@ seen a file before parses and writes only the agents that changed. A file in any
 
 import json
 from functools import lru_cache
+from operator import is_
 
 from otel_tracker import checks, schema
 from otel_tracker.document import Document, History, decode_json
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
 _SEQUENCE = b'\n  "sequence": '
 _AGENTS, _AGENTS_END = b'\n  "agents": {\n    "', b"\n    }\n  }"
 _ANY_AGENTS = b'\n  "agents": {'
-_AGENT_SEPARATOR = b',\n    "'
+_RUNNING, _RUNNING_END = b'\n  "in_flight": {\n    "', b"}\n  }"
+_ANY_RUNNING = b'\n  "in_flight": {'
+_SEPARATOR = b',\n    "'
 _ENTRY = b'\n    {"'
 HISTORY_MARK = b'\n  "history": ['
 """What stands between the head and the entries of the history, in our own layout."""
@@ -31,6 +34,8 @@ _HISTORY_END, _EMPTY_HISTORY_END = b"\n  ]\n}\n", b"]\n}\n"
 # Objects this deep are written on one line: `"haiku": {"total": 0, "last": null, "count": 0}`.
 _INLINE_DEPTH = 4
 _INLINE_KEYS = ("circuit", "durations", "tallies")  # and so are the parts of an agent that are for machines
+_ENTRY_DEPTHS = {"agents": 2, "in_flight": _INLINE_DEPTH}  # whose entries are remembered one by one
+_MOST_FORGOTTEN = 1000  # entries that are gone from a document, and still remembered
 
 _SMALL_LETTERS = bytes(range(256)).lower()
 _NO_ENTRY: "tuple[Any, bytes]" = (None, b"")
@@ -50,11 +55,15 @@ _UTF8, _ASCII = _Encoder(is_ascii=False), _Encoder(is_ascii=True)
 
 
 class DocumentCodec:
-    """Reads and writes documents; remembers the agents of the last one, by their text and by their value."""
+    """Reads and writes documents; remembers agents and running tasks of the last one, by their text and by their value."""
 
     def __init__(self) -> None:
-        self._agents: dict[str, tuple[dict[str, Any], bytes]] = {}  # by key: an entry, and its text from the key on
-        self._others: dict[str, tuple[Any, bytes]] = {}  # the head's other values
+        self._forget()
+
+    def _forget(self) -> None:
+        # By part and key: an entry, and its text from the key on.
+        self._entries: dict[str, dict[str, tuple[dict[str, Any], bytes]]] = {part: {} for part in _ENTRY_DEPTHS}
+        self._values: dict[str, tuple[Any, bytes]] = {}  # the head's values, whole
 
     def decode(self, text: bytes, path: str, about: "str | None" = None) -> Document:
         """Return the document that `text`, the content of the file at `path`, holds.
@@ -92,14 +101,13 @@ class DocumentCodec:
         """Return the head that a document in our own layout holds up to its history."""
         at = text.find(_AGENTS)
         end = text.find(_AGENTS_END, at)
-        is_at_the_top = text.count(b"{", 0, at) - text.count(b"}", 0, at) == 1 == text.count(_ANY_AGENTS)
-        if not (0 < at < end and is_at_the_top):
+        if not (0 < at < end and _is_at_the_top(text, at, _ANY_AGENTS)):
             return _checked(_loads(text, path), path)
-        opening, closing = at + len(_AGENTS) - len(_AGENT_SEPARATOR) + 1, end + len(_AGENTS_END) - 1
-        value = _loads(text[:opening] + text[closing:], path)
+        opening, closing = at + len(_AGENTS) - len(_SEPARATOR) + 1, end + len(_AGENTS_END) - 1
+        value = self._decode_rest(text[:opening] + text[closing:], path)
         if value.get("agents") != {}:
             raise ValueError("these were not the document's agents")
-        blocks = (text[at + len(_AGENTS) : end] + b"\n    }").split(_AGENT_SEPARATOR)
+        blocks = (text[at + len(_AGENTS) : end] + b"\n    }").split(_SEPARATOR)
         wanted = [] if about is None else _wanted(about, value.get("renamed", {}))
         if wanted and all(text.isascii() and not {'"', "\\"} & set(text) for text in wanted):  # others may be escaped
             parts = [text.encode() for text in wanted]
@@ -107,9 +115,35 @@ class DocumentCodec:
             blocks = [block for block, text in plain if any(part in text for part in parts)]
         return {**_checked(value, path), "agents": self._decode_agents(blocks)}
 
+    def _decode_rest(self, text: bytes, path: str) -> "Any":
+        """Return the head that a text without agents holds; of its running tasks those that are remembered aren't parsed."""
+        at = text.find(_RUNNING)
+        end = text.find(_RUNNING_END, at)
+        if not (self._entries["in_flight"] and 0 < at < end and _is_at_the_top(text, at, _ANY_RUNNING)):
+            return _loads(text, path)
+        opening, closing = at + len(_RUNNING) - len(_SEPARATOR) + 1, end + len(_RUNNING_END) - 1
+        value = _loads(text[:opening] + text[closing:], path)
+        if value.get("in_flight") != {}:
+            raise ValueError("these were not the document's running tasks")
+        return {**value, "in_flight": self._decode_tasks(text[at + len(_RUNNING) : end + 1].split(_SEPARATOR))}
+
+    def _decode_tasks(self, blocks: list[bytes]) -> "dict[str, Any]":
+        remembered = {block: (key, task) for key, (task, block) in self._entries["in_flight"].items()}
+        tasks, entries = {}, {}
+        for block in blocks:
+            known = remembered.get(block)
+            if known is None:
+                (known,) = decode_json(b'{"' + block + b"}").items()
+                checks.check_task(*known)
+            key, tasks[key] = known[0], known[1]
+            if block in remembered or block == _entry_text(known[0], known[1], _INLINE_DEPTH, _UTF8):
+                entries[key] = (known[1], block)
+        self._entries["in_flight"] = entries
+        return tasks
+
     def _decode_agents(self, blocks: list[bytes]) -> "Agents":
-        remembered = {block: (key, agent) for key, (agent, block) in self._agents.items()}
-        agents, self._agents = {}, {}
+        remembered = {block: (key, agent) for key, (agent, block) in self._entries["agents"].items()}
+        agents, entries = {}, {}
         for block in blocks:
             known = remembered.get(block)
             is_as_we_write = known is not None
@@ -121,7 +155,8 @@ class DocumentCodec:
                 known = (known[0], completed)
             key, agents[key] = known[0], known[1]
             if is_as_we_write:
-                self._agents[key] = (known[1], block)
+                entries[key] = (known[1], block)
+        self._entries["agents"] = entries
         return agents
 
     def encode(self, document: Document) -> "list[bytes | memoryview]":
@@ -129,10 +164,10 @@ class DocumentCodec:
         try:
             head = self._encode_head(document.head, _UTF8)
         except UnicodeEncodeError:  # half of a surrogate pair somewhere
-            self._agents, self._others = {}, {}
+            self._forget()
             head = self._encode_head(document.head, _ASCII)
         end = _HISTORY_END if document.history.count else _EMPTY_HISTORY_END
-        return [b"".join([*head, HISTORY_MARK]), *document.history.pieces(), end]
+        return [*head, HISTORY_MARK, *document.history.pieces(), end]
 
     def is_text_of(self, document: Document, text: bytes) -> bool:
         """Tell whether `text` is what `encode` would write, to the last byte."""
@@ -146,24 +181,46 @@ class DocumentCodec:
     def _encode_head(self, head: "dict[str, Any]", encode: "_Encoder") -> "list[bytes]":
         parts = [b"{"]
         for key, value in head.items():
-            if key == "agents" and value:
-                parts += [*self._encode_agents(value, encode), b","]
-                continue
-            known = self._others.get(key)
-            if known is None or known[0] is not value:
-                known = (value, f"\n  {encode.key(key)}: {_indented(value, 1, encode)},".encode())
-                self._others[key] = known
+            known = self._values.get(key)
+            if known is None or not _is_unchanged(known[0], value):
+                if key in _ENTRY_DEPTHS and value:
+                    text = self._encode_entries(key, value, encode)
+                else:
+                    text = f"\n  {encode.key(key)}: {_indented(value, 1, encode)},".encode()
+                known = self._values[key] = (value, text)
             parts.append(known[1])
         return parts
 
-    def _encode_agents(self, agents: "Agents", encode: "_Encoder") -> "list[bytes]":
-        known, blocks = self._agents, []
-        for key, agent in agents.items():
+    def _encode_entries(self, part: str, entries: "dict[str, Any]", encode: "_Encoder") -> bytes:
+        known, depth, blocks = self._entries[part], _ENTRY_DEPTHS[part], []
+        for key, value in entries.items():
             entry = known.get(key, _NO_ENTRY)
-            if entry[0] is not agent:
-                entry = known[key] = (agent, f"{encode.key(key)[1:]}: {_indented(agent, 2, encode)}".encode())
+            if entry[0] is not value:
+                entry = known[key] = (value, _entry_text(key, value, depth, encode))
             blocks.append(entry[1])
-        return [_AGENTS, _AGENT_SEPARATOR.join(blocks), b"\n  }"]
+        if len(known) > len(entries) + _MOST_FORGOTTEN:
+            self._entries[part] = {key: known[key] for key in entries}
+        return b'\n  "%b": {\n    "%b\n  },' % (part.encode(), _SEPARATOR.join(blocks))
+
+
+def _is_at_the_top(text: bytes, at: int, mark: bytes) -> bool:
+    """Tell whether a place in a head is in none of its inner objects, as far as counting tells, and `mark` in no other."""
+    return text.count(b"{", 0, at) - text.count(b"}", 0, at) == 1 == text.count(mark)
+
+
+def _is_unchanged(before: "Any", now: "Any") -> bool:
+    """Tell whether a value of the head is the same object, or an object of the same entries in the same order.
+
+    That is what the running tasks are after one that has begun and ended since.
+    """
+    if before is now or not (isinstance(before, dict) and isinstance(now, dict)):
+        return before is now
+    return len(before) == len(now) and all(map(is_, before.values(), now.values())) and list(before) == list(now)
+
+
+def _entry_text(key: str, value: "Any", depth: int, encode: "_Encoder") -> bytes:
+    """Return the text of an entry of an object in the head, without the quote that it begins with."""
+    return f"{encode.key(key)[1:]}: {_indented(value, depth, encode)}".encode()
 
 
 def _wanted(about: str, renamed: "Any") -> list[str]:

@@ -9,6 +9,7 @@ from otel_tracker import event, names
 from otel_tracker.codec import DocumentCodec
 from otel_tracker.document import Document, new_document
 from otel_tracker.fold import fold_all
+from otel_tracker.limits import LAST_EVENT
 from otel_tracker.timestamps import format_timestamp, parse_timestamp
 
 Event = dict[str, Any]
@@ -106,15 +107,18 @@ _agents = _objects(
     agents=json_values,
     sequence=json_values,
 )
+_running = _objects(owner=st.none() | st.just({"pid": 1}), task_id=st.none() | _texts, in_flight=json_values).map(
+    lambda more: {**more, "agent": AGENT, "started": "2026-02-15T21:30:00Z"}
+)
 document_values = st.builds(
     lambda head, agents, history: {"version": "7.0", "sequence": 0, **head, "agents": agents, "history": history},
     _objects(
         version=st.sampled_from(["7.0", "7.1"]),
         updated=_moments,
-        sequence=_counts,
+        sequence=st.integers(0, LAST_EVENT // 2),
         config=_objects(failure_threshold=json_values),
         metrics=_objects(total_requests=_counts),
-        in_flight=st.dictionaries(_texts, st.just({"agent": AGENT, "started": "2026-02-15T21:30:00Z"}), max_size=1),
+        in_flight=st.dictionaries(_texts, _running, max_size=3),
     ),
     st.dictionaries(st.sampled_from([AGENT, "ui/é.md"]) | _texts, _agents, min_size=1, max_size=3),
     st.just([]) | st.lists(_objects(timestamp=_moments), max_size=3),

@@ -316,6 +316,39 @@ def test_white_space_means_nothing(value: Any, gaps: list[str]) -> None:
     assert value_of(document) == value_of(document_of(json.loads(text)))
 
 
+ODD_RUNNING = {
+    "running tasks of somebody else's": '  "extra": {\n  "in_flight": {\n    "x": {"a": 1}\n  }\n  }',
+    "running tasks of somebody else's, and none of our own": (
+        '  "extra": {\n  "in_flight": {\n    "x": {"a": 1}\n  }\n  },\n  "in_flight":{}'
+    ),
+    "a brace in a text": '  "extra": {\n  "a": "}",\n  "in_flight": {\n    "x": {"a": 1}\n  }\n  },\n  "in_flight":{}',
+    "a list in a running task": (
+        '  "in_flight": {\n    "r": {"agent": "a", "started": "2026-02-15T21:30:00Z", "more": [{"b": 1\n}\n  ]}\n  }'
+    ),
+    "a running task over several lines": (
+        '  "in_flight": {\n    "r": {\n      "agent": "a",\n      "started": "2026-02-15T21:30:00Z"\n    }\n  }'
+    ),
+}
+
+
+@pytest.mark.parametrize("text", ODD_RUNNING.values(), ids=ODD_RUNNING)
+def test_a_codec_that_remembers_running_tasks_is_not_misled(text: str) -> None:
+    remembering = DocumentCodec()
+    text_of(folded(start("r1"), end("r2")), remembering)
+    whole = (OUR_BEGINNING + '  "agents": {\n    "x": {\n      "failures": 3\n    }\n  },\n' + text).encode()
+    whole += b',\n  "history": []\n}\n'
+    assert remembering.decode(whole, PATH).head == decode(whole).head
+
+
+def test_a_document_has_one_line_for_each_running_task() -> None:
+    document = folded(start("r1", owner={"pid": 1}), start("r2"), end("r3"))
+    lines = text_of(document).decode().splitlines()
+    assert [line.strip()[:6] for line in lines if '"started": "' in line and '"agent": ' in line][:2] == [
+        '"r1": ',
+        '"r2": ',
+    ]
+
+
 @settings(max_examples=50)
 @given(st.lists(st.tuples(document_values, json_values, st.booleans()), min_size=2, max_size=4))
 def test_a_codec_that_remembers_reads_and_writes_as_a_fresh_one(steps: list[tuple[Any, Any, bool]]) -> None:

@@ -12,10 +12,11 @@ import pytest
 
 from otel_tracker import MetricTracker, TaskTracker, names, owner
 from otel_tracker.cli import main
+from otel_tracker.event import new_id
 from otel_tracker.fold import fold_all
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.store import Store
-from tests.builders import AGENT, NOON, end, moment, start, value_of
+from tests.builders import AGENT, NOON, Event, end, moment, start, value_of
 
 HOUR = 3600.0
 
@@ -142,6 +143,26 @@ def test_a_task_without_owner_is_lost_after_a_day(at: Callable[[float], Store], 
     (entry,) = [entry for entry in on_disk(home)["history"] if entry["action"] == names.TASK_LOST]
     assert entry["reason"] == "not ended within 24 hours"
     assert entry["timestamp"] == moment(24.2 * HOUR)
+
+
+def test_of_many_running_tasks_those_are_lost_that_are_too_old_or_whose_process_has_ended(home: Home) -> None:
+    """A store that has looked at them before looks at their processes, and at the oldest of the others, only."""
+    now = [NOON]
+    store = Store(home, clock=lambda: now[0])
+    here, gone = owner.this_process(), {**owner.this_process(), "boot_id": "before"}
+    unseen = {**here, "host": "elsewhere"}
+
+    def running_after(*events: Event) -> list[str]:
+        store.record([*events, {**end(agent="other.md", after=now[0] - NOON), "run_id": new_id(), "id": new_id()}])
+        return sorted(on_disk(home)["in_flight"])
+
+    assert running_after(start("here 1", owner=here), start("here 2", owner=here)) == ["here 1", "here 2"]
+    assert running_after(start("gone", owner=gone), start("old", owner=unseen)) == ["here 1", "here 2", "old"]
+    now[0] += 23 * HOUR
+    assert running_after(start("young", after=23 * HOUR), end("here 1", agent=AGENT)) == ["here 2", "old", "young"]
+    now[0] += 2 * HOUR
+    running_after()  # the clock alone says so
+    assert running_after() == ["here 2", "young"]
 
 
 def test_one_event_in_a_jump_of_the_clock_makes_no_task_lost(at: Callable[[float], Store], home: Home) -> None:

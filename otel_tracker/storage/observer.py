@@ -11,6 +11,7 @@ from otel_tracker.breaker import cooldown_after_clock_jump
 from otel_tracker.entry import circuit_of
 from otel_tracker.schema import settings_of
 from otel_tracker.settings import Settings
+from otel_tracker.storage.running import RunningTasks
 from otel_tracker.summary import ended_permit, settings_of_agent
 from otel_tracker.timestamps import format_timestamp, parse_timestamp
 
@@ -33,6 +34,7 @@ class Observer:
         self._clock = clock
         self._looked_at = float("-inf")
         self._is_thorough = True
+        self._running = RunningTasks()
 
     def look(self) -> None:
         """Begin a look around; not each one is thorough."""
@@ -61,26 +63,22 @@ class Observer:
         of the boot, which doesn't jump; in another boot if both the wall clock and an event before this transaction,
         at `seen_before`, say so.
         """
-        running = state.head["in_flight"]
-        if not running:
+        tasks = state.head["in_flight"]
+        if not tasks:
             return []
         now = self._clock()
         hours = Settings.of(state.config).in_flight_max_hours
-        limit = min(now, parse_timestamp(seen_before) if seen_before else 0.0) - hours * 3600
-
-        def is_too_old(task: "Event") -> bool:
-            age = owner.seconds_since(task.get("clock"))
-            return parse_timestamp(task["started"]) < limit if age is None else age > hours * 3600
-
-        events = []
-        for run_id, task in running.items():
-            promised = task.get("owner")
-            if promised and owner.is_visible(promised):
-                if self._is_gone(promised):
-                    events.append(self._lost(run_id, task, now, f"its process {promised['pid']} has ended without it"))
-            elif is_too_old(task):
-                events.append(self._lost(run_id, task, now, f"not ended within {hours:g} hours"))
-        return events
+        seen = min(now, parse_timestamp(seen_before) if seen_before else 0.0)
+        self._running.follow(tasks)
+        reasons = self._running.too_old(seen, hours)
+        for process, runs in self._running.by_process():
+            if self._is_gone(process):
+                reasons |= dict.fromkeys(runs, f"its process {process['pid']} has ended without it")
+        return [
+            self._lost(run_id, tasks[run_id], now, reasons[run_id])
+            for run_id in (tasks if reasons else ())
+            if run_id in reasons
+        ]
 
     def permits(self, state: "Document") -> "list[Event]":
         """Return an event for each permit that is over: its task has not begun, or has not ended in time."""

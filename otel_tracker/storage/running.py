@@ -1,0 +1,75 @@
+"""The running tasks of a document, by what tells that nobody will see their end: their process, or their age.
+
+They follow the document from one look to the next, so that a look at thousands of tasks costs little more than at one.
+"""
+
+from otel_tracker import owner
+from otel_tracker.timestamps import parse_timestamp
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    Task = dict[str, Any]
+    ProcessKey = tuple[object, ...]
+
+_PROCESS = ("host", "boot_id", "namespace", "pid", "started")
+
+
+class RunningTasks:
+    """The tasks that were in flight at the last look. A task stays what it was when its run was first seen."""
+
+    def __init__(self) -> None:
+        self._tasks: dict[str, Task] = {}
+        self._processes: dict[ProcessKey, tuple[Task, set[str]]] = {}  # those that can be seen, and their runs
+        self._started: dict[str, float] = {}  # of the other runs: by the wall clock, in seconds since 1970
+        self._booted: dict[str, float] = {}  # or by the clock of the present boot, in seconds
+
+    def follow(self, tasks: "dict[str, Task]") -> None:
+        """Take the tasks that are in flight now, by their runs."""
+        if tasks is not self._tasks:
+            for run_id in self._tasks.keys() - tasks.keys():
+                self._drop(run_id, self._tasks[run_id])
+            for run_id in tasks.keys() - self._tasks.keys():
+                self._add(run_id, tasks[run_id])
+            self._tasks = tasks
+
+    def by_process(self) -> "Iterator[tuple[Task, set[str]]]":
+        """Yield each process that can be seen and has promised to see the end of tasks, and their runs."""
+        yield from self._processes.values()
+
+    def too_old(self, now: float, hours: float) -> "dict[str, str]":
+        """Return why a run is over, for each of those without a process that began more than so many hours ago."""
+        clock = owner.boot_clock() if self._booted else None
+        reason, oldest = f"not ended within {hours:g} hours", hours * 3600
+        ages = ((self._started, now), (self._booted, clock["seconds"] if clock else 0.0))
+        return {
+            run_id: reason
+            for began, moment in ages
+            if began and moment - min(began.values()) > oldest
+            for run_id, at in began.items()
+            if moment - at > oldest
+        }
+
+    def _add(self, run_id: str, task: "Task") -> None:
+        promised, clock = task.get("owner"), task.get("clock")
+        if promised and owner.is_visible(promised):
+            self._processes.setdefault(_key_of(promised), (promised, set()))[1].add(run_id)
+        elif owner.seconds_since(clock) is None:
+            self._started[run_id] = parse_timestamp(task["started"])
+        else:
+            self._booted[run_id] = float((clock or {}).get("seconds", 0.0))
+
+    def _drop(self, run_id: str, task: "Task") -> None:
+        self._started.pop(run_id, None)
+        self._booted.pop(run_id, None)
+        key = _key_of(task["owner"]) if task.get("owner") else None
+        process, runs = self._processes.get(key, (None, set())) if key else (None, set())
+        runs.discard(run_id)
+        if key and process and not runs:
+            del self._processes[key]
+
+
+def _key_of(process: "Task") -> "ProcessKey":
+    return tuple(str(process.get(part)) for part in _PROCESS)
