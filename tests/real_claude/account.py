@@ -1,13 +1,20 @@
 """Compares what was recorded with what the story was, and each token with the API's ledger."""
 
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from otel_tracker import names
 from tests.real_claude.api import Sent, Tokens
 from tests.real_claude.claude import Claude
+from tests.real_claude.patience import until
 
 TYPES = ("input", "output", "cache_read", "cache_write")
+
+
+EXACT = "its tokens are those that were sent"
+AT_LEAST = "its tokens are fewer than those that were sent, and marked as incomplete"
+UNMEASURED = "its tokens can't be found"
 
 
 class Run(NamedTuple):
@@ -16,12 +23,15 @@ class Run(NamedTuple):
     agent: str
     mark: str
     outcome: str = names.SUCCESS
-    is_incomplete: bool = False
-    """Whether its tokens are marked as at least: it must be so if, and only if, they aren't the ledger's."""
+    usage: str = EXACT
+    also: str = ""
+    """The mark of a later prompt to the same agent."""
 
 
 def assert_recorded(claude: Claude, *runs: Run) -> None:
-    """Hold what the home says against `runs`; nothing else may have been recorded, nor anything be out of order."""
+    """Hold what the home says against `runs`, when all sessions and their hooks have ended; nothing else may be there."""
+    until(lambda: claude.box.processes() == [], lambda: "there are processes left")
+    assert claude.api.errors == []
     log = claude.home / "claude-code" / "hook.log"
     assert not log.exists(), log.read_text()
     assert claude.tracker("doctor").splitlines()[-1] == "nothing is wrong"
@@ -57,16 +67,19 @@ def _expected_outcomes(runs: tuple[Run, ...]) -> dict[str, Counter[str]]:
 
 
 def _assert_tokens(agent: Any, runs: list[Run], ledger: list[Sent]) -> None:
-    """Compare an agent's tokens by model and type; where runs are incomplete, they are less than the ledger's."""
-    incomplete = sum(run.is_incomplete for run in runs)
+    """Compare an agent's tokens by model and type with the answers that its runs got."""
+    incomplete = sum(run.usage == AT_LEAST for run in runs)
     assert agent["tallies"]["usage_incomplete"] == incomplete, agent["tallies"]
-    recorded, sent = _recorded(agent), _sent(ledger, {run.mark for run in runs})
+    marks = {mark for run in runs if run.usage != UNMEASURED for mark in (run.mark, run.also)}
+    sent = [entry for entry in ledger if entry.mark in marks]
+    recorded = _recorded(agent)
     if not incomplete:
-        assert recorded == sent
+        assert recorded == _sums(entry for entry in sent if entry.is_whole)
         return
-    assert recorded != sent
+    at_most = _sums(sent)
+    assert recorded != at_most
     for model, tokens in recorded.items():
-        assert all(tokens[kind] <= sent[model][kind] for kind in TYPES), (recorded, sent)
+        assert all(tokens[kind] <= at_most[model][kind] for kind in TYPES), (recorded, at_most)
 
 
 def _recorded(agent: Any) -> dict[str, Tokens]:
@@ -74,11 +87,10 @@ def _recorded(agent: Any) -> dict[str, Tokens]:
     return {model: tokens for model, tokens in uses.items() if any(tokens.values())}
 
 
-def _sent(ledger: list[Sent], marks: set[str]) -> dict[str, Tokens]:
+def _sums(sent: Iterable[Sent]) -> dict[str, Tokens]:
     sums: dict[str, Tokens] = {}
-    for entry in ledger:
-        if entry.mark in marks:
-            tokens = sums.setdefault(entry.model, dict.fromkeys(TYPES, 0))
-            for kind in TYPES:
-                tokens[kind] += entry.tokens[kind]
+    for entry in sent:
+        tokens = sums.setdefault(entry.model, dict.fromkeys(TYPES, 0))
+        for kind in TYPES:
+            tokens[kind] += entry.tokens[kind]
     return sums

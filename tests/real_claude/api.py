@@ -4,6 +4,8 @@ import json
 import re
 import socket
 import threading
+import traceback
+from collections import Counter
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
@@ -14,6 +16,10 @@ from tests.real_claude.patience import PATIENCE_SECONDS
 Block = dict[str, Any]
 Tokens = dict[str, int]
 
+LAST_AGENT = "the last agent that was launched"
+"""Stands in a tool's input for that agent's id."""
+
+_AGENT_ID = re.compile(r"agentId: (\w+)")
 _MARK = re.compile(r"\bmark ([\w-]+):")
 _ERRORS = {
     400: "invalid_request_error",
@@ -38,13 +44,15 @@ class Turn(NamedTuple):
     status: int = 200
     message: str = ""
     is_cut: bool = False
-    """Whether the connection ends after the first half of the text."""
+    """Whether the connection ends within the last block, where the answer is streamed."""
+    after_failures: int = 0
+    """How many requests for it fail with 500 before it is sent."""
     is_held: bool = False
     """Whether it waits for `Api.release` before the first byte."""
 
 
-def says(text: str = "Done.", **of_turn: Any) -> Turn:
-    return Turn(({"type": "text", "text": text},), **of_turn)
+def says(*texts: str, **of_turn: Any) -> Turn:
+    return Turn(tuple({"type": "text", "text": text} for text in texts or ("Done.",)), **of_turn)
 
 
 def calls(*blocks: Block, **of_turn: Any) -> Turn:
@@ -59,6 +67,11 @@ def agent(kind: str | None, mark: str, **tool_input: Any) -> Block:
     """Return the call that launches a sub-agent, whose prompt has `mark`."""
     named = {} if kind is None else {"subagent_type": kind}
     return tool("Agent", description="a task", prompt=marked(mark), **named, **tool_input)
+
+
+def works(**of_turn: Any) -> Turn:
+    """Return a turn that uses a tool."""
+    return calls(tool("Bash", command="true", description="work"), **of_turn)
 
 
 def fails(status: int, message: str = "made up by the test") -> Turn:
@@ -82,10 +95,12 @@ class Api:
         self.url = f"http://{host}:{port}"
         self.ledger: list[Sent] = []
         self.requests: list[Any] = []
+        self.errors: list[str] = []
         self._scripts: dict[str, tuple[Turn, ...]] = {}
         self._changed = threading.Condition()
         self._held: list[str] = []
         self._released: set[str] = set()
+        self._failed: Counter[str | None] = Counter()
         self._is_closed = False
         self._server = _Server(listener, self)
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
@@ -125,6 +140,9 @@ class Api:
                 self._held.append(mark)
                 self._changed.notify_all()
                 self._changed.wait_for(lambda: mark in self._released or self._is_closed)
+            if self._failed[mark] < turn.after_failures:
+                self._failed[mark] += 1
+                return mark, fails(500)
         return mark, turn
 
 
@@ -152,6 +170,10 @@ class _Server(ThreadingHTTPServer):
         super().__init__(listener.getsockname(), _Handler, bind_and_activate=False)
         self.socket.close()
         self.socket, self.api = listener, api
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Keep an error of the tests' own, for the story to fail by."""
+        self.api.errors.append(traceback.format_exc())
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -185,8 +207,10 @@ class _Handler(BaseHTTPRequestHandler):
             error = {"type": _ERRORS[turn.status], "message": turn.message}
             self._send(turn.status, json.dumps({"type": "error", "error": error}).encode())
             return
-        message = _message(request["model"], turn)
-        sent = Sent(mark, message["model"], _tokens(message["usage"]), is_whole=not turn.is_cut)
+        message = _message(request, turn)
+        sent = Sent(
+            mark, message["model"], _tokens(message["usage"]), is_whole=not (turn.is_cut and request.get("stream"))
+        )
         if request.get("stream"):
             self._stream(message, turn)
         else:
@@ -212,18 +236,25 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
 
-def _message(model: str, turn: Turn) -> Any:
+def _message(request: Any, turn: Turn) -> Any:
     """Return an answer with a usage that no other answer has."""
     number = next(_numbers)
+    agents = _AGENT_ID.findall(json.dumps(request["messages"]))
     blocks = [
-        {**block, "id": f"toolu_{number:06}{place:018}"} if block["type"] == "tool_use" else block
+        {
+            **block,
+            "id": f"toolu_{number:06}{place:018}",
+            "input": {name: agents[-1] if value == LAST_AGENT else value for name, value in block["input"].items()},
+        }
+        if block["type"] == "tool_use"
+        else block
         for place, block in enumerate(turn.blocks)
     ]
     return {
         "id": f"msg_{number:024}",
         "type": "message",
         "role": "assistant",
-        "model": model,
+        "model": request["model"],
         "content": blocks,
         "stop_reason": "tool_use" if any(block["type"] == "tool_use" for block in blocks) else "end_turn",
         "stop_sequence": None,
@@ -248,7 +279,7 @@ def _tokens(usage: Any) -> Tokens:
 
 
 def _events(message: Any, *, is_cut: bool) -> Iterator[Block]:
-    """Yield the events of a streamed answer; of one that is cut, those in which the first block has not ended."""
+    """Yield the events of a streamed answer; of one that is cut, those in which the last block has not ended."""
     first = {**message["usage"], "output_tokens": 1}
     yield {"type": "message_start", "message": {**message, "content": [], "stop_reason": None, "usage": first}}
     for index, block in enumerate(message["content"]):
@@ -261,7 +292,7 @@ def _events(message: Any, *, is_cut: bool) -> Iterator[Block]:
             begun, delta = {**block, "text": ""}, {"type": "text_delta", "text": block["text"]}
         yield {"type": "content_block_start", "index": index, "content_block": begun}
         yield {"type": "content_block_delta", "index": index, "delta": delta}
-        if is_cut:
+        if is_cut and index == len(message["content"]) - 1:
             return
         yield {"type": "content_block_stop", "index": index}
     end = {"stop_reason": message["stop_reason"], "stop_sequence": None}

@@ -19,6 +19,15 @@ sys.stdin.read()
 """
 
 
+class Process(subprocess.Popen[str]):
+    """A process in the box."""
+
+    def ended(self) -> subprocess.CompletedProcess[str]:
+        """Return what it has printed, once it has ended."""
+        printed, complaints = self.communicate(timeout=PATIENCE_SECONDS)
+        return subprocess.CompletedProcess(self.args, self.returncode, printed, complaints)
+
+
 class Box:
     """Processes in it reach `listener`, which this process answers at, and nothing else. `empty` ends all of them."""
 
@@ -47,13 +56,11 @@ class Box:
 
     def run(self, *command: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
         """Run a process to its end."""
-        process = self.start(*command, **variables)
-        printed, complaints = process.communicate(timeout=PATIENCE_SECONDS)
-        return subprocess.CompletedProcess(command, process.returncode, printed, complaints)
+        return self.start(*command, **variables).ended()
 
-    def start(self, *command: str | Path, **variables: str) -> subprocess.Popen[str]:
+    def start(self, *command: str | Path, **variables: str) -> Process:
         """Start a process in the project's folder, in a session of its own."""
-        return subprocess.Popen(
+        return Process(
             ["nsenter", f"--target={self._holder.pid}", "--user", "--net", "--preserve-credentials", "--", *command],
             cwd=self.project,
             env={**self.environment, **variables},

@@ -8,7 +8,7 @@ from otel_tracker.document import Document
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.store import Store
 from tests.real_claude.api import Api, Turn, marked
-from tests.real_claude.box import Box
+from tests.real_claude.box import Box, Process
 from tests.real_claude.patience import until
 from tests.real_claude.program import executable
 from tests.real_claude.terminal import Terminal
@@ -73,7 +73,7 @@ class Claude:
         """Run a session in print mode to its end."""
         return self.box.run(*_command(*_UNASKED, *options, "-p", marked(mark)), **variables)
 
-    def starts(self, mark: str, *options: str, **variables: str) -> subprocess.Popen[str]:
+    def starts(self, mark: str, *options: str, **variables: str) -> Process:
         """Start a session in print mode."""
         return self.box.start(*_command(*_UNASKED, *options, "-p", marked(mark)), **variables)
 
@@ -87,6 +87,13 @@ class Claude:
 
     def document(self) -> Document:
         return Store(Home(str(self.home))).read()
+
+    def until_rejected(self, key: str, times: int) -> None:
+        """Return when an agent has been refused so often."""
+        until(
+            lambda: self.document().agents[key]["tallies"]["rejected"] >= times,
+            lambda: f"{key} was not refused {times} times: {self.tracker('history')}",
+        )
 
     def until_recorded(self, runs: int) -> None:
         """Return when so many runs have ended."""

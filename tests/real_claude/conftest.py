@@ -7,6 +7,8 @@ from tests.faults.components import miss, needs
 from tests.real_claude.claude import Claude
 from tests.real_claude.program import FETCH, VERSION, executable
 
+pytest.register_assert_rewrite("tests.real_claude.account")
+
 
 def pytest_runtest_setup() -> None:
     """Miss the stories where the program, or what it is run in, isn't there."""

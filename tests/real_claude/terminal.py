@@ -12,7 +12,6 @@ class Terminal:
     def __init__(self, box: Box, *command: str | Path, **variables: str) -> None:
         self._box, self._socket = box, str(box.home.parent / "tmux")
         self._tmux("-f", "/dev/null", "new-session", "-d", "-x", "180", "-y", "50", *command, **variables)
-        self._tmux("set-option", "-g", "remain-on-exit", "on")
 
     def types(self, line: str) -> None:
         self._tmux("send-keys", "-l", line)
@@ -31,7 +30,7 @@ class Terminal:
     def until_ended(self) -> None:
         """Return when the command has ended."""
         until(
-            lambda: self._tmux("display-message", "-p", "#{pane_dead}").strip() == "1",
+            lambda: self._tmux("list-sessions") == "",
             lambda: f"it doesn't end; the screen is\n{self.screen()}",
         )
 

@@ -1,0 +1,85 @@
+"""What the API or a limit does to an agent."""
+
+from pathlib import Path
+
+import pytest
+
+from otel_tracker import names
+from tests.real_claude.account import AT_LEAST, UNMEASURED, Run, assert_recorded
+from tests.real_claude.api import agent, calls, fails, says, works
+from tests.real_claude.claude import CODER, DEBUGGER, EXPERT, TESTER, Claude
+from tests.real_claude.program import is_at_least
+
+
+@pytest.mark.parametrize("in_background", [False, True])
+def test_errors_of_the_api(claude: Claude, in_background: bool) -> None:
+    errors = {CODER: 400, TESTER: 401, DEBUGGER: 429, EXPERT: 500, "Explore": 529}
+    launches = [agent(Path(key).stem, Path(key).stem, run_in_background=in_background) for key in errors]
+    claude.plays("lead", calls(*launches))
+    for key, status in errors.items():
+        claude.plays(Path(key).stem, works(), fails(status))
+    claude.asks("lead")
+    assert_recorded(claude, *(Run(key, Path(key).stem, names.FAILURE) for key in errors))
+    counted = {key for key in errors if claude.document().agents[key]["failures"]}
+    assert counted == {CODER, EXPERT}, "authentication, rate limits and overload are no fault of an agent"
+
+
+def test_an_error_that_a_retry_gets_over(claude: Claude) -> None:
+    claude.plays("lead", calls(agent("coder", "work", run_in_background=False)))
+    claude.plays("work", works(), says(after_failures=1))
+    claude.asks("lead")
+    assert_recorded(claude, Run(CODER, "work"))
+
+
+@pytest.mark.parametrize("in_background", [False, True])
+def test_an_agent_that_fails_among_others(claude: Claude, in_background: bool) -> None:
+    claude.plays(
+        "lead",
+        calls(*(agent(kind, kind, run_in_background=in_background) for kind in ("coder", "tester"))),
+    )
+    claude.plays("coder", works(), fails(500))
+    claude.plays("tester", works(), says())
+    claude.asks("lead")
+    assert_recorded(claude, Run(CODER, "coder", names.FAILURE), Run(TESTER, "tester"))
+    assert claude.document().agents[CODER]["failures"] == 1
+
+
+@pytest.mark.parametrize("in_background", [False, True])
+def test_an_outage_that_ends_the_turn_too(claude: Claude, in_background: bool) -> None:
+    claude.plays("lead", calls(agent("coder", "work", run_in_background=in_background)), fails(529))
+    claude.plays("work", works(), says())
+    claude.asks("lead")
+    assert_recorded(claude, Run(CODER, "work"))
+
+
+@pytest.mark.xfail(strict=True, reason="a transcript that ends in a tool call is taken for a failure")
+def test_the_limit_of_turns(claude: Claude) -> None:
+    claude.has_agent(CODER, maxTurns="2")
+    claude.plays("lead", calls(agent("coder", "work", run_in_background=False)))
+    claude.plays("work", works(), works(), works())
+    claude.asks("lead")
+    assert_recorded(claude, Run(CODER, "work"))
+
+
+@pytest.mark.xfail(is_at_least("2.1.332"), strict=True, reason="the end that it makes up is taken for a real one")
+@pytest.mark.parametrize("in_background", [False, True])
+def test_an_answer_that_is_cut_off_and_kept(claude: Claude, in_background: bool) -> None:
+    claude.plays("lead", calls(agent("coder", "work", run_in_background=in_background)))
+    claude.plays("work", works(), says("I have begun.", "There is m", is_cut=True), says())
+    claude.asks("lead")
+    assert_recorded(claude, Run(CODER, "work", usage=AT_LEAST))
+
+
+def test_an_answer_that_is_cut_off_and_asked_for_again(claude: Claude) -> None:
+    claude.plays("lead", calls(agent("coder", "work", run_in_background=False)))
+    claude.plays("work", works(), says("I have b", is_cut=True), says())
+    claude.asks("lead")
+    assert_recorded(claude, Run(CODER, "work"))
+
+
+@pytest.mark.xfail(not is_at_least("2.1.240"), strict=True, reason="the result alone looks like a success")
+def test_without_a_transcript(claude: Claude) -> None:
+    claude.plays("lead", calls(agent("coder", "work", run_in_background=False)))
+    claude.plays("work", works(), fails(500))
+    claude.asks("lead", "--no-session-persistence")
+    assert_recorded(claude, Run(CODER, "work", names.FAILURE, UNMEASURED))
