@@ -9,7 +9,7 @@ from tests.real_claude.api import Sent, Tokens
 from tests.real_claude.claude import Claude
 from tests.real_claude.patience import until
 
-TYPES = ("input", "output", "cache_read", "cache_write")
+TYPES = ("input", "output", "cache_read", "cache_write", "cache_write_1h")
 
 
 EXACT = "its tokens are those that were sent"
@@ -83,7 +83,7 @@ def _assert_tokens(agent: Any, runs: list[Run], ledger: list[Sent]) -> None:
 
 
 def _recorded(agent: Any) -> dict[str, Tokens]:
-    uses = {model: {kind: use[kind] for kind in TYPES} for model, use in agent["models"].items()}
+    uses = {model: {kind: use.get(kind, 0) for kind in TYPES} for model, use in agent["models"].items()}
     return {model: tokens for model, tokens in uses.items() if any(tokens.values())}
 
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import select
 import socket
 import threading
 import traceback
@@ -203,6 +204,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, api: Api, request: Any) -> None:
         mark, turn = api.turn_for(request)
+        if _has_gone(self.connection):
+            raise ConnectionError
         if turn.status != 200:
             error = {"type": _ERRORS[turn.status], "message": turn.message}
             self._send(turn.status, json.dumps({"type": "error", "error": error}).encode())
@@ -236,6 +239,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
 
+def _has_gone(connection: socket.socket) -> bool:
+    """Tell whether the other side, which has said all that it has to say, has closed the connection."""
+    return bool(select.select([connection], [], [], 0)[0]) and connection.recv(1, socket.MSG_PEEK) == b""
+
+
 def _message(request: Any, turn: Turn) -> Any:
     """Return an answer with a usage that no other answer has."""
     number = next(_numbers)
@@ -263,7 +271,7 @@ def _message(request: Any, turn: Turn) -> Any:
             "output_tokens": 100 + number,
             "cache_read_input_tokens": 20_000 + number,
             "cache_creation_input_tokens": 1_000 + number,
-            "cache_creation": {"ephemeral_5m_input_tokens": 1_000 + number, "ephemeral_1h_input_tokens": 0},
+            "cache_creation": {"ephemeral_5m_input_tokens": 1_000, "ephemeral_1h_input_tokens": number},
             "service_tier": "standard",
         },
     }
@@ -275,6 +283,7 @@ def _tokens(usage: Any) -> Tokens:
         "output": usage["output_tokens"],
         "cache_read": usage["cache_read_input_tokens"],
         "cache_write": usage["cache_creation_input_tokens"],
+        "cache_write_1h": usage["cache_creation"]["ephemeral_1h_input_tokens"],
     }
 
 

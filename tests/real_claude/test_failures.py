@@ -77,7 +77,6 @@ def test_an_answer_that_is_cut_off_and_asked_for_again(claude: Claude) -> None:
     assert_recorded(claude, Run(CODER, "work"))
 
 
-@pytest.mark.xfail(not is_at_least("2.1.240"), strict=True, reason="the result alone looks like a success")
 def test_without_a_transcript(claude: Claude) -> None:
     claude.plays("lead", calls(agent("coder", "work", run_in_background=False)))
     claude.plays("work", works(), fails(500))

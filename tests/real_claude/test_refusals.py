@@ -34,7 +34,6 @@ def what_claude_reads(claude: Claude) -> str:
 
 
 @pytest.mark.skipif(not is_at_least("2.1.197"), reason="knows no other spelling")
-@pytest.mark.xfail(strict=True, reason="the gate knows an agent by its own spelling only")
 def test_no_other_spelling_passes(claude: Claude) -> None:
     claude.tracker("breaker", EXPERT, "open")
     spellings = ("Database-Expert", "database expert", "DatabaseExpert", "DATABASE_EXPERT")

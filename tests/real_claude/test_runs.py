@@ -101,7 +101,6 @@ def test_an_agent_with_a_model_of_its_own(claude: Claude) -> None:
     assert claude.document().agents[TESTER]["token_usage"]["haiku"]["count"] == 1
 
 
-@pytest.mark.xfail(is_at_least("2.1.197"), strict=False, reason="where the launch is told first, its spelling stays")
 @pytest.mark.parametrize("in_background", [False, True])
 def test_other_spellings(claude: Claude, in_background: bool) -> None:
     spellings = ("Database-Expert", "database expert", "DatabaseExpert")
