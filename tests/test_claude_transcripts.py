@@ -834,3 +834,102 @@ def test_the_module_names_every_ending() -> None:
     assert {CLEAN, INTERRUPTED, API_ERROR, MID_TOOL, EMPTY} <= {
         getattr(transcript, name) for name in transcript.__all__ if name.isupper()
     }
+
+
+# Long ones
+
+
+def a_long_run() -> list[Any]:
+    """Return records of all kinds: turns and rests, repeated and copied answers, damaged lines, results without an end."""
+    records: list[Any] = [prompt(version="2.1.1")]
+    for number in range(30):
+        told = {"message": f"msg_{number}", "request": f"req_{number}", "timestamp": at(60 * number + 5)}
+        records += [answer(called(f"toolu_{number}"), **told, m_usage=usage(2, 20 + number, 100, 0))]
+        records += [answer(called(f"toolu_{number}b"), **told, m_usage=usage(3, 10, 0, 5), m_stop_reason="tool_use")]
+        records += [result(f"toolu_{number}", "x" * 300, timestamp=at(60 * number + 6))]
+        if number % 7 == 3:
+            records += ["{ damaged", answer(said(), **told), prompt("Go on.", timestamp=at(60 * number + 40))]
+        if number % 5 == 1:  # a side question repeats an answer under a request of its own
+            records += [answer(called(), message=f"msg_{number}", request="req_side", m_usage=usage(900, 900))]
+    advice = {"type": "advisor_message", "model": HAIKU, "input_tokens": 7, "output_tokens": 8}
+    records += [answer(said(), message="msg_last", request="req_last", m_usage={**usage(), "iterations": [advice]})]
+    return records
+
+
+def facts_of(found: Transcript) -> dict[str, Any]:
+    return {name: getattr(found, name) for name in Transcript.__slots__ if name != "reading"}
+
+
+@pytest.fixture
+def _short_of_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a file of some bytes be long, and the time be over after some of them."""
+    monkeypatch.setattr("otel_tracker.claude_code.transcript._LONG_BYTES", 100)
+    monkeypatch.setattr("otel_tracker.claude_code.transcript._LOOK_BYTES", 700)
+    monkeypatch.setattr("otel_tracker.claude_code.transcript._TAIL_BYTES", 3000)
+
+
+def read_on(path: str, since: "float | None" = None) -> "list[Transcript]":
+    """Read a transcript in pieces, as hooks do one after another; what one has found comes back from a file."""
+    pieces: list[Transcript] = []
+    reading = None
+    while not pieces or pieces[-1].is_partial:
+        found = read_transcript(path, since, json.loads(json.dumps(reading)), until=0.0)
+        assert found is not None
+        reading = found.reading
+        pieces.append(found)
+    return pieces
+
+
+@pytest.mark.usefixtures("_short_of_time")
+@pytest.mark.parametrize("length", [90, 100, 118, 119, 120, 121])
+def test_a_transcript_that_is_read_in_pieces_says_what_it_says_as_a_whole(path: Path, length: int) -> None:
+    whole = read(path, *a_long_run()[:length])
+    *partial, last = read_on(str(path))
+    assert len(partial) > 10
+    assert facts_of(last) == facts_of(whole)
+
+
+@pytest.mark.usefixtures("_short_of_time")
+def test_a_part_of_a_transcript_has_no_more_tokens_than_the_whole_and_its_end(path: Path) -> None:
+    whole = read(path, *a_long_run())
+    *partial, _ = read_on(str(path))
+    measured = [tokens(found) for found in partial if found.models]
+    assert measured == sorted(measured)
+    assert all(one < tokens(whole) for one in measured[:-1])
+    assert {(found.ending, found.version) for found in partial} == {(CLEAN, whole.version)}
+
+
+@pytest.mark.usefixtures("_short_of_time")
+def test_a_long_transcript_that_grows_is_read_on_from_where_it_ended(path: Path) -> None:
+    records = a_long_run()
+    found = read(path, *records[:60])
+    with path.open("a") as file:
+        file.write("".join(f"{one if isinstance(one, str) else json.dumps(one)}\n" for one in records[60:]))
+    grown = read_transcript(str(path), None, json.loads(json.dumps(found.reading)))
+    assert grown is not None
+    assert facts_of(grown) == facts_of(read(path, *records))
+
+
+@pytest.mark.usefixtures("_short_of_time")
+@pytest.mark.parametrize(
+    "reading", [{}, {"file": None}, {"file": [0, None]}, "its own, without answers", "its own, with odd places"]
+)
+def test_a_reading_that_makes_no_sense_begins_anew(path: Path, reading: Any) -> None:
+    whole = read(path, *a_long_run())
+    own: Any = dict(whole.reading or {})
+    odd: Any = {
+        "its own, without answers": {**own, "answers": None},
+        "its own, with odd places": {**own, "places": [1]},
+    }
+    found = read_transcript(str(path), None, odd[reading] if isinstance(reading, str) else reading)
+    assert found is not None
+    assert facts_of(found) == facts_of(whole)
+
+
+@pytest.mark.usefixtures("_short_of_time")
+def test_a_shorter_file_under_the_same_name_is_read_from_its_beginning(path: Path) -> None:
+    long = read(path, *a_long_run())
+    short = read(path, *a_long_run()[:20])
+    found = read_transcript(str(path), None, long.reading)
+    assert found is not None
+    assert facts_of(found) == facts_of(short)

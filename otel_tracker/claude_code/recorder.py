@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from otel_tracker.claude_code.payload import Payload
     from otel_tracker.storage.home import Home
 
+_LAST_SECONDS = 0.3  # for reading long transcripts, of the one second that a hook has when a session ends
 _OF_A_TOOL = (hooks.POST_TOOL_USE, hooks.POST_TOOL_USE_FAILURE)
 
 
@@ -30,14 +31,16 @@ def record(payload: "Payload", home: "Home") -> None:
     if not _is_news(payload, home, session_id):
         return
     from otel_tracker.claude_code import facts, reconciler
-    from otel_tracker.claude_code.recording import Recording
+    from otel_tracker.claude_code.recording import READING_SECONDS, Recording
 
+    began = time.monotonic()  # what was read before takes some time to load
     with Session.opened(home, session_id) as session:
         now = time.time()
         session.transcript = payload.path("transcript_path") or session.transcript
         told = facts.taken(payload, session, now)
         try:
-            recording = Recording(session, home, now, payload.path("cwd"))
+            seconds = _LAST_SECONDS if payload.event == hooks.SESSION_END else READING_SECONDS
+            recording = Recording(session, home, now, payload.path("cwd"), began + seconds)
             for run in told:
                 if not (run.is_settled and payload.is_of_an_agents_turn):  # a woken one is not done yet
                     recording.judge(run)

@@ -25,14 +25,26 @@ if TYPE_CHECKING:
     Event = dict[str, Any]
 
 _FLUSH_SECONDS, _PAUSE_SECONDS = 1.0, 0.025  # Claude Code writes a transcript's last line 20 to 50 ms after the event
+READING_SECONDS = 2.5  # of the 5 that most hooks have at least
 _MANY_EVENTS = 50
 _FORK = "fork"  # the type whose transcript begins with a copy of its launcher's
 
 
 class Recording:
-    """What a hook has to record. `now` is its moment, in seconds since 1970; `folder` is where Claude Code works."""
+    """What a hook has to record.
 
-    def __init__(self, session: "Session", home: "Home", now: float, folder: "str | None" = None) -> None:
+    `now` is its moment, in seconds since 1970; `folder` is where Claude Code works. From `reads_until` on, a moment of
+    `time.monotonic`, no more of long transcripts is read.
+    """
+
+    def __init__(
+        self,
+        session: "Session",
+        home: "Home",
+        now: float,
+        folder: "str | None" = None,
+        reads_until: "float | None" = None,
+    ) -> None:
         self.session, self.now = session, now
         self.home, self._folder = home, folder
         self._events: list[Event] = []
@@ -40,6 +52,7 @@ class Recording:
         self._starts: list[Run] = []
         self._keys: dict[str, str] = {}  # of agents, by their types
         self._waits_until = time.monotonic() + _FLUSH_SECONDS
+        self._reads_until = time.monotonic() + READING_SECONDS if reads_until is None else reads_until
         if session.unsaid is not None:  # a hook was killed between the journal and the session's file
             self._say(session.unsaid)
 
@@ -59,6 +72,10 @@ class Recording:
         found = None if is_open else self._transcript(run, is_just_reported=known is None and not is_looked_back_at)
         if known is not None and known.get("models") and found is None:
             return  # what was read of the transcript holds, although it is no longer there
+        if found is not None and found.is_partial:
+            run.is_fresh = True  # the next hook reads on
+            if known is not None:
+                return
         silence = self._silence_of(run) if is_listed else 0.0
         verdict = outcome.verdict(run, found, is_gone=is_gone, is_over=is_over or known is not None, silence=silence)
         if verdict is None:
@@ -115,13 +132,20 @@ class Recording:
             return None
         began = run.began or (run.reported and run.took and run.reported - run.took)
         since = began if run.agent_type == _FORK else None
-        found = read_transcript(path, since)
+        found = self._read(run, path, since)
         until = self._waits_until if is_just_reported and run.report == COMPLETED else 0.0
         while found is not None and found.ending in (MID_TOOL, EMPTY) and time.monotonic() < until:
             time.sleep(_PAUSE_SECONDS)
-            found = read_transcript(path, since)
+            found = self._read(run, path, since)
         if found is not None and found.ending == MID_TOOL and run.is_stopped and self.session.is_of_workflow(run):
             found.ending = CLEAN  # agents of a workflow give their result by calling a tool
+        return found
+
+    def _read(self, run: "Run", path: str, since: "float | None") -> "Transcript | None":
+        """Read on in a transcript, as far as the hook's time allows."""
+        found = read_transcript(path, since, run.reading, self._reads_until)
+        if found is not None:
+            run.reading = found.reading
         return found
 
     def _silence_of(self, run: "Run") -> float:
@@ -166,7 +190,7 @@ class Recording:
             environment_error=blamed,
             reason=verdict.reason,
             suspect=is_suspect or None,
-            usage_incomplete=(found is not None and found.is_incomplete) or None,
+            usage_incomplete=(found is not None and (found.is_incomplete or found.is_partial)) or None,
             skipped_lines=(found.skipped or None) if found is not None else None,
             claude_code_version=found.version if found is not None else None,
             unexported=True,

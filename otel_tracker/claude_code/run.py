@@ -32,9 +32,10 @@ class Run:
     is_unknown_type         there is no such type
     run_id, agent           as which task of which agent it is recorded, from the first event on
     is_started, said        its start is recorded; its end as recorded, with all amendments (it is settled)
-    is_fresh                its transcript may have got more since
+    is_fresh                its transcript may have got more since, or has not been read to its end
+    reading                 where reading a long transcript may go on, and what was found up to there (transcript.py)
 
-    All but `returned`, `notified`, `notices`, `said` and `is_fresh` stay as they were told first.
+    All but `returned`, `notified`, `notices`, `said`, `is_fresh` and `reading` stay as they were told first.
     """
 
     __slots__ = (
@@ -55,6 +56,7 @@ class Run:
         "notices",
         "notified",
         "outage",
+        "reading",
         "reported",
         "returned",
         "run_id",
@@ -92,6 +94,7 @@ class Run:
     is_started: "bool | None"
     said: "dict[str, Any] | None"
     is_fresh: "bool | None"
+    reading: "dict[str, Any] | None"
 
     def __init__(self, facts: "dict[str, Any] | None" = None) -> None:
         for name in self.__slots__:

@@ -38,6 +38,7 @@ def _is_run(run: "Any") -> bool:
         and all(_is_number(run.get(key, 0)) for key in _NUMBERS)
         and all(run.get(key) in (None, *STATUSES) for key in ("returned", "notified"))
         and (run.get("said") is None or _is_event(run["said"]))
+        and isinstance(run.get("reading", {}), dict)
     )
 
 

@@ -8,6 +8,7 @@ the answers, and once more, in full, from its last answer on.
 """
 
 import os
+import time
 
 from otel_tracker.claude_code.ending import (
     API_ERROR,
@@ -24,12 +25,18 @@ from otel_tracker.claude_code.usage import SYNTHETIC, Usage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import BinaryIO
+    from typing import Any, BinaryIO
 
     from otel_tracker.claude_code.lines import Record
 
 
 __all__ = ["API_ERROR", "CLEAN", "EMPTY", "INTERRUPTED", "MID_TOOL", "UNANSWERED", "Transcript", "read_transcript"]
+
+
+_LONG_BYTES = 32 * 2**20  # what has been read of a shorter file is read again
+_LOOK_BYTES = 2**20  # between two looks at the clock
+_TAIL_BYTES = 8 * 2**20
+_RESUMED = ("skipped", "started", "ended", "idle_seconds", "version", "agent")
 
 
 class Transcript:
@@ -45,6 +52,8 @@ class Transcript:
     error, outage  of an API_ERROR: its text, and which outage it tells of, if any
     error_type     the `stop_reason` of an answer that is none, or not a whole one (ending.UNANSWERED_BECAUSE)
     skipped        lines that can't be read
+    is_partial     the time was over before the file was: tokens, tools and idle time are those of its beginning alone
+    reading        of a long file: where reading may go on, and what was found up to there, as a JSON object
     """
 
     __slots__ = (
@@ -55,8 +64,10 @@ class Transcript:
         "error_type",
         "idle_seconds",
         "is_incomplete",
+        "is_partial",
         "models",
         "outage",
+        "reading",
         "skipped",
         "started",
         "tool_uses",
@@ -65,7 +76,8 @@ class Transcript:
 
     def __init__(self) -> None:
         self.models: dict[str, dict[str, int]] = {}
-        self.is_incomplete = False
+        self.is_incomplete = self.is_partial = False
+        self.reading: dict[str, Any] | None = None
         self.skipped = 0
         self.tool_uses = 0
         self.started: float | None = None
@@ -79,16 +91,20 @@ class Transcript:
         self.outage: str | None = None
 
 
-def read_transcript(path: str, since: "float | None" = None) -> "Transcript | None":
+def read_transcript(
+    path: str, since: "float | None" = None, reading: "dict[str, Any] | None" = None, until: float = float("inf")
+) -> "Transcript | None":
     """Return what the transcript at `path` says, None if there is no such file or it can't be read. Never raises.
 
     Records from before `since` (seconds since 1970) are not the run's: a fork's transcript begins with its parent's.
+    A long file is read until the moment `until` of `time.monotonic`, from where the `reading` of an earlier call
+    has stopped.
     """
     try:
         if not isinstance(path, str) or not os.path.isfile(path):  # not a pipe, which would be waited for
             return None
         with open(path, "rb") as file:
-            return _Reader(file, since).read()
+            return _Reader.resumed(file, since, reading).read(until)
     except (OSError, ValueError):
         return None
 
@@ -102,6 +118,7 @@ class _Reader:
         "_found",
         "_last_answer",
         "_message_id",
+        "_offset",
         "_rests_since",
         "_since",
         "_tools",
@@ -120,19 +137,71 @@ class _Reader:
         self._last_answer = 0  # where its first record begins
         self._unread = float("inf")  # from here on, lines that only the second pass reads were left out
         self._end = 0
+        self._offset = 0  # of the line that comes next
 
-    def read(self) -> Transcript:
-        """Return what the file says."""
+    @classmethod
+    def resumed(cls, file: "BinaryIO", since: "float | None", reading: "dict[str, Any] | None") -> "_Reader":
+        """Return a reader that goes on from where another one has stopped, if the file is still the same."""
+        reader = cls(file, since)
+        status = os.fstat(file.fileno())
+        if reading is not None and reading.get("file") == [status.st_ino, since]:
+            try:
+                reader._take_up(reading)
+            except (KeyError, TypeError, ValueError, AttributeError):  # it is another version's
+                return cls(file, since)
+        return reader if reader._offset <= status.st_size else cls(file, since)
+
+    def read(self, until: float) -> Transcript:
+        """Return what the file says, as far as the time allows."""
         found = self._found
-        self._read_answers()
-        self._read_ending()
+        found.is_partial = not self._read_answers(until)
+        if self._offset >= _LONG_BYTES:
+            found.reading = self._progress()
         found.models, found.is_incomplete = self._usage.by_model(), self._usage.is_incomplete
         found.tool_uses = len(self._tools)
+        if found.is_partial:
+            self._skip_to_tail()
+        self._read_ending()
         return found
 
-    def _read_answers(self) -> None:
-        for offset, line in lines_in(self._file):
+    def _progress(self) -> "dict[str, Any]":
+        found = self._found
+        return {
+            "file": [os.fstat(self._file.fileno()).st_ino, None if self._since == float("-inf") else self._since],
+            "found": {name: getattr(found, name) for name in _RESUMED},
+            "answers": self._usage.facts(),
+            "tools": sorted(self._tools),
+            "unread": None if self._unread == float("inf") else self._unread,
+            "places": [self._offset, self._last_answer, self._message_id, self._rests_since],
+        }
+
+    def _take_up(self, reading: "dict[str, Any]") -> None:
+        for name in _RESUMED:
+            setattr(self._found, name, reading["found"][name])
+        self._usage, self._tools = Usage.of(reading["answers"]), set(reading["tools"])
+        self._unread = float("inf") if reading["unread"] is None else reading["unread"]
+        self._offset, self._last_answer, self._message_id, self._rests_since = reading["places"]
+
+    def _skip_to_tail(self) -> None:
+        """Let the end of the file say how it ends, although what is before it has not been read."""
+        self._end = os.fstat(self._file.fileno()).st_size
+        start = max(self._offset, self._end - _TAIL_BYTES)
+        if start > self._offset:
+            self._file.seek(start)
+            start += len(self._file.readline(_TAIL_BYTES))
+        self._last_answer, self._unread = max(start, self._last_answer), float("inf")
+
+    def _read_answers(self, until: float) -> bool:
+        """Read on to the end, and tell whether it was reached in time; some of the file is read in any case."""
+        looked_at = self._offset
+        for offset, line in lines_in(self._file, self._offset):
+            if offset - looked_at >= _LOOK_BYTES:
+                looked_at = offset
+                if time.monotonic() >= until:
+                    return False
             self._end = offset + 1
+            if line.endswith(b"\n"):
+                self._offset = offset + len(line)
             is_within_turn = self._found.started is not None and self._rests_since is None
             if is_within_turn and not _needs_reading(line):
                 self._unread = min(self._unread, offset)
@@ -144,6 +213,7 @@ class _Reader:
                 self._take_turns(record)
                 if record["type"] == "assistant":
                     self._add_answer(offset, record, part(record, "message"))
+        return True
 
     def _take_turns(self, record: "Record") -> None:
         """Note how long the agent was at rest, if a record of the next turn ends that.

@@ -15,6 +15,7 @@ from otel_tracker.tokens import anthropic_tokens
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Any
 
     from otel_tracker.claude_code.lines import Record
 
@@ -49,6 +50,17 @@ class Usage:
                 models[model] = added_tokens(models.get(model, {}), tokens)
         return models
 
+    def facts(self) -> "list[list[Any]]":
+        """Return the answers so far as a JSON value, which `of` takes back."""
+        return [[key, *answer.facts()] for key, answer in self._answers.items()]
+
+    @classmethod
+    def of(cls, facts: "list[list[Any]]") -> "Usage":
+        """Return the answers that `facts` has told."""
+        usage = cls()
+        usage._answers = {key: _Answer.of(*told) for key, *told in facts}
+        return usage
+
     @property
     def is_incomplete(self) -> bool:
         """Whether an answer's last usage was never written: no record of it says why the answer has ended."""
@@ -67,6 +79,21 @@ class _Answer:
         self.is_final = False
         self._tokens: dict[str, int] | None = None
         self._beside: dict[str | None, dict[str, int]] = {}
+
+    def facts(self) -> "list[Any]":
+        """Return what is known as a JSON value."""
+        return [self.request, self.is_side, self.model, self.is_final, self._tokens, list(self._beside.items())]
+
+    @classmethod
+    def of(
+        cls, request: "str | None", is_side: bool, model: "str | None", is_final: bool, tokens: "Any", beside: "Any"
+    ) -> "_Answer":
+        """Return the answer that `facts` has told."""
+        answer = cls(request, is_side)
+        answer.model, answer.is_final = model, is_final
+        answer._tokens = None if tokens is None else dict(tokens)
+        answer._beside = {of_model: dict(used) for of_model, used in beside}
+        return answer
 
     def is_of_another(self, request: "str | None") -> bool:
         """Tell whether a request is known to be another than this answer's."""
