@@ -23,8 +23,12 @@ _STATE_WORDS = {
     names.CLOSED: ("closed", GREEN),
     names.HALF_OPEN: ("half open", YELLOW),
     names.OPEN: ("blacklisted", RED),
+    names.FORCED_OPEN: ("forced open", PURPLE),
+    names.DISABLED: ("disabled", GREY),
 }
-_STATE_NUMBERS = panels.words(**{f"_{number}": word for number, word in enumerate(_STATE_WORDS.values())})
+_STATE_NUMBERS = panels.words(
+    **{f"_{number}": _STATE_WORDS[state] for number, state in enumerate(queries.NUMBERED_STATES)}
+)
 _NONE_IS_GOOD = panels.steps((None, GREEN), (1, RED))
 _SHARE = {"decimals": 1, "max": 1, "min": 0}
 _RATE_STEPS = panels.steps((None, RED), (0.8, ORANGE), (0.95, GREEN))
@@ -97,7 +101,8 @@ def _broken() -> list[Json]:
         panels.table(
             "Who is broken",
             "Agents whose breaker isn't closed, until when they are refused, and why: failures in a row. "
-            "Half open: the next task decides. Empty is good: all are let through.",
+            "Half open: the next task decides. Forced open and disabled: a person has ordered it. "
+            "Empty is good: all are let through.",
             (0, 4, 12, 8),
             [
                 (f"max by (agent, state) ({series(metrics.STATE, queries.NOT_CLOSED)} == 1)", Column("")),
@@ -188,7 +193,8 @@ def _agent_now() -> list[Json]:
     never = {"noValue": "no data", "mappings": panels.words(_0=("never", GREY))}
     return [
         panels.stat(
-            "Breaker", "Closed: let through. Half open: the next task decides. Blacklisted: refused.", (0, 0, 4, 4),
+            "Breaker", "Closed: let through. Half open: the next task decides. Blacklisted: refused. "
+            "Forced open, disabled: a person refuses the agent, or lets it through.", (0, 0, 4, 4),
             queries.state_number(), "none", mappings=_STATE_NUMBERS, noValue="no data",
         ),
         panels.stat(

@@ -9,7 +9,7 @@ HOUR = "3600"
 
 NOT_CLOSED = f'state!="{names.CLOSED}"'
 IS_OPEN = f'state="{names.OPEN}"'
-IS_HALF_OPEN = f'state="{names.HALF_OPEN}"'
+NUMBERED_STATES = (names.CLOSED, names.HALF_OPEN, names.OPEN, names.FORCED_OPEN, names.DISABLED)
 SUCCEEDED = f'outcome="{names.SUCCESS}"'
 FAILED = f'outcome=~"{names.FAILURE}|{names.LOST}"'
 
@@ -85,9 +85,9 @@ def cache_hit_share() -> str:
 
 
 def state_number() -> str:
-    """Return 0 for closed, 1 for half open, 2 for open."""
-    half_open, is_open = series(metrics.STATE, IS_HALF_OPEN), series(metrics.STATE, IS_OPEN)
-    return f"max({half_open}) + 2 * max({is_open})"
+    """Return the place of an agent's state in NUMBERED_STATES."""
+    states = ((place, f'state="{state}"') for place, state in enumerate(NUMBERED_STATES) if place)
+    return " + ".join(f"{place} * max({series(metrics.STATE, is_state)})" for place, is_state in states)
 
 
 def against_its_week() -> str:

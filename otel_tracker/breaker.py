@@ -13,7 +13,7 @@ permit is out, is a probe, too, unless the state has changed meanwhile. A probe 
 after all moves nothing.
 """
 
-from otel_tracker.names import CANCELLED, CLOSED, DISABLED, HALF_OPEN, OPEN, SUCCESS
+from otel_tracker.names import CANCELLED, CLOSED, DISABLED, HALF_OPEN, OPEN, REFUSED_BY_ORDER, SUCCESS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -155,10 +155,9 @@ def ask(circuit: Circuit, now: float, settings: "Settings") -> Answer:
     override = override_at(circuit, now)
     if override is not None:
         why = f": {override.reason}" if override.reason else ""
-        is_disabled = override.kind == DISABLED
-        return Answer(
-            is_disabled, until=None if is_disabled else override.until, reason=f"{override.kind.replace('_', ' ')}{why}"
-        )
+        if override.kind == DISABLED:
+            return Answer(True, reason=f"{DISABLED}{why}")
+        return Answer(False, until=override.until, reason=f"{REFUSED_BY_ORDER}{why}")
     if circuit.permit is not None:
         return Answer(False, reason=PROBE_RUNS)
     state, until = view(circuit, now, settings)

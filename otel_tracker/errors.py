@@ -3,6 +3,7 @@
 `home` is that of the command that a message suggests, None for the default one.
 """
 
+from otel_tracker.names import REFUSED_BY_ORDER
 from otel_tracker.suggestion import INSTALL_AGAIN, command
 
 
@@ -88,7 +89,7 @@ class AgentBlacklistedError(OtelTrackerError):
         until = f" until {self.until}" if self.until else ""
         instead = f"use {self.fallback} instead" if self.fallback else "wait" if self.until else "wait for it"
         mended = f"lift that with: {command('breaker', self.agent, 'auto', home=self.home)}"
-        if not self.reason.startswith("forced open"):
+        if not self.reason.startswith(REFUSED_BY_ORDER):
             mended = f"close its breaker with: {command('reset', self.agent, home=self.home)}"
         return f"cannot run a task of {self.agent}: it is refused{until} ({self.reason}); {instead}, or {mended}"
 

@@ -13,6 +13,8 @@ COUNTER, GAUGE, HISTOGRAM, INFO = "counter", "gauge", "histogram", "info"
 
 OUTCOMES = (names.SUCCESS, names.FAILURE, names.CANCELLED, names.LOST)
 STATES = (names.CLOSED, names.OPEN, names.HALF_OPEN)
+ORDERS = (names.FORCED_OPEN, names.DISABLED)
+"""States that a person has ordered, in the place of the breaker's own."""
 
 
 class Metric(NamedTuple):
@@ -38,7 +40,13 @@ TASKS = _metric("tasks", COUNTER, "Ended tasks by outcome.", "agent", "outcome")
 DURATION = _metric("task_duration_seconds", HISTOGRAM, "Duration of ended tasks.", "agent")
 TOKENS = _metric("tokens", COUNTER, "Tokens used; the types exclude each other.", "agent", "model", "type")
 MODEL_TASKS = _metric("model_tasks", COUNTER, "Ended tasks by model.", "agent", "model")
-STATE = _metric("circuit_state", GAUGE, "1 for the state that the agent's breaker is in, else 0.", "agent", "state")
+STATE = _metric(
+    "circuit_state",
+    GAUGE,
+    "1 for the state that the agent's breaker, or a person's order above it, is in, else 0.",
+    "agent",
+    "state",
+)
 FAILURES = _metric("consecutive_failures", GAUGE, "Failures in a row.", "agent")
 OPENED = _metric("circuit_opened", COUNTER, "Openings and reopenings of the breaker.", "agent")
 REJECTIONS = _metric("rejections", COUNTER, "Tasks that the breaker has refused.", "agent")
@@ -47,7 +55,7 @@ IN_FLIGHT = _metric("tasks_in_flight", GAUGE, "Tasks that run now.", "agent")
 UNTIL = _metric(
     "blacklisted_until_timestamp_seconds",
     GAUGE,
-    "When the agent is let through again; 0 if it is now, +Inf if nobody knows.",
+    "When the agent is let through again; 0 if it is now, or if it is forced open for good.",
     "agent",
 )
 LAST_TASK = _metric("last_task_timestamp_seconds", GAUGE, "When the last task ended; 0 if none has.", "agent")

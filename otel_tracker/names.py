@@ -54,6 +54,8 @@ UNKNOWN_MODEL = "unknown"
 CLOSED, OPEN, HALF_OPEN = "closed", "open", "half_open"
 FORCED_OPEN, DISABLED = "forced_open", "disabled"
 STATUSES = {CLOSED: "healthy", OPEN: "blacklisted", HALF_OPEN: "half_open"}
+REFUSED_BY_ORDER = "forced open"
+"""How the reason of a refusal begins that a person has ordered."""
 
 # The conventions' version, as their repository declares it; there is no release yet.
 SCHEMA_URL = "https://opentelemetry.io/schemas/gen-ai-dev/1.42.0-dev"

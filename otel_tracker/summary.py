@@ -117,25 +117,31 @@ def agent_state(document: Document, agent: str, now: float) -> "Row":
 
     Beside what the document says: `agent_file`, `agent_name`, `state`, `in_flight` (running tasks), `success_rate`
     (0 to 1, null without a task), `permit` and `override` (null where none is in force). `status` and
-    `blacklisted_until` are those of `now`. With `usage_incomplete` runs, more than none, tokens are lower bounds.
+    `blacklisted_until` are those of `now`; the status is `forced_open` where a person has ordered that, and `state` that of the
+    breaker below it. With `usage_incomplete` runs, more than none, tokens are lower bounds.
     """
     entry = document.agents[agent]
     circuit = circuit_of(entry)
     state, until = breaker.view(circuit, now, settings_of_agent(document, agent))
-    metrics = entry["metrics"]
+    metrics, order = entry["metrics"], entry["circuit"]["override"] if breaker.override_at(circuit, now) else None
     return {
         "agent_file": agent,
         "agent_name": agent_name(agent, entry),
         "state": state,
         **entry,
-        "status": names.STATUSES[state],
+        "status": names.FORCED_OPEN if is_forced(order) else names.STATUSES[state],
         "blacklisted_until": None if until is None else format_timestamp(until),
         "permit": entry["circuit"]["permit"] if circuit.permit else None,
-        "override": entry["circuit"]["override"] if breaker.override_at(circuit, now) else None,
+        "override": order,
         "in_flight": sum(1 for task in document.head["in_flight"].values() if task["agent"] == agent),
         "success_rate": _rate(metrics["tasks_successful"], metrics["tasks_total"]),
         "usage_incomplete": entry["tallies"]["usage_incomplete"],
     }
+
+
+def is_forced(order: "Row | None") -> bool:
+    """Tell whether an order that is in force refuses all tasks."""
+    return order is not None and order["kind"] == names.FORCED_OPEN
 
 
 def agent_states(document: Document, now: float) -> "list[Row]":
@@ -144,8 +150,7 @@ def agent_states(document: Document, now: float) -> "list[Row]":
     rank = {names.OPEN: 0, names.HALF_OPEN: 1, names.CLOSED: 2}
 
     def urgency(row: "Row") -> "tuple[int, int, str]":
-        is_refused = row["override"] is not None and row["override"]["kind"] == names.FORCED_OPEN
-        return 0 if is_refused else rank[row["state"]], -row["failures"], row["agent_file"]
+        return 0 if is_forced(row["override"]) else rank[row["state"]], -row["failures"], row["agent_file"]
 
     return sorted(states, key=urgency)
 

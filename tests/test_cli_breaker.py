@@ -74,6 +74,23 @@ def test_open_refuses_and_auto_lifts_it(agent: MetricTracker, run: Run) -> None:
     assert run("health", AGENT)[0] == 0
 
 
+def test_what_a_person_has_forced_open_is_called_that(agent: MetricTracker, run: Run) -> None:
+    run("reset", AGENT)
+    run("breaker", AGENT, "open", "--for", "2h", "--reason", "maintenance")
+    said = "forced open until 2027-01-15 10:00:00 UTC: maintenance"
+    assert run("health", AGENT) == (1, f"{AGENT}: {said}\n", "")
+    assert f"{AGENT}  forced_open " in run("status")[1]
+    assert agent.get_agent_metrics(AGENT)["status"] == "forced_open"
+    assert "healthy" not in run("agent", AGENT)[1] + run("report")[1]
+    for _ in range(5):
+        with TaskTracker(AGENT, tracker=agent) as task:
+            task.set_failed("broken")
+    shown = run("health", AGENT)[1]
+    assert shown.startswith(f"{AGENT}: {said}; its breaker is blacklisted until 2027-")
+    assert shown.endswith(", 5 failures in a row\n")
+    assert agent.get_agent(AGENT)["status"] == "blacklisted"
+
+
 def test_disable_lets_every_task_through_and_the_state_goes_on_below(agent: MetricTracker, run: Run) -> None:
     assert lines(run("breaker", AGENT, "disable")[1])["next task"] == "let through"
     assert run("health", AGENT)[0] == 0

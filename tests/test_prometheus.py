@@ -239,14 +239,23 @@ def test_a_task_that_was_lost_and_ended_after_all_makes_no_counter_fall() -> Non
     assert value(found, "tasks_total", agent=AGENT, outcome="failure") == 0
 
 
-@pytest.mark.parametrize(("until", "shown"), [(moment(3600), NOON + 3600), (None, math.inf)])
-def test_an_agent_that_a_person_has_refused_is_shown_as_refused(until: str | None, shown: float) -> None:
-    override = {"kind": "forced_open", "until": until, "reason": None}
-    document = folded(end("r1"), about(names.BREAKER_OVERRIDE, 70, override=override))
-    found = values(document, 100)
-    assert value(found, "circuit_state", agent=AGENT, state="open") == 1
-    assert value(found, "circuit_state", agent=AGENT, state="closed") == 0
-    assert value(found, "blacklisted_until_timestamp_seconds", agent=AGENT) == shown
+@pytest.mark.parametrize(
+    ("kind", "until", "shown"),
+    [("forced_open", moment(3600), NOON + 3600), ("forced_open", None, 0), ("disabled", moment(3600), 0)],
+)
+def test_a_persons_order_is_a_state_of_its_own(kind: str, until: str | None, shown: float) -> None:
+    ordered = about(names.BREAKER_OVERRIDE, 70, override={"kind": kind, "until": until, "reason": None})
+    for failures in (0, 5):
+        document = folded(*(end(f"r{number}", FAILURE) for number in range(failures)), ordered)
+        found = values(document, 100)
+        states = {
+            state: value(found, "circuit_state", agent=AGENT, state=state)
+            for state in (*metrics.STATES, *metrics.ORDERS)
+        }
+        assert states == {**dict.fromkeys((*metrics.STATES, *metrics.ORDERS), 0), kind: 1}
+        assert value(found, "blacklisted_until_timestamp_seconds", agent=AGENT) == shown
+    lifted = values(folded(about(names.BREAKER_OVERRIDE, 80, override=None), into=document), 100)
+    assert value(lifted, "circuit_state", agent=AGENT, state="open") == 1
 
 
 def test_an_entry_that_somebody_else_has_written_takes_no_numbers_away() -> None:

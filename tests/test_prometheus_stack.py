@@ -24,7 +24,7 @@ import pytest
 import yaml
 
 from grafana import generate
-from otel_tracker import MetricTracker, TaskTracker, metrics
+from otel_tracker import MetricTracker, TaskTracker, metrics, names
 from otel_tracker.storage.home import Home
 from tests.faults.components import needs
 
@@ -37,7 +37,8 @@ FOLDER = ROOT / "grafana"
 LOOPBACK = "127.0.0.1"
 BOUND = 60.0
 CODER, REVIEWER, FLAKY, EXPERT, HANGING = "core/coder.md", "core/reviewer.md", "flaky.md", "experts/db.md", "hanging.md"
-AGENTS = (CODER, REVIEWER, FLAKY, EXPERT, HANGING)
+ORDERED = "ordered.md"
+AGENTS = (CODER, REVIEWER, FLAKY, EXPERT, HANGING, ORDERED)
 DEAD = f"{LOOPBACK}:1"
 
 DASHBOARDS = generate.dashboards()
@@ -196,6 +197,7 @@ def work(tracker: MetricTracker) -> None:
     chosen = tracker.select_agent(EXPERT, fallbacks=[CODER])
     with TaskTracker(chosen.agent_file, fallback_for=chosen.fallback_for, tracker=tracker) as task:
         task.set_tokens_used(2600)
+    tracker.override_breaker(ORDERED, names.FORCED_OPEN, reason="maintenance")
     tracker.record_task_start(HANGING, "hangs")
     tracker.record_task_start(CODER, "runs")
 
@@ -297,6 +299,7 @@ def test_an_alert_names_who_it_is_about_and_nobody_else(stack: Stack) -> None:
         about[alert["alert"]] = {one["metric"].get("agent", one["metric"]["instance"]) for one in found}
     assert about == {
         "OtelTrackerAgentBlacklisted": {EXPERT, FLAKY},
+        "OtelTrackerAgentForcedOpen": {ORDERED},
         "OtelTrackerBreakerReopened": {FLAKY},
         "OtelTrackerFailureRatioHigh": {EXPERT, FLAKY},
         "OtelTrackerTaskStuck": {HANGING},

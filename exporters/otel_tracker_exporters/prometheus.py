@@ -1,6 +1,5 @@
 """The state as Prometheus metrics: read at each scrape, so that it shows what every short-lived process has recorded."""
 
-import math
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
@@ -134,10 +133,9 @@ Recent = dict[str, dict[int, Exemplar]]
 def _series(row: Row) -> Series:
     """Return an agent's values by metric and labels, without the agent's own."""
     counted, tallies, last = row["metrics"], row["tallies"], row["metrics"]["last_task_timestamp"]
-    order = row["override"] or {}
-    is_forced = order.get("kind") == names.FORCED_OPEN
-    state, until = (names.OPEN, order.get("until")) if is_forced else (row["state"], row["blacklisted_until"])
-    refused = math.inf if is_forced and until is None else parse_timestamp(until) if until else 0
+    order = row["override"]
+    state, until = (order["kind"], order.get("until")) if order else (row["state"], row["blacklisted_until"])
+    is_refused = until is not None and state in (names.OPEN, names.FORCED_OPEN)
     ended = {
         names.SUCCESS: counted["tasks_successful"],
         names.FAILURE: max(0, counted["tasks_failed"] - tallies["lost"]),
@@ -150,13 +148,13 @@ def _series(row: Row) -> Series:
         metrics.TASKS: {(outcome,): outcomes[outcome] for outcome in metrics.OUTCOMES},
         metrics.TOKENS: {(model, kind): use[kind] for model, use in usage.items() for kind in names.TOKEN_TYPES},
         metrics.MODEL_TASKS: {(model,): use["count"] for model, use in usage.items()},
-        metrics.STATE: {(shown,): float(shown == state) for shown in metrics.STATES},
+        metrics.STATE: {(shown,): float(shown == state) for shown in (*metrics.STATES, *metrics.ORDERS)},
         metrics.FAILURES: {(): row["failures"]},
         metrics.OPENED: {(): tallies["opened"]},
         metrics.REJECTIONS: {(): tallies["rejected"]},
         metrics.FALLBACKS: {(): tallies["fallback"]},
         metrics.IN_FLIGHT: {(): row["in_flight"]},
-        metrics.UNTIL: {(): refused},
+        metrics.UNTIL: {(): parse_timestamp(until) if is_refused else 0},
         metrics.LAST_TASK: {(): parse_timestamp(last) if last else 0},
     }
 

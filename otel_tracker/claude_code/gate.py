@@ -12,6 +12,7 @@ from otel_tracker.breaker import PROBE_RUNS
 from otel_tracker.claude_code.agents import DEFAULT_TYPE, known_key, project_agent, resolved, type_of
 from otel_tracker.claude_code.payload import PRE_TOOL_USE
 from otel_tracker.errors import StorageError
+from otel_tracker.names import REFUSED_BY_ORDER
 from otel_tracker.printable import printable
 from otel_tracker.storage.glance import glance, is_gone
 from otel_tracker.suggestion import command
@@ -95,12 +96,12 @@ def _admitted(
 
 def _reason(document: "Document", home: "Home", said: "Rejection", agent_type: str) -> str:
     who = f"Agent '{agent_type}'" if said.agent_file == agent_type else f"Agent '{agent_type}' ({said.agent_file})"
-    is_ordered = said.reason.startswith("forced open")
-    when = f"until {said.until[:19]}Z" if said.until else "now"
+    is_ordered = said.reason.startswith(REFUSED_BY_ORDER)
+    by, when = " by a person" if is_ordered else "", f"until {said.until[:19]}Z" if said.until else "now"
     alone = "Do without it, or wait." if said.until or not is_ordered else "Do without it."
     instead = f"Use agent '{type_of(document, said.fallback)}' instead." if said.fallback else alone
     words = ("breaker", said.agent_file, "auto") if is_ordered else ("reset", said.agent_file)
     return printable(
-        f"{who} is refused {when}: {said.reason}. {instead} "
+        f"{who} is refused{by} {when}: {said.reason}. {instead} "
         f"A person can let it run again with: {command(*words, home=home.option)}"
     )

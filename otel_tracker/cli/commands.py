@@ -13,6 +13,7 @@ from otel_tracker.cli.terminal import (
     print_json,
     print_json_list,
     print_table,
+    row_state,
     shown_state,
 )
 from otel_tracker.environment import chosen_home
@@ -223,7 +224,7 @@ def _print_status(document: "Document", now: float, form: str, home: Home) -> No
         "Last task (UTC)",
         "",
     )
-    print_table(headings, shown, "llrrllrrrrl", [row["state"] for row in agents])
+    print_table(headings, shown, "llrrllrrrrl", [row_state(row) for row in agents])
     if running:
         print()
         _print_running(running, summary.timeout_seconds(document))

@@ -94,15 +94,31 @@ def coloured(text: str, colour: str) -> str:
 
 
 def shown_state(row: "dict[str, Any]") -> str:
-    """Return an agent's breaker in words, coloured by its state."""
-    text = row["status"]
-    if row["blacklisted_until"]:
-        text += f" until {moment(row['blacklisted_until'])} UTC"
-    elif row["state"] == names.HALF_OPEN:
-        text += " (cooldown over: the next task decides)"
+    """Return an agent's breaker in words, coloured by its state; before it a person's order that refuses the agent."""
+    breaker = coloured(_state(row), _COLOURS[row["state"]]) + _failures(row["failures"])
+    if row["override"] is None:
+        return breaker
+    order = plain(shown_override(row["override"]))
+    if row["status"] != names.FORCED_OPEN:
+        return f"{breaker}; {order}"
+    forced = coloured(order, _COLOURS[names.OPEN])
+    is_broken = row["state"] != names.CLOSED or row["failures"]
+    return f"{forced}; its breaker is {breaker}" if is_broken else forced
+
+
+def row_state(row: "dict[str, Any]") -> str:
+    """Return the state whose colour an agent's row has in a table."""
+    return names.OPEN if row["status"] == names.FORCED_OPEN else str(row["state"])
+
+
+def _state(row: "dict[str, Any]") -> str:
+    text = names.STATUSES[row["state"]]
     if row["permit"]:
-        text = f"{row['status']} (a probe is running: {plain(shown_permit(row['permit']))})"
-    failures = row["failures"]
-    counted = f", {failures} failure{'' if failures == 1 else 's'} in a row" if failures else ""
-    override = f"; {plain(shown_override(row['override']))}" if row["override"] else ""
-    return coloured(text, _COLOURS[row["state"]]) + counted + override
+        return f"{text} (a probe is running: {plain(shown_permit(row['permit']))})"
+    if row["blacklisted_until"]:
+        return f"{text} until {moment(row['blacklisted_until'])} UTC"
+    return f"{text} (cooldown over: the next task decides)" if row["state"] == names.HALF_OPEN else text
+
+
+def _failures(failures: int) -> str:
+    return f", {failures} failure{'' if failures == 1 else 's'} in a row" if failures else ""

@@ -74,7 +74,9 @@ def test_a_breaker_that_a_person_has_opened_refuses(place: Path) -> None:
     MetricTracker(os.fspath(place / "config" / "circuit-breaker.json")).override_breaker(
         "core/debugger.md", names.FORCED_OPEN, reason="on holiday"
     )
-    assert "on holiday" in ask(place, Session().launches("debugger"))
+    reason = ask(place, Session().launches("debugger"))
+    assert "is refused by a person now: forced open: on holiday. Do without it." in reason
+    assert "otel-tracker breaker core/debugger.md auto" in reason
 
 
 @pytest.mark.parametrize("content", [b"{broken", b"", b"\0" * 99, b"[]"])
