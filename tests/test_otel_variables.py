@@ -20,12 +20,13 @@ LIMITS = (
     "OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT",
     "OTEL_LINK_ATTRIBUTE_COUNT_LIMIT",
 )
-OTHERS = {
-    "OTEL_PYTHON_TRACER_PROVIDER": "nosuch",
-    "OTEL_PYTHON_METER_PROVIDER": "nosuch",
-    "OTEL_TRACKER_ENFORCE": "perhaps",
-    "OTEL_TRACKER_HANDLE_SIGNALS": "2",
-}
+NAMED = (
+    "OTEL_PYTHON_TRACER_PROVIDER",
+    "OTEL_PYTHON_METER_PROVIDER",
+    "OTEL_TRACKER_ENFORCE",
+    "OTEL_TRACKER_HANDLE_SIGNALS",
+    "OTEL_TRACKER_MASK_SECRETS",
+)
 QUIET = {  # nothing that a task needs reads them, or the SDK itself takes them for unset
     "OTEL_TRACES_SAMPLER": "nosuch",
     "OTEL_TRACES_SAMPLER_ARG": "x",
@@ -61,20 +62,17 @@ def successes(home: Home) -> int:
     return int(document["agents"]["core/coder.md"]["metrics"]["tasks_successful"])
 
 
-@pytest.mark.parametrize(
-    ("variable", "value"),
-    [*((name, value) for name in LIMITS for value in ("-1", "abc")), *OTHERS.items()],
-)
-def test_a_value_that_cannot_be_used_is_one_warning_and_the_work_counts(home: Home, variable: str, value: str) -> None:
-    ended = run(home, TASKS, **{variable: value})
+@pytest.mark.parametrize("value", ["-1", "abc"])
+def test_a_value_that_cannot_be_used_is_one_warning_and_the_work_counts(home: Home, value: str) -> None:
+    wrong = dict.fromkeys((*LIMITS, *NAMED), value)
+    ended = run(home, TASKS, **wrong)
     assert (ended.returncode, ended.stdout, successes(home)) == (0, "worked\nworked\n", 2)
-    lines = ended.stderr.splitlines()
-    assert (len(lines), lines[0].startswith(f"{variable}={value} ")) == (1, True)
+    warnings = [line.partition(" ")[0] for line in ended.stderr.splitlines()]
+    assert sorted(warnings) == sorted(f"{variable}={value}" for variable in wrong)
 
 
-@pytest.mark.parametrize(("variable", "value"), QUIET.items())
-def test_a_value_that_no_task_needs_is_no_matter(home: Home, variable: str, value: str) -> None:
-    ended = run(home, TASKS, **{variable: value})
+def test_values_that_no_task_needs_are_no_matter(home: Home) -> None:
+    ended = run(home, TASKS, **QUIET)
     assert (ended.returncode, ended.stdout, ended.stderr, successes(home)) == (0, "worked\nworked\n", "", 2)
 
 
