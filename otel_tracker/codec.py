@@ -272,8 +272,15 @@ def _loads(text: bytes, path: str) -> "Any":
     try:
         return decode_json(text)
     except ValueError as error:
-        what = f"not JSON ({error})" if text.strip(b"\0 \r\n\t") else "the file is empty"
-        raise DocumentError(path, "", what) from error
+        raise DocumentError(path, "", _why_not_json(text, error)) from error
+
+
+def _why_not_json(text: bytes, error: Exception) -> str:
+    if not text.strip(b"\0 \r\n\t"):
+        return "the file is empty"
+    if text.startswith(b"\0"):  # see `Files.overwrite`; to the decoder such a text is in another encoding
+        return "a process was killed while it wrote the file in place"
+    return f"not JSON ({error})"
 
 
 def _checked(value: "Any", path: str) -> "dict[str, Any]":

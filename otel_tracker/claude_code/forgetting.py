@@ -1,7 +1,7 @@
-"""What is deleted where sessions are kept: files of sessions that are long over, and what killed hooks have left.
+"""Deletes the files of sessions that ended long ago, and the temporary files of killed hooks.
 
-The home is a user's folder of agents, who may keep other files in a folder `claude-code`: nothing is deleted that isn't
-proved to be ours.
+The home is the folder of a user's agents, and the user may keep other files in its `claude-code`: a file is deleted only
+if its name and its content prove that this package wrote it.
 """
 
 import os
@@ -25,9 +25,9 @@ _TEMPORARY = re.compile(rf"(?:{_SESSION})\.json\.\d+\.[0-9a-f]{{8}}\.tmp")
 
 
 def forget_sessions(home: "Home", now: float) -> None:
-    """Delete the files of sessions that nothing has come of for 30 days, and whose transcript is gone, too.
+    """Delete the files of sessions without an event for 30 days whose transcript is gone, too; `now` is in seconds since 1970.
 
-    Also deleted are locks that no session belongs to, and temporary files of hooks that were killed a day ago.
+    Also delete locks without a session, and temporary files of hooks that were killed a day ago. Raises StorageError.
     """
     files, before = Files(), now - _FORGOTTEN_SECONDS
     for path in paths_in(home, ".json", before, files):

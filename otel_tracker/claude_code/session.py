@@ -249,14 +249,14 @@ def unsettled_sessions(home: "Home", before: float) -> "Iterator[str]":
 
 
 def paths_in(home: "Home", suffix: str, before: float, files: Files) -> "list[str]":
-    """Return the files whose names end with `suffix`, where sessions are kept, and that are untouched since `before`."""
+    """Return the paths in the folder of sessions that end with `suffix` and weren't written to since `before`."""
     claim.check_links(home, files)
     paths = [os.path.join(home.claude_code, name) for name in files.names(home.claude_code) if name.endswith(suffix)]
     return [path for path in paths if (places.modified(path) or before) < before]
 
 
 def facts_in(home: "Home", path: str, files: Files) -> "dict[str, Any] | None":
-    """Return the facts in a session's file; None for a file of anything else: the folder may be a user's own."""
+    """Return the facts in a session's file; None if the file isn't proved to be one, since the folder may be a user's own."""
     try:
         read = files.read(path)
     except StorageError:

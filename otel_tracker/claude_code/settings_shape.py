@@ -1,7 +1,7 @@
-"""What is wrong with the hooks of a settings file: for any of it Claude Code drops the whole file, not the hook alone. Pure.
+"""The shape that Claude Code expects of hooks in a settings file. For one wrong hook it drops the whole file. Pure.
 
-Source: what Claude Code says of such files when a session starts ("Files with errors are skipped entirely"), up to 2.1.233.
-Names of events that it doesn't know are ignored by the versions that have our hooks.
+Source: Claude Code's message when a session starts ("Files with errors are skipped entirely"), up to version 2.1.233.
+The versions that have our hooks ignore events whose names they don't know.
 """
 
 from collections.abc import Callable, Iterator

@@ -136,7 +136,7 @@ def _is_as(hook: registration.Hook, group: dict[str, Any], entry: dict[str, Any]
 
 
 def _dropped(place: Place) -> Iterator[Finding]:
-    """Look for what Claude Code drops a whole file for, other people's hooks included."""
+    """Look for hooks, of this package or not, for which Claude Code drops the whole file."""
     for fault in settings_shape.faults(place.values):
         text = f"{place.path}: {fault.place}: {fault.reason}: Claude Code drops the whole file for it, with all of its hooks"
         yield Finding(_TOPIC, WRONG, text, "correct it by hand")

@@ -160,8 +160,9 @@ class DocumentFile:
     def _may_hold_more(self, text: bytes, base: "Base") -> bool:
         """Tell whether a damaged file may hold what `base` and the journal don't give.
 
-        What this package has written from events of the journal doesn't, unless the journal alone, without its first
-        events, is the base. Another file does if it names an agent that isn't known or, without a backup, anything.
+        A file that this package wrote from events of the journal may not, unless the base is the journal alone and its
+        first events are gone. Another file may if it names an agent that the base and the journal don't know; and, without
+        a backup, if it isn't blank.
         """
         ours = _OUR_BEGINNING.match(text, 1) if text[:1] in (b"{", b"\0") else None
         if ours is not None and int(ours[1]) <= self._journal.last():

@@ -189,7 +189,7 @@ class Files:
     def replace(self, path: str, parts: "Iterable[bytes | memoryview]") -> "Signature":
         """Put the joined `parts` in the place of a file in one step, and return its signature.
 
-        Raises MountedAloneError, also a StorageError, where nothing can take the file's place.
+        Raises MountedAloneError, also a StorageError, if the file is mounted on its own.
         """
         temporary = _temporary(path)
         with saying("write", path):
@@ -217,8 +217,8 @@ class Files:
     def overwrite(self, path: str, parts: "Iterable[bytes | memoryview]") -> "Signature":
         """Write the joined `parts` into a file that can't be replaced, and return its signature when they are on the disk.
 
-        The first byte comes last, and is zero until then: neither a reader in the meantime nor a process that finds what a
-        killed one has left can take a part for the whole.
+        The first byte is written last, and is zero until then. So neither a reader in the meantime nor a process that reads
+        what a killed writer left can take a part of the content for the whole.
         """
         content = b"".join(parts)
         with saying("write", path), _Opened(path, os.O_WRONLY | _NOFOLLOW | _NONBLOCK) as descriptor:
@@ -233,7 +233,7 @@ class Files:
             return _signature(os.fstat(descriptor))
 
     def put(self, path: str, content: bytes) -> "Signature":
-        """Write a file in one step, or in its place where nothing else is possible, and return its signature."""
+        """Replace a file by `content` in one step, or overwrite it if it is mounted on its own; return its signature."""
         try:
             return self.replace(path, [content])
         except MountedAloneError:
@@ -266,7 +266,7 @@ class Files:
                 os.chmod(path, mode)
 
     def _target(self, path: str) -> str:
-        """Return where the links at `path` lead to, one that a process has open included."""
+        """Return the path that the links at `path` lead to; the link of a descriptor is not resolved."""
         for _ in range(_MOST_LINKS):
             for link in (path, *parents(path)):
                 self.refuse_planted_link(link)
@@ -316,12 +316,12 @@ class Files:
 
 
 def _is_opened(path: str) -> bool:
-    """Tell whether a path names what a process has open (proc_pid_fd(5)), which may have no other name."""
+    """Tell whether a path names a descriptor of a process (proc_pid_fd(5)), whose file may have no other name."""
     return os.path.realpath(os.path.dirname(path)).startswith("/proc/")
 
 
 def _reserve(descriptor: int, size: int) -> None:
-    """Make a file longer: a disk that is full must say so before anything in it is overwritten."""
+    """Make a file longer, so that a full disk refuses before anything in the file is overwritten."""
     old = os.fstat(descriptor).st_size
     if size <= old or not hasattr(os, "posix_fallocate"):
         return

@@ -57,7 +57,7 @@ def record_in_place(home: Home, acknowledge: Acknowledge) -> None:
 
 
 @pytest.mark.parametrize("prepare", [partial(record, "before"), adopt_another], ids=["ours", "another program's"])
-def test_whoever_is_killed_while_writing_in_place_has_lost_nothing(
+def test_a_writer_that_is_killed_while_writing_in_place_loses_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prepare: Callable[[Home, Acknowledge], None]
 ) -> None:
     monkeypatch.setattr(document_file, "REREAD_SECONDS", 0)
@@ -169,7 +169,7 @@ for number in range({TASKS}):
 """
 
 
-def test_who_reads_meanwhile_sees_no_half_of_a_document(home: Home) -> None:
+def test_a_reader_sees_no_half_of_a_document_that_is_overwritten(home: Home) -> None:
     record("first", home, print)
     writer = subprocess.Popen([sys.executable, "-c", WRITER, home.folder])
     states = 0
