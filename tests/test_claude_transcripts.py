@@ -10,18 +10,18 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from otel_tracker.claude_code import lines, notification, parent, places, transcript
-from otel_tracker.claude_code.notification import MARK, notifications_in
-from otel_tracker.claude_code.parent import Evidence, evidence
-from otel_tracker.claude_code.transcript import (
+from otel_tracker.claude_code.ending import (
+    AFTER_TOOL,
     API_ERROR,
     CLEAN,
     EMPTY,
     INTERRUPTED,
     MID_TOOL,
     UNANSWERED,
-    Transcript,
-    read_transcript,
 )
+from otel_tracker.claude_code.notification import MARK, notifications_in
+from otel_tracker.claude_code.parent import Evidence, evidence
+from otel_tracker.claude_code.transcript import Transcript, read_transcript
 from otel_tracker.names import UNANSWERED_BECAUSE
 from otel_tracker.timestamps import parse_timestamp
 
@@ -339,7 +339,11 @@ ENDINGS = {
     "words after the call of a tool": ([prompt(), answer(called()), answer(said())], MID_TOOL),
     "words before the call of a tool": ([prompt(), answer(said(), m_stop_reason="tool_use")], MID_TOOL),
     "one result of two": ([answer(called()), answer(called("toolu_2")), result()], MID_TOOL),
-    "a tool's result": ([answer(called()), result()], MID_TOOL),
+    "a tool's result": ([answer(called()), result()], AFTER_TOOL),
+    "the results of two tools": (
+        [answer(called()), answer(called("toolu_2")), result(), result("toolu_2")],
+        AFTER_TOOL,
+    ),
     "an answer in spite of a missing result": ([answer(called()), prompt("go on"), answer(message="msg_2")], CLEAN),
     "a refusal": ([prompt(), answer(m_content=[], m_stop_reason="refusal")], UNANSWERED),
     "a refusal after thoughts": ([answer({"type": "thinking"}, m_stop_reason="refusal")], UNANSWERED),
@@ -356,7 +360,7 @@ ENDINGS = {
     "an interruption": ([answer(called()), prompt([said(INTERRUPTION)])], INTERRUPTED),
     "an interruption as a text": ([answer(), prompt("[Request interrupted by user for tool use]")], INTERRUPTED),
     "an interruption as a result": ([answer(called()), result(text=INTERRUPTION, is_error=True)], INTERRUPTED),
-    "a result that prints an interruption": ([answer(called()), result(text=INTERRUPTION)], MID_TOOL),
+    "a result that prints an interruption": ([answer(called()), result(text=INTERRUPTION)], AFTER_TOOL),
     "an interruption and the results": ([answer(called()), prompt(INTERRUPTION), result()], INTERRUPTED),
     "an interruption by Claude Code": ([answer(), synthetic(INTERRUPTION)], INTERRUPTED),
     "an interruption marked as an error": ([answer(), synthetic(INTERRUPTION, isApiErrorMessage=True)], INTERRUPTED),
@@ -364,7 +368,7 @@ ENDINGS = {
     "an aborted call": ([answer(called(), isAbortedMidStream=True), result(is_error=True)], INTERRUPTED),
     "an aborted request": ([synthetic("API Error: Request was aborted.", isApiErrorMessage=True)], INTERRUPTED),
     "a tool that the user has rejected": ([answer(called()), result(is_error=True, **DENIED)], INTERRUPTED),
-    "a tool that a rule forbids": ([answer(called()), result(toolDenialKind="permission-rule")], MID_TOOL),
+    "a tool that a rule forbids": ([answer(called()), result(toolDenialKind="permission-rule")], AFTER_TOOL),
     "an answer after an interruption": ([answer(), prompt(INTERRUPTION), answer(message="msg_2")], CLEAN),
     "an error": ([answer(called()), result(), synthetic("API Error: 500", isApiErrorMessage=True)], API_ERROR),
     "an error known by its model": ([answer(), synthetic("Connection error.")], API_ERROR),
@@ -486,7 +490,7 @@ IN_ONE_FOLDER = settings(suppress_health_check=[HealthCheck.function_scoped_fixt
 def check_all(path: Path) -> None:
     found = read_transcript(str(path))
     assert found is not None
-    assert found.ending in (CLEAN, INTERRUPTED, API_ERROR, MID_TOOL, EMPTY)
+    assert found.ending in (AFTER_TOOL, API_ERROR, CLEAN, EMPTY, INTERRUPTED, MID_TOOL, UNANSWERED)
     shown = [found.error, found.version, found.agent, *found.models]
     assert all(text is None or text.encode() for text in shown)
     assert all(number >= 0 for model in found.models.values() for number in model.values())
@@ -828,12 +832,6 @@ def test_reading_loads_no_module_that_would_slow_the_hook_down() -> None:
         [sys.executable, "-c", "import sys; print(*sys.modules)"], capture_output=True, text=True, check=True
     )
     assert not (slow & set(loaded)) - set(sites.stdout.split())
-
-
-def test_the_module_names_every_ending() -> None:
-    assert {CLEAN, INTERRUPTED, API_ERROR, MID_TOOL, EMPTY} <= {
-        getattr(transcript, name) for name in transcript.__all__ if name.isupper()
-    }
 
 
 # Long ones

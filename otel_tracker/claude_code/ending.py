@@ -18,7 +18,11 @@ if TYPE_CHECKING:
     from otel_tracker.claude_code.lines import Record
 
 CLEAN, INTERRUPTED, API_ERROR, MID_TOOL, EMPTY = "clean", "interrupted", "api_error", "mid_tool", "empty"
+AFTER_TOOL = "after_tool"
+"""All the tools that it called have given their results, and no answer to these is there."""
 UNANSWERED = "unanswered"
+IN_BETWEEN = (MID_TOOL, AFTER_TOOL, EMPTY)
+"""What says nothing of how a run ended: more may have been to come."""
 
 _TO_BE_CONTINUED = ("tool_use", "pause_turn", "compaction")
 
@@ -77,7 +81,8 @@ class Ending:
         elif results and self.kind in (INTERRUPTED, API_ERROR):
             return  # what was running then has come to an end, and changes nothing
         elif results or (record.get("isMeta") is not True and blocks_of(message)):
-            self._be(MID_TOOL if self._has_answered else EMPTY)
+            is_answered = bool(results) and not self._open_tools
+            self._be((AFTER_TOOL if is_answered else MID_TOOL) if self._has_answered else EMPTY)
 
     def _be(self, kind: str) -> None:
         self.kind, self.error, self.error_type, self.outage = kind, None, None, None

@@ -111,11 +111,12 @@ def _of_agent(payload: "Payload", session: "Session") -> "Run | None":
     if agent_id is None or places.is_internal(agent_id):
         return None
     told = payload.path("agent_transcript_path")
-    kind = session.sidecar_of(agent_id, told).get("agentType") or agent_type
-    if kind is None:  # its own questions to itself have no type, and come without a start
+    is_teammate = agent_id.startswith(f"a{agent_type}-")  # whose type is its own name
+    kind = session.sidecar_of(agent_id, told).get("agentType") or (None if is_teammate else agent_type)
+    if agent_type is None and kind is None:  # its own questions to itself have no type, and come without a start
         return session.run(agent_id, None)
-    run = session.run_or_new(agent_id, None, kind)
-    run.note(agent_type=kind)
+    run = session.run_or_new(agent_id, None, kind or agent_type)
+    run.note(agent_type=kind, wished_type=agent_type)
     return run
 
 

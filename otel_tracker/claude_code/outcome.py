@@ -43,7 +43,13 @@ class Verdict:
 
 
 def verdict(
-    run: "Run", found: "Transcript | None", *, is_gone: bool, is_over: bool, silence: float = 0.0
+    run: "Run",
+    found: "Transcript | None",
+    *,
+    is_gone: bool,
+    is_over: bool,
+    is_left: bool = False,
+    silence: float = 0.0,
 ) -> "Verdict | None":
     """Return how a run ended, None as long as that is open.
 
@@ -57,7 +63,7 @@ def verdict(
     if run.report == runs.COMPLETED:
         return _reported_completed(run, found)
     if run.is_settled or is_over:
-        return _not_reported(run, found)
+        return _not_reported(run, found, is_left=is_left)
     if not is_gone or found is None:
         return None
     return _not_reported(run, found) if _is_decisive(run, found) else _silent(run, found, silence)
@@ -65,7 +71,7 @@ def verdict(
 
 def _silent(run: "Run", found: "Transcript", silence: float) -> "Verdict | None":
     """Judge a run that is gone in the middle of something. Esc ends one that held up the turn, and tells nobody (#9516)."""
-    if run.is_stopped or found.ending not in (ending.MID_TOOL, ending.EMPTY):
+    if run.is_stopped or found.ending not in ending.IN_BETWEEN:
         return None
     if run.returned is None and silence >= _SILENT_IN_FRONT_SECONDS:
         return Verdict(names.CANCELLED, reason="interrupted")
@@ -102,6 +108,8 @@ def _failed(run: "Run", found: "Transcript | None") -> Verdict:
 def _reported_completed(run: "Run", found: "Transcript | None") -> Verdict:
     if found is None or found.ending == ending.EMPTY:
         return _without_transcript(run)
+    if found.ending == ending.AFTER_TOOL and not run.is_stopped:  # SubagentStop doesn't fire then
+        return Verdict(names.SUCCESS, reason="it reached the limit of its turns")
     return _by_transcript(found)
 
 
@@ -117,7 +125,7 @@ def _by_transcript(found: "Transcript") -> Verdict:
         return Verdict(names.FAILURE, error=found.error, error_type=found.error_type, environment_error=found.outage)
     if found.ending == ending.INTERRUPTED:
         return Verdict(names.CANCELLED, reason="interrupted by the user")
-    if found.ending == ending.MID_TOOL:
+    if found.ending in (ending.MID_TOOL, ending.AFTER_TOOL):
         return Verdict(names.FAILURE, error=_IN_A_TOOL)
     return Verdict(names.SUCCESS)
 
@@ -129,12 +137,14 @@ def _is_decisive(run: "Run", found: "Transcript") -> bool:
     return found.ending in (ending.API_ERROR, ending.UNANSWERED, ending.INTERRUPTED)
 
 
-def _not_reported(run: "Run", found: "Transcript | None") -> Verdict:
+def _not_reported(run: "Run", found: "Transcript | None", *, is_left: bool = False) -> Verdict:
     """Judge a run whose end nobody has reported, and that isn't running any more."""
-    is_told = found is not None and found.ending not in (ending.MID_TOOL, ending.EMPTY)
+    is_told = found is not None and found.ending not in ending.IN_BETWEEN
     if found is not None and (is_told or run.is_stopped):
         return _by_transcript(found)
-    return _without_transcript(run) if run.is_stopped else _lost()
+    if run.is_stopped:
+        return _without_transcript(run)
+    return Verdict(names.CANCELLED, reason="the user left its session") if is_left else _lost()
 
 
 def _lost() -> Verdict:

@@ -24,6 +24,7 @@ SILENT_SECONDS = 3600.0
 
 _END_OF_TURN = (hooks.STOP, hooks.STOP_FAILURE, hooks.USER_PROMPT_SUBMIT)
 _NEW_PROCESS = ("startup", "resume")
+_LEFT = "prompt_input_exit"  # the reason of a session's end that a person has asked for
 _RUNNING = ("running", "pending", "in_progress")
 
 
@@ -40,7 +41,7 @@ def reconcile(payload: "Payload", recording: Recording) -> None:
             session.outages.append([outage, recording.now])
     if _is_end_of_session(payload):
         _discover(recording)
-        _end(recording)
+        _end(recording, is_left=payload.name("reason") == _LEFT)
     elif payload.event in _END_OF_TURN and not facts.is_notification(payload):
         _discover(recording)
         _end_turn(payload, recording)
@@ -81,12 +82,12 @@ def _discover(recording: Recording) -> None:
             session.run_or_new(agent_id, None).note(agent_type=kind)
 
 
-def _end(recording: Recording) -> None:
+def _end(recording: Recording, *, is_left: bool = False) -> None:
     unclear = [run for run in recording.session.runs if run.is_unclear]
     _add_evidence(recording, unclear)
     for run in unclear:
         run.is_fresh = None
-        recording.judge(run, is_gone=True, is_over=True)
+        recording.judge(run, is_gone=True, is_over=True, is_left=is_left)
         recording.write_if_many()
     for tool_use_id in list(recording.session.permits):
         recording.give_back(tool_use_id)

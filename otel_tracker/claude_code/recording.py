@@ -5,8 +5,9 @@ import time
 from otel_tracker import event, names
 from otel_tracker.amendment import amendment_of
 from otel_tracker.claude_code import agents, outcome, places
+from otel_tracker.claude_code.ending import AFTER_TOOL, CLEAN, IN_BETWEEN
 from otel_tracker.claude_code.run import COMPLETED, digest, event_id
-from otel_tracker.claude_code.transcript import CLEAN, EMPTY, MID_TOOL, read_transcript
+from otel_tracker.claude_code.transcript import read_transcript
 from otel_tracker.owner import boot_clock
 from otel_tracker.storage.glance import glance
 from otel_tracker.storage.store import Store
@@ -56,11 +57,19 @@ class Recording:
         if session.unsaid is not None:  # a hook was killed between the journal and the session's file
             self._say(session.unsaid)
 
-    def judge(self, run: "Run", *, is_gone: bool = False, is_over: bool = False, is_listed: bool = False) -> None:
+    def judge(
+        self,
+        run: "Run",
+        *,
+        is_gone: bool = False,
+        is_over: bool = False,
+        is_left: bool = False,
+        is_listed: bool = False,
+    ) -> None:
         """Make the events that follow from what is known of a run: its start, its end, or what amends that.
 
         Claude Code no longer counts it among the running ones where it `is_gone`, and would list it if it ran where it
-        `is_listed`; its session has ended where it `is_over`.
+        `is_listed`; its session has ended where it `is_over`, and the user has ended it where it `is_left`.
         """
         if not (run.is_unknown_type or self.session.has_come_into_being(run)):
             if run.tool_use_id in self.session.permits:
@@ -77,7 +86,8 @@ class Recording:
             if known is not None:
                 return
         silence = self._silence_of(run) if is_listed else 0.0
-        verdict = outcome.verdict(run, found, is_gone=is_gone, is_over=is_over or known is not None, silence=silence)
+        is_over = is_over or known is not None
+        verdict = outcome.verdict(run, found, is_gone=is_gone, is_over=is_over, is_left=is_left, silence=silence)
         if verdict is None:
             self._start(run)
             return
@@ -134,10 +144,10 @@ class Recording:
         since = began if run.agent_type == _FORK else None
         found = self._read(run, path, since)
         until = self._waits_until if is_just_reported and run.report == COMPLETED else 0.0
-        while found is not None and found.ending in (MID_TOOL, EMPTY) and time.monotonic() < until:
+        while found is not None and _may_lack_its_end(run, found) and time.monotonic() < until:
             time.sleep(_PAUSE_SECONDS)
             found = self._read(run, path, since)
-        if found is not None and found.ending == MID_TOOL and run.is_stopped and self.session.is_of_workflow(run):
+        if found is not None and found.ending in IN_BETWEEN and run.is_stopped and self.session.is_of_workflow(run):
             found.ending = CLEAN  # agents of a workflow give their result by calling a tool
         return found
 
@@ -204,7 +214,7 @@ class Recording:
         One that failed in the middle of something failed when that was reported: it may have stalled for long before.
         """
         of_start, of_end = (found.started, found.ended) if found is not None else (None, None)
-        is_late = verdict.outcome == names.FAILURE and found is not None and found.ending in (MID_TOOL, EMPTY)
+        is_late = verdict.outcome == names.FAILURE and found is not None and found.ending in IN_BETWEEN
         of_end = max(of_end or 0.0, run.reported) if is_late and run.reported else of_end
         ended = min(of_end or run.reported or self.now, self.now)
         began = min(of_start or run.began or ended - (run.took or 0.0), ended)
@@ -253,6 +263,11 @@ class Recording:
                 self._events.append(event.about_agent(found.key, names.AGENT_REGISTERED, name=found.new_name))
             self._keys[agent_type] = found.key
         return self._keys[agent_type]
+
+
+def _may_lack_its_end(run: "Run", found: "Transcript") -> bool:
+    """Tell whether the last line of a run that has completed may be on its way; after the limit of its turns none is."""
+    return found.ending in IN_BETWEEN and (found.ending != AFTER_TOOL or run.is_stopped is True)
 
 
 def _model(run: "Run", models: "dict[str, Any] | None") -> "str | None":

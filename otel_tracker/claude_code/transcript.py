@@ -10,17 +10,8 @@ the answers, and once more, in full, from its last answer on.
 import os
 import time
 
-from otel_tracker.claude_code.ending import (
-    API_ERROR,
-    CLEAN,
-    EMPTY,
-    INTERRUPTED,
-    MID_TOOL,
-    UNANSWERED,
-    Ending,
-    kind_of_answer,
-)
-from otel_tracker.claude_code.lines import blocks_of_type, lines_in, moment_of, part, record_in, text
+from otel_tracker.claude_code.ending import API_ERROR, EMPTY, MID_TOOL, Ending, kind_of_answer
+from otel_tracker.claude_code.lines import blocks_of_type, lines_in, moment_of, part, record_in, text, texts_of
 from otel_tracker.claude_code.usage import SYNTHETIC, Usage
 
 TYPE_CHECKING = False
@@ -30,25 +21,27 @@ if TYPE_CHECKING:
     from otel_tracker.claude_code.lines import Record
 
 
-__all__ = ["API_ERROR", "CLEAN", "EMPTY", "INTERRUPTED", "MID_TOOL", "UNANSWERED", "Transcript", "read_transcript"]
+_COMPACTED = "compact_boundary"  # the requests that compact a conversation are in no transcript (2.1.332)
+_CUT = b"Your response above was cut off mid-stream"  # Claude Code has made up the end of the answer before (2.1.332)
 
 
 _LONG_BYTES = 32 * 2**20  # what has been read of a shorter file is read again
 _LOOK_BYTES = 2**20  # between two looks at the clock
 _TAIL_BYTES = 8 * 2**20
-_RESUMED = ("skipped", "started", "ended", "idle_seconds", "version", "agent")
+_RESUMED = ("skipped", "started", "ended", "idle_seconds", "version", "agent", "has_gap")
 
 
 class Transcript:
     """What a transcript says of its run.
 
     models         tokens by full model id and type; empty if no usage was written (unmeasured)
-    is_incomplete  the usage of an answer was never written to its end: the tokens are a lower bound
+    is_incomplete  the tokens are a lower bound: the usage of an answer was never written to its end, or there is a gap
+    has_gap        requests are known to have been made whose usage isn't there, or not whole
     tool_uses      how many tools the agent has called
     started, ended seconds since 1970 of the first and the last record, None without any
     version        of Claude Code, as the last record has it; agent: what `attributionAgent` names
     idle_seconds   between the end of a turn and what woke the agent for the next one
-    ending         CLEAN, INTERRUPTED, API_ERROR, UNANSWERED, MID_TOOL or EMPTY (the agent has said nothing yet)
+    ending         CLEAN, INTERRUPTED, API_ERROR, UNANSWERED, MID_TOOL, AFTER_TOOL or EMPTY (the agent has said nothing yet)
     error, outage  of an API_ERROR: its text, and which outage it tells of, if any
     error_type     the `stop_reason` of an answer that is none, or not a whole one (ending.UNANSWERED_BECAUSE)
     skipped        lines that can't be read
@@ -62,6 +55,7 @@ class Transcript:
         "ending",
         "error",
         "error_type",
+        "has_gap",
         "idle_seconds",
         "is_incomplete",
         "is_partial",
@@ -76,7 +70,7 @@ class Transcript:
 
     def __init__(self) -> None:
         self.models: dict[str, dict[str, int]] = {}
-        self.is_incomplete = self.is_partial = False
+        self.is_incomplete = self.is_partial = self.has_gap = False
         self.reading: dict[str, Any] | None = None
         self.skipped = 0
         self.tool_uses = 0
@@ -157,7 +151,7 @@ class _Reader:
         found.is_partial = not self._read_answers(until)
         if self._offset >= _LONG_BYTES:
             found.reading = self._progress()
-        found.models, found.is_incomplete = self._usage.by_model(), self._usage.is_incomplete
+        found.models, found.is_incomplete = self._usage.by_model(), self._usage.is_incomplete or found.has_gap
         found.tool_uses = len(self._tools)
         if found.is_partial:
             self._skip_to_tail()
@@ -209,11 +203,16 @@ class _Reader:
             record = record_in(line)
             if record is None:
                 self._found.skipped += 1
-            elif self._is_own(record):
-                self._take_turns(record)
-                if record["type"] == "assistant":
-                    self._add_answer(offset, record, part(record, "message"))
+            else:
+                self._add(offset, record)
         return True
+
+    def _add(self, offset: int, record: "Record") -> None:
+        self._found.has_gap |= record.get("subtype") == _COMPACTED or _says_that_it_was_cut(record)
+        if self._is_own(record):
+            self._take_turns(record)
+            if record["type"] == "assistant":
+                self._add_answer(offset, record, part(record, "message"))
 
     def _take_turns(self, record: "Record") -> None:
         """Note how long the agent was at rest, if a record of the next turn ends that.
@@ -280,6 +279,12 @@ def _needs_reading(line: bytes) -> bool:
 
     Quotes within a text are escaped: a line without `"assistant"` is no answer, whatever a tool has printed.
     """
-    if b'"assistant"' in line or b'"user"' not in line:
+    if b'"assistant"' in line or b'"user"' not in line or _CUT in line:
         return True
     return not (line.startswith(b"{") and line.rstrip().endswith(b"}"))
+
+
+def _says_that_it_was_cut(record: "Record") -> bool:
+    """Tell whether Claude Code asks for an answer again whose stream broke off: its usage is the first part's."""
+    is_meta = record.get("isMeta") is True
+    return is_meta and any(words.startswith(_CUT.decode()) for words in texts_of(part(record, "message")))

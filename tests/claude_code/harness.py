@@ -106,7 +106,7 @@ class Session:
     def starts(self, source: str = "startup") -> None:
         self.fires("SessionStart", source=source, model=MODEL)
 
-    def is_over(self, reason: str = "prompt_input_exit") -> None:
+    def is_over(self, reason: str = "other") -> None:
         self.fires("SessionEnd", reason=reason)
 
     def asks(self, prompt: str = PRIVATE) -> None:
@@ -217,6 +217,11 @@ class Run(TranscriptOfAgent):
             "stop_hook_active": False,
         }
         self.session.fires("SubagentStop", self._asked, **{**told, **fields})
+        return self
+
+    def breaks_off(self, error: str = "server_error") -> "Run":
+        """Send StopFailure, which comes in the place of SubagentStop after an error of the API."""
+        self.session.fires("StopFailure", self._asked, agent_id=self.agent_id, agent_type=self.kind, error=error)
         return self
 
     def is_notified(

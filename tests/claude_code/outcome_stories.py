@@ -257,3 +257,34 @@ def finished_at_once_without_a_tool_is_suspect(session: Session) -> Expected:
     session.launches().begins().is_prompted().answers().ends().completes()
     session.stops()
     return Expected([Ended(models={MODEL: LAST}, failures=IGNORED)])
+
+
+@story
+def limit_of_turns_is_a_success(session: Session) -> Expected:
+    session.launches().begins().is_prompted().calls_a_tool().gets_a_result().completes()
+    session.stops()
+    return Expected([Ended(models=CUT)])
+
+
+@story
+def turn_that_broke_off_in_the_background_is_failed_although_it_is_called_completed(session: Session) -> Expected:
+    run = session.launches().is_in_background().begins().is_prompted().calls_a_tool().gets_a_result()
+    run.meets("server_error", 500).breaks_off().is_notified("completed")
+    session.stops()
+    return Expected([Ended(names.FAILURE, models=CUT)])
+
+
+@story
+def turn_that_broke_off_is_failed_where_no_transcript_is_kept(session: Session) -> Expected:
+    session.launches().is_in_background().begins().breaks_off().is_notified("completed")
+    session.stops()
+    return Expected([Ended(names.FAILURE, models={})], {"StopFailure": [Ended(models={})]}, is_breaker_sure=False)
+
+
+@story
+def outage_of_one_agent_excuses_no_other(session: Session) -> Expected:
+    broken = session.launches("Explore").is_in_background().begins().is_prompted()
+    broken.meets("rate_limit", 429).breaks_off("rate_limit").is_notified("completed")
+    session.launches().begins().is_cut().ends().completes()
+    session.stops()
+    return Expected([Ended(names.FAILURE, "Explore", models={}, failures=IGNORED), Ended(names.FAILURE, models=CUT)])

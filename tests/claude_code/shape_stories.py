@@ -144,3 +144,36 @@ def to_do_items_and_unknown_events_are_no_runs(session: Session) -> Expected:
     session.asks("<task-notification> is what I was asking about")
     session.stops()
     return Expected([Ended()])
+
+
+@story
+def what_ran_beats_what_was_wished(session: Session) -> Expected:
+    run = session.agent("CODER")
+    run.is_asked_for().is_in_background()
+    run.kind = "coder"
+    run.begins().works().ends().is_notified("completed")
+    session.stops()
+    return Expected([Ended()])
+
+
+@story
+def type_that_no_agent_is_called_is_the_one_that_ran(session: Session) -> Expected:
+    run = session.agent("search the code")
+    run.is_asked_for()
+    run.kind = "Explore"
+    run.begins().works().ends().completes()
+    session.stops()
+    return Expected([Ended(agent="Explore")])
+
+
+@story
+def teammate_is_the_agent_that_it_was_made_of(session: Session) -> Expected:
+    run = session.agent("coder", name="helper").is_asked_for()
+    run.gives({"status": "teammate_spawned", "agent_id": "helper@session-00000000", "agent_type": "coder"})
+    run.kind, run.agent_id = "helper", f"ahelper-{run.agent_id[1:]}"
+    run.transcript = run.transcript.with_name(f"agent-{run.agent_id}.jsonl")
+    sidecar = {"agentType": "helper", "name": "helper", "taskKind": "in_process_teammate", "customAgentType": "coder"}
+    run.begins().is_prompted(sidecar=sidecar).calls_a_tool().gets_a_result().answers().ends()
+    session.stops()
+    session.is_over()
+    return Expected([Ended()])

@@ -167,6 +167,14 @@ def test_a_run_that_its_session_has_left_behind_is_told_as_such(tmp_path: Path) 
     assert (entry["action"], entry["environment_error"]) == (names.TASK_LOST, "session_ended")
 
 
+def test_a_run_whose_session_the_user_has_left_is_cancelled(tmp_path: Path) -> None:
+    session = Session()
+    session.launches().is_in_background().begins().is_cut()
+    session.is_over("prompt_input_exit")
+    play_all(session, tmp_path)
+    assert one_end(tmp_path)["action"] == names.TASK_CANCELLED
+
+
 @pytest.mark.parametrize("is_suspect", [True, False])
 def test_a_success_at_once_and_without_a_tool_is_suspect(is_suspect: bool, tmp_path: Path) -> None:
     session = Session()

@@ -5,7 +5,7 @@ from typing import Any
 from otel_tracker import names
 from tests.claude_code.harness import Run, Session
 from tests.claude_code.outcome_stories import CUT
-from tests.claude_code.replay import Ended, Expected, story
+from tests.claude_code.replay import IGNORED, Ended, Expected, story
 from tests.claude_code.transcript_of_agent import FIRST, LAST, MODEL, WORK, text_block, usage
 
 ADVISOR = "claude-opus-5"
@@ -147,3 +147,20 @@ def failed_and_cancelled_runs_have_tokens_too(session: Session) -> Expected:
     session.stops()
     cancelled = Ended(names.CANCELLED, "Explore")
     return Expected([cancelled, Ended(names.FAILURE, "Plan", models=CUT)], is_breaker_sure=False)
+
+
+@story
+def compaction_within_a_run_makes_its_tokens_a_lower_bound(session: Session) -> Expected:
+    run = session.launches().begins().is_prompted().calls_a_tool().gets_a_result()
+    session.record(run.transcript, "system", subtype="compact_boundary", isSidechain=True, content="Compacted")
+    run.answers()
+    return _in_foreground(session, run, Ended(is_incomplete=True))
+
+
+@story
+def answer_that_was_cut_off_makes_the_tokens_a_lower_bound(session: Session) -> Expected:
+    run = session.launches().begins().is_prompted()
+    run.says([text_block("I'll")], FIRST, message="1", stop_reason="end_turn")
+    run.hears("Your response above was cut off mid-stream and only your next message is delivered.", isMeta=True)
+    run.answers()
+    return _in_foreground(session, run, Ended(is_incomplete=True, failures=IGNORED))
