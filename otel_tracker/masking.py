@@ -32,53 +32,31 @@ _NAME = (
 )
 _IS = r"\\?[\"']?[ \t]{0,3}(?:=>|[=:])[ \t]{0,3}"
 _VALUE = r"[^\s\"'&;,)\]}]"
-_HAS_DIGIT = rf"(?={_VALUE}{{0,200}}\d)"
-_IS_NONE = r"(?:none|null|nil|true|false|undefined|)(?![^\s\"'&;,)\]}])"
+_HAS_DIGIT = rf"(?={_VALUE}{{0,200}}\d)(?={_VALUE}{{6}})"
+_IS_NONE = rf"(?:none|null|nil|true|false|undefined|)(?!{_VALUE})"
 _IS_PATH = r"(?:~|\.{1,2}|[A-Za-z]:)?[/\\][\w.-]+[/\\]"
+_QUOTE = rf"{_IS}(\\?[\"'])"
+_EQUALS = rf"\\?[\"']?[ \t]{{0,3}}=[ \t]{{0,3}}(?!{_IS_NONE}|{_IS_PATH})"
+_COLON = rf"\\?[\"']?[ \t]{{0,3}}:[ \t]{{0,3}}(?!{_IS_PATH}){_HAS_DIGIT}"  # behind it many an ordinary word stands
 
-_RULES = tuple(
-    (re.compile(pattern, flags), replacement)
-    for pattern, flags, replacement in (
-        (rf"-----BEGIN {_ARMOUR}.*?(?:-----END {_ARMOUR}|\Z)", re.DOTALL, MASK),
-        (rf"({_NAME}{_IS}(\\?[\"']))(?:(?!\2)[^\n])+", re.IGNORECASE, rf"\1{MASK}"),
-        (
-            rf"(authorization{_IS}(?:bearer|basic|digest|token|apikey)[ \t]{{1,3}}){_VALUE}+",
-            re.IGNORECASE,
-            rf"\1{MASK}",
-        ),
-        (
-            rf"({_NAME}\\?[\"']?[ \t]{{0,3}}=[ \t]{{0,3}})(?!{_IS_NONE}|{_IS_PATH}){_VALUE}+",
-            re.IGNORECASE,
-            rf"\1{MASK}",
-        ),
-        (
-            rf"({_NAME}\\?[\"']?[ \t]{{0,3}}:[ \t]{{0,3}})(?!{_IS_PATH}){_HAS_DIGIT}{_VALUE}{{6,}}",
-            re.IGNORECASE,
-            rf"\1{MASK}",
-        ),
-        (
-            rf"((?<![\w-])--(?:\w{{1,20}}-){{0,3}}(?:{_NAME}|token)[ \t]{{1,3}})(?!{_IS_PATH}){_HAS_DIGIT}{_VALUE}{{6,}}",
-            re.IGNORECASE,
-            rf"\1{MASK}",
-        ),
-        (
-            rf"((?<![a-z])(?:token|[?&](?:key|sig|signature)){_IS}[\"']?){_HAS_DIGIT}[\w.~+/%=-]{{16,}}",
-            re.IGNORECASE,
-            rf"\1{MASK}",
-        ),
-        (r"\b(bearer[ \t]{1,3})(?=[\w.~+/-]{0,200}\d|[\w.~+/-]{32})[\w.~+/-]{8,}=*", re.IGNORECASE, rf"\1{MASK}"),
-        (
-            r"\b(Basic[ \t]{1,3})(?=[A-Za-z0-9+/]{0,200}\d)(?=[A-Za-z0-9+/]{0,200}[a-z][A-Z])[A-Za-z0-9+/]{8,}=*",
-            0,
-            rf"\1{MASK}",
-        ),
-        (r"(?<=://)([^\s/:@]{0,256}):[^\s/]{1,512}@", 0, rf"\1:{MASK}@"),
-        (r"((?:hooks\.slack\.com/\w{1,20}|discord(?:app)?\.com/api/webhooks/\d{1,30})/)[\w/-]{8,}", 0, rf"\1{MASK}"),
-        (r"(api\.telegram\.org/bot\d{1,20}):[\w-]{8,}", 0, rf"\1:{MASK}"),
-        (r"(?<![\w-])eyJ[\w-]{5,}\.eyJ[\w-]{5,}(?:\.[\w-]*)?", 0, MASK),  # a JSON Web Token
-        (rf"(?<![A-Za-z0-9])({_VENDORS})[\w-]{{8,}}", 0, rf"\1{MASK}"),
+_PATTERNS = tuple(
+    re.compile(pattern)
+    for pattern in (
+        rf"(?s)()-----BEGIN {_ARMOUR}.*?(?:-----END {_ARMOUR}|\Z)",
+        rf"(?i)(authorization{_IS}(?:bearer|basic|digest|token|apikey)[ \t]{{1,3}}){_VALUE}+",
+        rf"(?i)({_NAME}(?:{_QUOTE}|{_EQUALS}|{_COLON}))(?(2)(?:(?!\2)[^\n])+|{_VALUE}+)",
+        rf"(?i)((?<![\w-])--(?:\w{{1,20}}-){{0,3}}(?:{_NAME}|token)[ \t]{{1,3}})(?!{_IS_PATH}){_HAS_DIGIT}{_VALUE}+",
+        rf"(?i)((?<![a-z])(?:token|[?&](?:key|sig|signature)){_IS}[\"']?){_HAS_DIGIT}[\w.~+/%=-]{{16,}}",
+        r"(?i)\b(bearer[ \t]{1,3})(?=[\w.~+/-]{0,200}\d|[\w.~+/-]{32})[\w.~+/-]{8,}=*",
+        r"\b(Basic[ \t]{1,3})(?=[A-Za-z0-9+/]{0,200}\d)(?=[A-Za-z0-9+/]{0,200}[a-z][A-Z])[A-Za-z0-9+/]{8,}=*",
+        r"(?<=://)([^\s/:@]{0,256}:)[^\s/]{1,512}(?=@)",
+        r"((?:hooks\.slack\.com/\w{1,20}|discord(?:app)?\.com/api/webhooks/\d{1,30})/)[\w/-]{8,}",
+        r"(api\.telegram\.org/bot\d{1,20}:)[\w-]{8,}",
+        r"()(?<![\w-])eyJ[\w-]{5,}\.eyJ[\w-]{5,}(?:\.[\w-]*)?",  # a JSON Web Token
+        rf"(?<![A-Za-z0-9])({_VENDORS})[\w-]{{8,}}",
     )
 )
+"""Each has what stays before the secret as its first group."""
 
 
 def masked(text: str) -> str:
@@ -86,6 +64,6 @@ def masked(text: str) -> str:
     text = text[:MASKED_CHARACTERS]
     if not masks_secrets():
         return text
-    for pattern, replacement in _RULES:
-        text = pattern.sub(replacement, text)
+    for pattern in _PATTERNS:
+        text = pattern.sub(rf"\1{MASK}", text)
     return text
