@@ -13,10 +13,13 @@ import pytest
 from otel_tracker import names
 from otel_tracker.cli import main
 from otel_tracker.errors import DocumentError, StorageError, UnsupportedVersionError
+from otel_tracker.event import new_id
+from otel_tracker.names import FAILURE
 from otel_tracker.storage.glance import glance
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.store import Store
 from tests.builders import AGENT, end, start
+from tests.conftest import REAL_DOCUMENT
 
 Damage = Callable[[Path], None]
 Warnings = Callable[[], list[str]]
@@ -223,6 +226,124 @@ def test_a_program_that_drops_the_sequence_makes_nothing_count_twice(store: Stor
     Path(home.document).write_text(json.dumps(document))
     Store(home).record([end("r9")])
     assert tasks(home) == 5
+
+
+V7_HEAD = ("version", "updated", "config", "agents", "metrics", "history")
+V7_AGENT = ("status", "failures", "last_failure", "blacklisted_until", "metrics", "token_usage")
+
+
+def without_sequence(value: Any) -> Any:
+    """Do what `jq 'del(.sequence) | .history = []'` does."""
+    return {**{key: known for key, known in value.items() if key != "sequence"}, "history": []}
+
+
+def of_v7_only(value: Any) -> Any:
+    """Keep what a program keeps that knows the keys of v7.0 only."""
+    agents = {key: {name: agent[name] for name in V7_AGENT} for key, agent in value["agents"].items()}
+    return {**{key: value[key] for key in V7_HEAD}, "agents": agents, "history": []}
+
+
+REWRITES = pytest.mark.parametrize("rewrite", [without_sequence, of_v7_only])
+
+
+@REWRITES
+def test_a_document_rewritten_without_sequence_and_history_counts_nothing_twice(
+    store: Store, home: Home, warnings_logged: Warnings, rewrite: "Callable[[Any], Any]"
+) -> None:
+    for number in range(4):
+        store.record([end(f"r{number}", FAILURE), start(f"running {number}")])
+    in_flight, agent = on_disk(home)["in_flight"], on_disk(home)["agents"][AGENT]
+    value = rewrite(on_disk(home))
+    value["agents"][AGENT]["metrics"]["tasks_total"] = 1  # it was read before three of them ended
+    Path(home.document).write_text(json.dumps(value, indent=2))
+    assert Store(home).read().agents[AGENT] == agent
+    for again in (store, Store(home)):
+        again.record([{**end("r3", FAILURE), "id": new_id()}])
+        assert on_disk(home)["agents"][AGENT] == agent
+    assert on_disk(home)["in_flight"] == in_flight
+    Store(home).record([end("r9")])
+    assert tasks(home) == 5
+    assert any("another program has left out `sequence`" in message for message in warnings_logged())
+    assert store.backups.damaged_paths()
+
+
+def test_a_first_document_rewritten_without_sequence_counts_nothing_twice(store: Store, home: Home) -> None:
+    """There is no backup yet."""
+    store.record([end("r1")])
+    assert not store.backups.paths()
+    Path(home.document).write_text(json.dumps(without_sequence(on_disk(home))))
+    Store(home).record([end("r2")])
+    assert tasks(home) == 2
+
+
+def test_a_document_rewritten_without_sequence_is_believed_where_nothing_else_tells_its_totals(
+    store: Store, home: Home
+) -> None:
+    for number in range(4):
+        store.record([end(f"r{number}")])
+    shutil.rmtree(home.backups)
+    segment = Path(home.journal, "1.jsonl")
+    lines = segment.read_bytes().splitlines(keepends=True)
+    Path(home.journal, "3.jsonl").write_bytes(b"".join(lines[2:]))
+    segment.unlink()
+    Path(home.document).write_text(json.dumps(without_sequence(on_disk(home))))
+    Store(home).record([end("r4")])
+    assert tasks(home) == 5
+    assert all(store.backups.sequence(path) > 0 for path in store.backups.paths())
+
+
+@REWRITES
+def test_settings_and_unknown_keys_of_a_document_rewritten_without_sequence_hold(
+    store: Store, home: Home, rewrite: "Callable[[Any], Any]"
+) -> None:
+    store.record([end("r1"), end("r2")])
+    store.record([end("r3", agent="ui/designer.md")])
+    document = on_disk(home)
+    document["config"]["count_lost"] = False
+    document["agents"]["ui/designer.md"]["config"] = {"failure_threshold": 7}
+    Path(home.document).write_text(json.dumps(document, indent=2))
+    store.record([end("r4")])
+    value = rewrite(on_disk(home))
+    value["config"] = {"failure_threshold": 2}
+    value |= {"fallback_chain": {"L2_to_L1": {}}}
+    value["agents"][AGENT]["team"] = "blue"
+    value["agents"]["new.md"] = {"status": "healthy", "metrics": {"tasks_total": 3}}
+    Path(home.document).write_text(json.dumps(value, indent=2))
+    Store(home).record([end("r5", FAILURE), end("r6", FAILURE)])
+    after = on_disk(home)
+    assert (after["config"]["failure_threshold"], after["config"]["count_lost"]) == (2, False)
+    assert after["agents"]["ui/designer.md"]["config"] == {"failure_threshold": 7}
+    assert (after["fallback_chain"], after["agents"][AGENT]["team"]) == ({"L2_to_L1": {}}, "blue")
+    assert after["agents"][AGENT]["status"] == "blacklisted"
+    assert (after["agents"]["new.md"]["metrics"]["tasks_total"], after["metrics"]["total_agents"]) == (3, 3)
+    (changed,) = [entry for entry in after["history"] if entry["action"] == names.SETTINGS_CHANGED][-1:]
+    assert changed["config"]["failure_threshold"] == 2
+    path = Path(home.document)
+    path.write_bytes(path.read_bytes()[:100])
+    Store(home).record([end("r7")])
+    for value in (after, rebuilt := on_disk(home)):
+        value["agents"][AGENT]["metrics"] = value["metrics"] = value["history"] = None
+        value["sequence"] = value["updated"] = value["agents"][AGENT]["token_usage"] = None
+    assert rebuilt["agents"].keys() == after["agents"].keys()
+    assert (rebuilt["config"], rebuilt["fallback_chain"]) == (after["config"], after["fallback_chain"])
+
+
+@pytest.mark.parametrize("has_backup", [True, False])
+def test_a_document_that_is_being_adopted_counts_with_what_the_journal_has_beside_it(
+    home: Home, monkeypatch: pytest.MonkeyPatch, has_backup: bool
+) -> None:
+    """The process that records the first task may be killed before it writes the document."""
+    path = Path(home.document)
+    path.parent.mkdir(parents=True)
+    shutil.copy(REAL_DOCUMENT, path)
+    before = on_disk(home)["metrics"]["total_requests"]
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "write", lambda *_: None)
+        Store(home).record([end("r1")])
+    if not has_backup:
+        shutil.rmtree(home.backups, ignore_errors=True)
+    Store(home).record([end("r2")])
+    assert on_disk(home)["metrics"]["total_requests"] == before + 2
 
 
 def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(store: Store, home: Home) -> None:

@@ -7,8 +7,9 @@ from otel_tracker.codec import DocumentCodec, sequence_of
 from otel_tracker.document import Document, new_document
 from otel_tracker.errors import DocumentError, UnsupportedVersionError
 from otel_tracker.fold import fold_all
+from otel_tracker.rewritten import with_changes
 from otel_tracker.schema import has_changed_settings
-from otel_tracker.storage.recovery import newest_base
+from otel_tracker.storage.recovery import Base, newest_base
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from otel_tracker.storage.files import Files, Signature
     from otel_tracker.storage.home import Home
     from otel_tracker.storage.journal import Journal
-    from otel_tracker.storage.recovery import Base
 
 REREAD_SECONDS = 0.05
 _REREADS = 5  # of a file that a process is overwriting in place, or was when it was killed: it begins with a zero byte
@@ -25,6 +25,7 @@ _FORESEEN_EVENTS = 8
 _OUR_BEGINNING = re.compile(
     rb'\n  "version": "7\.\d+",\n  "updated": (?:null|"[^"\n]*"),\n  "sequence": ([1-9]\d{0,18}),\n'
 )
+_OUR_KEY = b'"config_digest"'
 # How an agent's entry begins in the format of v7.0; a key with an escape in it is taken for another agent's.
 _AGENT_ENTRY = re.compile(rb'"([^"\n]+)"\s*:\s*\{\s*"status"\s*:')
 
@@ -185,10 +186,39 @@ class DocumentFile:
             raise
         except DocumentError as error:
             return error
-        self._hold(document)
-        self.is_edited = has_changed_settings(document.head)
-        self.is_foreign = sequence_of(read[1][:_BEGINNING_BYTES]) is None
+        is_foreign = sequence_of(read[1][:_BEGINNING_BYTES]) is None
+        if is_foreign and self._is_rewritten(document, read[1]):
+            self._take_rewritten(document, read[1])
+        else:
+            self._hold(document)
+        self.is_edited, self.is_foreign = has_changed_settings(self.document.head), is_foreign
         return None
+
+    def _take_rewritten(self, document: Document, text: bytes) -> None:
+        """Take a document that another program has rewritten without `sequence`: nothing tells which events it holds.
+
+        Where a backup and the journal tell the state, that holds; else its numbers do, as if it held all events.
+        """
+        base = newest_base(self._backups, self._journal)
+        is_whole = base is not None and (not base.missing if base.source else self._journal.first() == 1)
+        if base is None or not is_whole:
+            document = Document({**document.head, "sequence": self._journal.last()}, document.history)
+            base = Base(document, "its own numbers", "")
+        self._hold(with_changes(self._advanced(base.document), document))
+        self.damage = Damage(
+            text, "another program has left out `sequence`: nothing tells what its numbers count", base
+        )
+
+    def _is_rewritten(self, document: Document, text: bytes) -> bool:
+        """Tell whether a document that names no event was this package's before, and not one that is to be adopted."""
+        is_numbered = (self._backups.sequence(path) > 0 for path in self._backups.paths())
+        return document.sequence == 0 and (_OUR_KEY in text or any(is_numbered))
+
+    def _advanced(self, document: Document) -> Document:
+        """Return a document moved on to the journal's end, unless that takes seconds."""
+        if self._journal.is_far_ahead(document.sequence):
+            return document
+        return fold_all(document, self._journal.after(document.sequence))
 
     def _hold(self, document: Document) -> None:
         """Take a document for that of the file, in which nothing is wrong."""
