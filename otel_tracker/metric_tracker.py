@@ -173,7 +173,7 @@ class MetricTracker:
         """
         text = reports.markdown(self._read(), time.time())
         if output_file == "-":
-            sys.stdout.write(text)
+            _print(text)
         elif output_file is not None:
             Files().export(os.fspath(output_file), text.encode())
         return text
@@ -356,3 +356,10 @@ def default_tracker() -> MetricTracker:
     if known is None:
         known = _defaults[recorder] = MetricTracker()
     return known
+
+
+def _print(text: str) -> None:
+    """Write to standard output, if there is one, with `?` for letters that its encoding lacks."""
+    if sys.stdout is not None:
+        encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+        sys.stdout.write(text.encode(encoding, "replace").decode(encoding))

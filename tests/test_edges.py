@@ -196,3 +196,15 @@ def test_claude_reads_a_refusal_without_letters_that_do_not_print(tracker: Metri
     refusal = json.loads(hook(json.dumps(launch).encode(), home.folder))["hookSpecificOutput"]
     assert "\\u001b[31m" in refusal["permissionDecisionReason"]
     assert refusal["permissionDecisionReason"].isprintable()
+
+
+@pytest.mark.parametrize("redirection", ["", ">&-"])
+def test_a_report_that_python_prints_needs_neither_an_output_nor_its_letters(
+    two: MetricTracker, home: Home, redirection: str
+) -> None:
+    code = f"from otel_tracker import MetricTracker; MetricTracker({home.document!r}).generate_report('-')"
+    command = ["sh", "-c", f'exec "$@" {redirection}', "sh", sys.executable, "-c", code]
+    ended = subprocess.run(
+        command, env={**os.environ, "PYTHONIOENCODING": "ascii"}, capture_output=True, text=True, check=False
+    )
+    assert (ended.returncode, ended.stderr, "core/?.md" in ended.stdout) == (0, "", not redirection)

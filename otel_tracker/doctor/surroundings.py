@@ -11,7 +11,7 @@ from otel_tracker.doctor.subject import Subject
 from otel_tracker.timestamps import format_timestamp
 
 _TOLERANCE_SECONDS = 60.0
-_REQUIRED = ("opentelemetry-api", "opentelemetry-sdk", "prometheus-client")
+_REQUIRED = ("opentelemetry-api", "opentelemetry-sdk", "prometheus-client", "pyyaml")
 
 
 def clock(subject: Subject) -> Iterator[Finding]:
