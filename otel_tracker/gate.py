@@ -5,16 +5,19 @@ processes that ask at the end of a cooldown exactly one gets the permit. Where t
 gate is open: a broken tracker is no reason to stop the work.
 """
 
+import sys
 import time
+import weakref
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
-from otel_tracker import breaker, event, lookup, names, summary
+from otel_tracker import breaker, event, guard, lookup, names, summary
 from otel_tracker.document import Document, new_document
 from otel_tracker.errors import AgentBlacklistedError, NoAgentAvailableError, OtelTrackerError
 from otel_tracker.fallbacks import chain_of
 from otel_tracker.fold import transition
 from otel_tracker.log import warn
-from otel_tracker.owner import is_seen_gone, this_process
+from otel_tracker.owner import is_seen_gone, this_process, this_thread
 from otel_tracker.timestamps import format_timestamp
 
 if TYPE_CHECKING:
@@ -34,6 +37,33 @@ class Admission(NamedTuple):
     is_probe: bool
     """Whether the breaker is half-open, so that this task decides."""
     fallback_for: "str | None" = None
+    claim: "Claim | None" = None
+    """What gives the permit of a probe back that nothing holds any more; a task that begins settles it."""
+
+
+class Claim:
+    """A permit whose task has not begun: given back by `release`, or as soon as nothing holds this object any more."""
+
+    def __init__(self, gate: "Gate", admission: Admission) -> None:
+        self._finalizer = weakref.finalize(self, _give_back, gate, admission, guard.forks)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the permit has neither been given back nor used."""
+        return self._finalizer.alive
+
+    def settle(self) -> None:
+        """Keep the permit: its task has begun."""
+        self._finalizer.detach()
+
+    def release(self) -> None:
+        """Give the permit back, unless its task has begun."""
+        self._finalizer()
+
+
+def _give_back(gate: "Gate", admission: Admission, forks: int) -> None:
+    if guard.forks == forks:  # in the child of a fork it is the parent's
+        gate.give_back(admission)
 
 
 class Rejection:
@@ -100,6 +130,7 @@ class Gate:
         self._record(
             agent, names.TASK_REJECTED, reason=rejection.reason, task_id=task_id, refused_until=rejection.until
         )
+        _tell_span(rejection)
         return rejection
 
     def admissions(
@@ -172,6 +203,7 @@ class Gate:
     def _grant(self, admission: Admission) -> "tuple[Document, breaker.Answer]":
         """Ask again while nobody else can be granted anything, and take the permit if it is still to be had."""
         said: list[tuple[Document, breaker.Answer]] = []
+        owner = {**this_process(), **this_thread()} if self._has_owner else None
 
         def find(document: Document) -> list[event.Event]:
             answer = _answer(document, admission.agent_file, admission.run_id)
@@ -185,7 +217,7 @@ class Gate:
                 "task_id": admission.task_id,
                 "permit": admission.run_id,
                 "expires": format_timestamp(now + breaker.LEASE_SECONDS),
-                "owner": this_process() if self._has_owner else None,
+                "owner": owner,
             }
             return [event.happened(names.PROBE_GRANTED, now, **known)]
 
@@ -205,6 +237,22 @@ class Gate:
         told = {key: value for key, value in {**self._known, **known}.items() if value is not None}
         happened = event.about_agent(agent, action, **told)
         self._recorder.record(lambda: happened, may_repeat="id" in self._known)
+
+
+def _tell_span(rejection: Rejection) -> None:
+    """Add an event to the caller's span, if the process has loaded OpenTelemetry and is in one."""
+    trace = sys.modules.get("opentelemetry.trace")
+    if trace is None:
+        return
+    known = {
+        names.GEN_AI_AGENT: rejection.agent_file,
+        names.SPAN_REFUSED_FOR: rejection.reason,
+        names.SPAN_REFUSED_UNTIL: rejection.until,
+        names.SPAN_FALLBACK: rejection.fallback,
+    }
+    with suppress(Exception):  # a span of the application has failed, not the gate
+        attributes = {key: value for key, value in known.items() if value is not None}
+        trace.get_current_span().add_event(names.CIRCUIT_REFUSAL, attributes)
 
 
 def _answer(document: Document, agent: str, run_id: "str | None" = None) -> breaker.Answer:

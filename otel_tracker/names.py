@@ -74,7 +74,7 @@ GEN_AI_CONVERSATION = "gen_ai.conversation.id"
 GEN_AI_TOKEN_TYPE = "gen_ai.token.type"  # noqa: S105 - no secret
 ERROR_TYPE = "error.type"
 INVOKE_AGENT = "invoke_agent"
-ATTEMPT, CIRCUIT_TRANSITION = "attempt", "circuit_transition"  # span events
+ATTEMPT, CIRCUIT_TRANSITION, CIRCUIT_REFUSAL = "attempt", "circuit_transition", "circuit_refusal"  # span events
 
 # Span attributes of our own.
 SPAN_RUN_ID = "otel_tracker.run_id"
@@ -86,6 +86,9 @@ SPAN_ATTEMPT = "otel_tracker.attempt"
 SPAN_ERROR = "otel_tracker.error"
 SPAN_FALLBACK_FOR = "otel_tracker.fallback_for"
 SPAN_CIRCUIT_STATE = "otel_tracker.circuit.state"
+SPAN_REFUSED_FOR = "otel_tracker.circuit.reason"
+SPAN_REFUSED_UNTIL = "otel_tracker.circuit.until"
+SPAN_FALLBACK = "otel_tracker.fallback"
 
 # Metrics: those of the conventions, and our own.
 METRIC_DURATION = "gen_ai.invoke_agent.duration"

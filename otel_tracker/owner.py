@@ -6,6 +6,7 @@ Only a process of the same host, boot and pid namespace can be seen; of any othe
 import os
 import sys
 import time
+from _thread import get_native_id
 from functools import cache
 
 TYPE_CHECKING = False
@@ -20,6 +21,16 @@ def this_process() -> "dict[str, Any]":
     `namespace` (of pids) and `started` are null where the system doesn't tell.
     """
     return dict(_process(os.getpid()))
+
+
+def this_thread() -> "dict[str, Any]":
+    """Return what tells the running thread from others of its process: `thread` and `thread_started`.
+
+    Nothing of the main thread, which ends with its process, and where the system doesn't tell.
+    """
+    thread = get_native_id()
+    started = None if thread == os.getpid() else _started_in(f"/proc/self/task/{thread}/stat")
+    return {} if started is None else {"thread": thread, "thread_started": started}
 
 
 def is_visible(owner: "dict[str, Any]") -> bool:
@@ -57,7 +68,16 @@ def is_gone(owner: "dict[str, Any]", *, thoroughly: bool = True) -> bool:
     if is_ended(pid):
         return True
     # A zombie has ended; of a process that hides its start nothing more can be said.
-    return thoroughly and owner.get("started") is not None and process_start(pid) not in (owner["started"], None)
+    if thoroughly and owner.get("started") is not None and process_start(pid) not in (owner["started"], None):
+        return True
+    return owner.get("thread_started") is not None and _is_thread_ended(owner)
+
+
+def _is_thread_ended(owner: "dict[str, Any]") -> bool:
+    """Tell whether the thread of an owner has ended, whose process goes on."""
+    pid, started = owner["pid"], owner["thread_started"]
+    is_shown = os.path.isdir(f"/proc/{pid}/task")
+    return is_shown and _started_in(f"/proc/{pid}/task/{owner.get('thread')}/stat") != started
 
 
 def is_ended(pid: int) -> bool:
@@ -101,16 +121,24 @@ def _process(pid: int) -> "dict[str, Any]":
 
 def process_start(pid: int) -> "str | None":
     """Return when a process was started, `ended` for a zombie, None where that can't be told."""
-    stat = _text(f"/proc/{pid}/stat")
-    if stat is not None:
-        fields = stat.rpartition(")")[2].split()  # behind the name, which may hold anything: from field 3 of proc(5) on
-        return "ended" if fields[0] in "ZX" else fields[19]
+    started = _started_in(f"/proc/{pid}/stat")
+    if started is not None:
+        return started
     if os.name != "posix" or os.path.isdir("/proc/self"):
         return None
     import subprocess  # macOS
 
     shown = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
     return shown.stdout.strip() or None
+
+
+def _started_in(path: str) -> "str | None":
+    """Return when the process or thread was started whose `stat` of proc(5) is at a path, `ended` for a zombie."""
+    stat = _text(path)
+    if stat is None:
+        return None
+    fields = stat.rpartition(")")[2].split()  # behind the name, which may hold anything: from field 3 on
+    return "ended" if fields[0] in "ZX" else fields[19]
 
 
 def _host() -> str:

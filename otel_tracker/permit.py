@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from otel_tracker.gate import Admission
+from otel_tracker.gate import Admission, Claim
 from otel_tracker.metric_tracker import MetricTracker
 from otel_tracker.task import DEFAULT_MODEL, TaskTracker
 
@@ -13,14 +13,15 @@ if TYPE_CHECKING:
 class Permit:
     """The right to run one task of an agent. True, unlike a rejection.
 
-    `with permit as task:` is that task, a TaskTracker; `permit.task(model="opus")` makes it with options of its own.
-    Who doesn't use the permit gives it back with `release`.
+    `with permit as task:`, or `async with`, is that task, a TaskTracker; `permit.task(model="opus")` makes it with options of its own.
+    A permit that isn't used is given back by `release`, and at once where nothing holds it any more, or where its thread
+    has ended.
     """
 
     def __init__(self, tracker: MetricTracker, admission: Admission) -> None:
-        self._tracker, self._admission = tracker, admission
+        self._tracker, self._claim = tracker, Claim(tracker.gate, admission)
+        self._admission = admission._replace(claim=self._claim)
         self._task: TaskTracker | None = None
-        self._is_released = False
 
     def __bool__(self) -> Literal[True]:
         return True
@@ -45,7 +46,7 @@ class Permit:
 
     def task(self, model: str | None = DEFAULT_MODEL, **options: Any) -> TaskTracker:
         """Return the task that the permit is for, not yet begun; `options` are those of TaskTracker."""
-        if self._task is not None or self._is_released:
+        if self._task is not None or not self._claim.is_open:
             raise RuntimeError(f"this permit of {self.agent_file} has been used; ask for another one")
         known = {"task_id": self.task_id, "tracker": self._tracker, "admission": self._admission}
         self._task = TaskTracker(self.agent_file, model, **{**options, **known})
@@ -53,9 +54,7 @@ class Permit:
 
     def release(self) -> None:
         """Give the permit back, unless its task has begun: the next one who asks gets it."""
-        if not self._is_released and (self._task is None or not self._task.has_begun):
-            self._is_released = True
-            self._tracker.gate.give_back(self._admission)
+        self._claim.release()
 
     def __enter__(self) -> TaskTracker:
         return self.task().__enter__()
@@ -65,3 +64,11 @@ class Permit:
     ) -> None:
         if self._task is not None:
             self._task.__exit__(kind, error, trace_back)
+
+    async def __aenter__(self) -> TaskTracker:
+        return self.__enter__()
+
+    async def __aexit__(
+        self, kind: "type[BaseException] | None", error: BaseException | None, trace_back: "TracebackType | None"
+    ) -> None:
+        self.__exit__(kind, error, trace_back)

@@ -222,6 +222,8 @@ class TaskTracker:
             attributes[names.SPAN_TASK_ID] = self._task_id
         if self._fallback_for is not None:
             attributes[names.SPAN_FALLBACK_FOR] = self._fallback_for
+        if self._admission is not None and self._admission.claim is not None:
+            self._admission.claim.settle()
         present_block()
         context = self._pipeline.context()
         self._started_ns, self._began = time.time_ns(), time.perf_counter()

@@ -112,7 +112,7 @@ def test_close_resets_the_breaker_and_lifts_an_order(agent: MetricTracker, run: 
 
 def test_the_breaker_as_json_has_the_same_facts(agent: MetricTracker, run: Run, clock: Clock) -> None:
     clock.now += 600
-    agent.try_acquire(AGENT, task_id="fix-1")
+    permit = agent.try_acquire(AGENT, task_id="fix-1")
     facts = json.loads(run("breaker", AGENT, "--format", "json")[1])
     assert {key: facts[key] for key in ("agent", "is_admitted", "state", "failures", "override")} == {
         "agent": AGENT,
@@ -121,6 +121,7 @@ def test_the_breaker_as_json_has_the_same_facts(agent: MetricTracker, run: Run, 
         "failures": 5,
         "override": None,
     }
+    assert permit
     assert (facts["permit"]["task_id"], facts["permit"]["owner"]["pid"]) == ("fix-1", os.getpid())
     assert (facts["failure_threshold"], facts["next_cooldown_seconds"], facts["reopenings"]) == (5, 1200, 0)
 

@@ -1,11 +1,19 @@
+import asyncio
+import gc
 import json
 import os
 import shutil
+import subprocess
+import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from otel_tracker import (
     AgentBlacklistedError,
@@ -17,6 +25,7 @@ from otel_tracker import (
     TaskTracker,
     track_agent,
 )
+from otel_tracker.cli import main
 from otel_tracker.errors import InvalidValueError, OtelTrackerError
 from otel_tracker.owner import this_process
 from otel_tracker.storage.home import Home
@@ -169,13 +178,14 @@ def test_a_permit_that_is_released_goes_to_the_next_who_asks(tracker: MetricTrac
 def test_a_permit_without_a_task_is_over_after_fifteen_minutes(tracker: MetricTracker, clock: Clock) -> None:
     fail(tracker)
     clock.now += COOLDOWN
-    acquired(tracker)
+    permit = acquired(tracker)
     clock.now += 899
     assert not tracker.check_agent_health(AGENT)
     assert refused(tracker).reason == "a probe is running"
     clock.now += 1
     assert tracker.check_agent_health(AGENT)
     assert acquired(tracker).is_probe
+    assert permit.agent_file == AGENT
 
 
 def test_a_permit_whose_task_has_begun_lasts_as_long_as_the_task(tracker: MetricTracker, clock: Clock) -> None:
@@ -392,7 +402,7 @@ def test_what_the_gate_has_recorded_is_read_again_from_the_journal_alone(tracker
     tracker.override_breaker(AGENT, "disabled", seconds=60, reason="on trial")
     clock.now += COOLDOWN
     acquired(tracker).release()
-    acquired(tracker)
+    permit = acquired(tracker)
     before = tracker.get_agent_metrics(AGENT)
     tracker.config_file.unlink()
     shutil.rmtree(tracker._store.home.backups)
@@ -400,6 +410,7 @@ def test_what_the_gate_has_recorded_is_read_again_from_the_journal_alone(tracker
     assert tracker.get_agent_metrics(AGENT) == before
     assert before["tallies"]["rejected"] == 1
     assert before["permit"]["run_id"]
+    permit.release()
 
 
 def test_the_first_agent_that_would_be_let_through_is_selected(tracker: MetricTracker) -> None:
@@ -542,3 +553,134 @@ def test_the_time_of_an_order_is_a_number(tracker: MetricTracker, seconds: Any) 
     else:
         with pytest.raises(InvalidValueError):
             tracker.override_breaker(AGENT, "disabled", seconds)
+
+
+@pytest.fixture
+def probing(tracker: MetricTracker, clock: Clock) -> MetricTracker:
+    """The tracker of a home with an agent whose cooldown is over: the next task is its probe."""
+    fail(tracker)
+    clock.now += COOLDOWN + 1
+    return tracker
+
+
+def test_a_permit_that_nothing_holds_any_more_is_given_back_at_once(probing: MetricTracker) -> None:
+    permit = acquired(probing)
+    assert permit.is_probe
+    assert not probing.check_agent_health(AGENT)
+    del permit
+    assert probing.check_agent_health(AGENT)
+    task = acquired(probing).task()
+    assert not probing.check_agent_health(AGENT)  # its task holds it
+    del task
+    with acquired(probing):
+        pass
+    assert state(probing) == ("closed", 0)
+    returned = [entry for entry in probing.get_history() if entry["action"] == "probe_returned"]
+    assert len(returned) == 2
+
+
+def test_a_permit_whose_task_has_begun_is_not_given_back(probing: MetricTracker) -> None:
+    task = acquired(probing).task()
+    task.begin()
+    gc.collect()
+    assert not probing.check_agent_health(AGENT)
+    task.end()
+    assert state(probing) == ("closed", 0)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="the system doesn't show threads")
+def test_a_permit_whose_thread_has_ended_is_given_back_at_once(probing: MetricTracker, home: Home) -> None:
+    kept: list[Permit] = []
+    thread = threading.Thread(target=lambda: kept.append(acquired(probing)))
+    thread.start()
+    thread.join()
+    assert main(["health", AGENT, "--home", home.folder]) == 0  # as any process sees it
+    assert isinstance(probing.try_acquire(AGENT), Permit)
+    assert kept[0].agent_file == AGENT
+
+
+def test_a_permit_lasts_as_long_as_its_thread(probing: MetricTracker) -> None:
+    is_asked, may_end = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        permit = acquired(probing)
+        is_asked.set()
+        may_end.wait()
+        permit.release()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    is_asked.wait()
+    assert not probing.check_agent_health(AGENT)
+    may_end.set()
+    thread.join()
+    assert probing.check_agent_health(AGENT)
+
+
+def test_a_permit_is_given_back_at_the_end_of_the_process_and_not_by_a_child(tracker: MetricTracker) -> None:
+    fail(tracker)
+    configure(tracker, config={"cooldown_minutes": 0})
+    tracker.reset_agent_failures(AGENT)
+    fail(tracker)
+    code = f"""
+import os, gc
+from otel_tracker import MetricTracker
+tracker = MetricTracker({str(tracker.config_file)!r})
+permit = tracker.try_acquire({AGENT!r})
+if os.fork() == 0:
+    del permit
+    gc.collect()
+    os._exit(0)
+os.wait()
+print(permit.is_probe, tracker.check_agent_health({AGENT!r}))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "True False\n"
+    assert [entry["reason"] for entry in tracker.get_history() if entry["action"] == "probe_returned"] == ["given back"]
+
+
+def test_a_permit_is_an_asynchronous_context_manager(probing: MetricTracker) -> None:
+    async def work() -> None:
+        async with acquired(probing) as task:
+            task.set_tokens_used(7)
+        with pytest.raises(RuntimeError, match="ask for another one"):
+            async with permit:
+                pass
+
+    permit = acquired(probing)
+    permit.release()
+    asyncio.run(work())
+    (entry,) = probing.get_history(AGENT, 1)
+    assert (entry["action"], entry["tokens_used"]) == ("task_completed", 7)
+    assert state(probing) == ("closed", 0)
+
+
+def test_a_refusal_is_an_event_of_the_callers_span(tracker: MetricTracker) -> None:
+    fail(tracker)
+    provider, exporter = TracerProvider(), InMemorySpanExporter()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    with provider.get_tracer("application").start_as_current_span("work"):
+        rejection = refused(tracker)
+        tracker.try_acquire(OTHER)
+    (span,) = exporter.get_finished_spans()
+    (told,) = span.events
+    assert told.name == "circuit_refusal"
+    assert dict(told.attributes or {}) == {
+        "gen_ai.agent.name": AGENT,
+        "otel_tracker.circuit.reason": "5 failures in a row",
+        "otel_tracker.circuit.until": rejection.until,
+    }
+
+
+def test_a_breaker_that_opens_is_one_warning_over_all_processes(
+    tracker: MetricTracker, home: Home, warnings_logged: Callable[[], list[str]]
+) -> None:
+    fail(tracker, times=4)
+    assert warnings_logged() == []
+    fail(tracker, times=3)
+    until = tracker.get_agent(AGENT)["blacklisted_until"]
+    said = f"{AGENT} is blacklisted until {until}: 5 failures in a row; look at: otel-tracker breaker {AGENT} --home {home.folder}"
+    assert warnings_logged() == [said]
+    code = f"from otel_tracker import MetricTracker as M; M({home.document!r}).register_agent('X', 'x.md')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr == ""

@@ -345,6 +345,7 @@ class Store:
         try:
             state = self.present(is_patient=False)
             self._say_what_is_alike(self.file.document, state)
+            self._say_what_has_opened(self.file.document, state)
             self._put(state)
         except Exception as error:  # noqa: BLE001 - whatever it is, the events are recorded
             self._warn_once(f"{error} (the new events are safe in the journal)")
@@ -408,6 +409,21 @@ class Store:
             if like:
                 merge = command("agents merge", key, like[0], home=self.home.option)
                 self._warn_once(f"{key} is a new agent whose name is like that of {like[0]}; if they are one: {merge}")
+
+    def _say_what_has_opened(self, document: Document, state: Document) -> None:
+        """Say of each agent whose breaker has opened since the `document` was written: one process does, whose turn it is."""
+        openings = state.head["metrics"]["circuit_breaks"] - document.head["metrics"]["circuit_breaks"]
+        if openings <= 0 or self.file.damage is not None:
+            return
+        for key, entry in state.agents.items():
+            before = document.agents.get(key)
+            if (
+                entry["tallies"]["opened"] > (before["tallies"]["opened"] if before else 0)
+                and entry["blacklisted_until"]
+            ):
+                until, failures = entry["blacklisted_until"], entry["failures"]
+                look = command("breaker", key, home=self.home.option)
+                warn("%s is blacklisted until %s: %s failures in a row; look at: %s", key, until, failures, look)
 
     def _warn_once(self, message: str) -> None:
         if message not in self._warned:
