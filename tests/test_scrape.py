@@ -325,11 +325,13 @@ def test_the_address_that_is_printed_is_one_that_clients_take(served: Callable[.
     if not socket.has_ipv6:
         pytest.skip("no IPv6")
     try:
-        _, url = served("--host", "::1")
+        _, url = served("--host", "[::1]")
     except AssertionError:
         pytest.skip("no IPv6 here")
     assert url.startswith("http://[::1]:")
     assert get(f"{url}/healthz")[0] == 200
+    with pytest.raises(AddressError, match=r"cannot listen on \[::1\]:\d+: "):
+        serve_metrics(int(url.rpartition(":")[2]), "::1")
 
 
 def test_odd_requests_get_an_answer(url: str) -> None:

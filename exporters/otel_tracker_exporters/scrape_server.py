@@ -39,7 +39,7 @@ class MetricsServer(ThreadingTCPServer):
     def __init__(
         self, exposition: Exposition, address: tuple[str, int], hosts: Sequence[str], tls: ssl.SSLContext | None
     ) -> None:
-        self.exposition = exposition
+        self.exposition, self.host = exposition, address[0]
         self._hosts = {name.strip().lower().rstrip(".") for name in (address[0], socket.gethostname(), *hosts)}
         self._places = threading.BoundedSemaphore(MOST_CLIENTS)
         self._lock = threading.Lock()
@@ -163,11 +163,17 @@ def make_metrics_server(
     name). The options for TLS have the names and the meaning of prometheus_client.start_http_server. Raises AddressError
     where the address can't be had, InvalidValueError and StorageError where TLS is asked for and can't be.
     """
+    host = host.removeprefix("[").removesuffix("]")  # as it stands in a URL
     context = _tls(certfile, keyfile, client_cafile, client_auth_required)
     try:
         return MetricsServer(exposition, (host, port), allowed_hosts, context)
     except OSError as error:
-        raise AddressError(f"{host}:{port}", str(error.strerror or error)) from None
+        raise AddressError(shown_address(host, port), str(error.strerror or error)) from None
+
+
+def shown_address(host: str, port: int) -> str:
+    """Return an address as it stands in a URL: that of IPv6 in brackets (RFC 3986)."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _tls(

@@ -12,7 +12,7 @@ from otel_tracker.cli.terminal import is_standard_output, plain, print_data
 from otel_tracker.storage.files import Files
 from otel_tracker_exporters.prometheus import StateCollector
 from otel_tracker_exporters.scrape import Exposition
-from otel_tracker_exporters.scrape_server import make_metrics_server
+from otel_tracker_exporters.scrape_server import make_metrics_server, shown_address
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -40,8 +40,8 @@ def serve(options: "Namespace") -> int:
 
     old = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
     scheme = "https" if options.certfile else "http"
-    host = f"[{options.host}]" if ":" in options.host else options.host
-    print(f"serving {scheme}://{plain(host)}:{server.server_port}/metrics of {plain(store.home.named)}", flush=True)
+    address = shown_address(server.host, server.server_port)
+    print(f"serving {scheme}://{plain(address)}/metrics of {plain(store.home.named)}", flush=True)
     try:
         server.serve_forever()
     finally:
