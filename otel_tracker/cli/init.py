@@ -109,6 +109,7 @@ HOME = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 INTERPRETER = {interpreter!r}
 ROOTS = {roots!r}
 ADVICE = "install the package otel-tracker again, and run `otel-tracker init` to renew " + os.path.abspath(__file__)
+TOO_OLD = sys.version_info < (3, 10) and "Python 3.10 or newer is needed: use " + INTERPRETER + ", or " + ADVICE
 COMMAND = """
 import sys
 sys.path = [folder for folder in sys.path if folder] + %r
@@ -122,7 +123,7 @@ sys.exit(status)
 """ % (ROOTS, ADVICE)
 
 try:
-    import otel_tracker
+    TOO_OLD or __import__("otel_tracker")
 except ImportError:  # this python is not the one that has the package
     sys.path.extend(ROOTS)
 
@@ -130,12 +131,15 @@ except ImportError:  # this python is not the one that has the package
 def __getattr__(name):
     if name.startswith("_"):
         raise AttributeError("the drop-in module has no attribute " + repr(name))
+    if TOO_OLD:
+        raise ImportError(TOO_OLD)
     try:
         from otel_tracker import dropin
 
         return dropin.bound(name, HOME)
     except ImportError as error:
-        raise ImportError(str(error) + "; " + ADVICE) from None
+        lost = str(error) + "; " + ADVICE
+    raise ImportError(lost)
 
 
 if __name__ == "__main__":
@@ -143,5 +147,5 @@ if __name__ == "__main__":
     try:
         os.execv(INTERPRETER, [INTERPRETER, "-c", COMMAND] + sys.argv[1:])
     except (OSError, ValueError):  # it is gone: perhaps this python can do it
-        exec(COMMAND)
+        exec("sys.exit('otel-tracker: ' + TOO_OLD)" if TOO_OLD else COMMAND)
 '''
