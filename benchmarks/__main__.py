@@ -9,6 +9,14 @@ import sys
 import tempfile
 
 from benchmarks.batch import batch_of_spans, repeated_span, task_beside_running_ones
+from benchmarks.big import (
+    doctor_of_big_home,
+    gate_of_big_home,
+    health_of_big_home,
+    history_of_big_home,
+    recorder_of_long_run,
+    task_without_document,
+)
 from benchmarks.commands import exec_command, health_command, report_command
 from benchmarks.crowd import crowded_tasks
 from benchmarks.durable import durable_task, shared_task, task_behind_long_journal
@@ -44,6 +52,12 @@ _MEASUREMENTS = {
     "hook-probe": gate_of_probe,
     "hook-history": gate_behind_long_history,
     "hook-record": recorder_of_run,
+    "big-health": health_of_big_home,
+    "big-hook": gate_of_big_home,
+    "big-doctor": doctor_of_big_home,
+    "big-history": history_of_big_home,
+    "big-lost": task_without_document,
+    "hook-long": recorder_of_long_run,
     "scrape": unchanged_scrape,
     "scrape-changed": changed_scrape,
 }

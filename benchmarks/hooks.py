@@ -110,7 +110,7 @@ def _ends(folder: str) -> "Iterator[dict[str, Any]]":
         session = os.path.join(folder, f"session-{number}")
         os.makedirs(os.path.join(session, "subagents"))
         with open(os.path.join(session, "subagents", f"agent-a{number}.jsonl"), "w", encoding="utf-8") as file:
-            file.writelines(json.dumps(_answer(n)) + "\n" for n in range(_ANSWERS))
+            file.writelines(json.dumps(answer_of(n)) + "\n" for n in range(_ANSWERS))
         result = {"status": "completed", "agentId": f"a{number}", "totalDurationMs": 60_000, "content": []}
         wanted = {"subagent_type": agent_name(agent_of(0), {}), "prompt": "look " * 500}
         about = {"tool_name": "Agent", "tool_input": wanted, "tool_use_id": f"toolu_{number}", "tool_response": result}
@@ -118,7 +118,8 @@ def _ends(folder: str) -> "Iterator[dict[str, Any]]":
         yield {"hook_event_name": "PostToolUse", **place, **about}
 
 
-def _answer(number: int) -> dict[str, Any]:
+def answer_of(number: int) -> dict[str, Any]:
+    """Return a record of an answer in a transcript."""
     usage = {"input_tokens": 4, "output_tokens": 900, "cache_read_input_tokens": 15_000}
     content = [{"type": "text", "text": "an answer " * 50}]
     message = {

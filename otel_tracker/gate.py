@@ -197,7 +197,7 @@ class Gate:
             self._recorder.flush()
             return self._recorder.store.read(is_patient=False)
         except OtelTrackerError as error:
-            warn("cannot ask any breaker, so that all are taken for closed: %s", error)
+            self._recorder.store.warn_once(f"cannot ask any breaker, so that all are taken for closed: {error}")
             return new_document()
 
     def _grant(self, admission: Admission) -> "tuple[Document, breaker.Answer]":

@@ -14,7 +14,7 @@ from otel_tracker.replay import SAYING_OTHERWISE, Replay
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from typing import Any
 
     from otel_tracker.storage.files import Files
@@ -121,7 +121,7 @@ class Journal:
         otherwise = []
         for segment in self._segments_after(sequence):
             read = self._files.read(segment)
-            lines = _lines_with(read[1] if read else b"", _OTHERWISE)
+            lines = lines_with(_OTHERWISE, read[1]) if read else []
             otherwise += [event for line in lines if (event := parsed(line)) and sequence < event["seq"] <= until]
         return Replay(otherwise)
 
@@ -317,16 +317,18 @@ def _last_number(lines: bytes) -> int:
     return 0
 
 
-def _lines_with(content: bytes, words: "tuple[bytes, ...]") -> "list[bytes]":
-    """Return the whole lines in which one of `words` stands, in their order, at the speed at which memory is searched."""
-    beginnings = set()
-    for word in words:
-        at = content.find(word)
+def lines_with(texts: "Iterable[bytes]", content: bytes) -> "list[bytes]":
+    """Return the lines in which one of `texts` stands, in their order, at the speed at which memory is searched."""
+    lines: dict[int, bytes] = {}
+    for text in texts:
+        at = content.find(text)
         while at >= 0:
-            beginnings.add(content.rfind(b"\n", 0, at) + 1)
-            at = content.find(word, at + len(word))
-    ends = {beginning: content.find(b"\n", beginning) for beginning in sorted(beginnings)}
-    return [content[beginning:end] for beginning, end in ends.items() if end >= 0]
+            end = content.find(b"\n", at)
+            end = len(content) if end < 0 else end
+            beginning = content.rfind(b"\n", 0, at) + 1
+            lines[beginning] = content[beginning:end]
+            at = content.find(text, end)
+    return [lines[beginning] for beginning in sorted(lines)]
 
 
 def _number(line: bytes) -> "int | None":

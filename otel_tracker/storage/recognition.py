@@ -16,6 +16,7 @@ from otel_tracker.errors import DocumentError, LaggingError, StorageError
 from otel_tracker.replay import not_discarded
 from otel_tracker.roster import with_present_keys
 from otel_tracker.runs import as_news, ended_run, is_without_run, lost_run, running_task, with_run
+from otel_tracker.storage import journal
 from otel_tracker.storage.journal import parsed
 from otel_tracker.timestamps import parse_timestamp
 
@@ -243,16 +244,7 @@ def lines_with(texts: "set[bytes]", content: bytes) -> "list[bytes]":
     if len(texts) > _FEW:
         listed = set(_LISTED.findall(content))
         texts = {text for text in texts if text in listed or _is_cut(text)}
-    lines: dict[int, bytes] = {}
-    for text in texts:
-        at = content.find(text)
-        while at >= 0:
-            end = content.find(b"\n", at)
-            end = len(content) if end < 0 else end
-            beginning = content.rfind(b"\n", 0, at) + 1
-            lines[beginning] = content[beginning:end]
-            at = content.find(text, end)
-    return [lines[beginning] for beginning in sorted(lines)]
+    return journal.lines_with(texts, content)
 
 
 def events_of(lines: "Iterable[bytes]") -> "list[Event]":

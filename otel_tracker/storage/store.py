@@ -101,7 +101,7 @@ class Store:
             self.journal,
             clock,
             flush=self._appender.flush_all,
-            say=self._warn_once,
+            say=self.warn_once,
         )
 
     @uninterrupted
@@ -175,7 +175,7 @@ class Store:
             was_far_behind = self.is_far_behind()
             state, damage = self._state(is_patient=is_patient), self.file.damage
             if damage is not None:
-                self._warn_once(f"{self.home.document} is damaged: {damage.reason}; this is the state of {damage.base}")
+                self.warn_once(f"{self.home.document} is damaged: {damage.reason}; this is the state of {damage.base}")
             end = self.journal.end()
             self._view = View(state, self.home.document, self.file.signature, end) if end and not damage else None
             return state, was_far_behind
@@ -201,7 +201,7 @@ class Store:
         try:
             self.rewrite()
         except Exception as error:  # noqa: BLE001 - who only asks needs no more than the answer
-            self._warn_once(str(error))
+            self.warn_once(str(error))
 
     @uninterrupted
     def back_up(self) -> "str | None":
@@ -220,7 +220,7 @@ class Store:
         try:
             self.back_up()
         except StorageError as error:
-            self._warn_once(f"{error} (going on without a new backup)")
+            self.warn_once(f"{error} (going on without a new backup)")
 
     def take_in_left_over(self) -> int:
         """Record what other processes could not write before they ended, and return how many events that are."""
@@ -296,7 +296,7 @@ class Store:
         if self._folded_from is not document:
             self._folded = self._folded_from = document
             for problem in problems_in(document.head):
-                self._warn_once(f"{self.home.document}: {problem}")
+                self.warn_once(f"{self.home.document}: {problem}")
         if self.journal.is_far_ahead(document.sequence):
             return self._far_state(document, is_patient=is_patient)
         events = self.journal.after(document.sequence)
@@ -348,7 +348,7 @@ class Store:
             self._say_what_has_opened(self.file.document, state)
             self._put(state)
         except Exception as error:  # noqa: BLE001 - whatever it is, the events are recorded
-            self._warn_once(f"{error} (the new events are safe in the journal)")
+            self.warn_once(f"{error} (the new events are safe in the journal)")
 
     def _project_in_turn(self, sequence: int, began: float) -> None:
         """Bring the document up to the journal's end, unless somebody else has brought it to `sequence` already."""
@@ -361,7 +361,7 @@ class Store:
                 if is_held and not is_done():
                     self._project()
         except (StorageError, DocumentError) as error:
-            self._warn_once(f"{error} (the new events are safe in the journal)")
+            self.warn_once(f"{error} (the new events are safe in the journal)")
 
     def _check_home(self) -> None:
         """See to it, before the first write, that the document is this home's."""
@@ -395,20 +395,20 @@ class Store:
         if is_due or is_changed:
             self._upkeep.tidy()
             if self._is_in_place:  # often enough: `doctor` says so, too
-                self._warn_once(mounts.written_in_place(self.home.document))
+                self.warn_once(mounts.written_in_place(self.home.document))
 
     def _say_what_is_alike(self, document: Document, state: Document) -> None:
         """Say of each agent that `state` has and the `document` doesn't if it may be a known one that was misspelt.
 
         An agent that was registered is one of its own.
         """
-        if len(state.agents) <= len(document.agents):
+        if len(state.agents) <= len(document.agents) or self.file.damage is not None:
             return
         for key, entry in state.agents.items():
             like = [] if key in document.agents or entry.get("name") else similar(document, key, _ALIKE)
             if like:
                 merge = command("agents merge", key, like[0], home=self.home.option)
-                self._warn_once(f"{key} is a new agent whose name is like that of {like[0]}; if they are one: {merge}")
+                self.warn_once(f"{key} is a new agent whose name is like that of {like[0]}; if they are one: {merge}")
 
     def _say_what_has_opened(self, document: Document, state: Document) -> None:
         """Say of each agent whose breaker has opened since the `document` was written: one process does, whose turn it is."""
@@ -425,7 +425,8 @@ class Store:
                 look = command("breaker", key, home=self.home.option)
                 warn("%s is blacklisted until %s: %s failures in a row; look at: %s", key, until, failures, look)
 
-    def _warn_once(self, message: str) -> None:
+    def warn_once(self, message: str) -> None:
+        """Log a warning, unless this store has logged the same one before."""
         if message not in self._warned:
             self._warned.add(message)
             warn("%s", message)
