@@ -121,7 +121,8 @@ class Journal:
         otherwise = []
         for segment in self._segments_after(sequence):
             read = self._files.read(segment)
-            lines = lines_with(_OTHERWISE, read[1]) if read else []
+            content = read[1] if read else b""
+            lines = lines_with(_OTHERWISE, content[: content.rfind(b"\n") + 1])
             otherwise += [event for line in lines if (event := parsed(line)) and sequence < event["seq"] <= until]
         return Replay(otherwise)
 
