@@ -14,8 +14,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, Spa
 from benchmarks.fleet import TOKENS, agent_of
 from benchmarks.measure import Row, interleaved, nothing
 from otel_tracker import MetricTracker, TaskTracker, event, names, track_agent
-from otel_tracker.carrier import MakeEvent
-from otel_tracker.pipeline import Pipeline
+from otel_tracker.pipeline import MakeEvent, Pipeline
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.recorder import Recorder
 from otel_tracker.storage.store import Store

@@ -3,11 +3,14 @@
 import functools
 import inspect
 from collections.abc import AsyncGenerator, Callable, Generator
-from typing import Any, TypeVar, cast
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from otel_tracker.block import WatchedExit
 from otel_tracker.event import checked_agent, checked_text
 from otel_tracker.metric_tracker import MetricTracker
 from otel_tracker.task import DEFAULT_MODEL, TaskTracker
+from otel_tracker.writer import Watch
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -40,6 +43,37 @@ def track_agent(
     return decorate
 
 
+class _Running:
+    """A block that a task lasts for; its span is not the present one in it."""
+
+    watch: Watch | None = None
+
+    def __init__(self, task: TaskTracker) -> None:
+        self._task = task
+
+    def __enter__(self) -> TaskTracker:
+        self._task.begin()
+        return self._task
+
+    def _leave(
+        self,
+        kind: type[BaseException] | None = None,
+        error: BaseException | None = None,
+        trace_back: TracebackType | None = None,
+    ) -> None:
+        self._task.end(error)
+        self.watch = None
+
+    if TYPE_CHECKING:
+        __exit__ = _leave
+    else:
+        __exit__ = WatchedExit(_leave)
+
+    def interrupted(self) -> None:
+        """End the task if an interrupt has kept its block from doing so; for the writer."""
+        self._task.interrupted()
+
+
 def _wrap_function(function: Callable[..., Any], new_task: Callable[[], TaskTracker]) -> Callable[..., Any]:
     def wrapper(*arguments: Any, **keywords: Any) -> Any:
         with new_task() as task:
@@ -58,16 +92,8 @@ def _wrap_coroutine(function: Callable[..., Any], new_task: Callable[[], TaskTra
 
 def _wrap_generator(function: Callable[..., Any], new_task: Callable[[], TaskTracker]) -> Callable[..., Any]:
     def wrapper(*arguments: Any, **keywords: Any) -> Generator[Any, Any, Any]:
-        task = new_task()
-        task.begin()
-        try:
-            result = yield from _stepped(task, function(*arguments, **keywords))
-        except BaseException as error:
-            task.end(error)
-            raise
-        task.take_tokens(result)
-        task.end()
-        return result
+        with _Running(new_task()) as task:
+            return task.take_tokens((yield from _stepped(task, function(*arguments, **keywords))))
 
     return wrapper
 
@@ -94,11 +120,9 @@ def _stepped(task: TaskTracker, inner: Generator[Any, Any, Any]) -> Generator[An
 
 def _wrap_async_generator(function: Callable[..., Any], new_task: Callable[[], TaskTracker]) -> Callable[..., Any]:
     async def wrapper(*arguments: Any, **keywords: Any) -> AsyncGenerator[Any, Any]:
-        task = new_task()
-        task.begin()
-        inner = function(*arguments, **keywords)
-        step, value = inner.asend, None
-        try:
+        with _Running(new_task()) as task:
+            inner = function(*arguments, **keywords)
+            step, value = inner.asend, None
             while True:
                 try:
                     with task.current_span():
@@ -114,10 +138,6 @@ def _wrap_async_generator(function: Callable[..., Any], new_task: Callable[[], T
                     raise
                 except BaseException as error:  # noqa: BLE001 - it is the generator's to handle
                     step, value = inner.athrow, error
-        except BaseException as error:
-            task.end(error)
-            raise
-        task.end()
 
     return wrapper
 

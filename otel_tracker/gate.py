@@ -8,7 +8,6 @@ gate is open: a broken tracker is no reason to stop the work.
 import sys
 import time
 import weakref
-from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from otel_tracker import breaker, event, guard, lookup, names, summary
@@ -16,6 +15,7 @@ from otel_tracker.document import Document, new_document
 from otel_tracker.errors import AgentBlacklistedError, NoAgentAvailableError, OtelTrackerError
 from otel_tracker.fallbacks import chain_of
 from otel_tracker.fold import transition
+from otel_tracker.interrupts import is_interrupt
 from otel_tracker.log import warn
 from otel_tracker.owner import is_seen_gone, this_process, this_thread
 from otel_tracker.timestamps import format_timestamp
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from otel_tracker.settings import Settings
     from otel_tracker.storage.recorder import Recorder
+    from otel_tracker.writer import Receipt
 
 
 class Admission(NamedTuple):
@@ -58,12 +59,13 @@ class Claim:
 
     def release(self) -> None:
         """Give the permit back, unless its task has begun."""
-        self._finalizer()
+        receipt = self._finalizer()
+        if receipt is not None:
+            receipt.wait()
 
 
-def _give_back(gate: "Gate", admission: Admission, forks: int) -> None:
-    if guard.forks == forks:  # in the child of a fork it is the parent's
-        gate.give_back(admission)
+def _give_back(gate: "Gate", admission: Admission, forks: int) -> "Receipt | None":
+    return gate.give_back(admission) if guard.forks == forks else None  # in the child of a fork it is the parent's
 
 
 class Rejection:
@@ -118,18 +120,22 @@ class Gate:
         admission = Admission(agent, task_id, run_id or event.new_id(), is_probe=False)
         answer = _answer(document, agent, admission.run_id)
         if answer.is_probe:
-            admission = admission._replace(is_probe=True)
             try:
                 document, answer = self._grant(admission)
+                if answer.is_admitted:
+                    return admission._replace(is_probe=answer.is_probe)
             except OtelTrackerError as error:
                 warn("cannot ask the breaker of %s, so that it is taken for closed: %s", agent, error)
-                return admission._replace(is_probe=False)
-        if answer.is_admitted:
-            return admission._replace(is_probe=answer.is_probe)
+                return admission
+            except BaseException:  # an interrupt, after which nobody would use the permit
+                self._submit_return(admission)
+                raise
+        elif answer.is_admitted:
+            return admission
         rejection = self._rejection(document, agent, answer)
-        self._record(
+        self._submit(
             agent, names.TASK_REJECTED, reason=rejection.reason, task_id=task_id, refused_until=rejection.until
-        )
+        ).wait()
         _tell_span(rejection)
         return rejection
 
@@ -183,10 +189,9 @@ class Gate:
             return None
         return transition(self._document().head, make_event())
 
-    def give_back(self, admission: Admission) -> None:
-        """Return the permit of a probe whose task has not begun: the next one who asks gets it."""
-        if admission.is_probe:
-            self._record(admission.agent_file, names.PROBE_RETURNED, permit=admission.run_id, reason="given back")
+    def give_back(self, admission: Admission) -> "Receipt | None":
+        """Hand over that a probe whose task has not begun returns its permit: the next caller that asks gets it."""
+        return self._submit_return(admission) if admission.is_probe else None
 
     def settings(self, agent: str) -> "Settings":
         """Return the settings that an agent has now."""
@@ -233,10 +238,13 @@ class Gate:
         listed = tuple((rejection.agent_file, rejection.until, rejection.reason) for rejection in refused)
         return NoAgentAvailableError(agent, listed, self._home)
 
-    def _record(self, agent: str, action: str, **known: "str | None") -> None:
+    def _submit_return(self, admission: Admission) -> "Receipt":
+        return self._submit(admission.agent_file, names.PROBE_RETURNED, permit=admission.run_id, reason="given back")
+
+    def _submit(self, agent: str, action: str, **known: "str | None") -> "Receipt":
         told = {key: value for key, value in {**self._known, **known}.items() if value is not None}
         happened = event.about_agent(agent, action, **told)
-        self._recorder.record(lambda: happened, may_repeat="id" in self._known)
+        return self._recorder.submit(lambda: happened, may_repeat="id" in self._known)
 
 
 def _tell_span(rejection: Rejection) -> None:
@@ -250,9 +258,12 @@ def _tell_span(rejection: Rejection) -> None:
         names.SPAN_REFUSED_UNTIL: rejection.until,
         names.SPAN_FALLBACK: rejection.fallback,
     }
-    with suppress(Exception):  # a span of the application has failed, not the gate
-        attributes = {key: value for key, value in known.items() if value is not None}
+    attributes = {key: value for key, value in known.items() if value is not None}
+    try:
         trace.get_current_span().add_event(names.CIRCUIT_REFUSAL, attributes)
+    except Exception as error:  # a span of the application has failed, not the gate
+        if is_interrupt(error):
+            raise
 
 
 def _answer(document: Document, agent: str, run_id: "str | None" = None) -> breaker.Answer:

@@ -20,6 +20,7 @@ from otel_tracker.storage.past import history
 from otel_tracker.storage.recorder import Recorder
 from otel_tracker.storage.registry import recorder_of
 from otel_tracker.timestamps import format_timestamp
+from otel_tracker.writer import Receipt
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -79,9 +80,24 @@ class MetricTracker:
         started = event.task_started(
             agent, at, run_id=run_id, model=model, task_id=task_id, owner=None, clock=boot_clock()
         )
-        self._recorder.announce(lambda: started)
         timestamp: str = started["timestamp"]
-        return timestamp
+        try:
+            self._recorder.announce(lambda: started)
+            return timestamp  # noqa: TRY300 - an interrupt here is one of the start, too
+        except BaseException:  # an interrupt: the caller doesn't get what would end the task
+            ended = event.task_ended(
+                agent,
+                names.CANCELLED,
+                at,
+                run_id=run_id,
+                started=timestamp,
+                duration_seconds=0.0,
+                model=model,
+                task_id=task_id,
+                reason="interrupted",
+            )
+            self._recorder.submit(lambda: ended)
+            raise
 
     def record_task_complete(
         self,
@@ -333,17 +349,25 @@ class MetricTracker:
             **known,
         )
         try:
+            receipt = self._submit(ended, started_at, ended_at)
+        except BaseException:  # an interrupt: what the caller has told holds
+            self._recorder.submit(lambda: ended, may_repeat=True)
+            raise
+        receipt.wait()
+        return max(0.0, duration)
+
+    def _submit(self, ended: event.Event, started_at: float, ended_at: float) -> Receipt:
+        """Hand the end of a task over, with a span where one can be made."""
+        try:
             pipeline = self.pipeline
-        except Exception as error:
+        except Exception as error:  # no file can be opened, say
             if is_interrupt(error):
                 raise
             if not self._has_complained:
                 self._has_complained = True
                 warn("tasks are recorded without their spans: %r", error)
-            self._recorder.record(lambda: ended)
-        else:
-            pipeline.record_span(ended, started_at, ended_at)
-        return max(0.0, duration)
+            return self._recorder.submit(lambda: ended)
+        return pipeline.record_span(ended, started_at, ended_at)
 
 
 _defaults: dict[Recorder, MetricTracker] = {}

@@ -58,6 +58,8 @@ REFUSED_BY_ORDER = "forced open"
 """How the reason of a refusal begins that a person has ordered."""
 
 # The conventions' version, as their repository declares it; there is no release yet.
+SCOPE = "otel_tracker"
+"""The instrumentation scope of this package's own spans."""
 SCHEMA_URL = "https://opentelemetry.io/schemas/gen-ai-dev/1.42.0-dev"
 
 # Span attributes of the conventions.

@@ -2,12 +2,15 @@
 
 from typing import TYPE_CHECKING, Any, Literal
 
+from otel_tracker.block import WatchedExit
 from otel_tracker.gate import Admission, Claim
 from otel_tracker.metric_tracker import MetricTracker
 from otel_tracker.task import DEFAULT_MODEL, TaskTracker
 
 if TYPE_CHECKING:
     from types import TracebackType
+
+    from otel_tracker.writer import Watch
 
 
 class Permit:
@@ -17,6 +20,8 @@ class Permit:
     A permit that isn't used is given back by `release`, and at once where nothing holds it any more, or where its thread
     has ended.
     """
+
+    watch: "Watch | None" = None
 
     def __init__(self, tracker: MetricTracker, admission: Admission) -> None:
         self._tracker, self._claim = tracker, Claim(tracker.gate, admission)
@@ -59,16 +64,33 @@ class Permit:
     def __enter__(self) -> TaskTracker:
         return self.task().__enter__()
 
-    def __exit__(
-        self, kind: "type[BaseException] | None", error: BaseException | None, trace_back: "TracebackType | None"
+    def _leave(
+        self,
+        kind: "type[BaseException] | None" = None,
+        error: BaseException | None = None,
+        trace_back: "TracebackType | None" = None,
     ) -> None:
         if self._task is not None:
             self._task.__exit__(kind, error, trace_back)
+        self.watch = None
 
     async def __aenter__(self) -> TaskTracker:
         return self.__enter__()
 
-    async def __aexit__(
-        self, kind: "type[BaseException] | None", error: BaseException | None, trace_back: "TracebackType | None"
+    async def _leave_asynchronously(
+        self,
+        kind: "type[BaseException] | None" = None,
+        error: BaseException | None = None,
+        trace_back: "TracebackType | None" = None,
     ) -> None:
-        self.__exit__(kind, error, trace_back)
+        self._leave(kind, error, trace_back)
+
+    if TYPE_CHECKING:
+        __exit__, __aexit__ = _leave, _leave_asynchronously
+    else:
+        __exit__, __aexit__ = WatchedExit(_leave), WatchedExit(_leave_asynchronously)
+
+    def interrupted(self) -> None:
+        """End the task if an interrupt has kept its block from doing so; for the writer."""
+        if self._task is not None:
+            self._task.interrupted()

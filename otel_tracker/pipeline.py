@@ -5,6 +5,7 @@ application's global provider is never set from here.
 """
 
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 from opentelemetry import trace
@@ -16,7 +17,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind, StatusCode, Tracer
 from opentelemetry.util.types import Attributes
 
-from otel_tracker import __version__, carrier, environment, names, terminate
+from otel_tracker import __version__, environment, names, terminate
 from otel_tracker.environment import usable
 from otel_tracker.gate import Gate
 from otel_tracker.guard import Guard
@@ -25,8 +26,10 @@ from otel_tracker.log import warn
 from otel_tracker.meter import Facts, TaskMeter
 from otel_tracker.propagation import inherited_context
 from otel_tracker.storage.recorder import Recorder
-from otel_tracker.writer import uninterrupted
+from otel_tracker.writer import Receipt, uninterrupted
 from otel_tracker_exporters.circuit_breaker import AgentSpanProcessor, CircuitBreakerSpanExporter
+
+MakeEvent = Callable[[], dict[str, Any]]
 
 _guard = Guard()
 _processors: "weakref.WeakKeyDictionary[trace.TracerProvider, AgentSpanProcessor]" = weakref.WeakKeyDictionary()
@@ -90,38 +93,35 @@ class Pipeline:
             warn("cannot start the span of a task: %r", error)
             return trace.INVALID_SPAN
 
-    def end_span(self, span: Span, agent: str, outcome: str, make_event: carrier.MakeEvent, end_time: int) -> None:
-        """End a task's span at `end_time`, in nanoseconds since 1970, and return when its event is recorded.
+    def end_span(self, span: Span, agent: str, outcome: str, make_event: MakeEvent, end_time: int) -> Receipt:
+        """Hand a task's event over, end its span at `end_time`, in nanoseconds since 1970, and return the event's receipt.
 
         Where spans or metrics are seen, the span is told if the task moves its agent's breaker.
         """
-        if self._provider is not _own_provider or self.meter.is_on:
-            state = self._gate.transition(agent, outcome, make_event)
-            if state is not None:
-                self.add_transition(span, agent, state)
-        if not span.is_recording():
-            span.end(end_time)
-            self.recorder.record(make_event)
-            return
-        key = span.get_span_context()[:2]  # trace and span
-        parcel = carrier.attach(key, self.recorder, make_event)
+        is_seen = self._provider is not _own_provider or self.meter.is_on
+        state = self._gate.transition(agent, outcome, make_event) if is_seen else None
+        receipt = self.recorder.submit(make_event)
+        if state is not None:
+            self.add_transition(span, agent, state)
         try:
-            span.end(end_time)
-        except Exception as error:
+            if span.is_recording():  # not where an interrupt makes the caller do it again
+                span.end(end_time)
+        except Exception as error:  # a processor of the application has failed, not the task
             if is_interrupt(error):
                 raise
             warn("cannot end the span of a task: %r", error)
-        finally:  # also where Ctrl-C has come before our processor could do it
-            if parcel.contents is not None:
-                parcel.deliver()
+        return receipt
 
     def add_transition(self, span: Span, agent: str, state: str) -> None:
         """Tell a task's span that the agent's breaker gets another state, and count that."""
         span.add_event(names.CIRCUIT_TRANSITION, {names.SPAN_CIRCUIT_STATE: state})
         self.meter.transition(agent, state)
 
-    def record_span(self, event: dict[str, Any], started: float, ended: float) -> None:
-        """Make the span of a task that is over, from its `event`; the moments are seconds since 1970."""
+    def record_span(self, event: dict[str, Any], started: float, ended: float) -> Receipt:
+        """Make the span of a task that is over, from its `event`, and return the event's receipt.
+
+        The moments are seconds since 1970.
+        """
         outcome = names.OUTCOMES[event["action"]]
         error_type = "record_task_failure" if outcome == names.FAILURE else None
         attributes = {
@@ -145,7 +145,7 @@ class Pipeline:
         if outcome == names.FAILURE:
             span.set_status(StatusCode.ERROR, event.get("error"))
         event.update(self.ids_of(span, event["run_id"] or event["id"]))
-        self.end_span(span, event["agent"], outcome, lambda: event, int(ended * 1e9))
+        return self.end_span(span, event["agent"], outcome, lambda: event, int(ended * 1e9))
 
     def _current_tracer(self) -> Tracer:
         chosen = self._passed_in or environment.configured.get("tracer_provider")
@@ -155,7 +155,7 @@ class Pipeline:
             provider = _private_provider()
         if self._tracer is None or provider is not self._provider:
             listen_to(provider)
-            self._tracer = provider.get_tracer("otel_tracker", __version__, names.SCHEMA_URL)
+            self._tracer = provider.get_tracer(names.SCOPE, __version__, names.SCHEMA_URL)
             self._provider = provider
         return self._tracer
 

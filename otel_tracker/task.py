@@ -3,7 +3,7 @@
 import time
 import traceback
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,10 +13,11 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Span, StatusCode
 
 from otel_tracker import event, guard, names, terminate
-from otel_tracker.block import SPAN_KEY, Block, Visit, present_block
+from otel_tracker.block import SPAN_KEY, Block, Visit, WatchedExit, present_block
 from otel_tracker.environment import is_enforced
-from otel_tracker.errors import InvalidValueError
+from otel_tracker.errors import InvalidValueError, OtelTrackerError
 from otel_tracker.gate import Admission, Rejection
+from otel_tracker.interrupts import is_interrupt
 from otel_tracker.log import warn
 from otel_tracker.masking import masked
 from otel_tracker.meter import Facts
@@ -26,6 +27,7 @@ from otel_tracker.owner import this_process
 from otel_tracker.raised import outcome_of
 from otel_tracker.storage.recorder import Recorder
 from otel_tracker.timestamps import format_timestamp
+from otel_tracker.writer import Receipt, Watch, settle
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -55,6 +57,7 @@ class TaskTracker:
     _attempts = 0  # what few tasks have isn't set for each
     _complaints: frozenset[str] = frozenset()
     _error_type: str | None = None
+    watch: Watch | None = None
 
     def __init__(
         self,
@@ -84,6 +87,10 @@ class TaskTracker:
         self._is_estimated = False
         self._outcome = names.SUCCESS
         self._message: str | None = None
+        self._run_id: str | None = None
+        self._started_ns = self._ended_ns = 0
+        self._began = self._duration = 0.0
+        self._receipt: Receipt | None = None
         self._is_ended = False
 
     @property
@@ -99,7 +106,7 @@ class TaskTracker:
     @property
     def has_begun(self) -> bool:
         """Whether the task has begun, be it over or not."""
-        return self._span is not None
+        return self._run_id is not None
 
     @property
     def span(self) -> Span:
@@ -182,38 +189,84 @@ class TaskTracker:
         self.span.add_event(names.ATTEMPT, attributes)
 
     def __enter__(self) -> "Self":
-        self._block = Block(self, self._begin())
-        return self
+        return self._begin(is_block=True)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace_back: TracebackType | None
+    def _leave(
+        self,
+        kind: type[BaseException] | None = None,
+        error: BaseException | None = None,
+        trace_back: TracebackType | None = None,
     ) -> None:
-        block, self._block = self._block, None  # each has the other
-        if block is not None:
-            block.leave()
-        self.end(error)
+        try:
+            if self._block is not None:
+                self._block.leave()
+        except BaseException:  # an interrupt
+            if self._block is not None:
+                self._block.leave()
+            raise
+        finally:
+            self.end(error)
+        self._block = None  # each has the other
 
     async def __aenter__(self) -> "Self":
         return self.__enter__()
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace_back: TracebackType | None
+    async def _leave_asynchronously(
+        self,
+        kind: type[BaseException] | None = None,
+        error: BaseException | None = None,
+        trace_back: TracebackType | None = None,
     ) -> None:
-        self.__exit__(kind, error, trace_back)
+        self._leave(kind, error, trace_back)
+
+    if TYPE_CHECKING:
+        __exit__, __aexit__ = _leave, _leave_asynchronously
+    else:
+        __exit__, __aexit__ = WatchedExit(_leave), WatchedExit(_leave_asynchronously)
+
+    def interrupted(self) -> None:
+        """End the task as cancelled if an interrupt has kept its block from doing so; for the writer."""
+        if self._block is not None:
+            self._block.is_left = True
+        if self._run_id is not None and self._receipt is None and guard.forks == self._forks:
+            self._take_time()
+            self._outcome, self._message = names.CANCELLED, "interrupted"
+            self._receipt = self._pipeline.recorder.submit(self._end)
 
     def begin(self) -> None:
-        """Start the task without a `with` block; its span isn't made the current one. End it with `end`."""
-        self._begin()
+        """Start the task without a `with` block; its span isn't made the current one. End it with `end`.
 
-    def _begin(self) -> Context:
-        """Start the task and return the context that it has begun in, with its span as the current one."""
-        if self._span is not None:
+        Where an interrupt leaves this the task has ended, as cancelled.
+        """
+        self._begin(is_block=False)
+
+    def _begin(self, *, is_block: bool) -> "Self":
+        if self._run_id is not None:
             raise RuntimeError(f"this task of {self._agent} has begun already; make a TaskTracker for each task")
-        self._run_id, self._forks = self._permitted_run() if self._is_asked else event.new_id(), guard.forks
+        self._forks = guard.forks
+        self._run_id = event.new_id() if self._admission is None else self._admission.run_id
+        try:
+            if self._is_asked and self._admission is None:
+                self._take_permit(self._run_id)
+            context = self._start_span(self._run_id)
+            self._pipeline.recorder.announce(self._start)
+            if is_block:
+                self._block = Block(self)
+                self._block.enter(context, self.watch)
+            return self  # noqa: TRY300 - an interrupt here is one of the beginning, too
+        except BaseException as error:
+            if self._span is None and isinstance(error, OtelTrackerError):  # the breaker has refused it
+                self._run_id = None
+                raise
+            self._leave(None, error)
+            raise
+
+    def _start_span(self, run_id: str) -> Context:
+        """Start the task's span, and return the context that it has begun in, with that as the current one."""
         attributes = {
             names.GEN_AI_OPERATION: names.INVOKE_AGENT,
             names.GEN_AI_AGENT: self._agent,
-            names.SPAN_RUN_ID: self._run_id,
+            names.SPAN_RUN_ID: run_id,
         }
         if (model := self._model) is not None:
             attributes[names.GEN_AI_REQUEST_MODEL] = model
@@ -231,40 +284,56 @@ class TaskTracker:
         if self._admission is not None and self._admission.is_probe:
             self._pipeline.add_transition(span, self._agent, names.HALF_OPEN)
         if terminate.is_installed:
-            terminate.running[self._run_id] = self
-        self._pipeline.recorder.announce(self._start)
+            terminate.running[run_id] = self
         # A context that a processor has attached meanwhile isn't looked for: that would be two calls more.
         return Context({**context, SPAN_KEY: span})
 
-    def _permitted_run(self) -> str:
-        """Return the run that the task's permit is for; without one ask for it; raises AgentBlacklistedError."""
-        if self._admission is None:
-            said = self._tracker.gate.ask(self._agent, self._task_id)
-            if isinstance(said, Rejection):
-                raise said.error()
-            self._admission = said
-            self._agent = said.agent_file  # the agent whose breaker was asked, which may be called otherwise
-        return self._admission.run_id
+    def _take_permit(self, run_id: str) -> None:
+        """Ask the agent's breaker for the run; raises AgentBlacklistedError."""
+        answer = self._tracker.gate.ask(self._agent, self._task_id, run_id)
+        if isinstance(answer, Rejection):
+            raise answer.error()
+        self._admission = answer
+        self._agent = answer.agent_file  # the agent whose breaker was asked, which may be called otherwise
 
     def end(self, error: BaseException | None = None) -> None:
         """End the task, with the exception that ended it if there was one, and return when it is recorded."""
-        span = self.span
-        if not terminate.is_installed:
-            self._record_end(span, error)
-            return
-        with terminate.postponed:
-            self._record_end(span, error)
-
-    def _record_end(self, span: Span, error: BaseException | None) -> None:
+        if self._run_id is None:
+            raise RuntimeError(f"this task of {self._agent} has not begun; use it in a `with` block")
         if self._is_ended or guard.forks != self._forks:
             return  # SIGTERM has ended it; or the child of a fork leaves a block of its parent, whose task goes on
-        self._is_ended = True
-        self._duration, self._ended_ns = time.perf_counter() - self._began, time.time_ns()
+        try:
+            self._conclude(error)
+        except BaseException:  # an interrupt: what it has kept from being done is done now, but not waited for
+            self._conclude(error)
+            settle()
+            raise
+        if self._receipt is not None:
+            self._receipt.wait()
+
+    def _conclude(self, error: BaseException | None) -> None:
+        """Hand over the task's end, and end its span; after an interrupt once more, for what is still to be done."""
+        self._take_time()
         outcome = names.SUCCESS if error is None else outcome_of(error)
         if outcome == names.SUCCESS:
             error = None  # `sys.exit(0)` says no more than the end of the block; `set_failed` still holds
         else:
             self._outcome, self._message = outcome, event.error_text(error)
+        pipeline, span = self._pipeline, self._span or trace.INVALID_SPAN
+        if span.is_recording():
+            self._describe(span, error)
+        make_event = self._end if error is None else partial(self._end, error)
+        self._receipt = pipeline.end_span(span, self._agent, self._outcome, make_event, self._ended_ns)
+        self._is_ended, self.watch = True, None
+        if pipeline.meter.is_on:
+            pipeline.meter.task_ended(self._facts())
+
+    def _take_time(self) -> None:
+        if not self._ended_ns:
+            self._duration, self._ended_ns = time.perf_counter() - self._began, time.time_ns()
+
+    def _describe(self, span: Span, error: BaseException | None) -> None:
+        """Tell the span what has become of the task."""
         # One by one: for two attributes, which is what most tasks have, `set_attributes` takes half as long again.
         span.set_attribute(names.SPAN_OUTCOME, self._outcome)
         if self._full_model:
@@ -278,18 +347,16 @@ class TaskTracker:
                 span.set_attribute(names.SPAN_ESTIMATED, True)
         if self._outcome == names.FAILURE:
             self._tell_failure(span, error)
-        pipeline = self._pipeline
-        if pipeline.meter.is_on:
-            pipeline.meter.task_ended(self._facts())
-        make_event = self._end if error is None else partial(self._end, error)
-        pipeline.end_span(span, self._agent, self._outcome, make_event, self._ended_ns)
 
     def _tell_failure(self, span: Span, error: BaseException | None) -> None:
         self._error_type = "set_failed" if error is None else type(error).__qualname__
         span.set_attribute(names.ERROR_TYPE, self._error_type)
         if error is not None:
-            with suppress(Exception):  # somebody's __str__ may raise
+            try:
                 span.record_exception(error, _masked(error))
+            except Exception as failure:  # the application's __str__ may raise
+                if is_interrupt(failure):
+                    raise
         span.set_status(StatusCode.ERROR, self._message)
 
     def _facts(self) -> Facts:
@@ -312,7 +379,7 @@ class TaskTracker:
     def _start(self) -> event.Event:
         at, owner = self._started_ns / 1e9, this_process()
         return event.task_started(
-            self._agent, at, run_id=self._run_id, model=self._model, task_id=self._task_id, owner=owner
+            self._agent, at, run_id=str(self._run_id), model=self._model, task_id=self._task_id, owner=owner
         )
 
     def _end(self, error: BaseException | None = None) -> event.Event:
@@ -338,7 +405,7 @@ class TaskTracker:
             attempts=self._attempts if self._attempts > 1 else None,
             reason=self._message if is_cancelled else None,
             fallback_for=self._fallback_for,
-            **self._pipeline.ids_of(self.span, self._run_id),
+            **self._pipeline.ids_of(self._span or trace.INVALID_SPAN, str(self._run_id)),
         )
 
     def _complain(self, about: str, error: InvalidValueError) -> None:

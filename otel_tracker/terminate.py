@@ -39,30 +39,7 @@ def follow_configuration() -> None:
     is_installed = is_wanted
 
 
-class _Postponed(threading.local):
-    """While it is entered in the main thread, which is where signals are handled, SIGTERM waits."""
-
-    depth = 0
-    due: "tuple[int, FrameType | None] | None" = None
-
-    def __enter__(self) -> None:
-        self.depth += 1
-
-    def __exit__(self, *error: object) -> None:
-        self.depth -= 1
-        if self.due is not None and not self.depth:
-            due, self.due = self.due, None
-            _handle(*due)
-
-
-postponed = _Postponed()
-"""For the end of a task: in the middle of recording it, it's neither running nor recorded."""
-
-
 def _handle(number: int, frame: FrameType | None) -> None:
-    if postponed.depth:
-        postponed.due = number, frame
-        return
     for task in [task for reference in running.valuerefs() if (task := reference()) is not None]:
         try:
             task.end(TerminatedError("SIGTERM"))

@@ -9,6 +9,7 @@ in any other thread, which does its work itself.
 import atexit
 import os
 import sys
+import weakref
 from _queue import SimpleQueue  # `queue` and `threading` take longer to load than a hook may run
 from _thread import allocate_lock, get_ident, start_new_thread
 from functools import partial, wraps
@@ -106,6 +107,31 @@ _LONGEST_STOP, _MOMENT = 1.0, 0.05  # seconds
 _writer = _Writer()
 _main_thread = 0  # its identifier, once it is known
 _is_over = False  # whether the process ends: from then on the main thread does all work itself
+
+
+class Watch(weakref.ref["Any"]):
+    """Has work done when an object is gone."""
+
+    work: "Work | None" = None
+
+    def __call__(self) -> None:
+        """Do the work."""
+        if self.work is not None:
+            self.work()
+
+    def has_come(self) -> bool:
+        """Tell whether the object is gone."""
+        return super().__call__() is None
+
+
+def watch(thing: "Any", work: "Work") -> Watch:
+    """Hand `work` over when `thing` is gone, unless the watch that is returned has gone first.
+
+    Python does that itself, without a step that could be interrupted.
+    """
+    watch = Watch(thing, _writer.queue.put)
+    watch.work = work
+    return watch
 
 
 def submit(work: "Work") -> Receipt:

@@ -9,7 +9,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcess
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import Status, StatusCode
 
-from otel_tracker import CircuitBreakerSpanExporter, MetricTracker, TaskTracker, carrier
+from otel_tracker import CircuitBreakerSpanExporter, MetricTracker, TaskTracker
 from otel_tracker.storage.home import Home
 
 
@@ -121,10 +121,8 @@ def test_a_processor_of_the_application_that_fails_does_not_fail_the_task(home: 
 def test_a_task_whose_end_is_interrupted_in_a_processor_is_recorded_and_waits_no_longer(home: Home) -> None:
     class Interrupted(SpanProcessor):
         def on_end(self, span: ReadableSpan) -> None:
-            keys.append(span.context[:2])
             raise KeyboardInterrupt
 
-    keys: list[carrier.SpanKey] = []
     provider = TracerProvider()
     provider.add_span_processor(Interrupted())
     with (
@@ -133,21 +131,4 @@ def test_a_task_whose_end_is_interrupted_in_a_processor_is_recorded_and_waits_no
     ):
         pass
     assert total(home) == 1
-    assert carrier._parcels[keys[0]].contents is None
     assert MetricTracker(home.document).get_history()[0]["action"] == "task_completed"
-
-
-def test_spans_that_have_been_recorded_are_known_until_twice_as_many_have_come_as_are_remembered() -> None:
-    class Counting:
-        number = 0
-
-        def record(self, make_event: carrier.MakeEvent) -> None:
-            self.number += 1
-
-    recorder, remembered = Counting(), carrier._REMEMBERED
-    for number in range(3 * remembered):
-        carrier.attach((number, 0), recorder, dict)  # type: ignore[arg-type]
-        assert carrier.deliver((number, 0))
-    assert carrier.deliver((2 * remembered, 0))
-    assert not carrier.deliver((0, 0))
-    assert recorder.number == 3 * remembered

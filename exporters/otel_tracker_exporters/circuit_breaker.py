@@ -7,7 +7,7 @@ from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
-from otel_tracker import carrier
+from otel_tracker import names
 from otel_tracker.event import Event
 from otel_tracker.interrupts import is_interrupt
 from otel_tracker.log import warn
@@ -89,19 +89,19 @@ def _is_done(act: Callable[..., None], *arguments: object) -> bool:
 
 
 def _collect(span: ReadableSpan, events: list[Event]) -> None:
-    """Add the event of the task that a span is to `events`; the task of one of this package's own is recorded."""
+    """Add the event of the task that a span is to `events`; this package's own tasks are recorded without it."""
     ended = None if _is_ours(span) else task.event_of(span)
     if ended is not None:
         events.append(ended)
 
 
 def _is_ours(span: ReadableSpan) -> bool:
-    """Tell whether a span is of one of this package's own tasks, which is then recorded."""
-    context = span.context
-    if context is None:
-        return False
-    key = context[:2]  # trace and span
-    if not carrier.deliver(key):
-        return False
-    task.pass_over(key)
-    return True
+    """Tell whether a span is of one of this package's own tasks, whose event goes to the recorder without it.
+
+    A span is a lossy carrier: limits cut its attributes, samplers drop it, a provider may be shut down.
+    """
+    scope = span.instrumentation_scope
+    is_ours = scope is not None and scope.name == names.SCOPE
+    if is_ours and span.context is not None:
+        task.pass_over(span.context[:2])  # trace and span
+    return is_ours

@@ -9,13 +9,14 @@ import atexit
 import sys
 import time
 import weakref
-from threading import get_ident
+from _thread import get_ident
+from functools import partial
 
 from otel_tracker.guard import Guard
 from otel_tracker.log import warn
 from otel_tracker.storage import claim, left_over
 from otel_tracker.vitals import vitals
-from otel_tracker.writer import is_idle, uninterrupted
+from otel_tracker.writer import Receipt, is_idle, submit, uninterrupted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -57,6 +58,10 @@ class Recorder:
         One that `may_repeat` another one, with the same `id`, is recorded unless that has been.
         """
         self._hand_over(lambda: [make_event()], is_start=False, may_repeat=may_repeat)
+
+    def submit(self, make_event: "MakeEvent", *, may_repeat: bool = False) -> Receipt:
+        """Have an event written like one of `record`, and return at once; `wait` of the receipt returns when it is."""
+        return submit(partial(self.record, make_event, may_repeat=may_repeat))
 
     @uninterrupted
     def record_all(self, events: "list[Event]") -> None:
