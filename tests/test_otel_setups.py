@@ -275,19 +275,21 @@ def test_after_uninstrument_spans_of_others_are_recorded_no_more_and_our_own_tas
     code = """
 from otel_tracker.instrumentor import AgentTrackerInstrumentor
 use(TracerProvider())
-def work(of):
-    attributes = {"gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": f"{of} of others"}
+def work(foreign, own):
+    attributes = {"gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": foreign}
     with trace.get_tracer("others").start_as_current_span("invoke_agent", attributes=attributes): pass
-    with TaskTracker(f"{of} of ours", tracker=MetricTracker()): pass
-for instrument in (AgentTrackerInstrumentor().instrument, AgentTrackerInstrumentor().uninstrument) * 2:
-    instrument()
+    with TaskTracker(own, tracker=MetricTracker()): pass
+for _ in range(2):
+    AgentTrackerInstrumentor().instrument()
     for _ in range(2):
-        work(instrument.__name__)
+        work("foreign", "own")
+    AgentTrackerInstrumentor().uninstrument()
+    for _ in range(2):
+        work("hidden", "alone")
 print(*[entry["agent"] for entry in MetricTracker().get_history()], sep="\\n")
 """
     shown, said = python(home, _TOOLS + code)
-    with_it = ["instrument of others", "instrument of ours"] * 2
-    assert (shown.splitlines(), said) == ([*with_it, *["uninstrument of ours"] * 2] * 2, "")
+    assert (shown.splitlines(), said) == ([*["foreign", "own"] * 2, "alone", "alone"] * 2, "")
 
 
 @pytest.mark.processes
