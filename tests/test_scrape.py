@@ -272,7 +272,7 @@ HOSTS = {
 }
 
 
-def test_only_who_asks_by_a_name_of_ours_gets_an_answer(home: Home) -> None:
+def test_only_clients_that_ask_by_a_name_of_ours_get_an_answer(home: Home) -> None:
     """A page of the web that points its own name to this machine (DNS rebinding) asks by that name."""
     server, thread = serve_metrics(0, home=home.folder, allowed_hosts=["Tracker"])
     for host, status in HOSTS.items():
