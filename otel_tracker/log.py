@@ -9,13 +9,15 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_elsewhere: "Callable[[str], object] | None" = None
+    Take = Callable[[str, bool], object]
+
+_elsewhere: "Take | None" = None
 
 
-def divert(take: "Callable[[str], object] | None") -> "Callable[[str], object] | None":
-    """Hand every line of this process to `take`, which must not raise, and return who has got them so far.
+def divert(take: "Take | None") -> "Take | None":
+    """Hand every line of this process, and whether it tells of a fault, to `take`, which must not raise.
 
-    None is `logging`. A hook's standard error is read by nobody.
+    Returns what has got them so far; None is `logging`. Nothing reads a hook's standard error.
     """
     global _elsewhere
     before, _elsewhere = _elsewhere, take
@@ -23,12 +25,21 @@ def divert(take: "Callable[[str], object] | None") -> "Callable[[str], object] |
 
 
 def warn(message: str, *arguments: object) -> None:
-    """Log a warning under the name `otel_tracker`; raise nothing but an interrupt of the application, even where nothing can be loaded any more."""
+    """Log a fault under the name `otel_tracker`; raise nothing but an interrupt of the application, even where nothing can be loaded any more."""
+    _log(message, arguments, is_fault=True)
+
+
+def notice(message: str, *arguments: object) -> None:
+    """Log a warning that tells of agents, not of a fault in the recording; raises like `warn`."""
+    _log(message, arguments, is_fault=False)
+
+
+def _log(message: str, arguments: "tuple[object, ...]", *, is_fault: bool) -> None:
     text = message
     try:
         text = shown(message % arguments)
         if _elsewhere is not None:
-            _elsewhere(text)
+            _elsewhere(text, is_fault)
             return
         import logging
 

@@ -47,7 +47,7 @@ def hook(data: bytes, home: "str | None" = None, *, is_gated: bool = True, is_cl
     """
     event, place = "-", None
     diverted: list[str] = []
-    before = log.divert(diverted.append)
+    before = log.divert(lambda text, is_fault: diverted.append(f"{'error' if is_fault else 'notice'}: {text}"))
     try:
         place = Home(chosen_home(home))
         payload = hooks.Payload.parse(data)
@@ -57,12 +57,12 @@ def hook(data: bytes, home: "str | None" = None, *, is_gated: bool = True, is_cl
             _log(place, event, f"drift: {drift}")
         answer = _answer(payload, place, is_gated=is_gated, is_closed_on_doubt=is_closed_on_doubt)
     except Exception as error:  # noqa: BLE001 - whatever it is, the session goes on
-        diverted.append(f"{type(error).__name__}: {error}")
+        diverted.append(f"error: {type(error).__name__}: {error}")
         answer = _in_doubt(data, error) if is_gated and is_closed_on_doubt else ""
     finally:
         log.divert(before)
     for line in diverted:
-        _log(place, event, f"error: {line}")
+        _log(place, event, line)
     return answer
 
 

@@ -17,7 +17,7 @@ from otel_tracker.document import Document, new_document
 from otel_tracker.errors import DocumentError, LaggingError, MountedAloneError, StorageError
 from otel_tracker.fold import fold_all, pruned
 from otel_tracker.guard import Guard
-from otel_tracker.log import warn
+from otel_tracker.log import notice, warn
 from otel_tracker.lookup import similar
 from otel_tracker.replay import SAYING_OTHERWISE, Replay
 from otel_tracker.settings import Settings, problems_in
@@ -408,7 +408,8 @@ class Store:
             like = [] if key in document.agents or entry.get("name") else similar(document, key, _ALIKE)
             if like:
                 merge = command("agents merge", key, like[0], home=self.home.option)
-                self.warn_once(f"{key} is a new agent whose name is like that of {like[0]}; if they are one: {merge}")
+                text = f"{key} is a new agent whose name is like that of {like[0]}; if they are one: {merge}"
+                self.warn_once(text, notice)
 
     def _say_what_has_opened(self, document: Document, state: Document) -> None:
         """Say of each agent whose breaker has opened since the `document` was written: one process does, whose turn it is."""
@@ -423,13 +424,14 @@ class Store:
             ):
                 until, failures = entry["blacklisted_until"], entry["failures"]
                 look = command("breaker", key, home=self.home.option)
-                warn("%s is blacklisted until %s: %s failures in a row; look at: %s", key, until, failures, look)
+                text = f"{key} is blacklisted until {until}: {failures} failures in a row; look at: {look}"
+                self.warn_once(text, notice)
 
-    def warn_once(self, message: str) -> None:
-        """Log a warning, unless this store has logged the same one before."""
+    def warn_once(self, message: str, log: "Callable[..., None]" = warn) -> None:
+        """Log a warning, with `warn` or `notice`, unless this store has logged the same one before."""
         if message not in self._warned:
             self._warned.add(message)
-            warn("%s", message)
+            log("%s", message)
 
 
 _stores: "weakref.WeakSet[Store]" = weakref.WeakSet()

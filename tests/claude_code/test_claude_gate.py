@@ -149,3 +149,10 @@ def test_a_projects_agent_of_the_same_name_is_another_agent(place: Path, tmp_pat
     run = Session().launches()
     run.session.steps[0].payload["cwd"] = str(project)
     assert ask(place, run) == ""
+
+
+def test_a_breaker_that_opens_in_a_hook_is_a_notice_in_the_hooks_log_and_no_error(place: Path) -> None:
+    text = next((place / "claude-code").glob("*.log")).read_text()
+    (line,) = [line for line in text.splitlines() if "is blacklisted until" in line]
+    assert " notice: core/coder.md is blacklisted until " in line
+    assert " error: " not in text
