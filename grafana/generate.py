@@ -159,7 +159,7 @@ def _outcome_graph(at: tuple[int, int, int, int]) -> Json:
 def _costs() -> list[Json]:
     tokens = series(metrics.TOKENS)
     used = total(increase(tokens), "agent")
-    ended = total(increase(series(metrics.MODEL_TASKS)), "agent")
+    measured = total(increase(series(metrics.MEASURED)), "agent")
     steps = panels.steps((None, GREEN), (2, ORANGE), (4, RED))
     against = {"decimals": 1, "thresholds": steps, "custom__cellOptions": {"type": "color-text"}}
     return [
@@ -170,7 +170,7 @@ def _costs() -> list[Json]:
             (0, 20, 12, 9),
             [
                 (f"{used} > 0", Column("Tokens", decimals=1)),
-                (queries.share(used, ended), Column("Per task", decimals=1)),
+                (queries.share(used, measured), Column("Per task", decimals=1)),
                 (f"{total(increase(tokens, '1h'), 'agent')} > 0", Column("Last hour", decimals=1)),
                 (queries.against_its_week(), Column("Times its week", "none", **against)),
             ],
@@ -255,14 +255,14 @@ def _agent_durations() -> list[Json]:
 
 def _agent_costs() -> list[Json]:
     tokens = series(metrics.TOKENS)
-    per_task = queries.share(total(increase(tokens), "model"), total(increase(series(metrics.MODEL_TASKS)), "model"))
+    per_task = queries.share(total(increase(tokens), "model"), total(increase(series(metrics.MEASURED)), "model"))
     return [
         panels.graph(
             "Tokens by type", "Tokens used per hour; the types exclude each other.", (0, 25, 10, 9),
             panels.targets((per_hour(tokens, "type"), "{{type}}")), "short", label="tokens per hour", stacked=True,
         ),
         panels.bars(
-            "Tokens per task", "Tokens of this time range for each ended task, by model.", (10, 25, 4, 9),
+            "Tokens per task", "Tokens of this time range for each task that has them measured, by model.", (10, 25, 4, 9),
             (per_task, "{{model}}"), "short", decimals=1,
         ),
         _changes(

@@ -62,7 +62,10 @@ def _incompleteness(previous: "Event", now: "Event") -> "Event":
 
 
 def _tokens(previous: "Event", now: "Event") -> "Event":
-    """Return the differences in tokens, and what they differ from unless that is nothing under the same models."""
+    """Return the differences in tokens, and what they differ from unless that is nothing under the same models.
+
+    None in the place of a difference is what turned out unmeasured.
+    """
     said: Event = {"model": now.get("model")}
     models, models_now = previous.get("models") or {}, now.get("models") or {}
     if previous.get("tokens") is not None:
@@ -71,7 +74,7 @@ def _tokens(previous: "Event", now: "Event") -> "Event":
         said["tokens_used"] = (now.get("tokens_used") or 0) - previous["tokens_used"]
     if models:
         said["models"] = {name: _difference(models.get(name), tokens) for name, tokens in models_now.items()}
-    is_measured_first = previous.get("tokens") is None and not any(models.values())
+    is_measured_first = previous.get("tokens") is None and all(tokens is None for tokens in models.values())
     if is_measured_first and models.keys() == models_now.keys() and _names(previous) == _names(now):
         return said
     before = {"previous_model": previous.get("model"), "previous_tokens": previous.get("tokens")}
@@ -84,8 +87,7 @@ def _names(event: "Event") -> "set[str]":
 
 
 def _difference(before: "Tokens | None", after: "Tokens | None") -> "Tokens | None":
-    if before is None:
+    if before is None or after is None:
         return after
-    kinds = {**before, **(after or {})}
-    changes = {kind: (after or {}).get(kind, 0) - before.get(kind, 0) for kind in kinds}
+    changes = {kind: after.get(kind, 0) - before.get(kind, 0) for kind in {**before, **after}}
     return {kind: change for kind, change in changes.items() if change}

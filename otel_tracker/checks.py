@@ -301,6 +301,7 @@ _TOKENS: "dict[str, Check]" = {
     "total": _tokens,
     "last": _last_tokens,
     "count": _count,
+    "measured": _last_tokens,
     **dict.fromkeys(names.TOKEN_KEYS, _tokens),
 }
 _CIRCUIT: "dict[str, Check]" = {

@@ -210,14 +210,18 @@ def model_of(end: "Event", known: "Event") -> "str | None":
 
 
 def count_tokens(agent: "Agent", event: "Event", model: "str | None", tasks: int) -> None:
-    """Add the event's tokens under its full ids, and under what they are rolled up to."""
-    models = event.get("models") or {}
+    """Add the event's tokens under its full ids, and under what they are rolled up to.
+
+    The task that it is about has them measured now, also where it was counted without them before.
+    """
+    models, is_of_task = event.get("models") or {}, bool(tasks or event.get("run_id"))
     for part, shares in (("models", models), ("token_usage", shares_of(model, event.get("tokens"), models))):
         for name, tokens in shares.items():
             total = names.total_tokens(tokens or {})
             # An amendment that takes tokens away is not the last task.
             is_last = tokens is not None and (tasks or total > 0)
-            _add_tokens(agent, part, name, tokens or {}, tasks, max(0, total) if is_last else None)
+            measured = int(is_of_task and tokens is not None)
+            _add_tokens(agent, part, name, tokens or {}, tasks, measured, max(0, total) if is_last else None)
 
 
 def shares_of(model: "str | None", tokens: "Tokens | None", models: "Shares") -> "Shares":
@@ -250,8 +254,10 @@ def amend_tokens(agent: "Agent", event: "Event") -> None:
 
 
 def _changed(tokens: "Tokens | None", change: "Tokens | None") -> "Tokens | None":
-    changed = _sum_of(tokens, change)
-    return changed and {kind: number for kind, number in changed.items() if number}
+    """Return tokens after a change; without one they turned out unmeasured."""
+    if change is None:
+        return None
+    return {kind: number for kind, number in names.added_tokens(tokens or {}, change).items() if number}
 
 
 def _exchange(agent: "Agent", part: str, before: "Shares", after: "Shares") -> None:
@@ -262,7 +268,8 @@ def _exchange(agent: "Agent", part: str, before: "Shares", after: "Shares") -> N
         was, tokens = before.get(name) or {}, after.get(name)
         change = {kind: (tokens or {}).get(kind, 0) - was.get(kind, 0) for kind in {**was, **(tokens or {})}}
         last = max(0, names.total_tokens(tokens)) if tokens else None
-        _add_tokens(agent, part, name, change, (name in after) - (name in before), last)
+        measured = (tokens is not None) - (before.get(name) is not None)
+        _add_tokens(agent, part, name, change, (name in after) - (name in before), measured, last)
 
 
 def _set_average(metrics: "Agent") -> None:
@@ -276,9 +283,13 @@ def add(owner: "Agent", part: str, **changes: float) -> None:
     owner[part] = {**numbers, **{key: max(0, round(numbers[key] + change, 6)) for key, change in changes.items()}}
 
 
-def _add_tokens(agent: "Agent", part: str, model: str, change: "Tokens", tasks: int, last: "int | None") -> None:
+def _add_tokens(
+    agent: "Agent", part: str, model: str, change: "Tokens", tasks: int, measured: int, last: "int | None"
+) -> None:
     use = dict(agent[part].get(model) or schema.new_token_entry())
     use["count"] = max(0, use["count"] + tasks)
+    if use["measured"] is not None:  # else nobody knows how many were, of those that an older file has counted
+        use["measured"] = max(0, use["measured"] + measured)
     for kind, number in change.items():
         use[kind] = max(0, use.get(kind, 0) + number)
     if use.get(names.CACHE_WRITE_1H) == 0:

@@ -40,6 +40,13 @@ TASKS = _metric("tasks", COUNTER, "Ended tasks by outcome.", "agent", "outcome")
 DURATION = _metric("task_duration_seconds", HISTOGRAM, "Duration of ended tasks.", "agent")
 TOKENS = _metric("tokens", COUNTER, "Tokens used; the types exclude each other.", "agent", "model", "type")
 MODEL_TASKS = _metric("model_tasks", COUNTER, "Ended tasks by model.", "agent", "model")
+MEASURED = _metric(
+    "measured_tasks",
+    COUNTER,
+    "Ended tasks by model whose tokens are known; all, where an older file doesn't tell.",
+    "agent",
+    "model",
+)
 STATE = _metric(
     "circuit_state",
     GAUGE,
@@ -64,7 +71,7 @@ UPDATED = _metric("state_updated_timestamp_seconds", GAUGE, "When the last event
 BUILD = _metric("build", INFO, "The version of otel-tracker.", "version")
 
 OF_AGENTS = (
-    *(TASKS, DURATION, TOKENS, MODEL_TASKS, STATE, FAILURES, OPENED, REJECTIONS, FALLBACKS, IN_FLIGHT, UNTIL),
+    *(TASKS, DURATION, TOKENS, MODEL_TASKS, MEASURED, STATE, FAILURES, OPENED, REJECTIONS, FALLBACKS, IN_FLIGHT, UNTIL),
     LAST_TASK,
 )
 ALL = (*OF_AGENTS, READ_SUCCESS, UPDATED, BUILD)

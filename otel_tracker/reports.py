@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 _LEADERS = 10
-TOKENS_BY_MODEL = ("Model", "Tokens", "Tasks", "Tokens per task")
+TOKENS_BY_MODEL = ("Model", "Tokens", "Tasks", "Measured", "Tokens per measured task")
 
 
 def report_data(document: Document, now: float) -> "dict[str, Any]":
@@ -81,7 +81,7 @@ def _system(document: Document) -> "list[str]":
 
 
 def _tokens(document: Document) -> "list[str]":
-    return ["## Tokens by model", table(TOKENS_BY_MODEL, tokens_by_model(document), "lrrr"), *_lower_bounds(document)]
+    return ["## Tokens by model", table(TOKENS_BY_MODEL, tokens_by_model(document), "lrrrr"), *_lower_bounds(document)]
 
 
 def tokens_by_model(document: Document) -> "list[tuple[object, ...]]":
@@ -89,9 +89,10 @@ def tokens_by_model(document: Document) -> "list[tuple[object, ...]]":
     return [
         (
             model,
-            at_least(row["total"], row["usage_incomplete"]),
+            shown_tokens(row["total"], row["usage_incomplete"], row),
             row["count"],
-            at_least(round(row["avg"]), row["usage_incomplete"]),
+            "-" if row["measured"] is None else row["measured"],
+            "-" if row["avg"] is None else at_least(round(row["avg"]), row["usage_incomplete"]),
         )
         for model, row in summary.token_summary(document).items()
     ]
@@ -115,8 +116,12 @@ def _agents(agents: "list[dict[str, Any]]") -> "list[str]":
             percent(row["success_rate"]),
             row["metrics"]["tasks_failed"],
             row["metrics"]["tasks_cancelled"],
-            seconds(row["metrics"]["avg_duration_seconds"]),
-            at_least(sum(tokens["total"] for tokens in row["token_usage"].values()), row["usage_incomplete"]),
+            seconds(row["metrics"]["avg_duration_seconds"]) if row["metrics"]["tasks_total"] else "-",
+            shown_tokens(
+                sum(tokens["total"] for tokens in row["token_usage"].values()),
+                row["usage_incomplete"],
+                *row["token_usage"].values(),
+            ),
             moment(row["metrics"]["last_task_timestamp"]),
         )
         for row in used
@@ -149,6 +154,11 @@ def escape(value: object) -> str:
     text = re.sub(r"([\\`*_\[\]<>|])", r"\\\1", printable(" ".join(str(value).split())))
     # An underscore inside a word doesn't start emphasis, and agent files are full of them.
     return re.sub(r"(?<=\w)\\_(?=\w)", "_", text)
+
+
+def shown_tokens(tokens: int, incomplete: "object", *uses: "dict[str, Any]") -> "int | str":
+    """Return tokens as they are shown: as lower bounds where they are, and as a dash where those of all `uses` are unknown."""
+    return "-" if summary.is_unmeasured(*uses) else at_least(tokens, incomplete)
 
 
 def at_least(tokens: int, incomplete: "object") -> "int | str":

@@ -124,7 +124,8 @@ def _metrics(source: "Agent", target: "Agent") -> "Agent":
 def _use(source: "Agent", target: "Agent", *, is_later: bool) -> "Agent":
     first, second = (target, source) if is_later else (source, target)
     last = first["last"] if second["last"] is None else second["last"]
-    return {**_sum(source, target), "last": last}
+    is_known = None not in (source["measured"], target["measured"])
+    return {**_sum(source, target), "last": last, **({} if is_known else {"measured": None})}
 
 
 def _durations(source: "Agent", target: "Agent") -> "Agent":

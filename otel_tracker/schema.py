@@ -50,7 +50,7 @@ def new_agent() -> "dict[str, Any]":
 
 def new_token_entry() -> "dict[str, Any]":
     """Return the token counts of a model that has not been used yet."""
-    return {"total": 0, "last": None, "count": 0, **dict.fromkeys(names.TOKEN_TYPES, 0)}
+    return {"total": 0, "last": None, "count": 0, "measured": 0, **dict.fromkeys(names.TOKEN_TYPES, 0)}
 
 
 def has_changed_settings(head: "dict[str, Any]") -> bool:
@@ -114,6 +114,8 @@ def _new_circuit() -> "dict[str, Any]":
 
 def _complete_tokens(entry: "dict[str, Any]") -> "dict[str, Any]":
     completed = new_token_entry() | entry
+    if "measured" not in entry and completed["count"]:
+        completed["measured"] = None  # a file of v7.0 doesn't tell
     if "untyped" not in entry:  # a file of v7.0 says only totals
         typed = sum(completed[kind] for kind in names.TOKEN_TYPES)
         completed["untyped"] = max(0, completed["total"] - typed)

@@ -172,26 +172,38 @@ def leaderboard(document: Document, metric: str = DEFAULT_METRIC, top_n: int = 1
 def token_summary(document: Document) -> "dict[str, Row]":
     """Return tokens by model: haiku, sonnet, opus, and every other model seen.
 
-    `total`, `count` (of tasks), `avg`, tokens by type (`cache_write_1h` only where it was told), and `usage_incomplete`: the runs without their final usage of
+    `total`, `count` (of tasks), `measured` (those whose tokens are known; null where an older file doesn't tell), `avg` (of
+    measured tasks, null without any), tokens by type (`cache_write_1h` only where it was told), and `usage_incomplete`: the runs without their final usage of
     all agents that have used the model. Where there are any the tokens are lower bounds.
     """
-    numbers = ("total", "count", *names.TOKEN_KEYS)
+    numbers = ("total", "count", "measured", *names.TOKEN_KEYS)
     summary: dict[str, Row] = {model: _no_tokens() for model in names.REPORTED_MODELS}
     for entry in document.agents.values():
         for model, tokens in entry["token_usage"].items():
             row = summary.setdefault(model, _no_tokens())
             for number in numbers:
                 if number in tokens:
-                    row[number] = row.get(number, 0) + tokens[number]
+                    row[number] = _sum_if_known(row.get(number, 0), tokens[number])
             if tokens["count"] or tokens["total"]:
                 row["usage_incomplete"] += entry["tallies"]["usage_incomplete"]
     for row in summary.values():
-        row["avg"] = row["total"] / row["count"] if row["count"] else 0.0
+        tasks = row["count"] if row["measured"] is None else row["measured"]
+        row["avg"] = row["total"] / tasks if tasks else None
     return summary
 
 
+def is_unmeasured(*uses: "Row") -> bool:
+    """Tell whether nothing is known of the tokens of all `uses`, entries of a `token_usage`, or of a summary of it."""
+    return not any(use["total"] or use["measured"] for use in uses)
+
+
+def _sum_if_known(one: "int | None", other: "int | None") -> "int | None":
+    return None if one is None or other is None else one + other
+
+
 def _no_tokens() -> "Row":
-    return {"total": 0, "count": 0, "avg": 0.0, **dict.fromkeys(names.TOKEN_TYPES, 0), "usage_incomplete": 0}
+    none = {"total": 0, "count": 0, "measured": 0, "avg": None}
+    return {**none, **dict.fromkeys(names.TOKEN_TYPES, 0), "usage_incomplete": 0}
 
 
 def system_metrics(document: Document) -> "Row":
@@ -239,6 +251,7 @@ def _ranked(agent: str, entry: "Row") -> "Row":
         "agent_name": agent_name(agent, entry),
         **entry["metrics"],
         "tokens_total": tokens,
+        "is_unmeasured": is_unmeasured(*entry["token_usage"].values()),
         "usage_incomplete": entry["tallies"]["usage_incomplete"],
         "failures": entry["failures"],
         "success_rate": _rate(entry["metrics"]["tasks_successful"], entry["metrics"]["tasks_total"]),

@@ -64,7 +64,7 @@ def test_the_json_report_has_the_documented_keys_and_numbers(fleet: MetricTracke
     assert report["system"]["total_requests"] == 6
     assert report["system"]["success_rate"] == pytest.approx(1 / 6)
     types = {"input": 0, "output": 0, "cache_read": 0, "cache_write": 0, "untyped": 1500, "usage_incomplete": 0}
-    assert report["tokens"]["sonnet"] == {"total": 1500, "count": 1, "avg": 1500.0, **types}
+    assert report["tokens"]["sonnet"] == {"total": 1500, "count": 1, "measured": 1, "avg": 1500.0, **types}
     assert report["agents"]["experts/db.md"]["state"] == "open"
     assert report["leaderboard"][0]["agent_file"] == "experts/db.md"
 
@@ -175,12 +175,32 @@ def test_tokens_are_shown_by_model(fleet: MetricTracker, run: Run) -> None:
     assert parsed(run("tokens", "--format", "json")[1])["opus"]["count"] == 5
 
 
+def test_estimates_are_marked_in_the_history(home: Home, run: Run) -> None:
+    Store(home).record([end("r1", tokens={"untyped": 1500}, estimated=True)])
+    assert "~ 1,500" in run("history")[1]
+
+
+def test_tokens_that_nobody_measured_are_a_dash_wherever_they_are_shown(home: Home, run: Run) -> None:
+    Store(home).record(
+        [end("r1", agent="a.md"), end("r2", agent="b.md", tokens={"untyped": 0}), end("r3", agent="b.md")]
+    )
+    assert run("tokens")[1].splitlines()[1].split() == ["haiku", "-", "0", "0", "-"]
+    assert run("tokens")[1].splitlines()[2].split() == ["sonnet", "0", "3", "1", "0"]
+    dashes = ["-"] * 6
+    (sonnet,) = [line.split() for line in run("agent", "a.md")[1].splitlines() if line.startswith("sonnet")]
+    assert sonnet == ["sonnet", "-", "-", "1", "0", *dashes]
+    (sonnet,) = [line.split() for line in run("agent", "b.md")[1].splitlines() if line.startswith("sonnet")]
+    assert sonnet == ["sonnet", "0", "0", "2", "1", *["0"] * 5, "-"]
+    ranked = {line.split()[1]: line.split()[3] for line in run("leaderboard", "-m", "tokens_total")[1].splitlines()[1:]}
+    assert ranked == {"a.md": "-", "b.md": "0"}
+
+
 def test_tokens_of_a_run_without_its_final_usage_are_at_least_so_many_wherever_they_are_shown(
     home: Home, run: Run
 ) -> None:
     incomplete = end("r1", agent="a.md", tokens={"output": 10500}, usage_incomplete=True)
     Store(home).record([incomplete, end("r2", agent="b.md", model="opus")])
-    assert run("tokens")[1].splitlines()[2].split() == ["sonnet", "≥", "10,500", "1", "≥", "10,500"]
+    assert run("tokens")[1].splitlines()[2].split() == ["sonnet", "≥", "10,500", "1", "1", "≥", "10,500"]
     assert run("tokens")[1].endswith("\n\n≥ is at least: the final token usage of 1 run is missing.\n")
     for command in ("agent a.md", "leaderboard -m tokens_total", "history --agent a.md"):
         assert "≥ 10,500" in run(*command.split())[1], command

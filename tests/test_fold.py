@@ -117,7 +117,14 @@ def test_tokens_kept_for_an_hour_are_a_part_that_no_total_counts_twice() -> None
 def test_tokens_are_counted_by_model_and_by_type() -> None:
     typed = {"input": 10, "output": 5, "cache_read": 100, "cache_write": 20}
     agent = agent_after(end("r1", tokens={"untyped": 1500}), end("r2", tokens=typed), end("r3", FAILURE, model="opus"))
-    assert agent["token_usage"]["sonnet"] == {"total": 1635, "last": 135, "count": 2, "untyped": 1500, **typed}
+    assert agent["token_usage"]["sonnet"] == {
+        "total": 1635,
+        "last": 135,
+        "count": 2,
+        "measured": 2,
+        "untyped": 1500,
+        **typed,
+    }
     assert (agent["token_usage"]["opus"]["count"], agent["token_usage"]["opus"]["total"]) == (1, 0)
 
 

@@ -79,6 +79,15 @@ def test_tokens_are_shown_by_model_and_type() -> None:
     assert value(found, "model_tasks_total", agent=AGENT, model="opus") == 1
 
 
+def test_of_a_models_tasks_those_are_counted_apart_whose_tokens_are_known() -> None:
+    found = values(folded(end("r1", tokens={"output": 7}), end("r2")))
+    assert value(found, "model_tasks_total", agent=AGENT, model="sonnet") == 2
+    assert value(found, "measured_tasks_total", agent=AGENT, model="sonnet") == 1
+    older = {AGENT: {"token_usage": {"sonnet": {"total": 9, "last": 9, "count": 3}}}}
+    found = values(folded(end("r1"), into=document_of({"agents": older})))
+    assert value(found, "measured_tasks_total", agent=AGENT, model="sonnet") == 4
+
+
 def test_durations_are_a_histogram_from_a_tenth_of_a_second_to_two_hours() -> None:
     durations = enumerate((0.05, 4, 4, 9000))
     found = values(folded(*(end(f"r{n}", duration_seconds=seconds) for n, seconds in durations)))

@@ -110,10 +110,10 @@ def test_the_system_section_has_the_counters() -> None:
 def test_the_token_section_has_every_model() -> None:
     document = folded(end("r1", tokens={"untyped": 1500}), end("r2"), end("r3", model="gpt-5", tokens={"output": 7}))
     assert rows(document, "## Tokens by model") == [
-        ["haiku", "0", "0", "0"],
-        ["sonnet", "1,500", "2", "750"],
-        ["opus", "0", "0", "0"],
-        ["gpt-5", "7", "1", "7"],
+        ["haiku", "-", "0", "0", "-"],
+        ["sonnet", "1,500", "2", "1", "1,500"],
+        ["opus", "-", "0", "0", "-"],
+        ["gpt-5", "7", "1", "1", "7"],
     ]
 
 
@@ -123,8 +123,8 @@ def test_totals_that_lack_a_runs_final_usage_are_shown_as_at_least() -> None:
         end("r2", agent="b.md", model="opus", tokens={"output": 2000}),
     )
     assert rows(document, "## Tokens by model")[1:3] == [
-        ["sonnet", "≥ 10,500", "1", "≥ 10,500"],
-        ["opus", "2,000", "1", "2,000"],
+        ["sonnet", "≥ 10,500", "1", "1", "≥ 10,500"],
+        ["opus", "2,000", "1", "1", "2,000"],
     ]
     assert [row[-2] for row in rows(document, "## Agents")] == ["2,000", "≥ 10,500"]
     assert "≥ is at least: the final token usage of 1 run is missing." in lines_of(document)
@@ -144,7 +144,7 @@ def test_the_agents_section_begins_with_the_busiest_and_counts_the_idle_ones() -
     shown = rows(document, "## Agents")
     assert [row[0] for row in shown] == [AGENT, "b.md", "a.md"]
     assert shown[0][1:] == ["healthy", "2", "50.0%", "1", "0", "2m 05s", "2,000", "2026-02-15 12:01:30"]
-    assert shown[2][1:] == ["healthy", "0", "-", "0", "0", "0.00s", "0", "-"]
+    assert shown[2][1:] == ["healthy", "0", "-", "0", "0", "-", "-", "-"]
     assert lines_of(document)[-1] == "1 more registered agents have not run a task yet."
 
 

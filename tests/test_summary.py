@@ -93,15 +93,37 @@ def test_the_token_summary_has_the_three_models_first_and_every_other_one_seen()
         *tasks("d.md", 1, model="opus"),
     )
     tokens = summary.token_summary(document)
-    assert {model: {key: row[key] for key in ("total", "count", "avg")} for model, row in tokens.items()} == {
-        "haiku": {"total": 0, "count": 0, "avg": 0.0},
-        "sonnet": {"total": 60, "count": 3, "avg": 20.0},
-        "opus": {"total": 0, "count": 1, "avg": 0.0},
-        "gpt-5": {"total": 7, "count": 1, "avg": 7.0},
+    keys = ("total", "count", "measured", "avg")
+    assert {model: tuple(row[key] for key in keys) for model, row in tokens.items()} == {
+        "haiku": (0, 0, 0, None),
+        "sonnet": (60, 3, 3, 20.0),
+        "opus": (0, 1, 0, None),
+        "gpt-5": (7, 1, 1, 7.0),
     }
     assert list(tokens) == ["haiku", "sonnet", "opus", "gpt-5"]
     assert (tokens["sonnet"]["output"], tokens["sonnet"]["untyped"], tokens["gpt-5"]["input"]) == (20, 40, 7)
     assert list(summary.token_summary(new_document())) == ["haiku", "sonnet", "opus"]
+
+
+def test_averages_are_over_the_tasks_whose_tokens_were_measured() -> None:
+    document = folded(
+        *tasks("a.md", 1, tokens={"output": 30}), *tasks("b.md", 2), *tasks("c.md", 1, tokens={"untyped": 0})
+    )
+    sonnet = summary.token_summary(document)["sonnet"]
+    assert (sonnet["count"], sonnet["measured"], sonnet["avg"]) == (4, 2, 15.0)
+
+
+def test_of_what_an_older_file_has_counted_nobody_knows_how_much_was_measured() -> None:
+    use = {"total": 1500, "last": 250, "count": 6}
+    document = folded(
+        *tasks("a.md", 1, tokens={"output": 500}),
+        *tasks("b.md", 1, tokens={"output": 10}),
+        into=document_of({"agents": {"a.md": {"token_usage": {"sonnet": use}}}}),
+    )
+    assert document.agents["a.md"]["token_usage"]["sonnet"]["measured"] is None
+    assert document.agents["a.md"]["token_usage"]["opus"]["measured"] == 0
+    sonnet = summary.token_summary(document)["sonnet"]
+    assert (sonnet["count"], sonnet["measured"], sonnet["avg"]) == (8, None, 2010 / 8)
 
 
 def test_a_model_is_incomplete_by_the_runs_of_the_agents_that_used_it() -> None:

@@ -148,6 +148,9 @@ def _series(row: Row) -> Series:
         metrics.TASKS: {(outcome,): outcomes[outcome] for outcome in metrics.OUTCOMES},
         metrics.TOKENS: {(model, kind): use[kind] for model, use in usage.items() for kind in names.TOKEN_TYPES},
         metrics.MODEL_TASKS: {(model,): use["count"] for model, use in usage.items()},
+        metrics.MEASURED: {
+            (model,): use["count"] if use["measured"] is None else use["measured"] for model, use in usage.items()
+        },
         metrics.STATE: {(shown,): float(shown == state) for shown in (*metrics.STATES, *metrics.ORDERS)},
         metrics.FAILURES: {(): row["failures"]},
         metrics.OPENED: {(): tallies["opened"]},

@@ -93,14 +93,19 @@ def agent(options: "Namespace") -> int:
     tokens = [
         (
             model,
-            reports.at_least(use["total"], row["usage_incomplete"] and use["count"]),
+            reports.shown_tokens(use["total"], row["usage_incomplete"] and use["count"], use),
             use["last"],
             use["count"],
-            *(use.get(kind) for kind in names.TOKEN_KEYS),
+            use["measured"],
+            *(None if summary.is_unmeasured(use) else use.get(kind) for kind in names.TOKEN_KEYS),
         )
         for model, use in row["token_usage"].items()
     ]
-    print_table(("Model", "Tokens", "Last", "Tasks", *names.TOKEN_KEYS), tokens, "lrrr" + "r" * len(names.TOKEN_KEYS))
+    print_table(
+        ("Model", "Tokens", "Last", "Tasks", "Measured", *names.TOKEN_KEYS),
+        tokens,
+        "lrrrr" + "r" * len(names.TOKEN_KEYS),
+    )
     _say_what_is_missing(row["usage_incomplete"])
     return 0
 
@@ -111,7 +116,7 @@ def tokens(options: "Namespace") -> int:
     if options.format == "json":
         print_json(summary.token_summary(document))
         return 0
-    print_table(reports.TOKENS_BY_MODEL, reports.tokens_by_model(document), "lrrr")
+    print_table(reports.TOKENS_BY_MODEL, reports.tokens_by_model(document), "lrrrr")
     _say_what_is_missing(sum(agent["tallies"]["usage_incomplete"] for agent in document.agents.values()))
     return 0
 
@@ -275,7 +280,9 @@ def _why(row: "dict[str, Any]") -> str:
 def _tokens_of(row: "dict[str, Any]") -> object:
     """Return the tokens of an entry of the history, which may be somebody else's."""
     tokens = row.get("tokens_used")
-    return reports.at_least(tokens, row.get("usage_incomplete")) if isinstance(tokens, int) else tokens
+    if not isinstance(tokens, int):
+        return tokens
+    return f"~ {tokens:,}" if row.get("estimated") else reports.at_least(tokens, row.get("usage_incomplete"))
 
 
 def _say_what_is_missing(incomplete: int) -> None:
@@ -286,4 +293,6 @@ def _say_what_is_missing(incomplete: int) -> None:
 def _measure(metric: str, row: "dict[str, Any]") -> str:
     if metric.endswith("_seconds"):
         return reports.seconds(row[metric])
-    return plain(reports.at_least(row[metric], metric == "tokens_total" and row["usage_incomplete"]))
+    if metric != "tokens_total":
+        return plain(row[metric])
+    return "-" if row["is_unmeasured"] else plain(reports.at_least(row[metric], row["usage_incomplete"]))

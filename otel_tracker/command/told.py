@@ -39,13 +39,18 @@ def told_of(store: Store, conversation: str, began: float) -> Told:
 
 
 def _net(events: list[dict[str, Any]]) -> Models:
-    total: Models = {}
+    """Return the sum of what runs were recorded with, as it was amended."""
+    runs: dict[str, dict[str, Tokens | None]] = {}
     for event in events:
         models = event.get("models") or {event.get("model") or UNKNOWN_MODEL: event.get("tokens")}
-        for model, tokens in models.items():
-            total[model] = added_tokens(total.get(model, {}), tokens or {})
         if event["action"] == TASK_AMENDED:
-            for model, tokens in (event.get("previous_models") or {}).items():
-                if model not in models:  # what the run was counted with before, and is no longer
-                    total[model] = added_tokens(total.get(model, {}), {kind: -n for kind, n in (tokens or {}).items()})
+            before = runs.get(event["run_id"], {})
+            models = {
+                model: None if change is None else added_tokens(before.get(model) or {}, change)
+                for model, change in models.items()
+            }
+        runs[event["run_id"]] = models
+    total: Models = {}
+    for model, tokens in (share for models in runs.values() for share in models.items()):
+        total[model] = added_tokens(total.get(model, {}), tokens or {})
     return total

@@ -216,13 +216,13 @@ class Audit:
         if before is None:
             self._add_tokens(event, model, event.get("tokens"), models, 1)
             return
-        models = {name: _sum(before.get(name), change) for name, change in models.items()}
-        self._add_tokens(event, model, _sum(tokens, event.get("tokens")), models, 1)
+        models = {name: _changed(before.get(name), change) for name, change in models.items()}
+        self._add_tokens(event, model, _changed(tokens, event.get("tokens")), models, 1)
         self._add_tokens(event, event.get("previous_model"), tokens, before, -1)
 
     def _add_tokens(self, event: Event, model: "str | None", tokens: Any, models: Any, sign: int) -> None:
         shares = shares_of(model, tokens, models or {}).values()
-        self._add(event, _TOKENS, sign * sum(sum(share.values()) for share in shares if share))
+        self._add(event, _TOKENS, sign * sum(names.total_tokens(share) for share in shares if share))
 
     def _add(self, event: Event, counter: str, number: int) -> None:
         sums = self._sums.setdefault(event["agent"], dict.fromkeys(COUNTERS, 0))
@@ -250,8 +250,8 @@ def totals_of(document: "Document") -> Totals:
     }
 
 
-def _sum(one: Any, other: Any) -> Any:
-    return names.added_tokens(one or {}, other or {}) if one or other else None
+def _changed(tokens: Any, change: Any) -> Any:
+    return None if change is None else names.added_tokens(tokens or {}, change)
 
 
 def _parsed(line: bytes) -> "Event | None":

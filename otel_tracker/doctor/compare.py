@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from otel_tracker import schema
+from otel_tracker.names import CACHE_WRITE_1H
 
 _MISSING = "nothing"
 
@@ -14,7 +15,7 @@ _OF_PARTS = {
     **{part: frozenset(schema.new_agent()[part]) for part in ("metrics", "circuit", "tallies")},
     "durations": frozenset(("buckets", "sum", "moved")),
 }
-_OF_TOKENS = frozenset(schema.new_token_entry())
+_OF_TOKENS = frozenset((*schema.new_token_entry(), CACHE_WRITE_1H))
 
 
 class Difference(NamedTuple):
