@@ -126,8 +126,8 @@ def _big_home(folder: str) -> Home:
 def _task(number: int, began: float) -> "Iterator[bytes]":
     """Yield the lines, without their numbers, of a task's start and end."""
     run_id, agent = event.new_id(), _agent(number)
-    told = {"run_id": run_id, "model": "sonnet", "task_id": f"feature-{number}"}
-    started = event.task_started(agent, began, owner=None, **told)
+    fields = {"run_id": run_id, "model": "sonnet", "task_id": f"feature-{number}"}
+    started = event.task_started(agent, began, owner=None, **fields)
     ended = event.task_ended(
         agent,
         names.SUCCESS,
@@ -135,7 +135,7 @@ def _task(number: int, began: float) -> "Iterator[bytes]":
         started=format_timestamp(began),
         duration_seconds=_SECONDS,
         tokens={"untyped": _TOKENS},
-        **told,
+        **fields,
     )
     for one in (started, ended):
         yield json.dumps(one).encode()[1:]
@@ -186,7 +186,7 @@ def _copy(home: Home, folder: str) -> Home:
 
 
 def _long_ends(folder: str) -> "Iterator[dict[str, Any]]":
-    """Yield payloads of PostToolUse, each of a run of its own whose transcript of 1 GB nobody has read yet."""
+    """Yield payloads of PostToolUse, each of a run of its own whose transcript of 1 GB no hook has read yet."""
     for number in count():
         session = os.path.join(folder, f"session-{number}")
         os.makedirs(os.path.join(session, "subagents"))

@@ -198,7 +198,7 @@ def test_a_line_and_a_segment_that_are_missing_are_said(used: Home) -> None:
     lines = segment.read_bytes().splitlines(keepends=True)
     segment.write_bytes(b"".join([*lines[:2], b"nonsense\n", *lines[3:]]))
     texts = [finding.text for finding in found(used, NOTE)]
-    assert "1 of 6 lines are no events: somebody has changed them; they don't count" in texts
+    assert "1 of 6 lines are no events: another program, or a person, has changed them; they don't count" in texts
     assert "gaps: 1, after event 2 comes 4; what is between is missing" in texts
     assert any(text.startswith("no backup leads to it yet") for text in texts)
 

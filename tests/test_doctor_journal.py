@@ -153,7 +153,7 @@ def test_a_huge_number_of_an_event_is_no_event(used: Home, number: int) -> None:
     with Path(used.journal, "1.jsonl").open("a") as file:
         file.write(json.dumps({**end("r9"), "seq": number}) + "\n")
     assert [finding.text for finding in found(used, NOTE)] == [
-        "1 of 7 lines are no events: somebody has changed them; they don't count"
+        "1 of 7 lines are no events: another program, or a person, has changed them; they don't count"
     ]
     Store(used).record([end("r10")])
     assert tasks(used) == 7

@@ -1,4 +1,4 @@
-"""A document that is far behind the journal: tasks are recorded and don't wait for it; whoever reads the state brings it up."""
+"""A document that is far behind the journal: tasks are recorded and don't wait for it; a process that reads the state brings it up."""
 
 import json
 import shutil
@@ -60,7 +60,7 @@ def test_a_task_is_recorded_in_the_journal_and_does_not_wait_for_the_rest(
     assert warning.endswith("(the new events are safe in the journal)")
 
 
-def test_whoever_reads_the_state_waits_for_it_and_writes_it(behind: Home) -> None:
+def test_a_reader_of_the_state_waits_for_it_and_writes_it(behind: Home) -> None:
     Store(behind).record([end("new")])
     assert Store(behind).read().agents[AGENT]["metrics"]["tasks_total"] == 6
     assert tasks(behind) == 6
@@ -101,7 +101,9 @@ def test_a_repeated_end_counts_once_although_the_state_is_not_known(behind: Home
     assert Store(behind).read().agents[AGENT]["metrics"]["tasks_total"] == 5
 
 
-def test_who_asks_before_a_task_is_told_that_the_state_is_not_known(behind: Home, warnings_logged: Warnings) -> None:
+def test_a_question_before_a_task_is_answered_that_the_state_is_not_known(
+    behind: Home, warnings_logged: Warnings
+) -> None:
     with pytest.raises(LaggingError):
         glance(behind, AGENT)
     with pytest.raises(LaggingError):

@@ -56,9 +56,9 @@ class Usage:
 
     @classmethod
     def of(cls, facts: "list[list[Any]]") -> "Usage":
-        """Return the answers that `facts` has told."""
+        """Return the answers that `facts` returned."""
         usage = cls()
-        usage._answers = {key: _Answer.of(*told) for key, *told in facts}
+        usage._answers = {key: _Answer.of(*answer) for key, *answer in facts}
         return usage
 
     @property
@@ -88,7 +88,7 @@ class _Answer:
     def of(
         cls, request: "str | None", is_side: bool, model: "str | None", is_final: bool, tokens: "Any", beside: "Any"
     ) -> "_Answer":
-        """Return the answer that `facts` has told."""
+        """Return the answer that `facts` returned."""
         answer = cls(request, is_side)
         answer.model, answer.is_final = model, is_final
         answer._tokens = None if tokens is None else dict(tokens)

@@ -1,4 +1,4 @@
-"""What differs between two JSON values, by place; and what of a document is nobody's but the people's. Pure."""
+"""What differs between two JSON values, by place; and which keys of a document are not this package's. Pure."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple

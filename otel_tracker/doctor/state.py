@@ -62,7 +62,7 @@ def journal(subject: Subject) -> Iterator[Finding]:
         text = f"{path} doesn't go on where the segment before it ends, or has another first number than its name says"
         yield Finding("journal", WRONG, text, "if it is another home's, or a copy, move it away")
     if audit.damaged:
-        text = f"{audit.damaged} of {audit.lines} lines are no events: somebody has changed them; they don't count"
+        text = f"{audit.damaged} of {audit.lines} lines are no events: another program, or a person, has changed them; they don't count"
         yield Finding("journal", NOTE, text)
     if audit.gaps[1:] or (audit.gaps and audit.gaps[0][0]):
         gaps = [gap for gap in audit.gaps if gap[0]]

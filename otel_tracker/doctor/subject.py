@@ -72,8 +72,8 @@ class Subject:
         document = self.document
         if document is None:
             return []
-        told = [base for base in self.valid_backups if self._says_its_number(base)]
-        return [base for base in told if self.audit.leads_on(base.sequence, document.sequence)]
+        numbered = [base for base in self.valid_backups if self._says_its_number(base)]
+        return [base for base in numbered if self.audit.leads_on(base.sequence, document.sequence)]
 
     def between(self, sequence: int, until: int) -> "Iterator[dict[str, Any]]":
         """Yield the journal's events after the number `sequence` up to `until`."""

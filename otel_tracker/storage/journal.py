@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 SEGMENT_BYTES = 4 * 1024 * 1024
 _BLOCK_BYTES = 64 * 1024
 _SUFFIX = ".jsonl"
-_FAR_BYTES = 2 * SEGMENT_BYTES
+_FAR_BYTES = 4 * SEGMENT_BYTES
 _KEPT_BYTES = 1024 * 1024
 _NUMBERED = b'{"seq": '  # what each line begins with
 _ENDLESS = float("inf")
@@ -127,7 +127,7 @@ class Journal:
         return Replay(otherwise)
 
     def is_far_ahead(self, sequence: int) -> bool:
-        """Tell whether so much comes after the number `sequence` that folding it takes seconds: two segments or more."""
+        """Tell whether so much comes after the number `sequence` that folding it takes seconds: four segments or more."""
         if self._segment is not None and sequence >= self._after:
             return len(self._tail) > _FAR_BYTES
         sizes = [self._files.signature(segment) for segment in self._segments_after(sequence)[1:]]
