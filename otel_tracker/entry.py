@@ -280,7 +280,9 @@ def _set_average(metrics: "Agent") -> None:
 def add(owner: "Agent", part: str, **changes: float) -> None:
     """Replace `owner[part]` by a copy with `changes` added to its numbers, none of which falls below 0."""
     numbers = owner[part]
-    owner[part] = {**numbers, **{key: max(0, round(numbers[key] + change, 6)) for key, change in changes.items()}}
+    changed = {key: max(0, round(numbers[key] + change, 6)) for key, change in changes.items() if change}
+    if changed:
+        owner[part] = {**numbers, **changed}
 
 
 def _add_tokens(

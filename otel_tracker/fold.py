@@ -7,7 +7,7 @@ repeats another one: the journal holds no repetitions (storage/recognition.py).
 from itertools import takewhile
 
 from otel_tracker import breaker, entry, names, roster
-from otel_tracker.document import Document, encode_line
+from otel_tracker.document import Document, event_line
 from otel_tracker.replay import Replay
 from otel_tracker.schema import new_agent, settings_digest
 from otel_tracker.settings import Settings
@@ -52,7 +52,7 @@ def _after(document: Document, event: "Event") -> Document:
     head["metrics"] = {**head["metrics"], "total_agents": len(head["agents"])}
     if event["action"] == names.TASK_STARTED:
         return Document(head, document.history)
-    return pruned(Document(head, document.history.append(encode_line(event))), Settings.of(head["config"]))
+    return pruned(Document(head, document.history.append(event_line(event))), Settings.of(head["config"]))
 
 
 def _updated(document: Document, event: "Event") -> str:

@@ -14,7 +14,7 @@ def format_timestamp(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="microseconds")[:-6] + "Z"
 
 
-@lru_cache(maxsize=1024)  # each event's is asked for several times
+@lru_cache(maxsize=4096)  # each event's is asked for several times
 def parse_timestamp(text: str) -> float:
     """Return the moment that an ISO 8601 `text` names; a text without an offset is taken as UTC.
 

@@ -7,7 +7,7 @@ the home's lock may call `append`.
 import os
 
 from otel_tracker.checks import is_event
-from otel_tracker.document import decode_json, encode_line
+from otel_tracker.document import decode_json, event_line
 from otel_tracker.errors import StorageError
 from otel_tracker.log import warn
 from otel_tracker.replay import SAYING_OTHERWISE, Replay
@@ -168,7 +168,7 @@ class Journal:
             segment = self._begin_segment(events[0]["seq"])
         if not self._offset:  # who has made the file may have been killed before it was on the disk
             self._sync_names()
-        written = {encode_line(event): event for event in events}
+        written = {event_line(event): event for event in events}
         lines = b"".join(line + b"\n" for line in written)
         self._files.append(segment, lines)
         self._written.update(written)
