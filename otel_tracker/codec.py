@@ -12,6 +12,7 @@ from operator import is_
 from otel_tracker import checks, schema
 from otel_tracker.document import Document, History, decode_json
 from otel_tracker.errors import DocumentError, UnsupportedVersionError
+from otel_tracker.limits import LAST_EVENT
 from otel_tracker.names import normal_name
 
 TYPE_CHECKING = False
@@ -242,7 +243,7 @@ def sequence_of(beginning: bytes) -> "int | None":
 def _newest_number(history: "Any") -> int:
     entries = history if isinstance(history, list) else []
     numbers = [entry.get("seq") for entry in entries if isinstance(entry, dict)]
-    return max((number for number in numbers if type(number) is int), default=0)
+    return max((number for number in numbers if type(number) is int and 0 <= number <= LAST_EVENT), default=0)
 
 
 def _split_history(text: bytes, path: str) -> "tuple[bytes, History] | None":

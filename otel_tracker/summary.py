@@ -219,7 +219,7 @@ def past(entries: "list[Row]", agents: "set[str] | None" = None, since: float = 
         entry
         for entry in entries
         if entry.get("action") != names.TASK_STARTED
-        and (agents is None or entry.get("agent") in agents)
+        and (agents is None or (isinstance(entry.get("agent"), str) and entry["agent"] in agents))
         and not is_before(entry, since)
     ]
 

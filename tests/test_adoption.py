@@ -280,3 +280,64 @@ def test_an_unreadable_document_stays_and_its_events_come_in_when_it_can_be_read
     assert Path(home.document).read_bytes() == before
     Store(home).record([end("r1")])
     assert json.loads(Path(home.document).read_bytes())["agents"][AGENT]["metrics"]["tasks_total"] == 2
+
+
+ODD: list[Any] = [
+    None,
+    True,
+    -1,
+    10**30,
+    2.5,
+    "x",
+    "task_completed",
+    "document_restored",
+    "2026-02-15T22:00:00",
+    [],
+    {"a": 1},
+]
+KEYS = (
+    "timestamp",
+    "agent",
+    "action",
+    "seq",
+    "tokens_used",
+    "duration_seconds",
+    "run_id",
+    "override",
+    "error",
+    "task_id",
+)
+
+
+@pytest.mark.parametrize("odd", ODD, ids=json.dumps)
+def test_entries_of_the_history_may_say_anything(home: Home, odd: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    entry = {"timestamp": "2026-02-15T22:00:00", "agent": AGENT, "action": "task_completed", "tokens_used": 250.25}
+    history = [{**entry, key: odd} for key in KEYS] + [dict.fromkeys(KEYS, odd), {}]
+    path = Path(home.document)
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({"version": "7.0", "agents": {AGENT: {}}, "history": history}))
+    for _ in range(2):
+        for command in (
+            "history",
+            f"history --agent {AGENT}",
+            "history --since 1d",
+            "report",
+            "status",
+            "metrics",
+            "doctor",
+        ):
+            assert main(["--home", home.folder, *command.split()]) == 0, command
+        Store(home).record([end("r1")])
+    document = json.loads(path.read_bytes())
+    assert document["agents"][AGENT]["metrics"]["tasks_total"] == 1
+    assert len(document["history"]) == len(history) + 1
+    assert capsys.readouterr().err == ""
+
+
+def test_a_number_of_events_that_no_journal_can_have_is_a_fault(adopt: Callable[[], Home]) -> None:
+    home = adopt()
+    path = Path(home.document)
+    faulty = path.read_bytes().replace(b'"agents"', b'"sequence": 1' + b"0" * 20 + b', "agents"', 1)
+    path.write_bytes(faulty)
+    Store(home).record([end("r1")])
+    assert path.read_bytes() == faulty

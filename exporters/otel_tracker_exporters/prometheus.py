@@ -193,9 +193,9 @@ def _exemplars(document: Document) -> "Recent":
     found: Recent = {}
     for entry in document.history.entries()[-_RECENT:]:
         duration, trace_id = entry.get("duration_seconds"), entry.get("trace_id")
-        if entry.get("action") in names.OUTCOMES and isinstance(duration, (int, float)) and trace_id:
-            place = bisect_left(DURATION_BOUNDS, duration)
-            with suppress(ValueError, TypeError, AttributeError, KeyError):  # an entry of somebody else's
+        with suppress(ValueError, TypeError, AttributeError, KeyError):  # another program's entry may say anything
+            if entry["action"] in names.OUTCOMES and isinstance(duration, (int, float)) and trace_id:
+                place = bisect_left(DURATION_BOUNDS, duration)
                 exemplar = Exemplar({"trace_id": _text(trace_id)[:64]}, duration, parse_timestamp(entry["timestamp"]))
                 found.setdefault(_label(entry["agent"]), {})[place] = exemplar
     return found

@@ -27,6 +27,7 @@ from otel_tracker.timestamps import format_timestamp
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import Namespace
+    from collections.abc import Callable
     from typing import Any
 
     from otel_tracker.document import Document
@@ -137,12 +138,12 @@ def history(options: "Namespace") -> int:
         return 0
     shown = (
         (
-            reports.moment(row.get("timestamp")),
+            _as_far_as_possible(reports.moment, row.get("timestamp")),
             row.get("agent"),
             str(row.get("action", "")).removeprefix("task_").replace("_", " "),
             row.get("model"),
             _tokens_of(row),
-            "-" if row.get("duration_seconds") is None else reports.seconds(row["duration_seconds"]),
+            _as_far_as_possible(reports.seconds, row.get("duration_seconds")),
             row.get("task_id"),
             _cut(_why(row)),
         )
@@ -264,7 +265,7 @@ def _why(row: "dict[str, Any]") -> str:
     if row.get("action") == names.AGENT_RENAMED:
         return f"to {row.get('to')}"
     if row.get("action") == names.BREAKER_OVERRIDE:
-        return reports.shown_override(row["override"]) if row.get("override") else "lifted"
+        return str(_as_far_as_possible(reports.shown_override, row.get("override") or None) or "lifted")
     said = [str(row.get("error") or row.get("reason") or "")]
     if row.get("environment_error"):
         said = [f"{row['environment_error']}: {said[0]}"]
@@ -275,6 +276,14 @@ def _why(row: "dict[str, Any]") -> str:
     if row.get("fallback_for"):
         said.append(f"for {row['fallback_for']}")
     return "; ".join(part for part in said if part)
+
+
+def _as_far_as_possible(show: "Callable[[Any], str]", value: "Any") -> "Any":
+    """Return a value of an entry of the history for people; as it is if another program wrote it in a form of its own."""
+    try:
+        return None if value is None else show(value)
+    except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError):
+        return value
 
 
 def _tokens_of(row: "dict[str, Any]") -> object:

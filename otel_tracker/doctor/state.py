@@ -7,6 +7,7 @@ from shlex import join
 from typing import Any
 
 from otel_tracker import owner, summary
+from otel_tracker.checks import is_event
 from otel_tracker.codec import DocumentCodec
 from otel_tracker.doctor.audit import COUNTERS, distinct, moved, totals_of
 from otel_tracker.doctor.compare import Difference, differences, numbers, with_keys_of_people
@@ -238,8 +239,8 @@ def _differences(base: Base, actual: Document, subject: Subject) -> list[Differe
         return []
     given, value = _value(expected(base, actual, subject)), _value(actual)
     # The history is a display, which people may shorten.
-    wanted = {entry["seq"]: entry for entry in given["history"] if "seq" in entry}
-    value["history"] = [entry for entry in value["history"] if "seq" in entry]
+    wanted = {entry["seq"]: entry for entry in given["history"] if is_event(entry)}
+    value["history"] = [entry for entry in value["history"] if is_event(entry)]
     given["history"] = [wanted.get(entry["seq"]) for entry in value["history"]]
     return list(differences(given, value))
 

@@ -5,6 +5,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from otel_tracker import names
+from otel_tracker.checks import is_event
 from otel_tracker.codec import sequence_of
 from otel_tracker.doctor.audit import Audit, Totals, totals_of
 from otel_tracker.errors import DocumentError
@@ -94,8 +95,5 @@ class Subject:
         self.ends_before += [
             entry
             for entry in document.history.entries()
-            if entry.get("action") in names.OUTCOMES
-            and all(isinstance(entry.get(key), str) for key in ("agent", "run_id"))
-            and isinstance(entry.get("seq"), int)
-            and entry["seq"] < first
+            if is_event(entry) and entry["action"] in names.OUTCOMES and entry["seq"] < first
         ]

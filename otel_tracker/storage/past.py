@@ -3,6 +3,7 @@
 from itertools import islice
 
 from otel_tracker import lookup, names, summary
+from otel_tracker.checks import is_event
 from otel_tracker.document import encode_line
 from otel_tracker.fold import is_before
 from otel_tracker.replay import not_discarded
@@ -40,10 +41,11 @@ def _newest_first(
 ) -> "Iterator[Event]":
     """Yield the entries of a document's history, and what the journal has from before them."""
     yield from reversed(summary.past(entries, agents, since))
-    if entries and "seq" not in entries[0]:  # it was in the document before the journal's first event
+    if entries and not is_event(entries[0]):  # it was in the document before the journal's first event
         return
     discarded: list[tuple[int, int]] = []
-    not_discarded([entry for entry in entries if entry.get("action") == names.DOCUMENT_RESTORED], discarded)
+    restores = [entry for entry in entries if entry.get("action") == names.DOCUMENT_RESTORED and is_event(entry)]
+    not_discarded(restores, discarded)
     for events in journal.before(entries[0]["seq"] if entries else float("inf")):
         yield from reversed(summary.past(not_discarded(events, discarded), agents, since))
         if events and all(is_before(event, since) for event in events):
