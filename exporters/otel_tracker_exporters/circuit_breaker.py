@@ -12,6 +12,7 @@ from otel_tracker.event import Event
 from otel_tracker.interrupts import is_interrupt
 from otel_tracker.log import warn
 from otel_tracker.storage.registry import recorder_of
+from otel_tracker.writer import uninterrupted
 from otel_tracker_exporters.foreign import task
 
 if TYPE_CHECKING:
@@ -34,6 +35,12 @@ class CircuitBreakerSpanExporter(SpanExporter):
         """Record the tasks that `spans` are about."""
         if self._is_shut_down:
             return SpanExportResult.FAILURE
+        others = [span for span in spans if not _is_ours(span)]
+        is_telling = any(task.is_telling(span) for span in others)
+        return self._export(others) if is_telling else SpanExportResult.SUCCESS
+
+    @uninterrupted
+    def _export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         events: list[Event] = []
         done = [_is_done(_collect, span, events) for span in spans]
         if events:
@@ -65,7 +72,7 @@ class AgentSpanProcessor(SpanProcessor):
 
     def on_end(self, span: ReadableSpan) -> None:
         """Export the span; one of this package's own needs no more than its event."""
-        if self.is_listening and not _is_ours(span):
+        if self.is_listening:
             self._exporter.export((span,))
 
     def shutdown(self) -> None:
@@ -89,8 +96,8 @@ def _is_done(act: Callable[..., None], *arguments: object) -> bool:
 
 
 def _collect(span: ReadableSpan, events: list[Event]) -> None:
-    """Add the event of the task that a span is to `events`; this package's own tasks are recorded without it."""
-    ended = None if _is_ours(span) else task.event_of(span)
+    """Add the event of the task that a span is, if it is one, to `events`."""
+    ended = task.event_of(span)
     if ended is not None:
         events.append(ended)
 

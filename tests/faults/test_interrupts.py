@@ -20,10 +20,11 @@ from typing import Any
 
 import pytest
 from opentelemetry import trace
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 
 import otel_tracker
 import otel_tracker_exporters
-from otel_tracker import MetricTracker, TaskTracker, guard, names, track_agent, writer
+from otel_tracker import CircuitBreakerSpanExporter, MetricTracker, TaskTracker, guard, names, track_agent, writer
 from otel_tracker.block import current_task
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.store import Store
@@ -139,6 +140,20 @@ def recorded_calls(tracker: MetricTracker, agent: str, bodies: list[str]) -> Non
         raise
 
 
+def span_of_another_library(tracker: MetricTracker, agent: str, bodies: list[str]) -> None:
+    exporter = CircuitBreakerSpanExporter(tracker.config_file)
+    attributes = {"gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": agent}
+    span = TracerProvider(shutdown_on_exit=False).get_tracer("another").start_span(agent, attributes=attributes)
+    span.end()
+    assert isinstance(span, ReadableSpan)
+    bodies.append(agent)
+    try:
+        exporter.export((span,))
+    except BaseException:
+        exporter.export((span,))  # what has been interrupted may be called again
+        raise
+
+
 SCENARIOS: list[Scenario] = [
     block,
     failing_block,
@@ -150,6 +165,7 @@ SCENARIOS: list[Scenario] = [
     permit,
     run,
     recorded_calls,
+    span_of_another_library,
 ]
 
 

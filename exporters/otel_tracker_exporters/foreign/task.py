@@ -40,16 +40,20 @@ def pass_over(key: SpanKey) -> None:
     _pending.drop(key)
 
 
+def is_telling(span: ReadableSpan) -> bool:
+    """Tell whether a span has to do with agents, itself or by those below it; most spans of an application haven't."""
+    is_above = span.context is not None and _pending.holds((span.context.trace_id, span.context.span_id))
+    return is_above or any(name.startswith(_PREFIXES) for name in span.attributes or ())
+
+
 def event_of(span: ReadableSpan) -> event.Event | None:
     """Return the event of the task that a span is, None if it isn't an agent's; remember what tokens it has used.
 
     Raises InvalidValueError, or what the conversion of its times raises, if it can't be recorded.
     """
-    if span.context is None or span.end_time is None:
+    if span.context is None or span.end_time is None or not is_telling(span):
         return None
     key = (span.context.trace_id, span.context.span_id)
-    if not _pending.holds(key) and not any(name.startswith(_PREFIXES) for name in span.attributes or ()):
-        return None  # most spans of an application
     attributes: dict[str, Any] = dict(span.attributes or {})
     if attributes.get(_SPAN_TYPE) == _ANNOUNCEMENT:
         return None
