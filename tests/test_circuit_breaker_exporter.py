@@ -6,10 +6,12 @@ from typing import Any
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor, SpanExportResult
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import Status, StatusCode
 
 from otel_tracker import CircuitBreakerSpanExporter, MetricTracker, TaskTracker
+from otel_tracker.storage.files import Files
 from otel_tracker.storage.home import Home
 
 
@@ -132,3 +134,38 @@ def test_a_task_whose_end_is_interrupted_in_a_processor_is_recorded_and_waits_no
         pass
     assert total(home) == 1
     assert MetricTracker(home.document).get_history()[0]["action"] == "task_completed"
+
+
+def agent_spans(number: int) -> list[ReadableSpan]:
+    """Return spans of agents as another library makes them."""
+    provider, exporter = TracerProvider(shutdown_on_exit=False), InMemorySpanExporter()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    attributes = {"gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": "core/coder.md"}
+    for _ in range(number):
+        provider.get_tracer("library").start_span("invoke_agent core/coder.md", attributes=attributes).end()
+    return list(exporter.get_finished_spans())
+
+
+def test_a_batch_of_spans_is_one_transaction_whose_tasks_count_once(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: list[str] = []
+    spans, sync = agent_spans(100), Files.sync
+
+    def watched(self: Files, path: str) -> None:
+        flushed.append(path)
+        sync(self, path)
+
+    monkeypatch.setattr(Files, "sync", watched)
+    for exported in (spans, spans[:50] + spans[:50], agent_spans(3) + spans):
+        flushed.clear()
+        assert CircuitBreakerSpanExporter(home.document).export(exported) is SpanExportResult.SUCCESS
+        assert len(flushed) <= 2  # of the events, and before a backup
+    assert total(home) == 103
+
+
+def test_a_span_of_a_batch_that_cannot_be_recorded_leaves_the_others(home: Home) -> None:
+    spans = agent_spans(2)
+    spans[0]._end_time = 10**30
+    assert CircuitBreakerSpanExporter(home.document).export(spans) is SpanExportResult.FAILURE
+    assert total(home) == 1

@@ -1,10 +1,13 @@
 """An event, and the end of a run, counts once for as long as the journal or a backup knows it, whatever the history holds."""
 
 import json
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from otel_tracker import MetricTracker, names
 from otel_tracker.event import new_id
@@ -14,7 +17,7 @@ from otel_tracker.storage.files import Files
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.restore import restore
 from otel_tracker.storage.store import Store
-from tests.builders import AGENT, NOON, Event, about, document_of, end, moment, start, text_of
+from tests.builders import AGENT, NOON, Event, about, any_event, document_of, end, moment, start, text_of
 
 OTHER = "ui/designer.md"
 
@@ -296,3 +299,31 @@ def test_many_ends_at_once_are_compared_with_what_is_known_like_each_alone(home:
     appended = store_of(home).record([end(f"r{number}", after=90) for number in range(600)])
     assert [event["run_id"] for event in appended] == [f"r{number}" for number in range(1, 600, 2)]
     assert counted(home) == (600, 600)
+
+
+_numbers = count()
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    events=st.lists(any_event.filter(lambda event: event["action"] != names.PROBE_GRANTED), min_size=1, max_size=8),
+    repeated=st.lists(st.integers(0, 7), max_size=8),
+)
+def test_whatever_is_recorded_again_counts_the_same_with_any_history(
+    tmp_path: Path, events: "list[Event]", repeated: "list[int]"
+) -> None:
+    events = [{**event, "id": f"{event['id']} #{number}"} for number, event in enumerate(events)]
+    again = [events[number] for number in repeated if number < len(events)]
+    states = []
+    for entries, repetitions in ((1000, []), (1000, again), (3, again), (0, again)):
+        home = Home(str(tmp_path / str(next(_numbers))))
+        Path(home.document).parent.mkdir(parents=True)
+        known = {"failure_threshold": 1000, "history_retention_days": 10_000}
+        Path(home.document).write_bytes(text_of(document_of(history_max_entries=entries, **known)))
+        store = Store(home, clock=lambda: NOON)
+        store.record(events, may_repeat=True)
+        for event in repetitions:
+            Store(home, clock=lambda: NOON).record([event], may_repeat=True)
+        head = store.read().head
+        states.append({key: head[key] for key in ("agents", "metrics", "in_flight", "sequence")})
+    assert all(state == states[0] for state in states)
