@@ -110,9 +110,7 @@ def is_event(value: "Any") -> bool:
     """Tell whether a line of the journal says what the fold relies on."""
     if not isinstance(value, dict) or not {"seq", "id", "timestamp", "agent", "action"} <= value.keys():
         return False
-    try:
-        _check_fields("$", value, _EVENT)
-    except ShapeError:
+    if any(key in _EVENT and _EVENT[key](known) for key, known in value.items()):
         return False
     needed = _NEEDED.get(value["action"], ())
     return all(value.get(key) is not None for key in needed) and (

@@ -66,17 +66,16 @@ class DocumentCodec:
         self._entries: dict[str, dict[str, tuple[dict[str, Any], bytes]]] = {part: {} for part in _ENTRY_DEPTHS}
         self._values: dict[str, tuple[Any, bytes]] = {}  # the head's values, whole
 
-    def decode(self, text: bytes, path: str, about: "str | None" = None) -> Document:
+    def decode(self, text: bytes, path: str) -> Document:
         """Return the document that `text`, the content of the file at `path`, holds.
 
-        With `about`, agents whose key and entry don't contain that text may be left out (names.normal_name compares). Raises
-        DocumentError where it isn't one, with the place of the first wrong value.
+        Raises DocumentError where it isn't one, with the place of the first wrong value.
         """
         if sequence_of(text) is not None:  # written by this package, or at least in its layout
             parts = _split_history(text, path)
             if parts is not None:
                 try:
-                    return Document(self._decode_head(parts[0], path, about), parts[1])
+                    return Document(self._decode_head(parts[0], path), parts[1])
                 except ValueError:
                     pass  # changed by hand: the whole text tells how
         value = _loads(text, path)
@@ -86,9 +85,9 @@ class DocumentCodec:
         return Document(_checked(value, path), _checked_history(history, path))
 
     def decode_beginning(self, beginning: bytes, path: str, about: "str | None" = None) -> "Document | None":
-        """Return a document without its history from the first bytes of its file; `about` as in `decode`.
+        """Return a document without its history from the first bytes of its file.
 
-        None where the bytes end before the history, are damaged, or not in our own layout.
+        With `about`, agents whose key and entry don't contain that text may be left out (names.normal_name compares). None where the bytes end before the history, are damaged, or not in our own layout.
         """
         at = beginning.find(HISTORY_MARK)
         if at < 0 or sequence_of(beginning) is None or beginning.find(_ANY_AGENTS, 0, at) < 0:
