@@ -80,13 +80,15 @@ def test_a_writer_that_is_killed_while_writing_in_place_loses_nothing(
     assert torn > 2
 
 
-def test_without_a_backup_nothing_is_written_in_place(home: Home, caplog: pytest.LogCaptureFixture) -> None:
+def test_without_a_backup_nothing_is_written_in_place(home: Home) -> None:
+    class FullFiles(MountedFiles):
+        def create(self, path: str, content: bytes) -> bool:
+            raise StorageError("create", path, "No space left on device")
+
     adopt_another(home, print)
-    Path(home.backups).write_text("no folder")
     before = Path(home.document).read_bytes()
-    mounted(home).record([end("a")])
+    Store(home, FullFiles()).record([end("a")])
     assert Path(home.document).read_bytes() == before
-    os.unlink(home.backups)
     mounted(home).record([end("b")])
     assert Store(home).read().agents[AGENTS[0]]["metrics"]["tasks_total"] == 2
     assert json.loads(Path(home.document).read_bytes())["sequence"] == 2
