@@ -57,10 +57,12 @@ def similar(document: "Document", text: str, likeness: float = 0.6) -> list[str]
     """Return the keys of other agents that a text may be a mistake for, the likeliest first.
 
     The stems of their files, or their names, are the same, or alike by at least `likeness`, from 0 to 1. Those that differ
-    in a number only (`worker-1`, `worker-2`) are no mistakes.
+    in a number only (`worker-1`, `worker-2`) are no mistakes. A likeness of 1 costs least.
     """
     others, stem = [key for key in document.agents if key != text], _stem(str(text))
     same = [key for key in others if stem in (_stem(key), _normal(document.agents[key].get("name") or ""))]
+    if likeness >= 1:
+        return same
     from difflib import get_close_matches
 
     by_stem = {_stem(key): key for key in others if _without_digits(_stem(key)) != _without_digits(stem)}

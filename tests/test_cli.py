@@ -360,7 +360,7 @@ def test_a_blank_home_or_agent_is_refused(run: Run) -> None:
 
 
 def test_health_of_an_unknown_agent_names_one_that_may_be_meant(fleet: MetricTracker, run: Run) -> None:
-    assert run("health", "core/coders.md")[1].endswith("(unknown agent; did you mean core/coder.md?)\n")
+    assert run("health", "experts/coder.md")[1].endswith("(unknown agent; did you mean core/coder.md?)\n")
 
 
 def test_health_cannot_tell_wherever_the_home_is_named(home: Home) -> None:

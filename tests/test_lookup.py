@@ -1,6 +1,8 @@
 """Which agent a text means, in every command and in the API's look-ups."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -189,3 +191,15 @@ def test_a_new_key_that_is_like_a_known_one_is_said_once_and_recorded(
     assert fleet.get_agent("core/codr.md")["metrics"]["tasks_successful"] == 2
     fleet.register_agent("Codher", "core/codher.md")
     assert len(warnings_logged()) == 2
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("text", [CODER, "Head Coder", "head-coder", "nobody.md"])
+def test_health_loads_little_however_an_agent_is_called(fleet: MetricTracker, home: Home, text: str) -> None:
+    heavy = "{'opentelemetry', 'argparse', 'typing', 'logging', 'threading', 'difflib', 'shlex'}"
+    code = (
+        f"import sys; before = set(sys.modules); from otel_tracker.cli import main; main(['health', {text!r}, '--home', "
+        f"{home.folder!r}]); print(({heavy} & set(sys.modules)) - before)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "set()"
