@@ -168,10 +168,10 @@ def test_the_model_of_a_start_gives_way_to_the_full_ids_of_its_end() -> None:
 
 
 def test_the_end_of_a_lost_task_moves_to_the_models_that_did_the_work() -> None:
-    lost = folded(start("r1"), end("r1", LOST))
-    assert lost.agents[AGENT]["token_usage"]["sonnet"]["count"] == 1
+    lost = end("r1", LOST)
+    assert folded(lost).agents[AGENT]["token_usage"]["sonnet"]["count"] == 1
     late = ended(run_id="r1", tokens={"output": 7}, models={OPUS: {"output": 7}})
-    usage = folded(late, into=lost).agents[AGENT]["token_usage"]
+    usage = amended(lost, late).agents[AGENT]["token_usage"]
     assert (usage["sonnet"]["count"], usage["opus"]["count"], usage["opus"]["total"]) == (0, 1, 7)
 
 

@@ -62,8 +62,16 @@ def test_a_completed_task_is_counted_with_duration_and_tokens(tracker: MetricTra
     assert state["metrics"]["tasks_total"] == state["metrics"]["tasks_successful"] == 1
     assert state["metrics"]["avg_duration_seconds"] == pytest.approx(duration, abs=1e-6)
     assert state["token_usage"]["sonnet"] == {
-        "total": 1500, "last": 1500, "count": 1, "input": 0, "output": 0, "cache_read": 0, "cache_write": 0, "untyped": 1500,
-    }  # fmt: skip
+        "total": 1500,
+        "last": 1500,
+        "count": 1,
+        "measured": 1,
+        "input": 0,
+        "output": 0,
+        "cache_read": 0,
+        "cache_write": 0,
+        "untyped": 1500,
+    }
     assert state["in_flight"] == 0
     (entry,) = tracker.get_history()
     assert {key: entry[key] for key in ("agent", "action", "model", "task_id", "tokens_used")} == {
