@@ -46,6 +46,8 @@ class Turn(NamedTuple):
     message: str = ""
     is_cut: bool = False
     """Whether the connection ends within the last block, where the answer is streamed."""
+    cached_tokens: int = 20_000
+    """How many tokens, about, it says to have read from the cache."""
     after_failures: int = 0
     """How many requests for it fail with 500 before it is sent."""
     is_held: bool = False
@@ -60,11 +62,11 @@ def calls(*blocks: Block, **of_turn: Any) -> Turn:
     return Turn(blocks, **of_turn)
 
 
-def tool(name: str, **tool_input: Any) -> Block:
+def tool(name: str, /, **tool_input: Any) -> Block:
     return {"type": "tool_use", "name": name, "input": tool_input}
 
 
-def agent(kind: str | None, mark: str, **tool_input: Any) -> Block:
+def agent(kind: str | None, mark: str, /, **tool_input: Any) -> Block:
     """Return the call that launches a sub-agent, whose prompt has `mark`."""
     named = {} if kind is None else {"subagent_type": kind}
     return tool("Agent", description="a task", prompt=marked(mark), **named, **tool_input)
@@ -107,7 +109,10 @@ class Api:
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
 
     def plays(self, mark: str, *turns: Turn) -> None:
-        """Answer to `mark` with these turns, and after the last one that it is done."""
+        """Answer to `mark` with these turns, and after the last one that it is done.
+
+        A conversation that is compacted goes on with the mark `<mark>-compacted`.
+        """
         self._scripts[mark] = turns
 
     def until_held(self, mark: str, times: int = 1) -> None:
@@ -133,8 +138,7 @@ class Api:
     def turn_for(self, request: Any) -> tuple[str | None, Turn]:
         """Return the mark and the answer of a request, when it may be sent."""
         mark, place = _mark_and_turn(request)
-        script = self._scripts.get(mark or "", ())
-        turn = script[place] if place < len(script) and request.get("tools") else says()
+        turn = self._turn(request, mark, place)
         with self._changed:
             self.requests.append(request)
             if turn.is_held and mark:
@@ -145,6 +149,12 @@ class Api:
                 self._failed[mark] += 1
                 return mark, fails(500)
         return mark, turn
+
+    def _turn(self, request: Any, mark: str | None, place: int) -> Turn:
+        if any("<summary> block" in text for text in _texts(request["messages"][-1]["content"])):
+            return says(f"<summary>{marked(f'{mark}-compacted')}</summary>")
+        script = self._scripts.get(mark or "", ())
+        return script[place] if place < len(script) and request.get("tools") else says()
 
 
 def _mark_and_turn(request: Any) -> tuple[str | None, int]:
@@ -269,7 +279,7 @@ def _message(request: Any, turn: Turn) -> Any:
         "usage": {
             "input_tokens": 10 + number,
             "output_tokens": 100 + number,
-            "cache_read_input_tokens": 20_000 + number,
+            "cache_read_input_tokens": turn.cached_tokens + number,
             "cache_creation_input_tokens": 1_000 + number,
             "cache_creation": {"ephemeral_5m_input_tokens": 1_000, "ephemeral_1h_input_tokens": number},
             "service_tier": "standard",

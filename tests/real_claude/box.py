@@ -76,11 +76,15 @@ class Box:
         mine = _namespace(self._holder.pid)
         return [pid for pid in _all_processes() if pid != self._holder.pid and _namespace(pid) == mine]
 
-    def empty(self) -> None:
+    def end_all(self) -> None:
         """End all that was started in the box, whatever it has become."""
         while left := self.processes():
             for pid in left:
                 os.kill(pid, signal.SIGKILL)
+
+    def empty(self) -> None:
+        """End all, and the box with it."""
+        self.end_all()
         self._holder.communicate()
         self.listener.close()
 

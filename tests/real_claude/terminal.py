@@ -27,12 +27,21 @@ class Terminal:
         """Return when the text is on the screen."""
         until(lambda: text in self.screen(), lambda: f"{text!r} isn't on the screen:\n{self.screen()}")
 
+    def until_hides(self, text: str) -> None:
+        """Return when the text has gone from the screen."""
+        until(lambda: text not in self.screen(), lambda: f"{text!r} stays on the screen:\n{self.screen()}")
+
     def until_ended(self) -> None:
         """Return when the command has ended."""
         until(
             lambda: self._tmux("list-sessions") == "",
             lambda: f"it doesn't end; the screen is\n{self.screen()}",
         )
+
+    def leaves(self) -> None:
+        """End the session as a person does."""
+        self.types("/exit")
+        self.until_ended()
 
     def _tmux(self, *arguments: str | Path, **variables: str) -> str:
         return self._box.run("tmux", "-S", self._socket, *arguments, **variables).stdout

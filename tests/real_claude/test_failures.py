@@ -5,10 +5,9 @@ from pathlib import Path
 import pytest
 
 from otel_tracker import names
-from tests.real_claude.account import AT_LEAST, UNMEASURED, Run, assert_recorded
+from tests.real_claude.account import Run, assert_recorded
 from tests.real_claude.api import agent, calls, fails, says, works
 from tests.real_claude.claude import CODER, DEBUGGER, EXPERT, TESTER, Claude
-from tests.real_claude.program import is_at_least
 
 
 @pytest.mark.parametrize("in_background", [False, True])
@@ -59,26 +58,3 @@ def test_the_limit_of_turns(claude: Claude) -> None:
     claude.plays("work", works(), works(), works())
     claude.asks("lead")
     assert_recorded(claude, Run(CODER, "work"))
-
-
-@pytest.mark.xfail(is_at_least("2.1.332"), strict=True, reason="the end that it makes up is taken for a real one")
-@pytest.mark.parametrize("in_background", [False, True])
-def test_an_answer_that_is_cut_off_and_kept(claude: Claude, in_background: bool) -> None:
-    claude.plays("lead", calls(agent("coder", "work", run_in_background=in_background)))
-    claude.plays("work", works(), says("I have begun.", "There is m", is_cut=True), says())
-    claude.asks("lead")
-    assert_recorded(claude, Run(CODER, "work", usage=AT_LEAST))
-
-
-def test_an_answer_that_is_cut_off_and_asked_for_again(claude: Claude) -> None:
-    claude.plays("lead", calls(agent("coder", "work", run_in_background=False)))
-    claude.plays("work", works(), says("I have b", is_cut=True), says())
-    claude.asks("lead")
-    assert_recorded(claude, Run(CODER, "work"))
-
-
-def test_without_a_transcript(claude: Claude) -> None:
-    claude.plays("lead", calls(agent("coder", "work", run_in_background=False)))
-    claude.plays("work", works(), fails(500))
-    claude.asks("lead", "--no-session-persistence")
-    assert_recorded(claude, Run(CODER, "work", names.FAILURE, UNMEASURED))

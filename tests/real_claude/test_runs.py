@@ -7,7 +7,7 @@ import pytest
 
 from otel_tracker import names
 from tests.real_claude.account import Run, assert_recorded
-from tests.real_claude.api import agent, calls, marked, says, works
+from tests.real_claude.api import agent, calls, says, works
 from tests.real_claude.claude import CODER, DEBUGGER, EXPERT, TESTER, Claude
 from tests.real_claude.program import is_at_least
 
@@ -30,17 +30,6 @@ def test_launched_as_the_version_does_by_itself(claude: Claude) -> None:
     claude.plays("lead", calls(agent("coder", "work")))
     claude.plays("work", works(), says())
     claude.asks("lead")
-    assert_recorded(claude, Run(CODER, "work"))
-
-
-def test_foreground_in_a_terminal(claude: Claude) -> None:
-    claude.plays("lead", calls(agent("coder", "work", run_in_background=False)))
-    claude.plays("work", works(), says())
-    terminal = claude.opens()
-    terminal.types(marked("lead"))
-    claude.until_recorded(1)
-    terminal.types("/exit")
-    terminal.until_ended()
     assert_recorded(claude, Run(CODER, "work"))
 
 
