@@ -88,6 +88,10 @@ class Claude:
     def document(self) -> Document:
         return Store(Home(str(self.home))).read()
 
+    def hook_log(self) -> list[str]:
+        log = self.home / "claude-code" / "hook.log"
+        return log.read_text().splitlines() if log.exists() else []
+
     def until_rejected(self, key: str, times: int) -> None:
         """Return when an agent has been refused so often."""
         until(

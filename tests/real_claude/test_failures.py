@@ -51,7 +51,6 @@ def test_an_outage_that_ends_the_turn_too(claude: Claude, in_background: bool) -
     assert_recorded(claude, Run(CODER, "work"))
 
 
-@pytest.mark.xfail(strict=True, reason="a transcript that ends in a tool call is taken for a failure")
 def test_the_limit_of_turns(claude: Claude) -> None:
     claude.has_agent(CODER, maxTurns="2")
     claude.plays("lead", calls(agent("coder", "work", run_in_background=False)))

@@ -25,7 +25,7 @@ def test_a_refused_agent_and_the_one_that_stands_in(claude: Claude) -> None:
     claude.asks("lead")
     assert_recorded(claude, Run(DEBUGGER, "instead"))
     assert claude.document().agents[CODER]["tallies"]["rejected"] == 1
-    assert "is refused until" in what_claude_reads(claude)
+    assert "is refused by a person until" in what_claude_reads(claude)
     assert "Use agent 'debugger' instead" in what_claude_reads(claude)
 
 

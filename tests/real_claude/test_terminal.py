@@ -94,7 +94,6 @@ def test_clear_while_an_agent_runs(claude: Claude) -> None:
     assert_recorded(claude, Run(CODER, "work"))
 
 
-@pytest.mark.xfail(strict=False, reason="what a session's exit stops is taken for lost")
 def test_exit_that_stops_what_runs(claude: Claude) -> None:
     terminal = with_an_agent_in_the_background(claude)
     terminal.types("/exit")
@@ -132,7 +131,6 @@ def test_compact(claude: Claude) -> None:
     assert_recorded(claude, Run(CODER, "work"))
 
 
-@pytest.mark.xfail(strict=False, reason="a teammate is recorded by its own name, too")
 @pytest.mark.skipif(not is_at_least("2.1.197"), reason="has no agent teams")
 def test_a_teammate(claude: Claude) -> None:
     claude.plays("lead", calls(agent("coder", "work", name="helper")))

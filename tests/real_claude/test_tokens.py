@@ -6,10 +6,8 @@ from otel_tracker import names
 from tests.real_claude.account import AT_LEAST, UNMEASURED, Run, assert_recorded
 from tests.real_claude.api import agent, calls, fails, says, works
 from tests.real_claude.claude import CODER, Claude
-from tests.real_claude.program import is_at_least
 
 
-@pytest.mark.xfail(is_at_least("2.1.332"), strict=True, reason="the end that it makes up is taken for a real one")
 @pytest.mark.parametrize("in_background", [False, True])
 def test_an_answer_that_is_cut_off_and_kept(claude: Claude, in_background: bool) -> None:
     claude.plays("lead", calls(agent("coder", "work", run_in_background=in_background)))
@@ -25,7 +23,6 @@ def test_an_answer_that_is_cut_off_and_asked_for_again(claude: Claude) -> None:
     assert_recorded(claude, Run(CODER, "work"))
 
 
-@pytest.mark.xfail(strict=True, reason="nobody counts what no transcript tells of")
 def test_compaction_in_an_agent(claude: Claude) -> None:
     claude.plays("lead", calls(agent("coder", "work", run_in_background=False)))
     claude.plays("work", works(), works(cached_tokens=150_000), works(cached_tokens=150_000))
