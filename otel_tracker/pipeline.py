@@ -26,7 +26,7 @@ from otel_tracker.log import warn
 from otel_tracker.meter import Facts, TaskMeter
 from otel_tracker.propagation import inherited_context
 from otel_tracker.storage.recorder import Recorder
-from otel_tracker.writer import Receipt, uninterrupted
+from otel_tracker.writer import Receipt, is_idle, uninterrupted
 from otel_tracker_exporters.circuit_breaker import AgentSpanProcessor, CircuitBreakerSpanExporter
 
 MakeEvent = Callable[[], dict[str, Any]]
@@ -99,7 +99,8 @@ class Pipeline:
         Where spans or metrics are seen, the span is told if the task moves its agent's breaker.
         """
         is_seen = self._provider is not _own_provider or self.meter.is_on
-        state = self._gate.transition(agent, outcome, make_event) if is_seen else None
+        # What an interrupted call has left to be done isn't waited for.
+        state = self._gate.transition(agent, outcome, make_event) if is_seen and is_idle() else None
         receipt = self.recorder.submit(make_event)
         if state is not None:
             self.add_transition(span, agent, state)

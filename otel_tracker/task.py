@@ -258,7 +258,9 @@ class TaskTracker:
             if self._span is None and isinstance(error, OtelTrackerError):  # the breaker has refused it
                 self._run_id = None
                 raise
-            self._leave(None, error)
+            if self._block is not None:
+                self._block.leave()
+            self._conclude(error)
             raise
 
     def _start_span(self, run_id: str) -> Context:

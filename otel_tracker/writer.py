@@ -51,8 +51,12 @@ class Receipt:
 
     def wait(self) -> "Any":
         """Return the work's result, or raise its error, when it is done."""
-        while not self.done.acquire(timeout=_MOMENT):
-            pass  # a signal that came right before the wait doesn't interrupt it
+        try:
+            while not self.done.acquire(timeout=_MOMENT):
+                pass  # a signal that came right before the wait doesn't interrupt it
+        except BaseException:
+            settle()
+            raise
         self.done.release()
         if self._error is not None:
             try:
@@ -148,13 +152,7 @@ def submit(work: "Work") -> Receipt:
 
 def carry_out(work: "Callable[[], Any]") -> "Any":
     """Return the result of `work`, which no signal handler interrupts; raises its error."""
-    if _is_done_here():
-        return work()
-    try:
-        return submit(work).wait()
-    except BaseException:
-        settle()
-        raise
+    return work() if _is_done_here() else submit(work).wait()
 
 
 def uninterrupted(function: "Function") -> "Function":
@@ -164,7 +162,7 @@ def uninterrupted(function: "Function") -> "Function":
     def call(*arguments: "Any", **keywords: "Any") -> "Any":
         if _is_done_here():
             return function(*arguments, **keywords)
-        return carry_out(partial(function, *arguments, **keywords))
+        return submit(partial(function, *arguments, **keywords)).wait()
 
     return call  # type: ignore[return-value]
 

@@ -1,5 +1,6 @@
 """What an application's signal handler raises goes on to the application, whatever code it comes up in."""
 
+import fcntl
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -10,7 +11,7 @@ from types import FrameType
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 
-from otel_tracker import MetricTracker, TaskTracker
+from otel_tracker import MetricTracker, TaskTracker, writer
 from otel_tracker.interrupts import is_interrupt
 from otel_tracker.storage.home import Home
 
@@ -102,4 +103,24 @@ def test_a_deadline_in_a_function_that_is_run_is_neither_repeated_nor_given_to_a
     with pytest.raises(Deadline):
         tracker.run("a.md", work, fallbacks=["b.md"], retries=2)
     assert len(calls) == 1
+    assert tracker.get_agent_metrics("a.md")["in_flight"] == 0
+
+
+@pytest.mark.parametrize("moment", ["begin", "end"])
+def test_a_deadline_ends_the_wait_for_a_lock_that_another_process_holds(
+    home: Home, interrupt: Callable[[], None], moment: str
+) -> None:
+    tracker = MetricTracker(home.document, tracer_provider=TracerProvider())
+    tracker.register_agent("A", "a.md")
+    task = TaskTracker("a.md", tracker=tracker)
+    if moment == "end":
+        task.begin()
+    lock = os.open(home.append_lock, os.O_RDWR)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    signal.setitimer(signal.ITIMER_REAL, 0.1)
+    with pytest.raises(Deadline):
+        getattr(task, moment)()
+    assert not writer.is_idle()  # it goes on waiting
+    os.close(lock)
+    assert tracker.get_system_metrics()["total_requests"] == 1
     assert tracker.get_agent_metrics("a.md")["in_flight"] == 0
