@@ -261,6 +261,7 @@ class TaskTracker:
             if self._block is not None:
                 self._block.leave()
             self._conclude(error)
+            settle()
             raise
 
     def _start_span(self, run_id: str) -> Context:
@@ -305,15 +306,14 @@ class TaskTracker:
         if self._is_ended or guard.forks != self._forks:
             return  # SIGTERM has ended it; or the child of a fork leaves a block of its parent, whose task goes on
         try:
-            self._conclude(error)
+            self._conclude(error).wait()
         except BaseException:  # an interrupt: what it has kept from being done is done now, but not waited for
-            self._conclude(error)
+            if not self._is_ended:
+                self._conclude(error)
             settle()
             raise
-        if self._receipt is not None:
-            self._receipt.wait()
 
-    def _conclude(self, error: BaseException | None) -> None:
+    def _conclude(self, error: BaseException | None) -> Receipt:
         """Hand over the task's end, and end its span; after an interrupt once more, for what is still to be done."""
         self._take_time()
         outcome = names.SUCCESS if error is None else outcome_of(error)
@@ -325,10 +325,11 @@ class TaskTracker:
         if span.is_recording():
             self._describe(span, error)
         make_event = self._end if error is None else partial(self._end, error)
-        self._receipt = pipeline.end_span(span, self._agent, self._outcome, make_event, self._ended_ns)
+        receipt = self._receipt = pipeline.end_span(span, self._agent, self._outcome, make_event, self._ended_ns)
         self._is_ended, self.watch = True, None
         if pipeline.meter.is_on:
             pipeline.meter.task_ended(self._facts())
+        return receipt
 
     def _take_time(self) -> None:
         if not self._ended_ns:
