@@ -112,7 +112,7 @@ class Audit:
                 if event is None:
                     self.damaged += 1
                     continue
-                if event["seq"] <= self.last or (is_first and _name(segment) != event["seq"]):
+                if event["seq"] <= self.last or (is_first and _name(segment) > event["seq"]):
                     self.disordered += [segment] if segment not in self.disordered[-1:] else []
                 is_first = False
                 self.take(event)
