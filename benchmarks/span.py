@@ -18,6 +18,7 @@ from otel_tracker.pipeline import MakeEvent, Pipeline
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.recorder import Recorder
 from otel_tracker.storage.store import Store
+from otel_tracker.writer import Receipt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -28,13 +29,16 @@ _ROUNDS, _TASKS_A_ROUND = 200, 100
 
 
 class _DroppingRecorder(Recorder):
-    """Takes what is announced and what the exporter delivers, and drops it."""
+    """Drops what it gets, without the writer: two hand-overs to that, 13 us each, are part of `durable`."""
 
     def announce(self, make_event: MakeEvent) -> None:
         """Drop a start."""
 
-    def record(self, make_event: MakeEvent, *, may_repeat: bool = False) -> None:
+    def submit(self, make_event: MakeEvent, *, may_repeat: bool = False) -> Receipt:
         """Drop an end."""
+        receipt = Receipt(int)
+        receipt()
+        return receipt
 
 
 class _DroppingExporter(SpanExporter):
