@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     from otel_tracker.claude_code.session import Session
 
 
-_OF_TEAM = "@"  # in the name of a teammate, which 2.1.240 and older give in place of the agent's id
-
-
 def taken(payload: "Payload", session: "Session", now: float) -> "list[Run]":
     """Add what a payload says to the facts of its session, and return the runs that it is about."""
     take = _TAKE.get(payload.event)
@@ -29,9 +26,9 @@ def _returned(payload: "Payload", session: "Session", now: float) -> "list[Run]"
     if not payload.is_about_agents:
         return []
     said, result = payload.text("tool_response"), payload.part("tool_response")
-    agent_id = next(filter(None, map(result.agent_id_at, ("agentId", "agent_id", "taskId"))), None)
-    if agent_id is not None and _OF_TEAM in agent_id:
-        return []  # the teammate's name: its own events have the id
+    agent_id = result_of_tool.agent_id_in(result)
+    if agent_id is None and result.name("teammate_id") is not None:
+        return []  # its own events have the id
     run = _launched(payload, session, agent_id, result.name("agentType") or result.name("agent_type"))
     run.note(model=result.name("resolvedModel"), tool_uses=result.number("totalToolUseCount"))
     status = result_of_tool.status_of(result.values)
@@ -126,6 +123,8 @@ def _notified(payload: "Payload", session: "Session", now: float) -> "list[Run]"
         return []
     runs = []
     for told in notifications_in(prompt):
+        if session.is_of_another(told.task_id):
+            continue
         run = session.run(told.task_id, told.tool_use_id)
         if run is None and session.transcript_of(told.task_id) is not None:  # a shell's task has none
             run = session.run_or_new(told.task_id, told.tool_use_id)

@@ -7,6 +7,7 @@ if its name and its content prove that this package wrote it.
 import os
 import re
 
+from otel_tracker.claude_code import lineage
 from otel_tracker.claude_code.session import BEGINNING_OF_FACTS, facts_in, paths_in
 from otel_tracker.errors import StorageError
 from otel_tracker.storage.files import Files
@@ -33,6 +34,8 @@ def forget_sessions(home: "Home", now: float) -> None:
     for path in paths_in(home, ".json", before, files):
         facts = facts_in(home, path, files)
         if facts is not None and not _has_transcript(facts):
+            for run in facts.get("runs", []):
+                lineage.release(home, run.get("agent_id"), facts["session_id"], files)
             files.remove(path)
             _remove_lock(f"{path}.lock", files)
     for path in paths_in(home, ".json.lock", before, files):

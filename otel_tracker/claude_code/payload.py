@@ -85,6 +85,11 @@ class Payload:
         return self.values.get("tool_name") in AGENT_TOOLS
 
     @property
+    def is_about_a_run(self) -> bool:
+        """Whether the event is about runs of sub-agents, not about the turn, or the session, of the main agent."""
+        return self.is_of_an_agents_turn or self.event in (PRE_TOOL_USE, POST_TOOL_USE, POST_TOOL_USE_FAILURE)
+
+    @property
     def ends_an_agents_turn(self) -> bool:
         """Whether a turn of a sub-agent has ended; StopFailure, and Stop, may name a sub-agent, too."""
         return self.event == SUBAGENT_STOP or (self.event in (STOP, STOP_FAILURE) and self.agent_id is not None)

@@ -42,7 +42,7 @@ def agent_transcript(
         return path
     folder = _subagents(session_transcript)
     agent = plain_agent_id(agent_id)
-    if folder is None or not _is_safe(agent):
+    if folder is None or not is_safe(agent):
         return None
     direct = _file(os.path.join(folder, f"{_PREFIX}{agent}{_SUFFIX}"))
     return direct or (elsewhere() if elsewhere else transcripts_below(session_transcript)).get(agent)
@@ -59,7 +59,7 @@ def agents_of(session_transcript: "str | None", since: float) -> "list[str]":
     """Return the ids of a session's agents whose transcripts have been written to since a moment, without internal ones."""
     below = transcripts_below(session_transcript)
     agents = [agent for agent, path in below.items() if (modified(path) or 0.0) >= since]
-    return sorted(agent for agent in agents if _is_safe(agent) and not is_internal(agent))
+    return sorted(agent for agent in agents if is_safe(agent) and not is_internal(agent))
 
 
 def has_new_agents(session_transcript: "str | None", since: float) -> bool:
@@ -79,7 +79,7 @@ def sidecar(
     if path is not None:
         return sidecar_beside(path)
     folder, agent = _subagents(session_transcript), plain_agent_id(agent_id)
-    return sidecar_beside(os.path.join(folder, f"{_PREFIX}{agent}{_SUFFIX}")) if folder and _is_safe(agent) else {}
+    return sidecar_beside(os.path.join(folder, f"{_PREFIX}{agent}{_SUFFIX}")) if folder and is_safe(agent) else {}
 
 
 def sidecar_beside(transcript_path: str) -> "dict[str, Any]":
@@ -120,7 +120,7 @@ def is_internal(agent_id: str) -> bool:
     return plain_agent_id(agent_id).startswith(INTERNAL)
 
 
-def _is_safe(agent: str) -> bool:
+def is_safe(agent: str) -> bool:
     """Tell whether an id can be part of a file's name, and of nothing else."""
     is_short = 0 < len(agent) <= _LONGEST_ID and agent.isascii()
     return is_short and ".." not in agent and all(sign.isalnum() or sign in _ID_SIGNS for sign in agent)

@@ -24,6 +24,7 @@ SILENT_SECONDS = 3600.0
 
 _END_OF_TURN = (hooks.STOP, hooks.STOP_FAILURE, hooks.USER_PROMPT_SUBMIT)
 _NEW_PROCESS = ("startup", "resume")
+_CLEARED = "clear"  # the reason of a session's end after which its agents go on
 _LEFT = "prompt_input_exit"  # the reason of a session's end that a person has asked for
 _RUNNING = ("running", "pending", "in_progress")
 
@@ -42,7 +43,7 @@ def reconcile(payload: "Payload", recording: Recording) -> None:
     if _is_end_of_session(payload):
         _discover(recording)
         _end(recording, is_left=payload.name("reason") == _LEFT)
-    elif payload.event in _END_OF_TURN and not facts.is_notification(payload):
+    elif payload.event in (*_END_OF_TURN, hooks.SESSION_END) and not facts.is_notification(payload):
         _discover(recording)
         _end_turn(payload, recording)
 
@@ -69,8 +70,9 @@ def _end_if_silent(home: "Home", session_id: str, now: float) -> None:
 
 def _is_end_of_session(payload: "Payload") -> bool:
     """Tell whether nothing of a session runs any more: it has ended, or another process goes on with it."""
-    is_new_process = payload.event == hooks.SESSION_START and payload.name("source") in _NEW_PROCESS
-    return payload.event == hooks.SESSION_END or is_new_process
+    if payload.event == hooks.SESSION_END:
+        return payload.name("reason") != _CLEARED
+    return payload.event == hooks.SESSION_START and payload.name("source") in _NEW_PROCESS
 
 
 def _discover(recording: Recording) -> None:
@@ -78,7 +80,7 @@ def _discover(recording: Recording) -> None:
     session = recording.session
     for agent_id in places.agents_of(session.transcript, beginning(recording.home)):
         kind = session.sidecar_of(agent_id).get("agentType")
-        if kind is not None and session.run(agent_id, None) is None:
+        if kind is not None and not session.is_of_another(agent_id) and session.run(agent_id, None) is None:
             session.run_or_new(agent_id, None).note(agent_type=kind)
 
 
@@ -142,16 +144,15 @@ def _add_evidence(recording: Recording, runs: "list[Run]") -> None:
     """Add what the transcripts of those who launched the runs say of them."""
     session = recording.session
     for launcher in {run.launcher for run in runs}:
-        path = session.transcript if launcher is None else session.transcript_of(launcher)
+        of_session = [session.transcript, *session.later_transcripts]
         launched = [run for run in runs if run.launcher == launcher]
-        if path is None:
-            continue
-        tools = {run.tool_use_id for run in launched if run.tool_use_id}
-        found = parent.evidence(path, tools, {run.agent_id for run in launched if run.agent_id})
-        for run in launched:
-            told = found.get(run.tool_use_id or "") or found.get(run.agent_id or "")
-            if told is not None:
-                _add(run, told, recording.now)
+        for path in filter(None, of_session if launcher is None else session.transcripts_of(launcher)):
+            tools = {run.tool_use_id for run in launched if run.tool_use_id}
+            found = parent.evidence(path, tools, {run.agent_id for run in launched if run.agent_id})
+            for run in launched:
+                told = found.get(run.tool_use_id or "") or found.get(run.agent_id or "")
+                if told is not None:
+                    _add(run, told, recording.now)
 
 
 def _add(run: "Run", told: parent.Evidence, now: float) -> None:
@@ -170,6 +171,7 @@ def _add(run: "Run", told: parent.Evidence, now: float) -> None:
 
 def _is_alive(session: Session, now: float) -> bool:
     """Tell whether a transcript of a session has been written to lately."""
-    paths = [session.transcript, *(session.transcript_of(run.agent_id, run.transcript) for run in session.runs)]
+    of_runs = (path for run in session.runs for path in session.transcripts_of(run.agent_id, run.transcript))
+    paths = [session.transcript, *session.later_transcripts, *of_runs]
     written = [places.modified(path) for path in paths if path]
     return any(moment is not None and moment > now - SILENT_SECONDS for moment in written)

@@ -30,13 +30,24 @@ def record(payload: "Payload", home: "Home") -> None:
         reconciler.look_at_others(home, session_id, time.time())
     if not _is_news(payload, home, session_id):
         return
+    from otel_tracker.claude_code import lineage
+
+    began = time.monotonic()  # what was read before takes some time to load
+    recorded = {each: _record(payload, home, each, began) for each in lineage.sessions_of(payload, home)}
+    own = recorded.get(session_id)
+    is_of_several = own is not None and own.earlier_sessions and not payload.is_about_a_run
+    if recorded.keys() != {session_id} or is_of_several:
+        _record_earlier(payload, home, session_id, began, recorded)
+
+
+def _record(payload: "Payload", home: "Home", session_id: str, began: float) -> Session:
+    """Record what a payload tells of the runs of a session, and return what is known of it then."""
     from otel_tracker.claude_code import facts, reconciler
     from otel_tracker.claude_code.recording import READING_SECONDS, Recording
 
-    began = time.monotonic()  # what was read before takes some time to load
     with Session.opened(home, session_id) as session:
         now = time.time()
-        session.transcript = payload.path("transcript_path") or session.transcript
+        session.note_transcript(payload.path("transcript_path"), payload.session_id)
         told = facts.taken(payload, session, now)
         try:
             seconds = _LAST_SECONDS if payload.event == hooks.SESSION_END else READING_SECONDS
@@ -48,6 +59,24 @@ def record(payload: "Payload", home: "Home") -> None:
             recording.write()
         finally:
             session.save()  # what the event has told isn't lost, whatever else fails
+        return session
+
+
+def _record_earlier(
+    payload: "Payload", home: "Home", session_id: str, began: float, recorded: "dict[str, Session]"
+) -> None:
+    """Link a session to the earlier ones whose agents go on in it; the end of its turn, and its own, is theirs, too.
+
+    `recorded` are the sessions for which the payload has been recorded already.
+    """
+    with Session.opened(home, session_id) as session:
+        earlier = {*session.earlier_sessions, *recorded} - {session_id}
+    if not payload.is_about_a_run:
+        recorded |= {each: _record(payload, home, each, began) for each in earlier - recorded.keys()}
+    settled = {each for each, session in recorded.items() if not session.is_unsettled}
+    with Session.opened(home, session_id) as session:
+        session.earlier_sessions = sorted(earlier - settled)
+        session.save()
 
 
 def _is_news(payload: "Payload", home: "Home", session_id: str) -> bool:

@@ -137,23 +137,23 @@ class Recording:
 
     def _transcript(self, run: "Run", *, is_just_reported: bool) -> "Transcript | None":
         """Read a run's transcript, which may lack its last line for a moment after its end was reported."""
-        path = self.session.transcript_of(run.agent_id, run.transcript)
-        if path is None:
+        parts = self.session.transcripts_of(run.agent_id, run.transcript)
+        if not parts:
             return None
         began = run.began or (run.reported and run.took and run.reported - run.took)
         since = began if run.agent_type == _FORK else None
-        found = self._read(run, path, since)
+        found = self._read(run, parts, since)
         until = self._waits_until if is_just_reported and run.report == COMPLETED else 0.0
         while found is not None and _may_lack_its_end(run, found) and time.monotonic() < until:
             time.sleep(_PAUSE_SECONDS)
-            found = self._read(run, path, since)
+            found = self._read(run, parts, since)
         if found is not None and found.ending in IN_BETWEEN and run.is_stopped and self.session.is_of_workflow(run):
             found.ending = CLEAN  # agents of a workflow give their result by calling a tool
         return found
 
-    def _read(self, run: "Run", path: str, since: "float | None") -> "Transcript | None":
+    def _read(self, run: "Run", parts: "list[str]", since: "float | None") -> "Transcript | None":
         """Read on in a transcript, as far as the hook's time allows."""
-        found = read_transcript(path, since, run.reading, self._reads_until)
+        found = read_transcript(parts[0], since, run.reading, self._reads_until, parts[1:])
         if found is not None:
             run.reading = found.reading
         return found

@@ -6,6 +6,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from otel_tracker.claude_code.payload import Payload
+
 STATUSES = {
     "completed": COMPLETED,
     "async_launched": LAUNCHED,
@@ -15,6 +17,7 @@ STATUSES = {
     "killed": KILLED,
     "stopped": KILLED,
 }
+_OF_TEAM = "@"
 _OF_WHOLE_RUN = ("content", "usage", "totalDurationMs")
 
 
@@ -26,6 +29,15 @@ def status_of(result: "dict[str, Any]") -> "str | None":
     if result.get("isAsync") is True:
         return LAUNCHED
     return COMPLETED if any(key in result for key in _OF_WHOLE_RUN) else None
+
+
+def agent_id_in(result: "Payload") -> "str | None":
+    """Return the id of the agent that a launch's result is about, None without one.
+
+    Of a teammate 2.1.240 and older give a name (`helper@session-1`): only its own events have the id.
+    """
+    agents = (result.agent_id_at(key) for key in ("agentId", "agent_id", "taskId"))
+    return next((agent for agent in agents if agent is not None and _OF_TEAM not in agent), None)
 
 
 def is_error_text(said: str) -> bool:

@@ -9,7 +9,7 @@ import json
 import os
 from contextlib import contextmanager
 
-from otel_tracker.claude_code import places
+from otel_tracker.claude_code import lineage, places
 from otel_tracker.claude_code.run import FAILED, KILLED, Run, digest, run_id_of, types_of
 from otel_tracker.claude_code.soundness import is_sound
 from otel_tracker.errors import StorageError
@@ -33,15 +33,20 @@ _SETTLED = BEGINNING_OF_FACTS + b"0,"
 class Session:
     """The facts of a session. `opened` is the way to one: it keeps others out."""
 
-    def __init__(self, path: str, session_id: str, facts: "dict[str, Any]", files: Files) -> None:
-        self._path, self._files = path, files
-        self.id = session_id
+    def __init__(self, home: "Home", session_id: str, facts: "dict[str, Any]", files: Files) -> None:
+        self._path, self._files = path_of(home, session_id), files
+        self.id, self._home = session_id, home
         self.transcript: str | None = facts.get("transcript")
+        self.later_transcripts: list[str] = facts.get("later_transcripts", [])
+        """The transcripts of the sessions in which its agents have gone on."""
+        self.earlier_sessions: list[str] = facts.get("earlier_sessions", [])
+        """The sessions whose agents have gone on in this one, as long as something is left to find out about these."""
         self._below: tuple[str | None, dict[str, str]] | None = None
         self._sidecars: dict[tuple[str | None, ...], dict[str, Any]] = {}
         self.unsaid: dict[str, Any] | None = facts.get("unsaid")
         """Events on their way to the journal, and what they will have said; None once they are there."""
         self.runs = [Run(run) for run in facts.get("runs", [])]
+        self._claimed = {run.agent_id for run in self.runs}
         self._saved: bytes | None = None
         self.permits: dict[str, dict[str, Any]] = facts.get("permits", {})
         """The probes' permits that launches have got and no run has used yet: `agent`, `run_id`, `launcher`, by tool call."""
@@ -56,20 +61,24 @@ class Session:
         claim.check_links(home, files)
         with lock.held(f"{path}.lock", files):
             read = files.read(path)
-            session = cls(path, session_id, _decoded(read[1]) if read else {}, files)
+            session = cls(home, session_id, _decoded(read[1]) if read else {}, files)
             session._saved = read[1] if read else None
             yield session
 
     def save(self) -> None:
         """Write what is known."""
-        if not (self.runs or self.permits or self._saved):
+        if not (self.runs or self.permits or self.earlier_sessions or self._saved):
             return
-        unsettled = sum(run.is_unclear for run in self.runs) + len(self.permits)
-        unsettled += self.unsaid is not None
+        for agent_id in {run.agent_id for run in self.runs} - self._claimed:
+            if agent_id is not None:
+                lineage.claim(self._home, agent_id, self.id, self._files)
+                self._claimed.add(agent_id)
         facts = {
-            "unsettled": unsettled,
+            "unsettled": self._unsettled(),
             "session_id": self.id,
             "transcript": self.transcript,
+            "later_transcripts": self.later_transcripts,
+            "earlier_sessions": self.earlier_sessions,
             "runs": [run.facts() for run in self.runs],
             "permits": self.permits,
             "outages": self.outages[-10:],
@@ -79,6 +88,15 @@ class Session:
         if content != self._saved:
             self._files.replace(self._path, [content])
             self._saved = content
+
+    @property
+    def is_unsettled(self) -> bool:
+        """Whether something is left to find out about it."""
+        return self._unsettled() > 0
+
+    def _unsettled(self) -> int:
+        unclear = sum(run.is_unclear for run in self.runs)
+        return unclear + len(self.permits) + len(self.earlier_sessions) + (self.unsaid is not None)
 
     def run(self, agent_id: "str | None", tool_use_id: "str | None", agent_type: "str | None" = None) -> "Run | None":
         """Return the run with one of these ids, and link it to the other one; None if there is none."""
@@ -103,9 +121,32 @@ class Session:
             self.runs.append(found)
         return found
 
+    def note_transcript(self, path: "str | None", session_id: "str | None") -> None:
+        """Note the transcript of the session that a hook belongs to: this one, or one in which its agents go on."""
+        if path is None:
+            return
+        if session_id == self.id:
+            self.transcript = path
+        elif path not in self.later_transcripts:
+            self.later_transcripts.append(path)
+
+    def is_of_another(self, agent_id: "str | None") -> bool:
+        """Tell whether another session has the run of an agent."""
+        return lineage.owner_of(self._home, agent_id) not in (None, self.id)
+
+    def transcripts_of(self, agent_id: "str | None", told: "str | None" = None) -> "list[str]":
+        """Return the paths of a sub-agent's own transcript, in its order: one for each session in which it has gone on."""
+        if not agent_id:
+            return []
+        first = places.agent_transcript(self.transcript, agent_id, None, self._elsewhere)
+        later = [places.agent_transcript(transcript, agent_id) for transcript in self.later_transcripts]
+        paths = [first, *later, places.agent_transcript(self.transcript, agent_id, told, self._elsewhere)]
+        return list({os.path.realpath(path): path for path in paths if path is not None}.values())
+
     def transcript_of(self, agent_id: "str | None", told: "str | None" = None) -> "str | None":
-        """Return the path of a sub-agent's own transcript, None if there is none."""
-        return places.agent_transcript(self.transcript, agent_id, told, self._elsewhere) if agent_id else None
+        """Return the path of the last part of a sub-agent's own transcript, None if there is none."""
+        parts = self.transcripts_of(agent_id, told)
+        return parts[-1] if parts else None
 
     def sidecar_of(self, agent_id: "str | None", told: "str | None" = None) -> "dict[str, Any]":
         """Return what Claude Code notes of a sub-agent: `toolUseId`, `agentType` and so on; empty where there is nothing."""

@@ -20,7 +20,8 @@ def is_sound(facts: "Any") -> bool:
         return False
     runs, permits, outages = facts.get("runs", []), facts.get("permits", {}), facts.get("outages", [])
     return (
-        isinstance(runs, list)
+        all(_is_list_of_texts(facts.get(key, [])) for key in ("later_transcripts", "earlier_sessions"))
+        and isinstance(runs, list)
         and all(_is_run(run) for run in runs)
         and isinstance(permits, dict)
         and all(_is_permit(permit) for permit in permits.values())
@@ -40,6 +41,10 @@ def _is_run(run: "Any") -> bool:
         and (run.get("said") is None or _is_event(run["said"]))
         and isinstance(run.get("reading", {}), dict)
     )
+
+
+def _is_list_of_texts(value: "Any") -> bool:
+    return isinstance(value, list) and all(isinstance(text, str) for text in value)
 
 
 def _is_permit(permit: "Any") -> bool:

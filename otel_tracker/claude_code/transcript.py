@@ -16,6 +16,7 @@ from otel_tracker.claude_code.usage import SYNTHETIC, Usage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any, BinaryIO
 
     from otel_tracker.claude_code.lines import Record
@@ -86,9 +87,15 @@ class Transcript:
 
 
 def read_transcript(
-    path: str, since: "float | None" = None, reading: "dict[str, Any] | None" = None, until: float = float("inf")
+    path: str,
+    since: "float | None" = None,
+    reading: "dict[str, Any] | None" = None,
+    until: float = float("inf"),
+    later: "Sequence[str]" = (),
 ) -> "Transcript | None":
     """Return what the transcript at `path` says, None if there is no such file or it can't be read. Never raises.
+
+    It goes on in the files `later`: an answer counts once, in however many of them it is.
 
     Records from before `since` (seconds since 1970) are not the run's: a fork's transcript begins with its parent's.
     A long file is read until the moment `until` of `time.monotonic`, from where the `reading` of an earlier call
@@ -98,9 +105,14 @@ def read_transcript(
         if not isinstance(path, str) or not os.path.isfile(path):  # not a pipe, which would be waited for
             return None
         with open(path, "rb") as file:
-            return _Reader.resumed(file, since, reading).read(until)
+            reader = _Reader.resumed(file, since, reading)
+            found = reader.read(until)
+        for following in later:
+            with open(following, "rb") as file:
+                found = reader.go_on_in(file, until)
     except (OSError, ValueError):
         return None
+    return found
 
 
 class _Reader:
@@ -157,6 +169,14 @@ class _Reader:
             self._skip_to_tail()
         self._read_ending()
         return found
+
+    def go_on_in(self, file: "BinaryIO", until: float) -> Transcript:
+        """Return what the files say up to the end of this one."""
+        self._file, self._message_id = file, None
+        self._offset = self._last_answer = self._end = 0
+        self._unread = float("inf")
+        self._found.reading = None
+        return self.read(until)
 
     def _progress(self) -> "dict[str, Any]":
         found = self._found

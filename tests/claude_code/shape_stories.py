@@ -169,7 +169,7 @@ def type_that_no_agent_is_called_is_the_one_that_ran(session: Session) -> Expect
 @story
 def teammate_is_the_agent_that_it_was_made_of(session: Session) -> Expected:
     run = session.agent("coder", name="helper").is_asked_for()
-    run.gives({"status": "teammate_spawned", "agent_id": "helper@session-00000000", "agent_type": "coder"})
+    run.gives({"status": "teammate_spawned", "agent_id": "helper@s", "teammate_id": "helper@s", "agent_type": "coder"})
     run.kind, run.agent_id = "helper", f"ahelper-{run.agent_id[1:]}"
     run.transcript = run.transcript.with_name(f"agent-{run.agent_id}.jsonl")
     sidecar = {"agentType": "helper", "name": "helper", "taskKind": "in_process_teammate", "customAgentType": "coder"}

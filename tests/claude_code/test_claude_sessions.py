@@ -296,3 +296,63 @@ def test_a_home_that_is_made_by_the_first_run_has_the_agents_of_its_folder(tmp_p
     session.launches().begins().works().ends().completes()
     play_all(session, tmp_path)
     assert list(said(tmp_path)) == ["in_flight", "ends", "log", CODER]
+
+
+def goes_on_in(run: Run, later: Session) -> None:
+    """Let an agent go on in another session: its events come under that id, and the rest of its transcript lies there."""
+    run.session = later
+    run.transcript = later.folder / later.session_id / "subagents" / run.transcript.name
+
+
+def test_an_agent_that_lives_on_after_clear_is_one_run(tmp_path: Path) -> None:
+    prepare(tmp_path)
+    session, later = Session(), Session()
+    run = session.launches().is_in_background().begins().is_prompted().calls_a_tool()
+    session.stops(run)
+    session.is_over("clear")
+    play_all(session, tmp_path)
+    assert len(read(tmp_path).head["in_flight"]) == 1
+    goes_on_in(run, later)
+    later.starts("clear")
+    later.stops(run)
+    run.gets_a_result().answers().ends().is_notified("completed")
+    later.stops()
+    play_all(later, tmp_path)
+    assert said(tmp_path) == expected([Ended()])
+    assert facts_of(later, tmp_path)["unsettled"] == facts_of(session, tmp_path)["unsettled"] == 0
+
+
+def test_an_agent_that_ends_with_the_session_in_which_it_lives_on_is_lost_once(tmp_path: Path) -> None:
+    prepare(tmp_path)
+    session, later = Session(), Session()
+    run = session.launches().is_in_background().begins().is_prompted().calls_a_tool()
+    session.is_over("clear")
+    play_all(session, tmp_path)
+    goes_on_in(run, later)
+    run.gets_a_result().calls_a_tool("2").begins()
+    later.is_over("other")
+    play_all(later, tmp_path)
+    assert said(tmp_path)[CODER][names.LOST] == 1
+    assert len(ends(tmp_path)) == 1
+
+
+def test_an_agent_that_goes_on_in_a_fork_is_one_run_although_its_transcript_is_linked_there(tmp_path: Path) -> None:
+    prepare(tmp_path)
+    session, fork = Session(), Session()
+    run = session.launches().is_in_background().begins().is_prompted().calls_a_tool()
+    session.is_over("prompt_input_exit")
+    play_all(session, tmp_path)
+    assert ends(tmp_path)[0]["action"] == names.TASK_CANCELLED
+    there = run.transcript
+    goes_on_in(run, fork)
+    run.transcript.parent.mkdir(parents=True)
+    run.transcript.symlink_to(there)
+    fork.starts("fork")
+    run.gets_a_result().answers().ends().is_notified("completed")
+    fork.stops()
+    play_all(fork, tmp_path)
+    assert said(tmp_path) == expected([Ended(failures=1)])
+
+
+def facts_of(session: Session, home: Path) -> Any:
+    return json.loads((home / "claude-code" / f"{session.session_id}.json").read_bytes())
