@@ -336,6 +336,7 @@ _IN_FLIGHT: "dict[str, Check]" = {
     "started": _timestamp,
     "model": _text_or_null,
     "task_id": _text_or_null,
+    "loss_error": _text_or_null,
 }
 
 

@@ -25,6 +25,8 @@ DEFAULT_HOME = "~/.claude/agents"
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 _ENFORCE_KEY = os.fsencode(OTEL_TRACKER_ENFORCE) if os.name == "posix" else OTEL_TRACKER_ENFORCE
 
+_LONGEST_PID = 10
+
 is_command = False
 """Whether this process is a command of this package's own, which does one thing and ends: the main thread then writes
 itself (writer.py), for nothing in it survives an interrupt, and loading what a thread needs takes longer than the work."""
@@ -59,6 +61,12 @@ def is_folder(name: str) -> bool:
 def claude_folder() -> str:
     """Return the folder of the user's Claude Code, with its settings and agents."""
     return absolute(os.environ.get("CLAUDE_CONFIG_DIR") or "~/.claude")
+
+
+def claude_process() -> "int | None":
+    """Return the id of the process of Claude Code that runs this hook, None where it doesn't tell (before 2.1.240)."""
+    told = os.environ.get("CLAUDE_PID", "")
+    return int(told) if told.isascii() and told.isdigit() and len(told) < _LONGEST_PID else None
 
 
 def absolute(path: str) -> str:

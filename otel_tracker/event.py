@@ -43,12 +43,21 @@ if hasattr(os, "register_at_fork"):
 
 
 def task_started(
-    agent: str, at: float, *, run_id: str, model: str | None, task_id: str | None, owner: Any, clock: Any = None
+    agent: str,
+    at: float,
+    *,
+    run_id: str,
+    model: str | None,
+    task_id: str | None,
+    owner: Any,
+    clock: Any = None,
+    loss_error: str | None = None,
 ) -> Event:
     """Return the event of a task's start at the moment `at`.
 
     `owner` is the process that will see its end, if any; without one, `clock` tells how long ago it was, whatever the
-    wall clock does (owner.py).
+    wall clock does (owner.py). `loss_error` is the environment error to which a loss of the task is due: then it doesn't
+    count for the breaker.
     """
     event = {
         "id": new_id(),
@@ -62,7 +71,8 @@ def task_started(
         "duration_seconds": None,
         "owner": owner,
     }
-    return event if clock is None else {**event, "clock": clock}
+    more = {"clock": clock, "loss_error": loss_error}
+    return event | {key: value for key, value in more.items() if value is not None}
 
 
 def task_ended(

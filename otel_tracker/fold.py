@@ -154,8 +154,7 @@ def _apply_started(head: "Head", event: "Event", settings: Settings) -> None:
     agent = entry.open_agent(head, event["agent"])
     task = {key: event.get(key) for key in ("agent", "model", "task_id")}
     task |= {"started": event["timestamp"], "owner": event.get("owner"), "generation": agent["circuit"]["generation"]}
-    if event.get("clock"):
-        task["clock"] = event["clock"]
+    task |= {key: event[key] for key in ("clock", "loss_error") if event.get(key)}
     head["in_flight"] = {**head["in_flight"], event["run_id"]: task}
 
 

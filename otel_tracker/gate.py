@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from typing import Any, Literal
 
+    Owner = Callable[[], "dict[str, Any] | None"]
+
     from otel_tracker.settings import Settings
     from otel_tracker.storage.recorder import Recorder
     from otel_tracker.writer import Receipt
@@ -101,12 +103,19 @@ class Selection(NamedTuple):
     fallback_for: "str | None"
 
 
+def _present() -> "dict[str, Any]":
+    return {**this_process(), **this_thread()}
+
+
 class Gate:
     """Asks the breakers of one home's agents."""
 
-    def __init__(self, recorder: "Recorder", *, has_owner: bool = True, **known: "str | None") -> None:
-        """Unless it `has_owner` nobody can see who has a permit end; what else is `known` stands in the events."""
-        self._recorder, self._has_owner, self._known = recorder, has_owner, known
+    def __init__(self, recorder: "Recorder", owner: "Owner | None" = None, **known: "str | None") -> None:
+        """`owner` returns the process that gets a permit, None if no process can be seen to end; `known` stands in the events.
+
+        By default it is this process and its present thread.
+        """
+        self._recorder, self._owner, self._known = recorder, owner or _present, known
         self._home = recorder.store.home.option
 
     def ask(self, agent: str, task_id: "str | None" = None, run_id: "str | None" = None) -> "Admission | Rejection":
@@ -208,7 +217,7 @@ class Gate:
     def _grant(self, admission: Admission) -> "tuple[Document, breaker.Answer]":
         """Ask again while nobody else can be granted anything, and take the permit if it is still to be had."""
         said: list[tuple[Document, breaker.Answer]] = []
-        owner = {**this_process(), **this_thread()} if self._has_owner else None
+        owner = self._owner()  # not within `find`, which another thread calls
 
         def find(document: Document) -> list[event.Event]:
             answer = _answer(document, admission.agent_file, admission.run_id)

@@ -20,7 +20,7 @@ def this_process() -> "dict[str, Any]":
     `started` is in the system's own units (clock ticks since boot on Linux) and only good for comparing; `boot_id`,
     `namespace` (of pids) and `started` are null where the system doesn't tell.
     """
-    return dict(_process(os.getpid()))
+    return dict(_present_process(os.getpid()))
 
 
 def this_thread() -> "dict[str, Any]":
@@ -33,9 +33,15 @@ def this_thread() -> "dict[str, Any]":
     return {} if started is None else {"thread": thread, "thread_started": started}
 
 
+def process(pid: int) -> "dict[str, Any] | None":
+    """Return what tells a running process of this machine from any other, as `this_process`; None if there is none."""
+    found = _process(pid)
+    return found if found["started"] not in (None, "ended") else None
+
+
 def is_visible(owner: "dict[str, Any]") -> bool:
     """Tell whether this process can see if an owner has ended: only on its host, and in its pid namespace."""
-    here = _process(os.getpid())
+    here = _present_process(os.getpid())
     if (
         os.name != "posix"
         or owner.get("host") != here["host"]
@@ -59,7 +65,7 @@ def is_gone(owner: "dict[str, Any]", *, thoroughly: bool = True) -> bool:
 
     Unless `thoroughly`, a process that has got the pid of one that has ended passes for it: that takes a microsecond.
     """
-    here = _process(os.getpid())
+    here = _present_process(os.getpid())
     if owner == here:
         return False
     if _is_of_another_boot(owner, here):
@@ -109,6 +115,10 @@ def seconds_since(clock: "dict[str, Any] | None") -> "float | None":
 
 
 @cache
+def _present_process(pid: int) -> "dict[str, Any]":
+    return _process(pid)
+
+
 def _process(pid: int) -> "dict[str, Any]":
     return {
         "host": _host(),

@@ -85,7 +85,9 @@ def _overtaken(document: Document, agent: str, now: float, is_gone: "Callable[[R
     if not _is_left(document, circuit.permit, is_gone):
         return circuit
     settings = settings_of_agent(document, agent)
-    lost = breaker.TaskEnd(names.LOST, now, is_counted=settings.count_lost, run_id=circuit.permit.run_id)
+    task = document.head["in_flight"][circuit.permit.run_id]
+    is_counted = settings.count_lost and not task.get("loss_error")
+    lost = breaker.TaskEnd(names.LOST, now, is_counted=is_counted, run_id=circuit.permit.run_id)
     return breaker.after_task(circuit, lost, settings)
 
 

@@ -58,7 +58,7 @@ def denial(reason: str) -> str:
 
 def _asked(payload: "Payload", home: "Home", agent_type: str, *, is_closed_on_doubt: bool) -> str:
     """Ask a breaker that isn't closed for its permit."""
-    from otel_tracker.claude_code.session import Session
+    from otel_tracker.claude_code.session import Session, session_process
     from otel_tracker.gate import Gate, Rejection
     from otel_tracker.storage.recorder import Recorder
     from otel_tracker.storage.store import Store
@@ -67,7 +67,7 @@ def _asked(payload: "Payload", home: "Home", agent_type: str, *, is_closed_on_do
     agent = resolved(store.read(), agent_type, payload.path("cwd"), home).key
     recorder = Recorder(store)
     if payload.session_id is None or tool_use_id is None:
-        said = Gate(recorder, has_owner=False).ask(agent)
+        said = Gate(recorder, session_process).ask(agent)
     else:
         with Session.opened(home, payload.session_id) as session:
             said = _admitted(session, recorder, agent, tool_use_id, payload.agent_id)
@@ -84,11 +84,12 @@ def _admitted(
 ) -> "Admission | Rejection":
     """Ask for a launch, which keeps the permit that it gets. A hook that is registered twice asks twice for the same."""
     from otel_tracker.claude_code.run import event_id
+    from otel_tracker.claude_code.session import session_process
     from otel_tracker.gate import Gate
 
     run_id = session.run_id_of(None, tool_use_id)
     known = {"id": event_id(run_id, "asked"), "conversation_id": session.id, "tool_use_id": tool_use_id}
-    said = Gate(recorder, has_owner=False, **known).ask(agent, tool_use_id, run_id)
+    said = Gate(recorder, session_process, **known).ask(agent, tool_use_id, run_id)
     if said and said.is_probe:
         session.note_permit(tool_use_id, agent, launcher)
     return said

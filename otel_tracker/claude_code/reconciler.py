@@ -9,7 +9,7 @@ from otel_tracker.claude_code import payload as hooks
 from otel_tracker.claude_code.forgetting import forget_sessions
 from otel_tracker.claude_code.recording import Recording
 from otel_tracker.claude_code.run import FAILED, LAUNCHED
-from otel_tracker.claude_code.session import Session, beginning, note_beginning, unsettled_sessions
+from otel_tracker.claude_code.session import Session, abandoned_sessions, beginning, is_gone, note_beginning
 from otel_tracker.event import error_text
 from otel_tracker.log import warn
 
@@ -51,13 +51,13 @@ def reconcile(payload: "Payload", recording: Recording) -> None:
 def look_at_others(home: "Home", session_id: str, now: float) -> None:
     """Note when it all began, end the sessions that have gone silent, and forget those of which nothing has come for long."""
     note_beginning(home, now)
-    for silent in list(unsettled_sessions(home, now - SILENT_SECONDS)):
-        if silent != session_id:
-            _end_if_silent(home, silent, now)
+    for abandoned in list(abandoned_sessions(home, now - SILENT_SECONDS)):
+        if abandoned != session_id:
+            _end_unless_alive(home, abandoned, now)
     forget_sessions(home, now)
 
 
-def _end_if_silent(home: "Home", session_id: str, now: float) -> None:
+def _end_unless_alive(home: "Home", session_id: str, now: float) -> None:
     try:
         with Session.opened(home, session_id) as session:
             if not _is_alive(session, now):
@@ -170,7 +170,9 @@ def _add(run: "Run", told: parent.Evidence, now: float) -> None:
 
 
 def _is_alive(session: Session, now: float) -> bool:
-    """Tell whether a transcript of a session has been written to lately."""
+    """Tell whether a transcript of a session has been written to lately, and its process may still run."""
+    if is_gone(session.process):
+        return False
     of_runs = (path for run in session.runs for path in session.transcripts_of(run.agent_id, run.transcript))
     paths = [session.transcript, *session.later_transcripts, *of_runs]
     written = [places.modified(path) for path in paths if path]

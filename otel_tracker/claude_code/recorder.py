@@ -47,7 +47,7 @@ def _record(payload: "Payload", home: "Home", session_id: str, began: float) -> 
 
     with Session.opened(home, session_id) as session:
         now = time.time()
-        session.note_transcript(payload.path("transcript_path"), payload.session_id)
+        session.note_origin(payload.path("transcript_path"), payload.session_id)
         told = facts.taken(payload, session, now)
         try:
             seconds = _LAST_SECONDS if payload.event == hooks.SESSION_END else READING_SECONDS

@@ -173,8 +173,9 @@ class Recording:
             run_id=str(run.run_id),
             model=_named(run.model),
             task_id=run.agent_id or run.tool_use_id,
-            owner=None,
+            owner=self.session.process,
             clock=boot_clock(),
+            loss_error=outcome.SESSION_ENDED,
         )
         self._events.append({**started, **self._ids(run)})
         self._starts.append(run)

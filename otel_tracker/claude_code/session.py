@@ -9,6 +9,7 @@ import json
 import os
 from contextlib import contextmanager
 
+from otel_tracker import environment, owner
 from otel_tracker.claude_code import lineage, places
 from otel_tracker.claude_code.run import FAILED, KILLED, Run, digest, run_id_of, types_of
 from otel_tracker.claude_code.soundness import is_sound
@@ -37,6 +38,8 @@ class Session:
         self._path, self._files = path_of(home, session_id), files
         self.id, self._home = session_id, home
         self.transcript: str | None = facts.get("transcript")
+        self.process: dict[str, Any] | None = facts.get("process")
+        """The process that runs it, or the session in which its agents have gone on, as of its last event; None if untold."""
         self.later_transcripts: list[str] = facts.get("later_transcripts", [])
         """The transcripts of the sessions in which its agents have gone on."""
         self.earlier_sessions: list[str] = facts.get("earlier_sessions", [])
@@ -77,6 +80,7 @@ class Session:
             "unsettled": self._unsettled(),
             "session_id": self.id,
             "transcript": self.transcript,
+            "process": self.process,
             "later_transcripts": self.later_transcripts,
             "earlier_sessions": self.earlier_sessions,
             "runs": [run.facts() for run in self.runs],
@@ -121,8 +125,9 @@ class Session:
             self.runs.append(found)
         return found
 
-    def note_transcript(self, path: "str | None", session_id: "str | None") -> None:
-        """Note the transcript of the session that a hook belongs to: this one, or one in which its agents go on."""
+    def note_origin(self, path: "str | None", session_id: "str | None") -> None:
+        """Note the process and the transcript of the session that a hook belongs to: this one, or one where its agents go on."""
+        self.process = session_process() or self.process
         if path is None:
             return
         if session_id == self.id:
@@ -247,6 +252,12 @@ class Session:
         return bool(sidecar) and "taskKind" not in sidecar
 
 
+def session_process() -> "dict[str, Any] | None":
+    """Return the process of the session that this hook belongs to (owner.py), None where Claude Code doesn't tell it."""
+    pid = environment.claude_process()
+    return owner.process(pid) if pid is not None else None
+
+
 def path_of(home: "Home", session_id: str) -> str:
     """Return the path of a session's file."""
     is_plain = session_id.isascii() and session_id.replace("-", "").replace("_", "").isalnum() and len(session_id) <= 64
@@ -279,14 +290,23 @@ def note_beginning(home: "Home", now: float) -> None:
         files.create(path, format_timestamp(now).encode())
 
 
-def unsettled_sessions(home: "Home", before: float) -> "Iterator[str]":
-    """Yield the ids of sessions about which there is something left to find out, untouched since the moment `before`."""
+def abandoned_sessions(home: "Home", before: float) -> "Iterator[str]":
+    """Yield the ids of sessions about which something is left to find out, and that have ended without saying so.
+
+    Their process is gone, or nothing has touched them since the moment `before`.
+    """
     files = Files()
-    for path in paths_in(home, ".json", before, files):
+    silent = set(paths_in(home, ".json", before, files))
+    for path in paths_in(home, ".json", float("inf"), files):
         if not _is_settled(path, files):
             facts = facts_in(home, path, files)
-            if facts is not None:
+            if facts is not None and (path in silent or is_gone(facts.get("process"))):
                 yield facts["session_id"]
+
+
+def is_gone(process: "dict[str, Any] | None") -> bool:
+    """Tell whether the process of a session can be seen to have ended."""
+    return process is not None and owner.is_seen_gone(process)
 
 
 def paths_in(home: "Home", suffix: str, before: float, files: Files) -> "list[str]":

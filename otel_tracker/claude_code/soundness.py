@@ -21,6 +21,7 @@ def is_sound(facts: "Any") -> bool:
     runs, permits, outages = facts.get("runs", []), facts.get("permits", {}), facts.get("outages", [])
     return (
         all(_is_list_of_texts(facts.get(key, [])) for key in ("later_transcripts", "earlier_sessions"))
+        and isinstance(facts.get("process") or {}, dict)
         and isinstance(runs, list)
         and all(_is_run(run) for run in runs)
         and isinstance(permits, dict)

@@ -131,6 +131,7 @@ class Observer:
             run_id=run_id,
             started=task["started"],
             duration_seconds=None,
+            environment_error=task.get("loss_error"),
             reason=reason,
             unexported=True,
             **known,
