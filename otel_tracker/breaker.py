@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 TOLERANCE_SECONDS = 60.0  # by which the clocks of machines that share a home may differ
 PROBE_RUNS = "a probe is running"
 LEASE_SECONDS = 900.0  # after which a permit is over whose task has not begun
+LONGEST_STREAK = 100  # runs; earlier failures of a longer one can't be taken back
 
 
 class Permit:
@@ -71,6 +72,7 @@ class Circuit:
         "permit",
         "reopenings",
         "state",
+        "streak",
     )
 
     def __init__(
@@ -84,6 +86,7 @@ class Circuit:
         reopenings: int = 0,
         permit: "Permit | None" = None,
         override: "Override | None" = None,
+        streak: "tuple[str, ...]" = (),
     ) -> None:
         self.state = state
         self.failures = failures
@@ -98,6 +101,8 @@ class Circuit:
         self.permit = permit
         """Who runs the probe, if the state is half_open."""
         self.override = override
+        self.streak = streak
+        """The runs of the consecutive failures, at most the newest LONGEST_STREAK; none while the circuit isn't closed."""
 
     def replace(self, **changes: object) -> "Circuit":
         """Return a copy with `changes`."""
@@ -227,9 +232,24 @@ def _after_probe(circuit: Circuit, end: TaskEnd, settings: "Settings") -> Circui
 
 def _after_task_while_closed(circuit: Circuit, end: TaskEnd, settings: "Settings") -> Circuit:
     if end.outcome == SUCCESS:
-        return circuit.replace(failures=0) if circuit.failures else circuit
-    failed = circuit.replace(failures=circuit.failures + 1, last_failure=end.at)
+        return circuit.replace(failures=0, streak=()) if circuit.failures else circuit
+    streak = (*circuit.streak, end.run_id or "")[-LONGEST_STREAK:]
+    failed = circuit.replace(failures=circuit.failures + 1, last_failure=end.at, streak=streak)
     return _opened(failed, end.at, 0, settings) if failed.failures >= settings.failure_threshold else failed
+
+
+def after_correction(circuit: Circuit, run_id: str, *, is_success: bool) -> Circuit:
+    """Return the circuit after a run that had counted as a failure turned out to be none; the same object if nothing moves.
+
+    It is taken back as long as it is one of the consecutive failures of a closed circuit: a success forgets those before it.
+    """
+    if circuit.state != CLOSED or run_id not in circuit.streak:
+        return circuit
+    place = circuit.streak.index(run_id)
+    later = circuit.streak[place + 1 :]
+    if is_success:
+        return circuit.replace(failures=len(later), streak=later)
+    return circuit.replace(failures=circuit.failures - 1, streak=(*circuit.streak[:place], *later))
 
 
 def cooldown_after_clock_jump(circuit: Circuit, now: float, settings: "Settings") -> "float | None":
@@ -287,6 +307,7 @@ def _opened(circuit: Circuit, at: float, reopenings: int, settings: "Settings") 
         reopenings=reopenings,
         permit=None,
         generation=circuit.generation + 1,
+        streak=(),
     )
 
 
@@ -294,6 +315,7 @@ def _closed(circuit: Circuit) -> Circuit:
     return circuit.replace(
         state=CLOSED,
         failures=0,
+        streak=(),
         opened=None,
         blacklisted_until=None,
         reopenings=0,

@@ -250,6 +250,11 @@ def _override_or_null(value: "Any") -> "str | None":
     return None if is_right else f"an override of the kind {names.FORCED_OPEN} or {names.DISABLED}, or null"
 
 
+def _list_of_texts(value: "Any") -> "str | None":
+    is_right = isinstance(value, list) and all(isinstance(inner, str) for inner in value)
+    return None if is_right else "a list of texts"
+
+
 def _texts(value: "Any") -> "str | None":
     is_right = isinstance(value, dict) and all(isinstance(inner, str) for inner in value.values())
     return None if is_right else "an object of texts"
@@ -309,6 +314,7 @@ _CIRCUIT: "dict[str, Check]" = {
     "reopenings": _count,
     "permit": _permit_or_null,
     "override": _override_or_null,
+    "streak": _list_of_texts,
 }
 _DURATIONS: "dict[str, Check]" = {"buckets": _buckets, "moved": _buckets, "sum": _seconds}
 _TALLIES: "dict[str, Check]" = dict.fromkeys(TALLIES, _count)

@@ -55,6 +55,7 @@ def circuit_of(agent: "Agent") -> breaker.Circuit:
         reopenings=circuit["reopenings"] if is_open else 0,
         permit=permit,
         override=override_of(circuit["override"]),
+        streak=tuple(circuit.get("streak", ()))[-agent["failures"] :] if agent["failures"] and not is_open else (),
     )
 
 
@@ -76,6 +77,8 @@ def write_circuit(agent: "Agent", before: breaker.Circuit, after: breaker.Circui
         "permit": _permit_value(after.permit),
         "override": _override_value(after.override),
     }
+    if after.streak or "streak" in agent["circuit"]:
+        agent["circuit"]["streak"] = list(after.streak)
 
 
 def _permit_of(value: "Agent | None") -> "breaker.Permit | None":

@@ -88,6 +88,9 @@ def is_before(past: "Event", moment: float) -> bool:
         return False  # an entry of somebody else's
 
 
+_NO_FAILURES = (names.SUCCESS, names.CANCELLED)
+
+
 def _apply_nothing(head: "Head", event: "Event", settings: Settings) -> None:
     """Keep an event that changes nothing, or whose action this version doesn't know, in the history only."""
 
@@ -222,6 +225,12 @@ def _apply_amended(head: "Head", event: "Event", settings: Settings) -> None:
         entry.amend_incompleteness(agent, event)
         entry.amend_moments(agent, event)
         entry.amend_outcome(agent, event)
+        if event.get("previous_outcome") in (names.FAILURE, names.LOST) and event.get("outcome") in _NO_FAILURES:
+            before = entry.circuit_of(agent)
+            is_success = event["outcome"] == names.SUCCESS and not event.get("suspect")
+            entry.write_circuit(
+                agent, before, breaker.after_correction(before, event.get("run_id") or "", is_success=is_success)
+            )
 
 
 _APPLY: "dict[str, Callable[[Head, Event, Settings], None]]" = {

@@ -22,6 +22,13 @@ def ended(**known: Any) -> Event:
     return end(**{"model": None, **CLAUDE, **known})
 
 
+def amendment(previous: Event, now: Event) -> Event:
+    """Return the event that amends a run which was counted as `previous`."""
+    event = amendment_of(previous, {**now, "id": "the amendment"})
+    assert event is not None
+    return event
+
+
 def amended(previous: Event, now: Event, into: Document | None = None) -> Document:
     """Return a document with a run that was counted as `previous` and amended to `now`."""
     amendment = amendment_of(previous, {**now, "id": "the amendment"})
@@ -100,8 +107,48 @@ def test_an_end_that_is_what_it_was_amends_nothing(known: Event) -> None:
     assert amendment_of(known, {**known, "id": "again", "error": "told in other words"}) is None
 
 
+@given(st.lists(st.sampled_from([SUCCESS, FAILURE, LOST, CANCELLED]), min_size=1, max_size=8), st.data())
+def test_a_failure_that_turns_out_none_is_taken_back_as_if_it_had_never_counted(
+    outcomes: list[str], data: st.DataObject
+) -> None:
+    place = data.draw(st.integers(0, len(outcomes) - 1))
+    truth = data.draw(st.sampled_from([SUCCESS, CANCELLED]))
+    runs = [ended(outcome=outcome, run_id=f"r{n}", id=f"r{n}") for n, outcome in enumerate(outcomes)]
+    true_runs = [*runs[:place], ended(outcome=truth, run_id=f"r{place}", id=f"r{place}"), *runs[place + 1 :]]
+    correction = amendment_of(runs[place], {**true_runs[place], "id": "the amendment"})
+    document = folded(*runs, *([correction] if correction else []), into=document_of(failure_threshold=9))
+    expected = folded(
+        *(true_runs if outcomes[place] in (FAILURE, LOST) else runs), into=document_of(failure_threshold=9)
+    )
+    assert document.agents[AGENT]["failures"] == expected.agents[AGENT]["failures"]
+    assert document.agents[AGENT]["status"] == "healthy"
+
+
+def test_a_failure_is_not_taken_back_from_a_breaker_that_has_moved_since() -> None:
+    runs = [ended(outcome=FAILURE, run_id=f"r{n}", id=f"r{n}") for n in range(3)]
+    correction = amendment(runs[1], ended(run_id="r1"))
+    document = folded(*runs, correction, into=document_of(failure_threshold=3))
+    assert (document.agents[AGENT]["status"], document.agents[AGENT]["failures"]) == ("blacklisted", 3)
+    reset = folded(*runs[:2], about(names.AGENT_RESET), runs[2], correction, into=document_of(failure_threshold=3))
+    assert reset.agents[AGENT]["failures"] == 1
+
+
+def test_a_suspect_success_takes_a_failure_back_and_ends_no_row() -> None:
+    runs = [ended(outcome=FAILURE, run_id=f"r{n}", id=f"r{n}") for n in range(3)]
+    correction = amendment(runs[1], ended(run_id="r1", suspect=True))
+    assert folded(*runs, correction, into=document_of(failure_threshold=9)).agents[AGENT]["failures"] == 2
+
+
+def test_failures_that_a_person_has_set_are_not_taken_back() -> None:
+    runs = [ended(outcome=FAILURE, run_id=f"r{n}", id=f"r{n}") for n in range(3)]
+    document = folded(*runs, into=document_of(failure_threshold=9))
+    agents = {AGENT: {**document.agents[AGENT], "failures": 1}}
+    edited = Document({**document.head, "agents": agents}, document.history)
+    assert folded(amendment(runs[0], ended(run_id="r0")), into=edited).agents[AGENT]["failures"] == 1
+
+
 @given(ends(), ends())
-def test_an_amendment_never_moves_a_breaker(previous: Event, now: Event) -> None:
+def test_an_amendment_that_takes_no_failure_back_never_moves_a_breaker(previous: Event, now: Event) -> None:
     document = folded(previous, into=document_of(failure_threshold=1))
     amendment = amendment_of(previous, {**now, "id": "the amendment"})
     after = folded(amendment, into=document) if amendment else document

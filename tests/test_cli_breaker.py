@@ -263,3 +263,26 @@ def test_health_says_why_an_agent_is_refused(agent: MetricTracker, run: Run) -> 
     facts = json.loads(run("health", AGENT, "--format", "json")[1])
     assert (facts["is_admitted"], facts["reason"]) == (False, "forced open: maintenance")
     assert facts["override"]["kind"] == "forced_open"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("config", "set", "--agent", AGENT, "failure_threshold", "3"),
+        ("config", "set", "failure_threshold", "--agent", AGENT, "3"),
+        ("config", "--agent", AGENT, "set", "failure_threshold", "3"),
+        ("breaker", AGENT, "--for", "2h", "open"),
+        ("breaker", "--for", "2h", AGENT, "open", "--reason", "open"),
+    ],
+)
+def test_options_may_stand_between_the_words_of_a_command(
+    arguments: tuple[str, ...], run: Run, agent: MetricTracker
+) -> None:
+    status, shown, said = run(*arguments)
+    assert (status, said) == (0, "")
+    assert shown.startswith(("3\n", f"{AGENT}: forced open"))
+
+
+def test_words_that_no_command_takes_are_wrong_usage(run: Run, agent: MetricTracker) -> None:
+    assert run("status", "--format", "json", "more")[0] == 2
+    assert run("breaker", AGENT, "--for", "2h", "opn")[0] == 2

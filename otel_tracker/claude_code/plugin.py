@@ -85,7 +85,8 @@ def _manifest() -> dict[str, Any]:
 
 def _marketplace() -> dict[str, Any]:
     entry = {"name": NAME, "source": "./", "description": _DESCRIPTION}
-    return {"name": NAME, "owner": {"name": "The otel-tracker developers"}, "plugins": [entry]}
+    owner = {"name": "The otel-tracker developers"}
+    return {"name": NAME, "description": _DESCRIPTION, "owner": owner, "plugins": [entry]}
 
 
 def _json(value: Any) -> str:

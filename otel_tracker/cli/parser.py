@@ -33,12 +33,28 @@ def parse(arguments: "Sequence[str]") -> argparse.Namespace:
         return _parse_hook(given)
     end = given.index("--") if "--" in given else len(given)
     if "exec" not in given[:end]:
-        return parser().parse_args(given)
+        return parser().parse_args(_words_first(given))
     head, unknown = parser().parse_known_args(given[:end])
     if not hasattr(head, "command_line") or (unknown and "--" in given):
         return parser().parse_args(given)
     head.command_line = given[end + 1 :]  # without -- there is none, and the command says so
     return head
+
+
+def _words_first(given: "list[str]") -> "list[str]":
+    """Return a command line whose words stand before its options: argparse doesn't take the words behind an option.
+
+    `config set --agent A KEY VALUE` becomes `config set KEY VALUE --agent A`.
+    """
+    words = parser().parse_known_args(given)[1]
+    if not words or any(word.startswith("-") for word in words):
+        return given  # wrong usage, as argparse says
+    rest = list(given)
+    for word in reversed(words):
+        del rest[max(place for place, part in enumerate(rest) if part == word)]
+    command = 2 if rest[0] == "--home" else 0
+    option = next((place for place in range(command, len(rest)) if rest[place].startswith("-")), len(rest))
+    return [*rest[:option], *words, *rest[option:]]
 
 
 def _is_hook(given: "list[str]") -> bool:
