@@ -162,10 +162,14 @@ class Pipeline:
 
 
 def _private_provider() -> TracerProvider:
+    return _own_provider or _make_private_provider()
+
+
+@uninterrupted
+def _make_private_provider() -> TracerProvider:
     global _own_provider  # noqa: PLW0603 - made once, when the first task needs it
-    if _own_provider is None:
-        with _guard:
-            _own_provider = _own_provider or _new_provider()
+    with _guard:
+        _own_provider = _own_provider or _new_provider()
     return _own_provider
 
 

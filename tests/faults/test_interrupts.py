@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -26,8 +27,11 @@ import otel_tracker
 import otel_tracker_exporters
 from otel_tracker import CircuitBreakerSpanExporter, MetricTracker, TaskTracker, guard, names, track_agent, writer
 from otel_tracker.block import current_task
+from otel_tracker.event import new_id, task_ended
+from otel_tracker.owner import this_process
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.store import Store
+from otel_tracker.timestamps import format_timestamp
 from tests.faults.components import journal, runs
 
 pytestmark = pytest.mark.processes
@@ -286,3 +290,29 @@ def test_a_storm_of_signals_loses_and_doubles_no_task_beside_another_thread_and_
     assert len(storms) * _TASKS * 0.9 < len(begun) == ended["storm.md"] <= len(storms) * (_TASKS + 1)
     assert state.head["in_flight"] == {}
     assert len(runs(events, *names.OUTCOMES)) == sum(ended.values())
+
+
+def test_a_probe_that_is_interrupted_at_any_line_gives_its_permit_back(tracker: MetricTracker, home: Home) -> None:
+    long_ago = time.time() - 3600
+    failures = [
+        task_ended(
+            "p.md", names.FAILURE, long_ago, run_id=new_id(), started=format_timestamp(long_ago), duration_seconds=1
+        )
+        for _ in range(5)
+    ]
+    Store(home).record(failures)
+
+    def probe() -> None:
+        with suppress(GeneratorExit), TaskTracker("p.md", tracker=tracker, enforce=True):
+            raise GeneratorExit  # a cancelled probe leaves the breaker as it is
+
+    this_process()  # reads files once, of which an interrupt leaves the closing to Python
+    for line in count(1):
+        interrupt = interrupted_at(line, KeyboardInterrupt, probe)
+        writer.carry_out(int)  # behind what was handed over
+        agent = tracker.get_agent_metrics("p.md")
+        assert (agent["permit"], agent["in_flight"]) == (None, 0), interrupt.place
+        assert tracker.check_agent_health("p.md"), interrupt.place
+        if not interrupt.has_come:
+            break
+    assert line > _FEWEST_LINES
