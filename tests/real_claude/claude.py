@@ -4,6 +4,7 @@ import json
 import subprocess
 from pathlib import Path
 
+from otel_tracker import names
 from otel_tracker.document import Document
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.store import Store
@@ -99,10 +100,11 @@ class Claude:
             lambda: f"{key} was not refused {times} times: {self.tracker('history')}",
         )
 
-    def until_recorded(self, runs: int) -> None:
-        """Return when so many runs have ended."""
+    def until_recorded(self, runs: int, outcome: "str | None" = None) -> None:
+        """Return when so many runs have ended, with this outcome if one is named."""
+        key = {None: "total_requests", names.SUCCESS: "successful"}[outcome]
         until(
-            lambda: self.document().head["metrics"]["total_requests"] >= runs,
+            lambda: self.document().head["metrics"][key] >= runs,
             lambda: f"not {runs} runs have ended: {self.tracker('status')}",
         )
 

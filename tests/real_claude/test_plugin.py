@@ -3,8 +3,6 @@
 import json
 from pathlib import Path
 
-import pytest
-
 from otel_tracker import names
 from tests.real_claude.account import Run, assert_recorded
 from tests.real_claude.api import agent, calls, fails, says, works
@@ -14,7 +12,6 @@ from tests.real_claude.program import executable, is_at_least
 PLUGIN = Path(__file__).parents[2] / "claude-plugin"
 
 
-@pytest.mark.xfail(is_at_least("2.1.332"), strict=True, reason="its marketplace has no description")
 def test_it_is_valid(claude: Claude) -> None:
     strictly = ["--strict"] if is_at_least("2.1.240") else []
     done = claude.box.run(executable(), "plugin", "validate", *strictly, PLUGIN)

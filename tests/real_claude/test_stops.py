@@ -42,7 +42,6 @@ def test_sigterm(claude: Claude, in_background: bool) -> None:
 
 
 @tells_its_process
-@pytest.mark.xfail(strict=True, reason="nobody takes note that the process of a session has gone")
 def test_kill_9(claude: Claude) -> None:
     claude.plays("lead", calls(agent("coder", "work", run_in_background=False)))
     claude.plays("work", works(), says(is_held=True))
