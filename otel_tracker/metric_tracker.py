@@ -264,7 +264,7 @@ class MetricTracker:
         /,
         *args: Any,
         model: str | None = "sonnet",
-        timeout: float | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - as `run` has it; each attempt has its own
         retries: int | None = None,
         fallbacks: "Sequence[str] | None" = None,
         **kwargs: Any,

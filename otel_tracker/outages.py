@@ -149,10 +149,8 @@ def kind_named(name: str) -> "str | None":
 
 
 def members_of(error: BaseException) -> "tuple[BaseException, ...]":
-    """Return the exceptions that a group holds; none where `error` isn't a group. Python 3.10 knows groups by a package."""
-    is_group = any(kind.__name__ == "BaseExceptionGroup" for kind in type(error).__mro__)
-    inner = getattr(error, "exceptions", None) if is_group else None
-    return inner if isinstance(inner, tuple) else ()
+    """Return the exceptions that a group holds; none where `error` isn't a group."""
+    return error.exceptions if isinstance(error, BaseExceptionGroup) else ()
 
 
 def _chain_of(error: BaseException) -> "Iterator[BaseException]":

@@ -86,7 +86,7 @@ def run(plan: Plan, function: Callable[[], Any]) -> Any:
         try:
             with task.tracked() as tracked:
                 return tracked.take_tokens(task.call(_attempt, task, tracked, function))
-        except Exception as error:  # noqa: PERF203 - whatever it is, the next agent may do better
+        except Exception as error:
             if is_interrupt(error):
                 raise
             failure = error
@@ -104,7 +104,7 @@ async def arun(plan: Plan, function: Callable[[], Awaitable[Any]]) -> Any:
             async with task.tracked() as tracked:
                 result = await task.await_call(_attempt_async, task, tracked, function)
                 return tracked.take_tokens(result)
-        except Exception as error:  # noqa: PERF203 - whatever it is, the next agent may do better
+        except Exception as error:
             if is_interrupt(error):
                 raise
             failure = error

@@ -30,7 +30,7 @@ from otel_tracker.timestamps import format_timestamp
 from otel_tracker.writer import Receipt, Watch, settle
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing import Self
 
 _Result = TypeVar("_Result")
 

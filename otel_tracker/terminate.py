@@ -44,7 +44,7 @@ def _handle(number: int, frame: FrameType | None) -> None:
         try:
             task.end(TerminatedError("SIGTERM"))
             task.recorder.leave()
-        except Exception as error:  # noqa: BLE001, PERF203 - the process is to end, whatever becomes of a task
+        except Exception as error:  # noqa: BLE001 - the process is to end, whatever becomes of a task
             warn("cannot end a task of %s at SIGTERM: %r", task.agent_file, error)
     if callable(_previous):
         _previous(number, frame)

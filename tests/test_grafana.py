@@ -343,8 +343,6 @@ def test_the_compose_file_fits_the_schema_of_the_compose_specification() -> None
 @pytest.mark.filterwarnings("ignore:Prefer using dashboardv2:DeprecationWarning")
 @every_dashboard
 def test_a_dashboard_says_the_same_after_grafanas_sdk_for_python_has_read_it(dashboard: Json) -> None:
-    if sys.version_info < (3, 11):
-        pytest.skip("grafana-foundation-sdk is for Python 3.11 and newer")
     try:
         from grafana_foundation_sdk.cog.encoder import JSONEncoder
         from grafana_foundation_sdk.models.dashboard import Dashboard

@@ -1,4 +1,3 @@
-import sys
 from http import HTTPStatus
 from types import SimpleNamespace
 
@@ -112,12 +111,11 @@ def test_what_an_exception_was_raised_in_spite_of_says_nothing_and_a_circle_ends
     assert kind_of(error) is None
 
 
-@pytest.mark.skipif(sys.version_info < (3, 11), reason="Python 3.10 has no groups of exceptions")
 def test_a_group_is_an_outage_if_all_in_it_are() -> None:
     outage, own = made("RateLimitError"), ValueError("2 of 40 tests fail")
-    assert kind_of(ExceptionGroup("all", [outage, made("OverloadedError")])) == "rate_limit"  # noqa: F821
-    assert kind_of(ExceptionGroup("all", [ExceptionGroup("inner", [outage])])) == "rate_limit"  # noqa: F821
-    assert kind_of(ExceptionGroup("all", [outage, own])) is None  # noqa: F821
+    assert kind_of(ExceptionGroup("all", [outage, made("OverloadedError")])) == "rate_limit"
+    assert kind_of(ExceptionGroup("all", [ExceptionGroup("inner", [outage])])) == "rate_limit"
+    assert kind_of(ExceptionGroup("all", [outage, own])) is None
 
 
 OUTAGES = {

@@ -3,7 +3,7 @@
 import json
 import shutil
 import time
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -383,7 +383,7 @@ def _kept(home: Home, moments: list[float]) -> list[str]:
 
 
 def _name(at: float) -> str:
-    return f"circuit-breaker_{datetime.fromtimestamp(at, timezone.utc):%Y%m%d_%H%M%S}.json"
+    return f"circuit-breaker_{datetime.fromtimestamp(at, UTC):%Y%m%d_%H%M%S}.json"
 
 
 def test_the_newest_backup_is_that_of_the_latest_event_whatever_its_name_says(days: Days, home: Home) -> None:

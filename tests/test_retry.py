@@ -1,6 +1,6 @@
 import subprocess
 import sys
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from email.utils import format_datetime, formatdate
 from typing import Any
 
@@ -59,7 +59,7 @@ class Error(Exception):
         (Error({"retry-after": "0.5"}), 0.5),
         (Error({"RETRY-AFTER": 3}), 3.0),
         (Error({"Retry-After": formatdate(NOW + 90, usegmt=True)}), 90.0),
-        (Error({"Retry-After": format_datetime(datetime.fromtimestamp(NOW - 90, timezone.utc))}), 0.0),
+        (Error({"Retry-After": format_datetime(datetime.fromtimestamp(NOW - 90, UTC))}), 0.0),
         (Error(retry_after=4), 4.0),
         (Error({"Retry-After": "9"}, retry_after="7"), 7.0),
         (Error({"Retry-After": "-5"}), 0.0),

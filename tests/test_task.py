@@ -80,7 +80,6 @@ def test_a_task_that_has_failed_before_it_exits_has_failed(tracker: MetricTracke
     assert (last_entry(tracker)["action"], last_entry(tracker)["error"]) == ("task_failed", "2 of 40 tests fail")
 
 
-@pytest.mark.skipif(sys.version_info < (3, 11), reason="Python 3.10 has no groups of exceptions")
 @pytest.mark.parametrize(
     ("inner", "action"),
     [
@@ -93,8 +92,8 @@ def test_a_task_that_has_failed_before_it_exits_has_failed(tracker: MetricTracke
 def test_a_group_of_exceptions_is_as_bad_as_its_worst(
     tracker: MetricTracker, inner: list[BaseException], action: str
 ) -> None:
-    group = BaseExceptionGroup("in parallel", [BaseExceptionGroup("below", inner)])  # noqa: F821 - Python 3.10
-    with pytest.raises(BaseExceptionGroup), TaskTracker("a.md", tracker=tracker):  # noqa: F821
+    group = BaseExceptionGroup("in parallel", [BaseExceptionGroup("below", inner)])
+    with pytest.raises(BaseExceptionGroup), TaskTracker("a.md", tracker=tracker):
         raise group
     assert last_entry(tracker)["action"] == action
 

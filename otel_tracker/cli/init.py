@@ -109,7 +109,7 @@ HOME = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 INTERPRETER = {interpreter!r}
 ROOTS = {roots!r}
 ADVICE = "install the package otel-tracker again, and run `otel-tracker init` to renew " + os.path.abspath(__file__)
-TOO_OLD = sys.version_info < (3, 10) and "Python 3.10 or newer is needed: use " + INTERPRETER + ", or " + ADVICE
+TOO_OLD = sys.version_info < (3, 11) and "Python 3.11 or newer is needed: use " + INTERPRETER + ", or " + ADVICE
 COMMAND = """
 import sys
 sys.path = [folder for folder in sys.path if folder] + %r

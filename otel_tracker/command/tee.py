@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing import Self
 
 CHUNK_BYTES = 65_536
 
@@ -80,7 +80,7 @@ class Tee:
         while left:
             try:
                 left = left[os.write(self._outlet, left) :]
-            except BlockingIOError:  # noqa: PERF203 - somebody has made our standard output non-blocking
+            except BlockingIOError:
                 room = select.poll()
                 room.register(self._outlet, select.POLLOUT)
                 room.poll()

@@ -5,6 +5,7 @@ Which one is newer is said by the sequence of the document in it, not by the nam
 
 import os
 import re
+from datetime import UTC
 
 from otel_tracker.codec import DocumentCodec, sequence_of
 from otel_tracker.errors import DocumentError, StorageError, UnknownBackupError
@@ -166,6 +167,6 @@ class Backups:
 
 
 def _stamp(second: int) -> str:
-    from datetime import datetime, timezone
+    from datetime import datetime
 
-    return datetime.fromtimestamp(second, timezone.utc).strftime(_STAMP)
+    return datetime.fromtimestamp(second, UTC).strftime(_STAMP)
