@@ -239,6 +239,11 @@ def sequence_of(beginning: bytes) -> "int | None":
     return int(digits) if digits.isdigit() and beginning.find(b"{", 1, at) < 0 else None
 
 
+def is_torn(text: bytes) -> bool:
+    """Tell whether a text in our own layout lacks its end, or has zeros in it, as a power cut or a full disk leaves it."""
+    return b"\0" in text or not text.endswith((_HISTORY_END, _EMPTY_HISTORY_END))
+
+
 def _newest_number(history: "Any") -> int:
     entries = history if isinstance(history, list) else []
     numbers = [entry.get("seq") for entry in entries if isinstance(entry, dict)]

@@ -232,6 +232,53 @@ def test_a_document_whose_events_the_journal_no_longer_has_all_gives_way_to_noth
     assert path.read_bytes() == faulty
 
 
+TEARS: dict[str, Change] = {
+    "cut off": lambda text: text[:-40],
+    "cut off among its agents": lambda text: text[: text.index(b'"new.md": {') + 30],
+    "zeros at its end": lambda text: text[:-40] + bytes(40),
+    "a zero in front": lambda text: b"\0" + text[1:-40],
+}
+
+
+@pytest.fixture
+def ahead(adopt: Callable[[], Home]) -> Home:
+    """Return the home of an adopted document that names an agent whose first event the journal has lost."""
+    home = adopt()
+    for agent in (AGENT, "new.md"):
+        Store(home).record([end(f"run of {agent}", agent=agent)])
+    (segment,) = Path(home.journal).iterdir()
+    segment.write_bytes(segment.read_bytes().splitlines(keepends=True)[0])
+    return home
+
+
+@pytest.mark.parametrize("tear", TEARS.values(), ids=TEARS)
+def test_a_torn_document_of_our_own_is_rebuilt_although_the_journal_has_lost_its_last_event(
+    ahead: Home, tear: Change
+) -> None:
+    path = Path(ahead.document)
+    path.write_bytes(tear(path.read_bytes()))
+    torn = path.read_bytes()
+    Store(ahead).record([end("r3")])
+    agents = json.loads(path.read_bytes())["agents"]
+    assert len(agents) == AGENTS
+    assert agents[AGENT]["metrics"]["tasks_total"] == 2
+    assert [Path(kept).read_bytes() for kept in Store(ahead).backups.damaged_paths()] == [torn]
+
+
+def test_a_whole_document_with_a_fault_stays_where_the_journal_that_named_its_agents_is_gone(ahead: Home) -> None:
+    path = Path(ahead.document)
+    right = path.read_bytes()
+    shutil.rmtree(ahead.journal)
+    path.write_bytes(FAULTS["a comment"](right))
+    faulty = path.read_bytes()
+    Store(ahead).record([end("r3")])
+    assert path.read_bytes() == faulty
+    path.write_bytes(right)
+    Store(ahead).record([end("r4")])
+    agents = json.loads(path.read_bytes())["agents"]
+    assert (len(agents), agents[AGENT]["metrics"]["tasks_total"]) == (AGENTS + 1, 3)
+
+
 @pytest.mark.parametrize("make", [os.mkdir, os.mkfifo], ids=["a folder", "a pipe"])
 def test_what_is_no_file_stays(home: Home, make: Callable[[str], None], warnings_logged: Warnings) -> None:
     os.makedirs(os.path.dirname(home.document))

@@ -3,7 +3,7 @@
 import re
 import time
 
-from otel_tracker.codec import DocumentCodec, sequence_of
+from otel_tracker.codec import DocumentCodec, is_torn, sequence_of
 from otel_tracker.document import Document, new_document
 from otel_tracker.errors import DocumentError, UnsupportedVersionError
 from otel_tracker.fold import fold_all
@@ -161,15 +161,19 @@ class DocumentFile:
     def _may_hold_more(self, text: bytes, base: "Base") -> bool:
         """Tell whether a damaged file may hold what `base` and the journal don't give.
 
-        A file that this package wrote from events of the journal may not, unless the base is the journal alone and its
-        first events are gone. Another file may if it names an agent that the base and the journal don't know; and, without
-        a backup, if it isn't blank.
+        A file that this package wrote from events of the journal may not. Neither may a torn one: events that it has and
+        the journal hasn't were lost in the same power cut, before their record returned. Where there is no backup, the
+        journal must be whole for that. Any other file may if it names an agent that the backup and the journal don't know;
+        and, without a backup, if it isn't blank.
         """
         ours = _OUR_BEGINNING.match(text, 1) if text[:1] in (b"{", b"\0") else None
-        if ours is not None and int(ours[1]) <= self._journal.last():
-            return base.source is None and self._journal.first() != 1
+        is_reached = ours is not None and int(ours[1]) <= self._journal.last()
+        is_torn_ours = ours is not None and is_torn(text)
         if base.source is None:
-            return bool(text.strip(b"\0 \r\n\t"))
+            is_given = (is_reached or is_torn_ours) and self._journal.first() == 1
+            return not is_given and bool(text.strip(b"\0 \r\n\t"))
+        if is_torn_ours or (is_reached and not base.missing):
+            return False
         later = self._journal.after(base.document.sequence)
         known = {*base.document.agents, *(event.get(key) for event in later for key in ("agent", "to"))}
         return any(match[1].decode("utf-8", "replace") not in known for match in _AGENT_ENTRY.finditer(text))

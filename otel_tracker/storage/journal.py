@@ -163,9 +163,10 @@ class Journal:
         if self._segment is not None and self._size > self._offset:
             warn("cut a line off the end of %s that was not written whole", self._segment)
             self._files.truncate(self._segment, self._offset)
-        segment = self._segment
-        if segment is None or self._offset >= SEGMENT_BYTES:
-            segment = self._begin_segment(events[0]["seq"])
+        segment, beginning = self._segment, self._path(events[0]["seq"])
+        # A full segment without an event has the name of the next one, and goes on.
+        if segment is None or (self._offset >= SEGMENT_BYTES and segment != beginning):
+            segment = self._begin_segment(beginning)
         if not self._offset:  # who has made the file may have been killed before it was on the disk
             self._sync_names()
         written = {event_line(event): event for event in events}
@@ -186,11 +187,10 @@ class Journal:
             warn("skipped %d lines of %s that are no events", damaged, segment)
         return [event for event in events if event is not None]
 
-    def _begin_segment(self, sequence: int) -> str:
+    def _begin_segment(self, segment: str) -> str:
         if self._segment is not None:  # so that what is missing after a power cut is the journal's end
             self._files.sync(self._segment)
         self._files.make_folder(self._folder)
-        segment = self._path(sequence)
         self._files.append(segment, b"")
         self._move_to(segment)
         return segment
