@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 from otel_tracker import names
 from tests.real_claude.api import Sent, Tokens
 from tests.real_claude.claude import Claude
-from tests.real_claude.patience import until
 
 TYPES = ("input", "output", "cache_read", "cache_write", "cache_write_1h")
 
@@ -30,7 +29,7 @@ class Run(NamedTuple):
 
 def assert_recorded(claude: Claude, *runs: Run) -> None:
     """Hold what the home says against `runs`, when all sessions and their hooks have ended; nothing else may be there."""
-    until(lambda: claude.box.processes() == [], lambda: "there are processes left")
+    claude.until_quiet()
     assert claude.api.errors == []
     assert [line for line in claude.hook_log() if " notice: " not in line] == []
     assert claude.tracker("doctor").splitlines()[-1] == "nothing is wrong"

@@ -151,7 +151,8 @@ class Api:
         return mark, turn
 
     def _turn(self, request: Any, mark: str | None, place: int) -> Turn:
-        if any("<summary> block" in text for text in _texts(request["messages"][-1]["content"])):
+        said = [message["content"] for message in request["messages"] if message["role"] == "user"]
+        if any("<summary> block" in text for text in _texts(said[-1])):
             return says(f"<summary>{marked(f'{mark}-compacted')}</summary>")
         script = self._scripts.get(mark or "", ())
         return script[place] if place < len(script) and request.get("tools") else says()

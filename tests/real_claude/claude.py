@@ -93,6 +93,18 @@ class Claude:
         log = self.home / "claude-code" / "hook.log"
         return log.read_text().splitlines() if log.exists() else []
 
+    def until_quiet(self) -> None:
+        """Return when all sessions and their hooks have ended."""
+        until(lambda: not self.box.processes(), lambda: f"there are processes left: {self.box.processes()}")
+
+    def until_written(self, text: str) -> None:
+        """Return when a transcript of an agent has the text: Claude Code writes them somewhat later."""
+        transcripts = "projects/*/*/subagents/agent-*.jsonl"
+        until(
+            lambda: any(text in path.read_text() for path in self.configuration.glob(transcripts)),
+            lambda: f"no agent's transcript has {text!r}",
+        )
+
     def until_rejected(self, key: str, times: int) -> None:
         """Return when an agent has been refused so often."""
         until(

@@ -93,3 +93,14 @@ def test_a_session_beside_another_one(claude: Claude) -> None:
     claude.api.release("work")
     session.ended()
     assert_recorded(claude, Run(CODER, "work"), Run(TESTER, "check"))
+
+
+def test_a_skill_that_is_an_agents(claude: Claude) -> None:
+    skill = claude.configuration / "skills" / "tidy"
+    skill.mkdir(parents=True)
+    front_matter = "---\nname: tidy\ndescription: tidies\ncontext: fork\nagent: coder\n---\n"
+    (skill / "SKILL.md").write_text(front_matter + marked("work"))
+    claude.plays("lead", calls(tool("Skill", skill="tidy")))
+    claude.plays("work", works(), says())
+    claude.asks("lead")
+    assert_recorded(claude, Run(CODER, "work"))

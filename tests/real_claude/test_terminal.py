@@ -96,7 +96,7 @@ def test_clear_while_an_agent_runs(claude: Claude) -> None:
 def test_exit_that_stops_what_runs(claude: Claude) -> None:
     terminal = with_an_agent_in_the_background(claude)
     terminal.types("/exit")
-    if is_at_least("2.1.197"):
+    if is_at_least("2.1.240"):
         terminal.until_shows("1. Exit and stop tasks")
         terminal.presses("Enter")
     terminal.until_ended()
