@@ -14,6 +14,7 @@ from otel_tracker import MetricTracker, configure, environment, metrics, names
 from otel_tracker.cli.parser import parser
 from otel_tracker.schema import new_agent, new_head
 from otel_tracker.settings import Settings
+from tests.real_claude import program
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -41,6 +42,11 @@ def test_the_readmes_example_prints_what_the_readme_says(
     shown = re.escape(re.findall(r"^experts/database_expert\.md: .*$", README, re.MULTILINE)[0])
     assert re.fullmatch(re.sub(r"\d+\\-\d+\\-\d+\\ \d+:\d+:\d+", "[-0-9: ]+", shown) + "\n", refused.stdout)
     assert refused.returncode == 1
+
+
+def test_the_versions_of_claude_code_that_are_run_are_in_the_documentation() -> None:
+    for text in (README, (ROOT / "docs" / "claude-code.md").read_text()):
+        assert {program.OLDEST, program.NEWEST} <= set(re.findall(r"2\.1\.\d+", text))
 
 
 def test_every_command_is_in_the_documentation_with_its_options() -> None:
