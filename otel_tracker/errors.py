@@ -129,21 +129,6 @@ class AgentTimeoutError(OtelTrackerError, TimeoutError):
         )
 
 
-class MissingPackageError(OtelTrackerError, ImportError):
-    """A `feature` needs a `package` that isn't installed."""
-
-    def __init__(self, feature: str, package: str) -> None:
-        super().__init__(feature, package)
-        self.feature, self.package = feature, package
-
-    def message(self) -> str:
-        """Return the sentence that a person reads."""
-        return (
-            f"cannot {self.feature}: the package {self.package} is not installed; "
-            f"get it with: pip install {self.package}"
-        )
-
-
 class UnknownBackupError(OtelTrackerError, KeyError):
     """A backup is asked for that isn't there."""
 

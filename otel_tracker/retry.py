@@ -4,15 +4,11 @@ import time
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
-from otel_tracker.errors import MissingPackageError
+import tenacity
+
 from otel_tracker.event import error_text
 from otel_tracker.interrupts import is_interrupt
 from otel_tracker.outages import AUTHENTICATION, BILLING, kind_of
-
-try:
-    import tenacity
-except ImportError:
-    raise MissingPackageError("repeat a failed attempt", "tenacity") from None
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

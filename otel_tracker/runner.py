@@ -30,12 +30,12 @@ class Plan(NamedTuple):
     fallbacks: Sequence[str] | None
 
     def checked(self) -> "Plan":
-        """Return the plan; raises InvalidValueError, and MissingPackageError if attempts may be repeated."""
+        """Return the plan; raises InvalidValueError."""
         event.checked_agent(self.agent)
         event.checked_text("a model", self.model)
         event.checked_agents(self.fallbacks)
-        if self.retries is None or event.checked_count(self.retries, "a number of retries"):
-            import otel_tracker.retry  # noqa: F401 - raises MissingPackageError before a task begins
+        if self.retries is not None:
+            event.checked_count(self.retries, "a number of retries")
         is_number = isinstance(self.timeout, (int, float)) and not isinstance(self.timeout, bool)
         if self.timeout is not None and not (is_number and self.timeout >= 0):
             raise InvalidValueError("a timeout", self.timeout, "seconds from 0, or None")

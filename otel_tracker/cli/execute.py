@@ -7,7 +7,7 @@ from otel_tracker import event, names
 from otel_tracker.command.child import Children, end_like
 from otel_tracker.command.task import CommandTask
 from otel_tracker.environment import chosen_home
-from otel_tracker.errors import AgentBlacklistedError, MissingPackageError
+from otel_tracker.errors import AgentBlacklistedError
 from otel_tracker.gate import Admission, Gate
 from otel_tracker.log import complain
 from otel_tracker.storage.home import Home
@@ -28,12 +28,6 @@ def execute(options: "Namespace") -> int:
     if not options.command_line:
         complain("there is no command: expected one behind --, such as: otel-tracker exec core/coder.md -- make")
         return EXIT_USAGE
-    if options.retries or options.from_config:  # before a permit is taken that could not be used
-        try:
-            import otel_tracker.retry  # noqa: F401 - whether it is there
-        except MissingPackageError as error:
-            complain(str(error))
-            return EXIT_USAGE
     home = Home(chosen_home(options.home))
     recorder = recorder_of(home.named)
     gate, last = Gate(recorder), None
