@@ -34,6 +34,29 @@ def amendment_of(previous: "Event", now: "Event") -> "Event | None":
     }
 
 
+def amended(previous: "Event", amendment: "Event") -> "Event":
+    """Return the end that an amendment has made of the end `previous` of the same run: that which `amendment_of` was given.
+
+    A duration that is unknown there is that of `previous`.
+    """
+    now = {key: value for key, value in amendment.items() if key != "outcome" and not key.startswith("previous_")}
+    models, seconds = previous.get("models") or {}, previous.get("duration_seconds")
+    change, number = amendment.get("duration_seconds"), amendment.get("tokens_used")
+    return {
+        **now,
+        "action": names.ACTIONS[amendment["outcome"]] if "outcome" in amendment else previous["action"],
+        "tokens": changed_tokens(previous.get("tokens"), amendment.get("tokens")),
+        "tokens_used": None if number is None else number + (previous.get("tokens_used") or 0),
+        "models": {name: changed_tokens(models.get(name), of_it) for name, of_it in (now.get("models") or {}).items()},
+        "duration_seconds": seconds if change is None else round(change + (seconds or 0.0), 6),
+    }
+
+
+def changed_tokens(before: "Tokens | None", change: "Tokens | None") -> "Tokens | None":
+    """Return the tokens of a run after the difference that an amendment says, which is None where they are unmeasured."""
+    return None if change is None else names.added_tokens(before or {}, change)
+
+
 def _is_same(previous: "Event", now: "Event") -> bool:
     is_counted_same = all(previous.get(key) == now.get(key) for key in ("action", "model", "tokens", "tokens_used"))
     is_timed_same = now.get("duration_seconds") in (None, previous.get("duration_seconds"))

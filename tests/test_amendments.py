@@ -7,6 +7,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from otel_tracker import names
+from otel_tracker.amendment import amended as end_amended
 from otel_tracker.amendment import amendment_of
 from otel_tracker.checks import is_event
 from otel_tracker.document import Document
@@ -100,6 +101,14 @@ def test_amendments_of_amendments_add_up(first: Event, second: Event, third: Eve
             document = folded(amendment, into=document)
         before = now
     assert counted(document) == counted(folded(third))
+
+
+@given(ends(), ends())
+def test_an_end_and_its_amendment_tell_the_other_end(previous: Event, now: Event) -> None:
+    amendment = amendment_of(previous, now)
+    if amendment is not None:
+        made = end_amended(previous, amendment)
+        assert counted(folded(made)) == counted(folded(now))
 
 
 @given(ends())

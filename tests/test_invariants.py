@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -26,7 +26,7 @@ from otel_tracker.replay import Replay
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.restore import restore
 from otel_tracker.storage.store import Store
-from tests.builders import AGENT, NOON, Event, any_event, document_of, text_of, value_of
+from tests.builders import AGENT, NOON, Event, any_event, document_of, end, start, text_of, value_of
 
 if TYPE_CHECKING:
     from otel_tracker.document import Document
@@ -58,6 +58,8 @@ def from_disk(home: Home) -> Any:
     events=st.lists(any_event.filter(lambda event: event["action"] != names.PROBE_GRANTED), min_size=1, max_size=12),
     cuts=st.lists(st.tuples(st.integers(0, 12), st.integers(0, 2)), max_size=5),
 )
+@example(events=[start("r1"), start("r1")], cuts=[(1, 0)])
+@example(events=[end("r1"), start("r1"), end("r1"), end("r1", names.LOST)], cuts=[(1, 0), (2, 1), (3, 2)])
 def test_any_split_of_events_over_batches_and_processes_gives_the_same_document(
     tmp_path: Path, events: "list[Event]", cuts: "list[tuple[int, int]]"
 ) -> None:
@@ -71,10 +73,10 @@ def test_any_split_of_events_over_batches_and_processes_gives_the_same_document(
         Path(home.document).write_bytes(text_of(document_of(failure_threshold=1000)))
     store_of(at_once).record(events)
     stores, begin, whose = [store_of(split) for _ in range(3)], 0, 0
-    for end, next_whose in sorted(cuts):
-        if events[begin:end]:
-            stores[whose].record(events[begin:end])
-        begin, whose = max(begin, end), next_whose
+    for cut, next_whose in sorted(cuts):
+        if events[begin:cut]:
+            stores[whose].record(events[begin:cut])
+        begin, whose = max(begin, cut), next_whose
     if events[begin:]:
         stores[whose].record(events[begin:])
     assert from_disk(split) == from_disk(at_once)

@@ -476,6 +476,33 @@ def test_of_two_ends_of_a_task_in_one_batch_the_true_one_is_exported(
     assert exported() == ["r1", "r2"]
 
 
+def test_the_span_of_a_lost_task_that_ended_after_all_says_what_its_end_said(
+    store: Store, export: Callable[..., int]
+) -> None:
+    tokens = {"input": 10, "output": 20}
+    lost = unexported("r1", names.LOST, reason="its process is gone", tokens={"input": 4}, trace_id=TRACE, span_id=SPAN)
+    true = unexported("r1", after=90, duration_seconds=90.0, tokens=tokens, models={"claude-opus-5": tokens})
+    true |= {"trace_id": TRACE, "span_id": SPAN}
+    store.record([lost])
+    store.record([true])
+    assert export() == 0
+    ((made,),) = FakeExporter.batches
+    expected = span_of(true, Resource.create())
+    assert expected is not None
+    assert attributes_of(made) == attributes_of(expected)
+    assert (made.start_time, made.end_time) == (expected.start_time, expected.end_time)
+    assert (made.status.status_code, made.context) == (StatusCode.UNSET, expected.context)
+
+
+def test_a_lost_task_whose_own_process_has_exported_its_span_after_all_is_left_out(
+    store: Store, export: Callable[..., int]
+) -> None:
+    store.record([unexported("r1", names.LOST)])
+    store.record([end("r1", after=90)])
+    assert export() == 0
+    assert exported() == []
+
+
 def test_the_place_in_a_journal_that_is_no_more_is_forgotten(
     store: Store, home: Home, export: Callable[..., int], capsys: Any
 ) -> None:

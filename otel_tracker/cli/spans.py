@@ -12,6 +12,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from otel_tracker import names
+from otel_tracker.amendment import amended
 from otel_tracker.cli.commands import store_of
 from otel_tracker.errors import BusyError, ExportError, ExporterSetupError, MissingExporterError, OtelTrackerError
 from otel_tracker.log import complain
@@ -92,16 +93,18 @@ def _export_all(store: "Store", exporter: SpanExporter, resource: Resource) -> i
 
 
 def _ends(events: "Sequence[dict[str, Any]]", lost: set[str]) -> list[dict[str, Any]]:
-    """Return one end of each run, without the `lost` runs, whose spans have been exported.
+    """Return the end of each run as it is known by now, without the `lost` runs, whose spans have been exported.
 
-    A run that was taken for lost and ended after all has two: the true one comes first.
+    In an older journal a run that was taken for lost and ended after all may have two ends: the true one comes first.
     """
     ends: dict[str, dict[str, Any]] = {}
     for event in events:
-        if event["action"] in names.OUTCOMES and event["run_id"] not in lost:
-            known = ends.get(event["run_id"])
-            if known is None or known["action"] == names.TASK_LOST:
-                ends[event["run_id"]] = event
+        run_id = event.get("run_id", "")
+        known = ends.get(run_id)
+        if known is not None and event["action"] == names.TASK_AMENDED:
+            ends[run_id] = amended(known, event)
+        elif event["action"] in names.OUTCOMES and run_id not in lost:
+            ends[run_id] = known if known is not None and known["action"] != names.TASK_LOST else event
     return list(ends.values())
 
 

@@ -6,6 +6,7 @@ earlier processes of the session have used (`--resume`).
 
 from typing import Any, NamedTuple
 
+from otel_tracker.amendment import changed_tokens
 from otel_tracker.errors import OtelTrackerError
 from otel_tracker.names import TASK_AMENDED, UNKNOWN_MODEL, added_tokens
 from otel_tracker.storage.past import of_conversation
@@ -45,10 +46,7 @@ def _net(events: list[dict[str, Any]]) -> Models:
         models = event.get("models") or {event.get("model") or UNKNOWN_MODEL: event.get("tokens")}
         if event["action"] == TASK_AMENDED:
             before = runs.get(event["run_id"], {})
-            models = {
-                model: None if change is None else added_tokens(before.get(model) or {}, change)
-                for model, change in models.items()
-            }
+            models = {model: changed_tokens(before.get(model), change) for model, change in models.items()}
         runs[event["run_id"]] = models
     total: Models = {}
     for model, tokens in (share for models in runs.values() for share in models.items()):

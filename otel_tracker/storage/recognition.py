@@ -54,13 +54,13 @@ class Recognition:
     def news(self, events: "list[Event]", *, may_repeat: bool) -> "list[Event]":
         """Return what `events` add to those that are known, the ends of tasks with their runs.
 
-        Unless they `may_repeat`, only the ends of tasks are looked up: all other ids have just been drawn.
+        Unless they `may_repeat`, only the ends of tasks can be known: all other ids, and runs that start, have just been drawn.
         """
         newest = self._newest_known(_in_question(events, may_repeat=may_repeat))
         news: list[Event] = []
         for event in events:
             whole = self._with_run(event, news, newest) if is_without_run(event) else event
-            known = newest.get(_text_of(whole))
+            known = newest.get(_text_of(whole)) if may_repeat or whole["action"] in names.OUTCOMES else None
             if known is not None and known.get("agent", whole["agent"]) != whole["agent"]:
                 whole, known = self._under_present_keys([whole, known])
             new = as_news(whole, known)
