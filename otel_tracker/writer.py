@@ -18,6 +18,7 @@ from otel_tracker import environment
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from _thread import LockType
     from collections.abc import Callable
     from typing import Any, TypeVar
 
@@ -80,7 +81,7 @@ class _Writer:
         if self._turn.locked():
             return
         try:
-            start_new_thread(self._serve, ())
+            self._begin()
         except RuntimeError:  # at the end of the process, or beyond a limit of the system
             while not self.queue.empty():
                 _do(self.queue.get())
@@ -97,10 +98,18 @@ class _Writer:
         """Start a thread again after a fork: work may have come meanwhile."""
         if self._is_stopped:
             self._is_stopped = False
-            start_new_thread(self._serve, ())
+            self._begin()
 
-    def _serve(self) -> None:
+    def _begin(self) -> None:
+        """Start a thread, and wait until it serves: the next caller would start another one, which no `stop` could end."""
+        serves = allocate_lock()
+        serves.acquire()
+        start_new_thread(self._serve, (serves,))
+        serves.acquire(timeout=_LONGEST_STOP)
+
+    def _serve(self, serves: "LockType") -> None:
         with self._turn:
+            serves.release()
             _leave_signals_to_main_thread()
             while (work := self.queue.get()) is not None:
                 _do(work)

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import warnings
-from _thread import allocate_lock
+from _thread import allocate_lock, start_new_thread
 from collections.abc import Callable, Iterator
 from types import FrameType
 
@@ -104,6 +104,22 @@ def test_a_fork_finds_no_other_thread_and_both_sides_go_on() -> None:
             os._exit(writer.carry_out(lambda: 3))
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
     assert writer.carry_out(lambda: 4) == 4
+
+
+def test_work_that_comes_right_behind_a_fork_starts_no_second_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    started = []
+
+    def start(function: Callable[..., object], arguments: tuple[object, ...]) -> int:
+        started.append(function)
+        return start_new_thread(function, arguments)
+
+    writer.submit(int).wait()
+    monkeypatch.setattr(writer, "start_new_thread", start)
+    writer._stop()
+    writer._go_on()
+    writer.submit(int)
+    writer.submit(int).wait()
+    assert len(started) == 1
 
 
 def test_a_process_that_can_start_no_thread_does_the_work_itself(monkeypatch: pytest.MonkeyPatch) -> None:
