@@ -240,7 +240,7 @@ class AddressError(StorageError):
         """Return the sentence that a person reads."""
         return (
             f"cannot listen on {self.path}: {self.reason}; "
-            "choose another --port, or end who has it, and a --host that is an address of this machine"
+            "choose another --port or stop the process that uses it; --host must be an address of this machine"
         )
 
 

@@ -66,6 +66,15 @@ def test_a_home_that_does_not_exist_is_not_made(home: Home) -> None:
     assert not os.path.exists(home.folder)
 
 
+def test_a_home_that_cannot_be_looked_at_or_is_no_folder_is_wrong(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    (finding,) = found(Home(str(file)), WRONG, "home")
+    assert finding.text == f"{file} is not a folder"
+    (finding,) = found(Home(f"{file}/agents"), WRONG, "home")
+    assert finding.text.startswith(f"cannot look at {file}/agents: Not a directory; ")
+
+
 def test_a_number_that_is_not_what_the_journal_gives_is_found_and_mended(used: Home) -> None:
     edit(used, lambda document: document["agents"][AGENT]["metrics"].update(tasks_total=99))
     edited = Path(used.document).read_bytes()
@@ -191,6 +200,14 @@ def test_a_lock_that_a_stopped_process_holds_is_named_with_that_process(
     assert f"process {process.pid} holds it" in finding.text
     assert finding.remedy == f"kill {process.pid}"
     assert found(used, WRONG) == []
+
+
+def test_a_lock_that_cannot_be_opened_is_no_reason_to_end_a_process(used: Home) -> None:
+    os.unlink(used.append_lock)
+    os.mkdir(used.append_lock)
+    (finding,) = found(used, WRONG, "lock")
+    assert "cannot open the lock" in finding.text
+    assert finding.remedy is None
 
 
 def test_a_line_and_a_segment_that_are_missing_are_said(used: Home) -> None:

@@ -1,5 +1,6 @@
 """`scripts/metric_tracker.py`, as a command and as a module, wherever the package was found when it was made."""
 
+import ast
 import os
 import shutil
 import subprocess
@@ -75,6 +76,16 @@ def test_it_works_where_the_package_was_found_by_the_search_path_alone(
     assert run(BARE, module_of(home), "exec", "core/coder.md", "--", "false")[0] == 1
     assert "tasks_total" in run(BARE, module_of(home), "metrics")[1]
     assert run(BARE, "-c", use(home, "TaskTracker")) == (0, "TaskTracker\n", "")
+
+
+@pytest.mark.processes
+def test_all_names_of_the_specification_can_be_imported_at_once(run: Callable[..., Shown], home: Home) -> None:
+    assert run(sys.executable, "-m", "otel_tracker", "--home", home.folder, "init")[0] == 0
+    code = f"import sys; sys.path.insert(0, {home.scripts!r}); from metric_tracker import *; print(sorted(vars()))"
+    status, shown, said = run(sys.executable, "-c", code)
+    assert (status, said) == (0, "")
+    names = [name for name in ast.literal_eval(shown) if not name.startswith("_")]
+    assert names == ["MetricTracker", "TaskTracker", "sys", "track_agent"]
 
 
 @pytest.mark.processes

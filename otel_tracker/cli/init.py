@@ -105,6 +105,7 @@ Its home is the parent of the folder that it stands in. To change it, run `otel-
 import os
 import sys
 
+__all__ = ["MetricTracker", "TaskTracker", "track_agent"]  # for: from metric_tracker import *
 HOME = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 INTERPRETER = {interpreter!r}
 ROOTS = {roots!r}

@@ -175,7 +175,7 @@ def _add_breaker_commands(commands: "Any") -> None:
     breaker.add_argument(
         "--for", dest="seconds", type=_duration, metavar="TIME", help="2h, 30m, 90s, 7d; else for good"
     )
-    breaker.add_argument("--reason", metavar="TEXT", help="for who asks why")
+    breaker.add_argument("--reason", metavar="TEXT", help="why, as status and refusals show it")
 
     config = _add(commands, "config", "the settings, or one of them, of all or of one agent", formats=("table", "json"))
     config.add_argument(
@@ -196,7 +196,7 @@ def _add_exporting_commands(commands: "Any") -> None:
     )
     serve.add_argument("--certfile", metavar="FILE", help="serve HTTPS with this certificate")
     serve.add_argument("--keyfile", metavar="FILE", help="and this key")
-    serve.add_argument("--client-cafile", metavar="FILE", help="certificates of who may sign those of clients")
+    serve.add_argument("--client-cafile", metavar="FILE", help="the authorities that sign certificates of clients")
     serve.add_argument("--client-auth-required", action="store_true", help="refuse clients without a certificate")
 
     metrics = _add(commands, "metrics", "the metrics for Prometheus, as text")
@@ -217,8 +217,10 @@ def _add_exec(commands: "Any") -> None:
     execute.add_argument(
         "--from-config", action="store_true", help="timeout, retries and fallbacks as the settings say"
     )
-    execute.add_argument("--fallback", action="append", metavar="AGENT", help="who stands in; may be given repeatedly")
-    execute.add_argument("--task-id", metavar="T")
+    execute.add_argument(
+        "--fallback", action="append", metavar="AGENT", help="an agent that stands in; may be given repeatedly"
+    )
+    execute.add_argument("--task-id", metavar="T", help="the task's id, as you call it")
     execute.add_argument("--no-gate", action="store_true", help="only record, without asking the breaker")
     execute.set_defaults(command_line=[])
 
@@ -239,7 +241,7 @@ def _add_claude_code(commands: "Any") -> None:
     _add_scope(_add(actions, "uninstall", "take the hooks away again", function="claude_code_uninstall"))
     hook = _add(actions, "hook", "what Claude Code calls: a payload on standard input", function="claude_code_hook")
     hook.add_argument("--no-gate", action="store_true", help="only record")
-    hook.add_argument("--fail-closed", action="store_true", help="deny where the breaker can't be asked")
+    hook.add_argument("--fail-closed", action="store_true", help="refuse also where the breaker can't be asked")
 
 
 def _add_scope(parser: argparse.ArgumentParser) -> None:

@@ -7,19 +7,24 @@ from shlex import join
 
 from otel_tracker.doctor.finding import NOTE, OK, WRONG, Finding, repair_of
 from otel_tracker.doctor.subject import Subject
-from otel_tracker.errors import StorageError
+from otel_tracker.errors import LockTimeoutError, StorageError
 from otel_tracker.storage import claim, left_over, lock, mounts
 from otel_tracker.storage.store import Store
 from otel_tracker.storage.upkeep import temporary_files
 from otel_tracker.suggestion import command
+
+_ANOTHER_HOME = "choose another home with --home or OTEL_TRACKER_HOME"
 
 
 def home(subject: Subject) -> Iterator[Finding]:
     """Look at the home's folder, the file system that it is on, and whether it has its document for itself."""
     store, home = subject.store, subject.store.home
     kind = mounts.filesystem_of(home.folder)
-    if not os.path.isdir(home.folder):
+    if store.files.signature(home.folder) is None:  # raises StorageError where this user may not look
         yield Finding("home", NOTE, f"{home.folder} does not exist yet", command("init", home=home.option))
+        return
+    if not os.path.isdir(home.folder):
+        yield Finding("home", WRONG, f"{home.folder} is not a folder", _ANOTHER_HOME)
         return
     warning = mounts.warning_about(home.folder)
     if warning is not None:
@@ -38,11 +43,9 @@ def permissions(subject: Subject) -> Iterator[Finding]:
     folders = [folder for folder in _folders(store) if os.path.isdir(folder)]
     closed = [folder for folder in folders if not os.access(folder, os.R_OK | os.W_OK | os.X_OK)]
     for folder in closed:
-        yield Finding(
-            "permissions", WRONG, f"{folder} can't be written to by this user", join(("chmod", "u+rwx", folder))
-        )
+        yield Finding("permissions", WRONG, f"{folder} can't be written to by this user", _permission("u+rwx", folder))
     if os.path.exists(home.document) and not os.access(home.document, os.R_OK):
-        remedy = join(("chmod", "u+rw", home.document))
+        remedy = _permission("u+rw", home.document)
         yield Finding("permissions", WRONG, f"{home.document} can't be read by this user", remedy)
     if mounts.is_mounted_alone(home.document):
         yield _mounted_alone(home.document)
@@ -50,6 +53,14 @@ def permissions(subject: Subject) -> Iterator[Finding]:
         yield Finding("permissions", WRONG, f"everybody may write to {path}", repair_of(home))
     if folders and not closed:
         yield Finding("permissions", OK, f"{len(folders)} folders can be written to")
+
+
+def _permission(mode: str, path: str) -> str:
+    """Return what gives this user the permission `mode` of `path`: only its owner can change that."""
+    owner = os.stat(path).st_uid
+    if hasattr(os, "geteuid") and os.geteuid() not in (owner, 0):
+        return f"{_ANOTHER_HOME}: this one is user {owner}'s"
+    return join(("chmod", mode, path))
 
 
 def _mounted_alone(document: str) -> Finding:
@@ -80,9 +91,11 @@ def _stuck(path: str, store: Store) -> "Finding | None":
     try:
         with lock.held(path, store.files):
             return None
-    except StorageError as error:
+    except LockTimeoutError as error:
         pids = " ".join(str(pid) for pid in lock.holders(path))
         return Finding("lock", WRONG, str(error), f"kill {pids}" if pids else join(("fuser", "-k", path)))
+    except StorageError as error:  # it can't be opened: no process is to blame
+        return Finding("lock", WRONG, str(error))
 
 
 def leavings(subject: Subject) -> Iterator[Finding]:

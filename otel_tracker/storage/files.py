@@ -66,7 +66,7 @@ class Files:
 
         Root follows only root's links: the folder's owner is who it has to beware of.
         """
-        with saying("follow the link", path):
+        with saying("look at", path):
             try:
                 link = os.lstat(path)
             except FileNotFoundError:
