@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from otel_tracker.block import WatchedExit
-from otel_tracker.event import checked_agent, checked_text
+from otel_tracker.event import checked_agent, checked_model
 from otel_tracker.metric_tracker import MetricTracker
 from otel_tracker.task import DEFAULT_MODEL, TaskTracker
 from otel_tracker.writer import Watch
@@ -29,7 +29,7 @@ def track_agent(
     breaker refuses raises AgentBlacklistedError, as TaskTracker does. Raises InvalidValueError at once.
     """
     checked_agent(agent_file)
-    checked_text("a model", default_model)
+    checked_model(default_model)
 
     def decorate(function: _Function) -> _Function:
         def new_task() -> TaskTracker:

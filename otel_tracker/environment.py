@@ -63,6 +63,11 @@ def claude_folder() -> str:
     return absolute(os.environ.get("CLAUDE_CONFIG_DIR") or "~/.claude")
 
 
+def claude_project() -> "str | None":
+    """Return the folder of the project that Claude Code works in, None where Claude Code hasn't started this process."""
+    return os.environ.get("CLAUDE_PROJECT_DIR") or None
+
+
 def claude_process() -> "int | None":
     """Return the id of the process of Claude Code that runs this hook, None where it doesn't tell (before 2.1.240)."""
     told = os.environ.get("CLAUDE_PID", "")

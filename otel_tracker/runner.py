@@ -32,7 +32,7 @@ class Plan(NamedTuple):
     def checked(self) -> "Plan":
         """Return the plan; raises InvalidValueError."""
         event.checked_agent(self.agent)
-        event.checked_text("a model", self.model)
+        event.checked_model(self.model)
         event.checked_agents(self.fallbacks)
         if self.retries is not None:
             event.checked_count(self.retries, "a number of retries")

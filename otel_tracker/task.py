@@ -104,11 +104,6 @@ class TaskTracker:
         return self._agent
 
     @property
-    def has_begun(self) -> bool:
-        """Whether the task has begun, be it over or not."""
-        return self._run_id is not None
-
-    @property
     def span(self) -> Span:
         """The task's span; raises RuntimeError before the task has begun."""
         if self._span is None:

@@ -159,11 +159,6 @@ def submit(work: "Work") -> Receipt:
     return receipt
 
 
-def carry_out(work: "Callable[[], Any]") -> "Any":
-    """Return the result of `work`, which no signal handler interrupts; raises its error."""
-    return work() if _is_done_here() else submit(work).wait()
-
-
 def uninterrupted(function: "Function") -> "Function":
     """Decorate a function that no signal handler may interrupt."""
 

@@ -34,19 +34,19 @@ def raise_at_alarm() -> Iterator[Callable[[], None]]:
 
 
 def test_work_of_the_main_thread_is_done_in_another_one_and_its_result_comes_back() -> None:
-    assert writer.carry_out(threading.get_ident) != threading.get_ident()
+    assert writer.submit(threading.get_ident).wait() != threading.get_ident()
     assert writer.is_idle()
 
 
 def test_the_error_of_work_is_raised_where_the_caller_waits() -> None:
     with pytest.raises(ZeroDivisionError):
-        writer.carry_out(lambda: 1 // 0)
-    assert writer.carry_out(lambda: 5) == 5
+        writer.submit(lambda: 1 // 0).wait()
+    assert writer.submit(lambda: 5).wait() == 5
 
 
 def test_another_thread_does_its_work_itself() -> None:
     said = []
-    thread = threading.Thread(target=lambda: said.append(writer.carry_out(threading.get_ident)))
+    thread = threading.Thread(target=lambda: said.append(writer.submit(threading.get_ident).wait()))
     thread.start()
     thread.join()
     assert said == [thread.ident]
@@ -64,7 +64,7 @@ def test_an_interrupted_wait_leaves_the_work_to_be_done_once_before_what_comes_n
         done.append(1)
 
     with pytest.raises(Deadline):
-        writer.carry_out(work)
+        writer.submit(work).wait()
     assert (done, writer.is_idle()) == ([], False)
     later = writer.submit(lambda: done.append(2))
     is_left.release()
@@ -76,7 +76,7 @@ def test_work_that_a_signal_handler_hands_over_comes_after_what_it_has_interrupt
     done = []
 
     def handle(number: int, frame: FrameType | None) -> None:
-        writer.carry_out(lambda: done.append("handler"))
+        writer.submit(lambda: done.append("handler")).wait()
 
     def work() -> None:
         os.kill(os.getpid(), signal.SIGALRM)
@@ -84,26 +84,26 @@ def test_work_that_a_signal_handler_hands_over_comes_after_what_it_has_interrupt
 
     before = signal.signal(signal.SIGALRM, handle)
     try:
-        writer.carry_out(work)
+        writer.submit(work).wait()
     finally:
         signal.signal(signal.SIGALRM, before)
     assert done == ["main", "handler"]
 
 
 def test_work_that_the_writer_comes_back_to_is_done_at_once() -> None:
-    assert writer.carry_out(lambda: writer.carry_out(lambda: 7)) == 7
+    assert writer.submit(lambda: writer.submit(lambda: 7).wait()).wait() == 7
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 def test_a_fork_finds_no_other_thread_and_both_sides_go_on() -> None:
-    writer.carry_out(int)
+    writer.submit(int).wait()
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # Python warns of a fork in a process of several threads
         child = os.fork()
         if not child:
-            os._exit(writer.carry_out(lambda: 3))
+            os._exit(writer.submit(lambda: 3).wait())
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
-    assert writer.carry_out(lambda: 4) == 4
+    assert writer.submit(lambda: 4).wait() == 4
 
 
 def test_work_that_comes_right_behind_a_fork_starts_no_second_thread(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,7 +128,7 @@ def test_a_process_that_can_start_no_thread_does_the_work_itself(monkeypatch: py
 
     monkeypatch.setattr(writer, "_writer", writer._Writer())
     monkeypatch.setattr(writer, "start_new_thread", refuse)
-    assert writer.carry_out(threading.get_ident) == threading.get_ident()
+    assert writer.submit(threading.get_ident).wait() == threading.get_ident()
 
 
 def test_a_task_of_an_exit_handler_is_recorded(home: Home) -> None:

@@ -9,7 +9,7 @@ The key of an agent is its file relative to its agents folder (`core/coder.md`).
 import os
 
 from otel_tracker import lookup, names
-from otel_tracker.environment import claude_folder
+from otel_tracker.environment import claude_folder, claude_project
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def resolved(document: "Document", agent_type: str, project: "str | None", home:
 
 def project_agent(agent_type: str, project: "str | None") -> "Resolved | None":
     """Return the agent of a project that a type names, None if the project has none."""
-    project = os.environ.get("CLAUDE_PROJECT_DIR") or project
+    project = claude_project() or project
     folder = os.path.join(project, ".claude", "agents") if project else ""
     return _files_of((folder,), agent_type)[0] if os.path.isdir(folder) else None
 

@@ -11,6 +11,7 @@ from otel_tracker.claude_code import places
 from otel_tracker.claude_code.notification import notifications_in
 from otel_tracker.claude_code.result import agent_id_in
 from otel_tracker.errors import StorageError
+from otel_tracker.limits import NAME_CHARACTERS
 from otel_tracker.storage.files import Files
 
 TYPE_CHECKING = False
@@ -31,7 +32,7 @@ def owner_of(home: "Home", agent_id: "str | None") -> "str | None":
     """Return the id of the session that has the run of an agent, None if no session has heard of it."""
     path = _path(home, agent_id)
     try:
-        read = Files().read(path) if path else None
+        read = Files().read(path, 0, NAME_CHARACTERS) if path else None
     except StorageError:
         return None
     return (read[1].decode("utf-8", "replace").split("\n")[0] or None) if read else None

@@ -13,6 +13,7 @@ from otel_tracker.storage.past import of_conversation
 from otel_tracker.storage.store import Store
 from otel_tracker.timestamps import parse_timestamp
 
+Event = dict[str, Any]
 Tokens = dict[str, int]
 Models = dict[str, Tokens]
 """Tokens by full model id, or by what stands for it, and by type."""
@@ -35,11 +36,13 @@ def told_of(store: Store, conversation: str, began: float) -> Told:
         events = of_conversation(store, conversation)
     except OtelTrackerError:
         return NOTHING
-    earlier = [event for event in events if parse_timestamp(event["timestamp"]) < began]
-    return Told(_net(earlier), _net([event for event in events if event not in earlier]))
+    parts: tuple[list[Event], list[Event]] = [], []
+    for event in events:
+        parts[parse_timestamp(event["timestamp"]) >= began].append(event)
+    return Told(*map(_net, parts))
 
 
-def _net(events: list[dict[str, Any]]) -> Models:
+def _net(events: list[Event]) -> Models:
     """Return the sum of what runs were recorded with, as it was amended."""
     runs: dict[str, dict[str, Tokens | None]] = {}
     for event in events:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from otel_tracker import names
 from otel_tracker.checks import is_event
-from otel_tracker.codec import sequence_of
 from otel_tracker.doctor.audit import Audit, Totals, totals_of
 from otel_tracker.errors import DocumentError
 
@@ -15,8 +14,6 @@ if TYPE_CHECKING:
 
     from otel_tracker.document import Document
     from otel_tracker.storage.store import Store
-
-_BEGINNING_BYTES = 4096
 
 
 class Base(NamedTuple):
@@ -86,9 +83,8 @@ class Subject:
 
         The document that was adopted says no number. Nor does one from which another program has dropped the key later.
         """
-        read = self.store.files.read(base.path, 0, _BEGINNING_BYTES)
         is_first = base.path == min(other.path for other in self.valid_backups)
-        return is_first or (read is not None and sequence_of(read[1]) is not None)
+        return is_first or self.store.backups.says_its_number(base.path)
 
     def _note_ends(self, document: "Document") -> None:
         first = self.store.journal.first() or 0

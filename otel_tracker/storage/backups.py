@@ -139,6 +139,10 @@ class Backups:
             self._sequences[key] = sequence
         return self._sequences[key]
 
+    def says_its_number(self, path: str) -> bool:
+        """Tell whether a backup has its sequence where this package writes it: another program may have dropped that."""
+        return self._sequence_from_beginning(path) not in (None, _UNREADABLE)
+
     def _document_or_none(self, path: str) -> "Document | None":
         try:
             return self.document(path)

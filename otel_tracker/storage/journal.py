@@ -87,23 +87,17 @@ class Journal:
         """Yield the events with a lower number than `sequence`, the newest segment's first, in order in each."""
         for segment in reversed(self.segments()):
             if _first_number(segment) < sequence:
-                read = self._files.read(segment)
-                content = read[1] if read else b""
-                events = self._events_of(content[: content.rfind(b"\n") + 1], segment)
+                events = self._events_of(self._lines_of(segment), segment)
                 yield [event for event in events if event["seq"] < sequence]
 
     def contents(self) -> "Iterator[bytes]":
-        """Yield the whole lines of each segment as they are on the disk, the newest segment's first."""
-        for segment in reversed(self.segments()):
-            read = self._files.read(segment)
-            yield read[1][: read[1].rfind(b"\n") + 1] if read else b""
+        """Return the whole lines of each segment as they are on the disk, the newest segment's first, one at a time."""
+        return map(self._lines_of, reversed(self.segments()))
 
     def segments_after(self, sequence: int) -> "Iterator[list[Event]]":
         """Yield the events with a higher number than `sequence`, the oldest segment's first."""
         for segment in self._segments_after(sequence):
-            read = self._files.read(segment, self._start_after(segment, sequence))
-            content = read[1] if read else b""
-            events = self._events_of(content[: content.rfind(b"\n") + 1], segment)
+            events = self._events_of(self._lines_of(segment, self._start_after(segment, sequence)), segment)
             later = [event for event in events if event["seq"] > sequence]
             if later:
                 yield later
@@ -120,9 +114,7 @@ class Journal:
         """
         otherwise = []
         for segment in self._segments_after(sequence):
-            read = self._files.read(segment)
-            content = read[1] if read else b""
-            lines = lines_with(_OTHERWISE, content[: content.rfind(b"\n") + 1])
+            lines = lines_with(_OTHERWISE, self._lines_of(segment))
             otherwise += [event for line in lines if (event := parsed(line)) and sequence < event["seq"] <= until]
         return Replay(otherwise)
 
@@ -177,6 +169,11 @@ class Journal:
         self._tail += lines
         self._last = events[-1]["seq"]
         return segment
+
+    def _lines_of(self, segment: str, start: int = 0) -> bytes:
+        """Return the whole lines of a segment from a place on; the last one may be on its way."""
+        read = self._files.read(segment, start)
+        return read[1][: read[1].rfind(b"\n") + 1] if read else b""
 
     def _events_of(self, lines: bytes, segment: "str | None") -> "list[Event]":
         """Return the events of whole lines; one warning for each segment says how many of its lines are damaged."""

@@ -196,7 +196,7 @@ def interrupt_every_line(tracker: MetricTracker, home: Home, scenario: Scenario,
             bodies.clear()
             before = tasks_of(tracker, agent)
             interrupt = interrupted_at(line, kind, lambda: scenario(tracker, agent, bodies))
-            writer.carry_out(int)  # behind what was handed over
+            writer.submit(int).wait()  # behind what was handed over
             assert tasks_of(tracker, agent) - before in ((1,) if bodies else (0, 1)), interrupt.place
             assert tracker.get_agent_metrics(agent)["in_flight"] == 0, interrupt.place
             assert_in_order(home, interrupt.place)
@@ -309,7 +309,7 @@ def test_a_probe_that_is_interrupted_at_any_line_gives_its_permit_back(tracker: 
     this_process()  # reads files once, of which an interrupt leaves the closing to Python
     for line in count(1):
         interrupt = interrupted_at(line, KeyboardInterrupt, probe)
-        writer.carry_out(int)  # behind what was handed over
+        writer.submit(int).wait()  # behind what was handed over
         agent = tracker.get_agent_metrics("p.md")
         assert (agent["permit"], agent["in_flight"]) == (None, 0), interrupt.place
         assert tracker.check_agent_health("p.md"), interrupt.place
