@@ -295,7 +295,7 @@ class MetricTracker:
             raise InvalidValueError("an override", kind, f"{names.FORCED_OPEN}, {names.DISABLED} or None")
         is_number = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
         if seconds is not None and not (is_number and 0 < seconds < 1e10):
-            raise InvalidValueError("a time", seconds, "seconds above 0, or None")
+            raise InvalidValueError("a time", seconds, "seconds above 0 and below 10,000,000,000, or None")
         _, agent = self._looked_up(agent_file)
         until = None if seconds is None else format_timestamp(time.time() + seconds)
         override = None if kind is None else {"kind": kind, "until": until, "reason": event.error_text(reason)}

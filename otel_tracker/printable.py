@@ -13,3 +13,12 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(letter if letter.isprintable() else json.dumps(letter)[1:-1] for letter in text)
+
+
+def columns(text: str) -> int:
+    """Return how many columns of a terminal a printable text fills: a wide letter (CJK, emoji) fills two, a combining mark none."""
+    if text.isascii():
+        return len(text)
+    from unicodedata import combining, east_asian_width  # only where it is needed: the gate's path stays light
+
+    return sum(0 if combining(letter) else 2 if east_asian_width(letter) in "WF" else 1 for letter in text)

@@ -4,7 +4,7 @@ import re
 
 from otel_tracker import names, summary
 from otel_tracker.document import Document
-from otel_tracker.printable import printable
+from otel_tracker.printable import columns, printable
 from otel_tracker.timestamps import format_timestamp, parse_timestamp
 
 TYPE_CHECKING = False
@@ -135,7 +135,7 @@ def _agents(agents: "list[dict[str, Any]]") -> "list[str]":
 def table(headings: "Sequence[str]", rows: "Iterable[Sequence[object]]", alignment: str) -> str:
     """Return a Markdown table, aligned for who reads it as text; `alignment` has a letter for each column: l or r."""
     cells = [[str(heading) for heading in headings], *([escape(cell) for cell in row] for row in rows)]
-    widths = [max(4, *(len(cell) for cell in column)) for column in zip(*cells, strict=True)]
+    widths = [max(4, *map(columns, column)) for column in zip(*cells, strict=True)]
     rule = [":" + "-" * (w - 1) if to == "l" else "-" * (w - 1) + ":" for w, to in zip(widths, alignment, strict=True)]
     lines = [cells[0], rule, *cells[1:]]
     return "\n".join("| " + " | ".join(padded(line, widths, alignment)) + " |" for line in lines)
@@ -144,7 +144,11 @@ def table(headings: "Sequence[str]", rows: "Iterable[Sequence[object]]", alignme
 def padded(line: "Sequence[str]", widths: "Sequence[int]", alignment: str) -> "list[str]":
     """Return the cells of a line, each as wide as its column."""
     shown = zip(line, widths, alignment, strict=True)
-    return [cell.ljust(width) if to == "l" else cell.rjust(width) for cell, width, to in shown]
+    return [_filled(cell, " " * (width - columns(cell)), to) for cell, width, to in shown]
+
+
+def _filled(cell: str, space: str, to: str) -> str:
+    return cell + space if to == "l" else space + cell
 
 
 def escape(value: object) -> str:

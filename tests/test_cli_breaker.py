@@ -185,6 +185,18 @@ def test_a_setting_is_set_after_a_backup_and_in_force_at_once(agent: MetricTrack
     assert run("config", "unset", "failure_threshold")[1] == "5\n"
 
 
+def test_a_fallback_that_is_no_known_agent_is_said_and_set(
+    agent: MetricTracker, run: Run, warnings_logged: Callable[[], list[str]]
+) -> None:
+    agent.register_agent("Debugger", "core/debugger.md")
+    shown = run("config", "set", "fallbacks", "debugger, debuger", "--agent", AGENT)[1]
+    assert shown == '["core/debugger.md", "debuger"]\n'
+    (warning,) = warnings_logged()
+    assert warning.startswith(
+        "the fallback debuger is no agent that is known yet; list these with: otel-tracker status"
+    )
+
+
 def test_an_agents_own_setting_is_set_and_unset(agent: MetricTracker, run: Run) -> None:
     assert run("config", "set", "fallbacks", "a.md, b.md", "--agent", AGENT)[1] == '["a.md", "b.md"]\n'
     assert run("config", "set", "fallbacks", '["c.md"]', "--agent", AGENT)[1] == '["c.md"]\n'

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from otel_tracker import names, reports
 from otel_tracker.document import Document, new_document
+from otel_tracker.printable import columns
 from tests.builders import AGENT, NOON, about, any_event, document_of, end, folded, moment, start
 
 FAILURE = names.FAILURE
@@ -213,3 +214,11 @@ def test_a_duration_is_shown_in_a_unit_that_suits_it(seconds: float, text: str) 
 def test_shares_and_moments_that_are_missing_are_a_dash() -> None:
     assert (reports.percent(None), reports.moment(None)) == ("-", "-")
     assert (reports.percent(1 / 3), reports.moment("2026-02-15T21:30:00.999+01:00")) == ("33.3%", "2026-02-15 20:30:00")
+
+
+def test_columns_line_up_in_a_terminal_where_letters_are_wide_or_combine() -> None:
+    table = reports.table(
+        ("Agent", "Tasks"), [("core/日本.md", 1), ("core/cafe\u0301.md", 2), ("core/coder.md", 3)], "lr"
+    )
+    ends = [columns(line[: line.rindex("|", 0, -1)]) for line in table.splitlines()]
+    assert len(set(ends)) == 1

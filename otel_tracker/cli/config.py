@@ -8,8 +8,10 @@ from otel_tracker.cli.commands import store_of
 from otel_tracker.cli.terminal import plain, print_json, print_table
 from otel_tracker.errors import InvalidValueError
 from otel_tracker.event import happened
+from otel_tracker.log import notice
 from otel_tracker.schema import settings_of
 from otel_tracker.settings import AGENT_KEYS, DOCUMENT_KEYS, KEYS, Settings
+from otel_tracker.suggestion import command
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,7 +39,10 @@ def config(options: "Namespace") -> int:
     store = store_of(options)
     agent = None if options.agent is None else lookup.known_key(store.read(), options.agent, store.home)
     if action == "set":
-        _change(store, agent, words[0], _parsed(store.read(), *words))
+        value = _parsed(document := store.read(), *words)
+        _change(store, agent, words[0], value)
+        if words[0] == "fallbacks":
+            _tell_of_unknown(document, value, store)
     elif action == "unset":
         _change(store, agent, words[0], None)
     _print(store.read(), options, agent, words[0] if words else None)
@@ -66,6 +71,13 @@ def _parsed(document: "Document", key: str, text: str) -> "Any":
     if expected is not None:
         raise InvalidValueError(f"the setting {key}", value, expected)
     return [lookup.key_of(document, name) or name for name in value] if key == "fallbacks" else value
+
+
+def _tell_of_unknown(document: "Document", fallbacks: "list[str]", store: "Store") -> None:
+    """Log the fallbacks that are no agents of the document: Claude Code's own are none before their first run, a slip never is."""
+    for name in (name for name in fallbacks if name not in document.agents):
+        listed = command("status", home=store.home.option)
+        notice("the fallback %s is no agent that is known yet; list these with: %s", name, listed)
 
 
 def _change(store: "Store", agent: "str | None", key: str, value: "Any") -> None:

@@ -7,7 +7,7 @@ from itertools import chain, islice, repeat
 
 from otel_tracker import names
 from otel_tracker.environment import has_colour
-from otel_tracker.printable import printable
+from otel_tracker.printable import columns, printable
 from otel_tracker.reports import moment, padded, shown_override, shown_permit
 
 TYPE_CHECKING = False
@@ -71,10 +71,10 @@ def print_table(
     """
     shown = ([plain(cell) for cell in row] for row in rows)
     first = list(islice(shown, _ALIGNED_ROWS))
-    widths = [max(map(len, column)) for column in zip(headings, *first, strict=True)]
+    widths = [max(map(columns, column)) for column in zip(headings, *first, strict=True)]
     print(coloured("  ".join(padded(headings, widths, alignment)).rstrip(), _BOLD))
     for row, state in zip(chain(first, shown), states or repeat(names.CLOSED), strict=False):
-        widths = [max(width, len(cell)) for width, cell in zip(widths, row, strict=True)]
+        widths = [max(width, columns(cell)) for width, cell in zip(widths, row, strict=True)]
         line = "  ".join(padded(row, widths, alignment)).rstrip()
         print(line if state == names.CLOSED else coloured(line, _COLOURS[state]))
 
