@@ -11,6 +11,8 @@ those of others (OpenAI, botocore, google-genai, gRPC, Strands), the page "Error
 
 from functools import cache
 
+from otel_tracker.interrupts import is_interrupt
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import re
@@ -192,14 +194,18 @@ def _field(value: "Any", name: str) -> "Any":
     try:
         found = getattr(value, name, None)
         return found() if name == "code" and callable(found) else found
-    except Exception:  # noqa: BLE001 - a property of somebody else's
+    except Exception as failure:  # a property of the application's may raise
+        if is_interrupt(failure):
+            raise
         return None
 
 
 def _text_of(error: BaseException) -> str:
     try:
         return str(error)
-    except Exception:  # noqa: BLE001 - somebody's __str__
+    except Exception as failure:  # the application's __str__ may raise
+        if is_interrupt(failure):
+            raise
         return ""
 
 

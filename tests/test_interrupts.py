@@ -11,9 +11,11 @@ from types import FrameType
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 
-from otel_tracker import MetricTracker, TaskTracker, writer
+from otel_tracker import MetricTracker, TaskTracker, outages, writer
+from otel_tracker.document import Document, new_document
 from otel_tracker.interrupts import is_interrupt
 from otel_tracker.storage.home import Home
+from otel_tracker_exporters.prometheus import StateCollector
 
 
 class Deadline(TimeoutError):  # noqa: N818 - an OSError, as that of a file would be
@@ -104,6 +106,26 @@ def test_a_deadline_in_a_function_that_is_run_is_neither_repeated_nor_given_to_a
         tracker.run("a.md", work, fallbacks=["b.md"], retries=2)
     assert len(calls) == 1
     assert tracker.get_agent_metrics("a.md")["in_flight"] == 0
+
+
+def test_a_deadline_comes_out_of_the_question_what_kind_of_failure_an_error_is(interrupt: Callable[[], None]) -> None:
+    class Slow(Exception):  # noqa: N818 - it is none of ours
+        @property
+        def status_code(self) -> int:
+            interrupt()
+            return 429
+
+    with pytest.raises(Deadline):
+        outages.kind_of(Slow())
+
+
+def test_a_deadline_comes_out_of_a_scrape(interrupt: Callable[[], None]) -> None:
+    def read() -> Document:
+        interrupt()
+        return new_document()
+
+    with pytest.raises(Deadline):
+        list(StateCollector(read).collect())
 
 
 @pytest.mark.parametrize("moment", ["begin", "end"])

@@ -24,6 +24,7 @@ from otel_tracker import __version__, metrics, names, summary
 from otel_tracker.checks import DURATION_BOUNDS
 from otel_tracker.document import Document
 from otel_tracker.entry import AMENDED
+from otel_tracker.interrupts import is_interrupt
 from otel_tracker.log import warn
 from otel_tracker.printable import printable
 from otel_tracker.timestamps import parse_timestamp
@@ -75,7 +76,9 @@ class StateCollector(Collector):
         """Yield the metrics as of now."""
         try:
             found = families(self._read(), self._clock(), self._cache)
-        except Exception as error:  # noqa: BLE001 - an unreadable state is what the scrape has to tell
+        except Exception as error:  # an unreadable state is what the scrape has to tell
+            if is_interrupt(error):
+                raise
             warn("cannot show the state: %s", error)
             found = [_with(metrics.READ_SUCCESS, [((), 0)])]
         yield from found

@@ -44,9 +44,9 @@ def answer(payload: "Payload", home: "Home", *, is_closed_on_doubt: bool) -> str
     if said.is_admitted and not said.is_probe:
         return ""
     if said.reason == PROBE_RUNS:
-        from otel_tracker.claude_code.reconciler import look_at_others
+        from otel_tracker.claude_code.reconciler import end_abandoned
 
-        look_at_others(home, payload.session_id or "", time.time())  # whose probe may have ended with its session
+        end_abandoned(home, payload.session_id or "", time.time())  # the probe may have ended with its session
     return _asked(payload, home, agent_type, is_closed_on_doubt=is_closed_on_doubt)
 
 

@@ -51,10 +51,15 @@ def reconcile(payload: "Payload", recording: Recording) -> None:
 def look_at_others(home: "Home", session_id: str, now: float) -> None:
     """Note when it all began, end the sessions that have gone silent, and forget those of which nothing has come for long."""
     note_beginning(home, now)
+    end_abandoned(home, session_id, now)
+    forget_sessions(home, now)
+
+
+def end_abandoned(home: "Home", session_id: str, now: float) -> None:
+    """End the other sessions whose process is gone, or that have gone silent: their runs are lost, their permits returned."""
     for abandoned in list(abandoned_sessions(home, now - SILENT_SECONDS)):
         if abandoned != session_id:
             _end_unless_alive(home, abandoned, now)
-    forget_sessions(home, now)
 
 
 def _end_unless_alive(home: "Home", session_id: str, now: float) -> None:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 from otel_tracker import environment, owner
 from otel_tracker.claude_code import lineage, places
+from otel_tracker.claude_code.lines import lines_in
 from otel_tracker.claude_code.run import FAILED, KILLED, Run, digest, run_id_of, types_of
 from otel_tracker.claude_code.soundness import is_sound
 from otel_tracker.errors import StorageError
@@ -348,6 +349,6 @@ def _decoded(content: bytes) -> "dict[str, Any]":
 def _mentions(path: "str | None", tool_use_id: str) -> bool:
     try:
         with open(path or "", "rb") as file:
-            return any(tool_use_id.encode() in line for line in file)
+            return any(tool_use_id.encode() in line for _, line in lines_in(file))
     except OSError:
         return False
