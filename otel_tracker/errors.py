@@ -37,7 +37,7 @@ class InvalidValueError(OtelTrackerError, ValueError):
 
     def message(self) -> str:
         """Return the sentence that a person reads."""
-        return f"cannot use {self.value!r} as {self.field}: expected {self.expected}; nothing was recorded"
+        return f"cannot use {self.value!r} as {self.field}: expected {self.expected}"
 
 
 class UnknownAgentError(OtelTrackerError, KeyError):

@@ -60,6 +60,8 @@ def similar(document: "Document", text: str, likeness: float = 0.6) -> list[str]
     in a number only (`worker-1`, `worker-2`) are no mistakes. A likeness of 1 costs least.
     """
     others, stem = [key for key in document.agents if key != text], _stem(str(text))
+    if not stem:  # `core/`, `___`: there is nothing to compare
+        return []
     same = [key for key in others if stem in (_stem(key), _normal(document.agents[key].get("name") or ""))]
     if likeness >= 1:
         return same

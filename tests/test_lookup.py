@@ -82,7 +82,7 @@ def test_a_misspelt_key_is_like_a_known_one_and_a_numbered_one_is_not() -> None:
     agents = document(CODER, "experts/worker-1.md", "a.md", CODER)
     assert similar(agents, "core/codr.md", 0.85) == [CODER]
     assert similar(agents, "coder") == similar(agents, "experts/coder.md") == [CODER]
-    for text in (CODER, "experts/worker-2.md", "b.md", "core/documenter.md"):
+    for text in (CODER, "experts/worker-2.md", "b.md", "core/documenter.md", "core/", "___", ""):
         assert similar(agents, text, 0.85) == []
 
 
