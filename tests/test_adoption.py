@@ -329,6 +329,25 @@ def test_an_unreadable_document_stays_and_its_events_come_in_when_it_can_be_read
     assert json.loads(Path(home.document).read_bytes())["agents"][AGENT]["metrics"]["tasks_total"] == 2
 
 
+@pytest.mark.processes
+def test_a_task_comes_in_later_where_the_backups_of_an_adopted_document_cannot_be_listed(
+    adopt: Callable[[], Home],
+) -> None:
+    """They tell whether another program has rewritten the document: until then nobody knows which events it counts."""
+    home = adopt()
+    before = Path(home.document).read_bytes()
+    os.makedirs(home.backups)
+    os.chmod(home.backups, 0)
+    command = [*NO_PRIVILEGES, sys.executable, "-m", "otel_tracker", "--home", home.folder, "exec", AGENT, "--", "true"]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert home.backups in ran.stderr
+    assert Path(home.document).read_bytes() == before
+    os.chmod(home.backups, 0o700)
+    Store(home).record([end("r1")])
+    agents = json.loads(Path(home.document).read_bytes())["agents"]
+    assert (len(agents), agents[AGENT]["metrics"]["tasks_total"]) == (AGENTS, 2)
+
+
 ODD: list[Any] = [
     None,
     True,
