@@ -62,7 +62,10 @@ class Machine:
         return time.time() + clock_ahead(self._clock)
 
     def run(self, scenario: str, *arguments: str, is_monotonic_faked: bool = False) -> tuple[Any, list[str]]:
-        """Run a scenario of jumper.py; return what it has seen, and the lines that it has said on standard error."""
+        """Run a scenario of jumper.py; return what it has seen, and the faults that it has told of on standard error.
+
+        That a breaker opens is none.
+        """
         settings = [
             f"LD_PRELOAD={self._library}",
             f"FAKETIME_TIMESTAMP_FILE={self._clock}",
@@ -73,7 +76,7 @@ class Machine:
         ]
         environment = ("env", "--unset=FAKETIME", *settings)
         shown, said = finished(start("jumper", scenario, self._home.folder, *arguments, before=environment))
-        return json.loads(shown), said
+        return json.loads(shown), [line for line in said if " is blacklisted until " not in line]
 
     def walk(self, *steps: str, who_asks: str = "nobody") -> list[Seen]:
         seen, said = self.run("walk", who_asks, *steps)
