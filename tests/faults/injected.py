@@ -17,6 +17,7 @@ from functools import partial
 from typing import Any
 
 from otel_tracker.event import new_id
+from otel_tracker.log import shown
 from otel_tracker.storage import lock
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.recorder import Recorder
@@ -85,6 +86,7 @@ def record_under(fault: Libfiu, home: Home) -> dict[str, Any]:
     lock.WAIT_SECONDS = 0.1
     recorder = Recorder(Store(home))
     recorder.store.read()  # loads what is loaded when it is first needed
+    shown("")  # and so does this; a process that imports TaskTracker has loaded it
     fault.enable()
     told = record_tasks(recorder)
     atexit._run_exitfuncs()
