@@ -27,7 +27,7 @@ class Block:
     """Code that runs in a task.
 
     A generator may leave it in another context than it was entered in, and before blocks that were entered later. What
-    was the present one before is so again as soon as anybody asks in the context that it was entered in; in a copy of
+    was the present one before is so again with the next question in the context that it was entered in; in a copy of
     that, made for another thread or coroutine, it stays: what was begun in a task is part of it even when it's over.
     """
 

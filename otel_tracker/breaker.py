@@ -3,12 +3,12 @@
 Nothing here asks a clock, draws a number or opens a file. Moments are seconds since 1970 (timestamps.py).
 
     closed    --failure_threshold consecutive failures-->  open
-    open      --cooldown over, somebody asks-->            half_open: that task has the permit, it is the probe
+    open      --cooldown over, a caller asks-->            half_open: that task has the permit, it is the probe
     half_open --the probe succeeds-->                      closed
     half_open --the probe fails-->                         open, for twice as long
-    half_open --the probe says nothing, or hangs-->        open, its cooldown over: the next one who asks is the probe
+    half_open --the probe says nothing, or hangs-->        open, its cooldown over: the next task that asks is the probe
 
-A task that nobody has asked for is recorded all the same. One that began after the cooldown's end, and ends while no
+A task that has not asked first is recorded all the same. One that began after the cooldown's end, and ends while no
 permit is out, is a probe, too, unless the state has changed meanwhile. A probe that hung has none any more: how it ends
 after all moves nothing.
 """
@@ -46,7 +46,7 @@ class Permit:
         self.expires = expires
         """When it is over unless its task has begun by then."""
         self.owner = owner
-        """The process that has it, None where nobody can see it end."""
+        """The process that has it, None where its end can't be seen."""
         self.task_id = task_id
 
 
@@ -99,7 +99,7 @@ class Circuit:
         self.reopenings = reopenings
         """Probes that failed since the breaker was last closed."""
         self.permit = permit
-        """Who runs the probe, if the state is half_open."""
+        """The one of the probe, if the state is half_open."""
         self.override = override
         self.streak = streak
         """The runs of the consecutive failures, at most the newest LONGEST_STREAK; none while the circuit isn't closed."""
@@ -142,7 +142,7 @@ class TaskEnd:
 
 
 class Answer:
-    """What a breaker says to who asks: admitted, admitted as the probe, or refused, and why."""
+    """What a breaker says to a caller that asks: admitted, admitted as the probe, or refused, and why."""
 
     __slots__ = ("is_admitted", "is_probe", "reason", "until")
 
@@ -151,7 +151,7 @@ class Answer:
     ) -> None:
         self.is_admitted, self.is_probe = is_admitted, is_probe
         self.until = until
-        """Until when it refuses, None where nobody knows."""
+        """Until when it refuses, None where that isn't known."""
         self.reason = reason
 
 
@@ -255,7 +255,7 @@ def after_correction(circuit: Circuit, run_id: str, *, is_success: bool) -> Circ
 def cooldown_after_clock_jump(circuit: Circuit, now: float, settings: "Settings") -> "float | None":
     """Return when the cooldown of an open circuit should end, if it was set by a clock that has jumped; else None.
 
-    It ends at most one present cooldown from now. Who finds out has to record it: seen from later it would be later.
+    It ends at most one present cooldown from now. The finder has to record it: seen from later it would be later.
     """
     latest = now + cooldown_seconds(circuit.reopenings, settings)
     is_too_late = circuit.blacklisted_until is not None and circuit.blacklisted_until > latest + TOLERANCE_SECONDS

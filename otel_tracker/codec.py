@@ -235,7 +235,7 @@ def sequence_of(beginning: bytes) -> "int | None":
     at = beginning.find(_SEQUENCE)
     end = beginning.find(b",", at)
     digits = beginning[at + len(_SEQUENCE) : end] if 0 < at < end else b""
-    # The key must stand before any nested object, where it could be somebody else's.
+    # The key must stand before any nested object, where it could be another program's.
     return int(digits) if digits.isdigit() and beginning.find(b"{", 1, at) < 0 else None
 
 

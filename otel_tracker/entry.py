@@ -135,7 +135,7 @@ def count_task(agent: "Agent", outcome: str, event: "Event") -> None:
 def is_told_later(event: "Event") -> bool:
     """Tell whether an event may be older than those recorded before it.
 
-    The moments of a run that Claude Code has named are read in its transcript, whenever somebody does.
+    The moments of a run that Claude Code has named are read in its transcript, however late.
     """
     return event.get("agent_id") is not None or event.get("tool_use_id") is not None
 
@@ -201,7 +201,7 @@ def _count_in_bucket(agent: "Agent", duration: float, change: int, part: str = "
 
 
 def _bucket(duration: float) -> int:
-    from bisect import bisect_left  # only for who counts: who asks for an agent's health doesn't load it
+    from bisect import bisect_left  # only for writers: a question for an agent's health doesn't load it
 
     return bisect_left(DURATION_BOUNDS, duration)
 
@@ -267,7 +267,7 @@ def _exchange(agent: "Agent", part: str, before: "Shares", after: "Shares") -> N
     """Put the shares that a run has in the place of those that it was counted with."""
     for name in {**before, **after}:
         if name not in after and name not in agent[part]:
-            continue  # a hand has taken it out
+            continue  # a person has taken it out
         was, tokens = before.get(name) or {}, after.get(name)
         change = {kind: (tokens or {}).get(kind, 0) - was.get(kind, 0) for kind in {**was, **(tokens or {})}}
         last = max(0, names.total_tokens(tokens)) if tokens else None

@@ -1,4 +1,4 @@
-"""Who may stand in for whom: the caller's list, else the agent's own, else the document's `fallback_chain`. Pure.
+"""Which agents may stand in for which: the caller's list, else the agent's own, else the document's `fallback_chain`. Pure.
 
 Real v7.0 documents have a `fallback_chain`: `L2_to_L1` from an agent's stem to another's, `L1_fallbacks` from a stem to
 `{"fallbacks": [stems]}`, and `ultimate_fallback`, an agent's key.
@@ -33,7 +33,7 @@ def chain_of(document: "Document", agent: str, fallbacks: "Sequence[str] | None"
 
 
 def _after(document: "Document", agent: str) -> list[str]:
-    """Return who comes next after an agent: its own fallbacks, else those of the `fallback_chain`."""
+    """Return the agents that come next after one: its own fallbacks, else those of the `fallback_chain`."""
     own = _own(document, agent)
     if own is not None:
         return own

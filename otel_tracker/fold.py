@@ -85,7 +85,7 @@ def is_before(past: "Event", moment: float) -> bool:
     try:
         return parse_timestamp(past["timestamp"]) < moment
     except (KeyError, ValueError, AttributeError, TypeError):
-        return False  # an entry of somebody else's
+        return False  # an entry of another program's
 
 
 _NO_FAILURES = (names.SUCCESS, names.CANCELLED)

@@ -1,4 +1,4 @@
-"""The gate: who wants to run a task asks the agent's breaker first, and is admitted or refused.
+"""The gate: a caller that wants to run a task asks the agent's breaker first, and is admitted or refused.
 
 The answer of a closed breaker is read and moves nothing. A probe is granted under the document's lock, so that of all
 processes that ask at the end of a cooldown exactly one gets the permit. Where the home can't be read or written the
@@ -80,7 +80,7 @@ class Rejection:
         self.home = home
         """The home in which the agent is refused, None for the default one."""
         self.until = until
-        """The timestamp until which the agent is refused, None where nobody knows."""
+        """The timestamp until which the agent is refused, None where that isn't known."""
         self.reason = reason
         self.fallback = fallback
         """The agent that would be let through instead, None if there is none."""
@@ -136,7 +136,7 @@ class Gate:
             except OtelTrackerError as error:
                 warn("cannot ask the breaker of %s, so that it is taken for closed: %s", agent, error)
                 return admission
-            except BaseException:  # an interrupt, after which nobody would use the permit
+            except BaseException:  # an interrupt, after which no task would use the permit
                 self._submit_return(admission)
                 raise
         elif answer.is_admitted:
@@ -215,7 +215,7 @@ class Gate:
             return new_document()
 
     def _grant(self, admission: Admission) -> "tuple[Document, breaker.Answer]":
-        """Ask again while nobody else can be granted anything, and take the permit if it is still to be had."""
+        """Ask again while no other process can be granted anything, and take the permit if it is still to be had."""
         said: list[tuple[Document, breaker.Answer]] = []
         owner = self._owner()  # not within `find`, which another thread calls
 

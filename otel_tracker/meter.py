@@ -66,7 +66,7 @@ class TaskMeter:
 
     @property
     def is_on(self) -> bool:
-        """Whether anybody collects: until a provider is set, the API's instruments have no real one behind them."""
+        """Whether a provider collects: until a provider is set, the API's instruments have no real one behind them."""
         return self._proxy is None or self._proxy._real_instrument is not None  # noqa: SLF001 - there is no public way
 
     def task_ended(self, task: "Facts") -> None:

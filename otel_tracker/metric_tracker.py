@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 class MetricTracker:
     """Records tasks of agents in the document at `config_file`, by default that of the home, and answers from it.
 
-    Safe from several threads and processes: what anybody recorded before a `get_*` is in its answer. Spans go to
+    Safe from several threads and processes: what any process recorded before a `get_*` is in its answer. Spans go to
     `tracer_provider`, else to the provider that the application has set, else to one of this package's own.
     """
 
@@ -220,8 +220,8 @@ class MetricTracker:
     def select_agent(self, agent_file: str, fallbacks: "Sequence[str] | None" = None) -> "Selection":
         """Return the first agent that would be let through: this one, or one that may stand in for it.
 
-        Who may is in `fallbacks`, else in the agent's own `config.fallbacks`, else in the document's `fallback_chain`.
-        Raises NoAgentAvailableError, which says who is refused until when.
+        Those that may are in `fallbacks`, else in the agent's own `config.fallbacks`, else in the document's `fallback_chain`.
+        Raises NoAgentAvailableError, which says which agents are refused until when.
         """
         return self.gate.select(event.checked_agent(agent_file), event.checked_agents(fallbacks))
 
@@ -242,7 +242,7 @@ class MetricTracker:
         Its breaker is asked first. Each attempt may take `timeout` seconds; a failed one is repeated up to `retries`
         times, after a growing, random pause or what the error's `Retry-After` says, as long as the breaker isn't open;
         when all have failed, or the agent is refused, the next of `fallbacks` runs the function as a task of its own.
-        What is None is taken from the settings: `timeout_seconds`, `retry_attempts`, and who may stand in for the agent
+        What is None is taken from the settings: `timeout_seconds`, `retry_attempts`, and which agents may stand in for the agent
         (`select_agent`); a `timeout` of 0 is none. All attempts of an agent are one task. The function finds it with
         `current_task()`.
 

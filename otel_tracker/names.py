@@ -41,11 +41,11 @@ UNANSWERED_BECAUSE = {
 TOKEN_TYPES = ("input", "output", "cache_read", "cache_write", "untyped")
 """Parts that exclude each other: their sum is the number of tokens."""
 CACHE_WRITE_1H = "cache_write_1h"
-"""Of `cache_write`, what is kept for an hour, which costs more; the rest is kept for 5 minutes, or nobody has told."""
+"""Of `cache_write`, what is kept for an hour, which costs more; the rest is kept for 5 minutes, or that isn't known."""
 TOKEN_KEYS = (*TOKEN_TYPES, CACHE_WRITE_1H)
 
 # Models that every report has, in this order, and the families that full model ids are rolled up to.
-# Tokens of a task whose model nobody has named are counted as those of an unknown one.
+# Tokens of a task whose model isn't named are counted as those of an unknown one.
 REPORTED_MODELS = ("haiku", "sonnet", "opus")
 FAMILIES = (*REPORTED_MODELS, "fable")
 UNKNOWN_MODEL = "unknown"

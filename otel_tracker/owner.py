@@ -1,4 +1,4 @@
-"""Who has promised to see the end of a task: a process, told from all others by host, boot, pid and start.
+"""The owner of a task, which has promised to see its end: a process, told from all others by host, boot, pid and start.
 
 Only a process of the same host, boot and pid namespace can be seen; of any other nobody here can tell.
 """
@@ -94,7 +94,7 @@ def is_ended(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return True
-    except OSError:  # it is somebody else's
+    except OSError:  # it is another user's
         return False
     return False
 

@@ -1,4 +1,4 @@
-"""`Permit`: what the gate hands to who may run a task. A `with` block over it is that task."""
+"""`Permit`: what the gate hands to a caller that may run a task. A `with` block over it is that task."""
 
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -58,7 +58,7 @@ class Permit:
         return self._task
 
     def release(self) -> None:
-        """Give the permit back, unless its task has begun: the next one who asks gets it."""
+        """Give the permit back, unless its task has begun: the next caller that asks gets it."""
         self._claim.release()
 
     def __enter__(self) -> TaskTracker:

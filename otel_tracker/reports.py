@@ -133,7 +133,7 @@ def _agents(agents: "list[dict[str, Any]]") -> "list[str]":
 
 
 def table(headings: "Sequence[str]", rows: "Iterable[Sequence[object]]", alignment: str) -> str:
-    """Return a Markdown table, aligned for who reads it as text; `alignment` has a letter for each column: l or r."""
+    """Return a Markdown table, aligned to be read as text; `alignment` has a letter for each column: l or r."""
     cells = [[str(heading) for heading in headings], *([escape(cell) for cell in row] for row in rows)]
     widths = [max(4, *map(columns, column)) for column in zip(*cells, strict=True)]
     rule = [":" + "-" * (w - 1) if to == "l" else "-" * (w - 1) + ":" for w, to in zip(widths, alignment, strict=True)]
@@ -205,7 +205,7 @@ def left(until: str, now: float) -> str:
 
 
 def shown_permit(permit: "dict[str, Any]") -> str:
-    """Return in words who runs the probe."""
+    """Return in words which task is the probe."""
     task = f"task {permit['task_id']}, " if permit.get("task_id") else ""
     process = f"process {permit['owner'].get('pid')}, " if permit.get("owner") else ""
     return f"{task}{process}since {moment(permit['granted'])} UTC"

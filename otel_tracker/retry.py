@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 60.0
 LONGEST_RETRY_AFTER_SECONDS = 300.0
-"""An error that asks for a longer pause than this ends the task: nobody waits in it for an hour."""
+"""An error that asks for a longer pause than this ends the task: no task waits for an hour."""
 
 
 class Retries:

@@ -92,7 +92,7 @@ def run(plan: Plan, function: Callable[[], Any]) -> Any:
             failure = error
             if getattr(error, "is_final", False):
                 break
-    assert failure is not None  # noqa: S101 - who was not let through has raised
+    assert failure is not None  # noqa: S101 - `of_agents` raises if it yields none
     raise failure
 
 
@@ -110,7 +110,7 @@ async def arun(plan: Plan, function: Callable[[], Awaitable[Any]]) -> Any:
             failure = error
             if getattr(error, "is_final", False):
                 break
-    assert failure is not None  # noqa: S101 - who was not let through has raised
+    assert failure is not None  # noqa: S101 - `of_agents` raises if it yields none
     raise failure
 
 

@@ -37,7 +37,7 @@ def settings_of(head: "dict[str, Any]") -> "tuple[dict[str, Any], dict[str, Any]
 
 
 def settings_digest(head: "dict[str, Any]") -> str:
-    """Return what tells the settings of a document from others: where it isn't `config_digest`, a hand has changed them."""
+    """Return what tells the settings of a document from others: where it isn't `config_digest`, a person has changed them."""
     from zlib import crc32
 
     return f"{crc32(json.dumps(settings_of(head), sort_keys=True).encode()):08x}"
@@ -54,7 +54,7 @@ def new_token_entry() -> "dict[str, Any]":
 
 
 def has_changed_settings(head: "dict[str, Any]") -> bool:
-    """Tell whether a hand has changed the settings of a document since an event was last folded into it."""
+    """Tell whether a person has changed the settings of a document since an event was last folded into it."""
     return bool(head["config_digest"] != settings_digest(head))
 
 

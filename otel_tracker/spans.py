@@ -1,4 +1,4 @@
-"""Spans of tasks that nobody has exported: those of `exec` and of hooks, and those of processes without OpenTelemetry.
+"""Spans of tasks that no exporter has got: those of `exec` and of hooks, and those of processes without OpenTelemetry.
 
 Their events say `unexported`, and have all that a span needs: ids, true times, outcome, tokens.
 """
@@ -22,7 +22,7 @@ _FAILURES = (names.FAILURE, names.LOST)
 
 
 def span_of(event: Event, resource: Resource) -> ReadableSpan | None:
-    """Return the span of a task's end, None if somebody has exported it or the event is about something else."""
+    """Return the span of a task's end, None if it has been exported or the event is about something else."""
     outcome = names.OUTCOMES.get(event["action"])
     if outcome is None or not event.get("unexported"):
         return None

@@ -30,7 +30,7 @@ _FASTEST_FIRST = "avg_duration_seconds"
 
 
 def answer(document: Document, agent: str, now: float, is_gone: "Callable[[Row], bool]") -> breaker.Answer:
-    """Return what the breaker of `agent` says to who asks now; nothing speaks against an agent that is unknown.
+    """Return what the breaker of `agent` answers now; nothing speaks against an agent that is unknown.
 
     `is_gone(owner)` tells whether a process can be seen to have ended.
     """
@@ -40,9 +40,9 @@ def answer(document: Document, agent: str, now: float, is_gone: "Callable[[Row],
 
 
 def is_overtaken(document: Document, agent: str, now: float, is_gone: "Callable[[Row], bool]") -> bool:
-    """Tell whether something has happened to an agent's breaker that the next event of anybody records.
+    """Tell whether something has happened to an agent's breaker that the next event of the home records.
 
-    Its cooldown was set by a clock that has jumped back, or who had its permit has ended, or hangs.
+    Its cooldown was set by a clock that has jumped back, or the holder of its permit has ended, or hangs.
     """
     if agent not in document.agents:
         return False
@@ -75,7 +75,7 @@ def _is_left(document: Document, permit: breaker.Permit, is_gone: "Callable[[Row
 
 
 def _overtaken(document: Document, agent: str, now: float, is_gone: "Callable[[Row], bool]") -> breaker.Circuit:
-    """Return the breaker as it will be when somebody records that who had its permit has ended, or hangs."""
+    """Return the breaker as it will be once it is recorded that the holder of its permit has ended, or hangs."""
     circuit = circuit_of(document.agents[agent])
     if circuit.permit is None:
         return circuit
@@ -147,7 +147,7 @@ def is_forced(order: "Row | None") -> bool:
 
 
 def agent_states(document: Document, now: float) -> "list[Row]":
-    """Return the state of every agent: first who is refused, then who failed most in a row, then by key."""
+    """Return the state of every agent: first the refused ones, then by failures in a row, then by key."""
     states = [agent_state(document, agent, now) for agent in document.agents]
     rank = {names.OPEN: 0, names.HALF_OPEN: 1, names.CLOSED: 2}
 
@@ -235,7 +235,7 @@ def running_tasks(document: Document, now: float, is_gone: "Callable[[Row], bool
     """Return the tasks in flight, the longest running first.
 
     Each has `run_id`, `running_seconds`, `is_overdue` (`timeout_seconds`), and `is_gone`: its process has ended, as
-    `is_gone(owner)` tells, and the next event of anybody will record it as lost.
+    `is_gone(owner)` tells, and the next event of the home will record it as lost.
     """
     timeout = timeout_seconds(document)
     rows = []

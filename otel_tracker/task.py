@@ -36,7 +36,7 @@ _Result = TypeVar("_Result")
 
 
 class _Default(str):
-    """The default of an argument: told from the same text in a caller's hand."""
+    """The default of an argument: told from the same text of a caller."""
 
 
 DEFAULT_MODEL = _Default("sonnet")

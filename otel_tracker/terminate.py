@@ -1,4 +1,4 @@
-"""SIGTERM, for who has asked for it: running tasks end as cancelled, and then happens what would have happened."""
+"""SIGTERM, for programs that have asked for it: running tasks end as cancelled, and then happens what would have happened."""
 
 import os
 import signal

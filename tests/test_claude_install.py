@@ -643,7 +643,7 @@ def test_a_change_of_somebody_else_meanwhile_is_not_overwritten(user: Path) -> N
     put(user, "{}")
     change = settings_file.install(settings_file.read(str(user)), registration.hooks(PROGRAM))
     put(user, '{"mine": 1}')
-    with pytest.raises(SettingsWriteError, match="somebody else has changed it meanwhile; run the command again"):
+    with pytest.raises(SettingsWriteError, match="another program has changed it meanwhile; run the command again"):
         settings_file.write(change)
     assert user.read_text() == '{"mine": 1}'
     assert backups_of(user) == []

@@ -234,7 +234,7 @@ def test_hooks_of_any_shape_are_looked_at(used: Home, put: Put, hooks: Any) -> N
 def test_a_hook_of_the_users_own_making_is_named(used: Home, put: Put) -> None:
     entry = {"type": "command", "command": "otel-tracker claude-code hook | tee log"}
     path = put({"hooks": {"Stop": [{"hooks": [entry]}]}})
-    assert one(used).text == f"{path} calls the hook in a way of its own, which nobody has checked"
+    assert one(used).text == f"{path} calls the hook in a way of its own, which no test has checked"
     put(registered(is_shared=True), "project")
     assert wrong(used).text == f"{path} calls the hook once more, in a way of its own"
 

@@ -342,7 +342,7 @@ use(TracerProvider(span_limits=SpanLimits(max_span_attributes=3, max_span_attrib
 
 
 def spans_of_agents(*agents: str) -> list[ReadableSpan]:
-    """Return spans that somebody else has made."""
+    """Return spans of another library."""
     provider, kept = TracerProvider(), InMemorySpanExporter()
     provider.add_span_processor(SimpleSpanProcessor(kept))
     for agent in agents:

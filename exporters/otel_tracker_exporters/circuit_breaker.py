@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 class CircuitBreakerSpanExporter(SpanExporter):
     """Records the agent tasks among the spans that it gets, all of a batch in one transaction; other spans pass.
 
-    A task is recorded once, however many exporters and processors get its span. The span of an agent that somebody
-    else has made is a task if it follows a convention that foreign/ knows; it goes to the document at `config_file`, by
+    A task is recorded once, however many exporters and processors get its span. The span of an agent that another
+    library has made is a task if it follows a convention that foreign/ knows; it goes to the document at `config_file`, by
     default that of the home. `export` writes before it returns, and never raises.
     """
 
@@ -68,7 +68,7 @@ class AgentSpanProcessor(SpanProcessor):
         """Whether spans of others are looked at."""
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
-        """Do nothing: a task's start is recorded by who starts it."""
+        """Do nothing: a task's start is recorded by the code that starts it."""
 
     def on_end(self, span: ReadableSpan) -> None:
         """Export the span; one of this package's own needs no more than its event."""

@@ -138,7 +138,7 @@ def _is_decisive(run: "Run", found: "Transcript") -> bool:
 
 
 def _not_reported(run: "Run", found: "Transcript | None", *, is_left: bool = False) -> Verdict:
-    """Judge a run whose end nobody has reported, and that isn't running any more."""
+    """Judge a run whose end no event has reported, and that isn't running any more."""
     is_told = found is not None and found.ending not in ending.IN_BETWEEN
     if found is not None and (is_told or run.is_stopped):
         return _by_transcript(found)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 LONGEST_TAIL_BYTES = 8 * 2**20
 
-# What the result of a launch that somebody has refused contains, in small letters.
+# What the result of a launch that was refused contains, in small letters.
 _DENIALS = (
     "user rejected tool use",
     "doesn't want to proceed with this tool use",
@@ -51,7 +51,7 @@ _DEEPEST = 6
 class Evidence:
     """What became of a launch, by the last thing that is said of it.
 
-    status  as in run.py, killed also where somebody has refused it; None if only the ids are known
+    status  as in run.py, killed also where it was refused; None if only the ids are known
     notices how many notifications are about it
     error   of a failure, its text
     """

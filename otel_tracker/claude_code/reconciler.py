@@ -146,7 +146,7 @@ def _give_back(recording: Recording, launcher: "str | None") -> None:
 
 
 def _add_evidence(recording: Recording, runs: "list[Run]") -> None:
-    """Add what the transcripts of those who launched the runs say of them."""
+    """Add what the transcripts of the agents that launched the runs say of them."""
     session = recording.session
     for launcher in {run.launcher for run in runs}:
         of_session = [session.transcript, *session.later_transcripts]

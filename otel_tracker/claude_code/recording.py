@@ -1,4 +1,4 @@
-"""The events that follow from the facts of a session, and that nobody has recorded yet."""
+"""The events that follow from the facts of a session, and that no hook has recorded yet."""
 
 import time
 

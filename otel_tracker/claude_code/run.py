@@ -126,7 +126,7 @@ class Run:
 
     @property
     def report(self) -> "str | None":
-        """What somebody says of its end, None if nobody does."""
+        """What is reported of its end, None if nothing is."""
         if self.is_interrupted:
             return KILLED
         return self.notified or (None if self.returned == LAUNCHED else self.returned)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from otel_tracker.storage.home import Home
 
 _BEGINNING = "beginning"
-# A file's first bytes, so that nobody has to read the rest, where there is nothing left to find out about the session.
+# A file's first bytes: no hook has to read the rest, where there is nothing left to find out about the session.
 BEGINNING_OF_FACTS = b'{"unsettled":'
 _SETTLED = BEGINNING_OF_FACTS + b"0,"
 
@@ -274,7 +274,7 @@ def is_unsettled(home: "Home", session_id: str, transcript: "str | None") -> boo
 
 
 def beginning(home: "Home") -> float:
-    """Return when the home has first heard of a session, long ago if nobody has noted it: what ran before isn't looked for."""
+    """Return when the home has first heard of a session, long ago if that wasn't noted: what ran before isn't looked for."""
     read = Files().read(os.path.join(home.claude_code, _BEGINNING))
     try:
         return parse_timestamp(read[1].decode()) if read else 0.0

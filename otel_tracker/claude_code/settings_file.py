@@ -196,7 +196,7 @@ def _replace(path: str, before: bytes | None, after: bytes, files: Files) -> str
     if (None if found is None else found[1]) != before:
         if copied is not None:
             files.remove(copied)
-        raise SettingsWriteError(path, "somebody else has changed it meanwhile", "run the command again")
+        raise SettingsWriteError(path, "another program has changed it meanwhile", "run the command again")
     files.put(real, after)
     for old in _copies(path, files)[:-_KEPT_COPIES]:
         files.remove(old)
@@ -204,7 +204,7 @@ def _replace(path: str, before: bytes | None, after: bytes, files: Files) -> str
 
 
 def refuse_read_only(path: str) -> None:
-    """Raise SettingsWriteError for a file that nobody may write to: whoever made it so doesn't want it replaced."""
+    """Raise SettingsWriteError for a read-only file: the person who made it so doesn't want it replaced."""
     with saying("look at", path):
         if not os.path.exists(path) or os.stat(path).st_mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH):
             return

@@ -237,7 +237,7 @@ class _Reader:
     def _take_turns(self, record: "Record") -> None:
         """Note how long the agent was at rest, if a record of the next turn ends that.
 
-        Who says something behind an answer that calls no tool begins a turn.
+        What is said behind an answer that calls no tool begins a turn.
         """
         moment, message, is_answer = (
             moment_of(record),

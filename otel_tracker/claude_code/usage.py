@@ -100,7 +100,7 @@ class _Answer:
         return request is not None and self.request is not None and request != self.request
 
     def is_copy_of(self, request: "str | None", is_side: bool) -> bool:
-        """Tell whether this is a side question's copy of the answer that somebody's main request got."""
+        """Tell whether this is a side question's copy of the answer that a main request got."""
         return self.is_side and not is_side and self.is_of_another(request)
 
     def add(self, message: "Record", request: "str | None") -> None:

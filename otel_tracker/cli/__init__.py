@@ -74,7 +74,7 @@ def _command(arguments: "list[str]") -> "str | None":
 def _is_done_by_hook(arguments: "list[str]", *, is_process: bool) -> bool:
     """Run a hook of Claude Code, and tell whether its arguments were plain to see. Whatever happens, it has succeeded.
 
-    Claude waits for each hook: nothing is collected, and who `is_process` ends without taking Python apart.
+    Claude waits for each hook: nothing is collected, and a command that `is_process` ends without taking Python apart.
     """
     import gc
 

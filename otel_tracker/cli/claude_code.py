@@ -53,7 +53,7 @@ def claude_code_install(options: "Namespace") -> int:
     for place, remedy in _others(before.path):
         print(f"note:     they are registered in {plain(place)}, too; once is enough: {remedy}")
     if options.project and os.path.isabs(program):
-        print(f"note:     others who share this file need {registration.PROGRAM} at that place; it isn't in PATH here")
+        print(f"note:     other users of this file need {registration.PROGRAM} at that place; it isn't in PATH here")
     print("next:     sessions that are started from now on have the hooks; end those that run, and resume them")
     status, doctor = (plain(command(name, home=choice.home)) for name in ("status", "doctor"))
     print(f"see:      {status}, after the first sub-agent; {doctor}, if nothing comes")

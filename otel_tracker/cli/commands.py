@@ -287,7 +287,7 @@ def _as_far_as_possible(show: "Callable[[Any], str]", value: "Any") -> "Any":
 
 
 def _tokens_of(row: "dict[str, Any]") -> object:
-    """Return the tokens of an entry of the history, which may be somebody else's."""
+    """Return the tokens of an entry of the history, which another program may have written."""
     tokens = row.get("tokens_used")
     if not isinstance(tokens, int):
         return tokens

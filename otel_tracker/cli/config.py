@@ -81,7 +81,7 @@ def _tell_of_unknown(document: "Document", fallbacks: "list[str]", store: "Store
 
 
 def _change(store: "Store", agent: "str | None", key: str, value: "Any") -> None:
-    """Set a setting, or unset it with None, after a backup; what a hand has changed meanwhile stays."""
+    """Set a setting, or unset it with None, after a backup; what a person has changed meanwhile stays."""
 
     def find(document: "Document") -> "list[dict[str, Any]]":
         own, of_agents = settings_of(document.head)

@@ -45,7 +45,7 @@ def execute(options: "Namespace") -> int:
     except AgentBlacklistedError as error:
         complain(str(error))
         return EXIT_REFUSED
-    recorder.leave()  # who ends by a signal has no other exit
+    recorder.leave()  # a process that ends by a signal has no other exit
     return end_like(last.status) if last else 0
 
 

@@ -26,7 +26,7 @@ ORDERS = {
 def parse(arguments: "Sequence[str]") -> argparse.Namespace:
     """Return the options of a command line, with the function to run as `command`; exits with 2 for wrong usage.
 
-    What stands behind `--` is somebody else's command line (`command_line`), if the command takes one.
+    What stands behind `--` is another program's command line (`command_line`), if the command takes one.
     """
     given = list(arguments)
     if _is_hook(given):

@@ -1,7 +1,7 @@
 """A command as a child process: in a process group of its own, which gets our signals and is ended as a whole.
 
 The group is in the background of a terminal until it wants to use it: it is then stopped by the kernel, gets the
-terminal from us and goes on. So does a shell with its jobs; and whoever is in a pipeline with us keeps the terminal.
+terminal from us and goes on. So does a shell with its jobs; and a program that is in a pipeline with us keeps the terminal.
 """
 
 import os
@@ -35,7 +35,7 @@ class Ended(NamedTuple):
     is_overdue: bool = False
     """Whether it was ended because its time was over."""
     is_interrupted: bool = False
-    """Whether somebody has asked it to end: Ctrl-C, or a signal that we have passed on."""
+    """Whether it has been asked to end: Ctrl-C, or a signal that we have passed on."""
 
 
 class Children:
@@ -169,7 +169,7 @@ class Children:
                 pass
 
     def _send(self, number: int) -> bool:
-        """Send a signal to the command's group, and tell whether there is still somebody in it."""
+        """Send a signal to the command's group, and tell whether a process is still in it."""
         if self._group is None:
             return False
         try:
@@ -178,7 +178,7 @@ class Children:
             if self._is_running:  # it has gone into another group
                 os.kill(self._group, number)
             return self._is_running
-        except PermissionError:  # somebody in it has become another user
+        except PermissionError:  # a process in it has become another user's
             return True
         return True
 

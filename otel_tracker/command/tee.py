@@ -1,4 +1,4 @@
-"""Passes a command's output on, and shows it to who looks for something in it."""
+"""Passes a command's output on, and shows it to a function that looks for something in it."""
 
 import fcntl
 import os
@@ -69,7 +69,7 @@ class Tee:
             os.close(self._source)
 
     def _pass_on(self, size: int) -> int:
-        """Copy at most so many bytes, and return how many there were: 0 where nobody is left who could write any."""
+        """Copy at most so many bytes, and return how many there were: 0 where no process is left that could write any."""
         chunk = os.read(self._source, size)
         self._write(chunk)
         self._look(chunk)

@@ -53,14 +53,14 @@ def claude_code(home: Home) -> Iterator[Finding]:
 def _missing(places: list[Place]) -> Finding:
     akin = _akin(places)
     if akin is not None:
-        text = f"{akin} calls the hook in a way of its own, which nobody has checked"
+        text = f"{akin} calls the hook in a way of its own, which no test has checked"
         return Finding(_TOPIC, NOTE, text, f"take it out, then: {registration.INSTALL}")
     text = "no hooks are registered: its sub-agents are neither recorded nor refused"
     return Finding(_TOPIC, NOTE, text, registration.INSTALL)
 
 
 def _akin(places: list[Place]) -> str | None:
-    """Return the settings in which somebody calls the hook in a way of their own."""
+    """Return the settings that call the hook in a way of their own."""
     entries = [(place.path, entry) for place in places for *_, entry in settings_file.entries(place.values)]
     return next((path for path, entry in entries if registration.is_akin(entry)), None)
 
@@ -107,7 +107,7 @@ def _not_allowed(places: list[Place], mine: list[Place], plugins: list[str]) -> 
     only = [place for place in places if place.is_managed and place.values.get("allowManagedHooksOnly") is True]
     if only and (plugins or not all(place.is_managed for place in mine)):
         text = f"allowManagedHooksOnly is true in {only[0].path}: Claude Code calls no hooks but those in there"
-        yield Finding(_TOPIC, WRONG, text, "ask who manages this machine to register the hooks there")
+        yield Finding(_TOPIC, WRONG, text, "ask the administrator of this machine to register the hooks there")
 
 
 def _unlike_the_table(place: Place) -> Iterator[Finding]:

@@ -104,7 +104,7 @@ def leavings(subject: Subject) -> Iterator[Finding]:
     waiting = left_over.paths(store.home, store.files)
     if waiting:
         count = sum(len(left_over.read(path, store.files)) for path in waiting)
-        text = f"{count} events in {store.home.left_over} wait for the next task of anybody to take them in"
+        text = f"{count} events in {store.home.left_over} wait for the next task of this home to take them in"
         yield Finding("journal", WRONG, text, repair_of(store.home))
     temporary = temporary_files(store.home, store.files)
     if temporary:

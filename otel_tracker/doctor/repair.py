@@ -26,7 +26,7 @@ def repair(store: Store) -> list[str]:
     """
     done = []
     for path in place.open_to_others(store):
-        with suppress(PermissionError):  # it is somebody else's: the doctor goes on saying so
+        with suppress(PermissionError):  # it is another user's: the doctor goes on saying so
             os.chmod(path, stat.S_IMODE(os.stat(path).st_mode) & ~stat.S_IWOTH)
             done.append(f"closed {path} to others")
     waiting = store.take_in_left_over()

@@ -84,7 +84,7 @@ class Appender:
                 self._flushed, self._unflushed, self._is_in_doubt = None, [], False
 
     def flush_all(self) -> None:
-        """Return when all that is in the journal, whoever has written it, is on the disk."""
+        """Return when all that is in the journal, by whatever process, is on the disk."""
         with _Attempt(self):
             for segment in self._journal.segments()[-1:]:
                 self._files.sync(segment)

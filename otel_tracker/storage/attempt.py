@@ -25,7 +25,7 @@ class saying:  # noqa: N801 - reads as a statement: `with saying("read", path):`
 
 
 class ignoring:  # noqa: N801 - reads as a statement, too
-    """`contextlib.suppress`, whose module takes half a millisecond to load: too long for who asks for an agent's health."""
+    """`contextlib.suppress`, whose module takes half a millisecond to load: too long for a question for an agent's health."""
 
     __slots__ = ("_kinds",)
 

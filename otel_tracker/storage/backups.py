@@ -64,7 +64,7 @@ class Backups:
     def create(self, content: bytes, now: float) -> str:
         """Keep `content` and return the path; a name that is taken moves on to the next second.
 
-        Who calls holds the document's lock.
+        The caller must hold the document's lock.
         """
         self._files.make_folder(self._folder)
         second = int(now)

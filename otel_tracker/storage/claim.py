@@ -28,7 +28,7 @@ def check(home: Home, files: "Files") -> None:
 
 
 def check_links(home: Home, files: "Files") -> None:
-    """Raise StorageError if a link that somebody has planted leads into the home, or out of it."""
+    """Raise StorageError if a link that another user has planted leads into the home, or out of it."""
     inside = (home.journal, home.left_over, home.backups, home.claude_code, home.scripts)
     for path in (*parents(home.folder), home.folder, os.path.dirname(home.named), home.named, *inside):
         files.refuse_planted_link(path)
@@ -44,7 +44,7 @@ def is_needed(home: Home, files: "Files") -> bool:
 
 
 def leave_note(home: Home, files: "Files") -> None:
-    """Note beside the document that it is this home's; who calls holds the document's lock."""
+    """Note beside the document that it is this home's; the caller must hold the document's lock."""
     files.replace(home.claim, [json.dumps({"document": home.named, "home": home.folder}).encode() + b"\n"])
 
 

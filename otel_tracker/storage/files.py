@@ -62,9 +62,9 @@ class Files:
             return status.st_dev, status.st_ino
 
     def refuse_planted_link(self, path: str) -> None:
-        """Raise StorageError if `path` is a link that somebody else has made in a folder that isn't theirs.
+        """Raise StorageError if `path` is a link that another user has made in a folder that isn't theirs.
 
-        Root follows only root's links: the folder's owner is who it has to beware of.
+        Root follows only root's links: it has to beware of the folder's owner.
         """
         with saying("look at", path):
             try:
@@ -175,7 +175,7 @@ class Files:
             _write(descriptor, content)
 
     def sync(self, path: str) -> None:
-        """Return when the content of a file, whoever wrote it, is on the disk."""
+        """Return when the content of a file, by whatever process, is on the disk."""
         with saying("flush", path), _Opened(path, os.O_WRONLY) as descriptor:
             _flush(descriptor)
 
@@ -279,7 +279,7 @@ class Files:
     def create(self, path: str, content: bytes) -> bool:
         """Create a file with `content`, in one step and on the disk; False, and nothing done, if the name is taken.
 
-        Who calls holds a lock that keeps others from taking the name meanwhile.
+        The caller must hold a lock that keeps others from taking the name meanwhile.
         """
         temporary = _temporary(path)
         with saying("create", path):
@@ -411,7 +411,7 @@ def _make_folder_ours(path: str) -> None:
 
 
 def _give_away(descriptor: int, path: str) -> None:
-    """Give what root has created to the owner of the folder, who could not read it otherwise."""
+    """Give what root has created to the owner of the folder, which could not read it otherwise."""
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         folder = os.stat(os.path.dirname(path) or ".")
         if folder.st_uid != 0:

@@ -1,7 +1,7 @@
 """The journal: one event a line, in segments named by the number of their first event; order is by number.
 
-A `Journal` remembers how far it has read, so that asking again costs one look at the last segment. Only who holds
-the home's lock may call `append`.
+A `Journal` remembers how far it has read, so that asking again costs one look at the last segment. Only a process
+that holds the home's lock may call `append`.
 """
 
 import os
@@ -38,8 +38,8 @@ _reported: "set[str | None]" = set()  # segments with damaged lines that a warni
 class Journal:
     """The events of a home in the order of their numbers.
 
-    It remembers how far it has read, and keeps what it has read since somebody asked for events as text: who only
-    appends needs no more than the last number.
+    It remembers how far it has read, and keeps what it has read since a caller asked for events as text: a writer that
+    only appends needs no more than the last number.
     """
 
     def __init__(self, folder: str, files: "Files") -> None:
@@ -159,7 +159,7 @@ class Journal:
         # A full segment without an event has the name of the next one, and goes on.
         if segment is None or (self._offset >= SEGMENT_BYTES and segment != beginning):
             segment = self._begin_segment(beginning)
-        if not self._offset:  # who has made the file may have been killed before it was on the disk
+        if not self._offset:  # its maker may have been killed before it was on the disk
             self._sync_names()
         written = {event_line(event): event for event in events}
         lines = b"".join(line + b"\n" for line in written)
@@ -204,7 +204,7 @@ class Journal:
         try:
             self._files.sync_folder(folder)
         except StorageError:
-            return  # who may not open it has not made what is in it
+            return  # a process that may not open it has not made what is in it
 
     def _segments_after(self, sequence: float) -> list[str]:
         """Return the paths of the segments that hold the events with a higher number than `sequence`; the last one always."""
@@ -330,7 +330,7 @@ def lines_with(texts: "Iterable[bytes]", content: bytes) -> "list[bytes]":
 
 
 def _number(line: bytes) -> "int | None":
-    """Return the number that a line begins with, None where somebody else has damaged it."""
+    """Return the number that a line begins with, None where another program has damaged it."""
     if not line.startswith(_NUMBERED):
         return None
     digits = line[len(_NUMBERED) : line.find(b",")]

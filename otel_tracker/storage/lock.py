@@ -1,7 +1,7 @@
 """Lock files: created once, never deleted, and held for as short as possible.
 
 Waiting is polling with random pauses, short at first and longer with each: with 50 processes it starves nobody, and
-leaves the machine to who works (docs/decisions.md has the figures).
+leaves the machine to the processes that work (docs/decisions.md has the figures).
 A process that has waited for a lock in vain doesn't wait for it again before it has had it.
 """
 

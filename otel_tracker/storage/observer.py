@@ -1,7 +1,7 @@
 """What the store finds out by itself, as events.
 
-Settings that a hand has changed, tasks whose process is gone, permits that nobody has used, cooldowns that a clock has
-set which has jumped since.
+Settings that a person has changed in the file, tasks whose process is gone, permits that no task has used, cooldowns that
+a clock has set which has jumped since.
 """
 
 import time
@@ -28,7 +28,7 @@ _THOROUGH_SECONDS = 1.0  # between two looks that tell a process from another on
 
 
 class Observer:
-    """Compares a document with the world around it. Who calls holds the document's lock."""
+    """Compares a document with the world around it. The caller must hold the document's lock."""
 
     def __init__(self, clock: "Callable[[], float]") -> None:
         self._clock = clock

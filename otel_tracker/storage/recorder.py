@@ -95,7 +95,7 @@ class Recorder:
             vitals.count(dropped=len(waiting))
             warn("%d events of %s could not be written and are lost: %s", len(waiting), store.home.document, error)
         else:
-            warn("%d events are left in %s for the next task of anybody to take in", len(waiting), path)
+            warn("%d events are left in %s for the next task of this home to take in", len(waiting), path)
 
     def _hand_over(self, make_events: "Callable[[], list[Event]]", *, is_start: bool, may_repeat: bool = False) -> None:
         try:

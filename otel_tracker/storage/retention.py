@@ -23,7 +23,7 @@ _TIMESTAMP = rb'"timestamp": "([\x20-\x7e]{1,40}?)"'
 def delete_old_segments(
     document: "Document", journal: "Journal", backups: "Backups", files: "Files", now: float
 ) -> None:
-    """Delete the segments that neither the settings nor a backup wants; who calls holds the document's lock.
+    """Delete the segments that neither the settings nor a backup wants; the caller must hold the document's lock.
 
     `document` is the one on the disk.
     """
@@ -56,4 +56,4 @@ def _moment(text: str) -> "float | None":
     try:
         return parse_timestamp(text)
     except (ValueError, OverflowError):
-        return None  # on a line that somebody has damaged
+        return None  # on a line that another program has damaged

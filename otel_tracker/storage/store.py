@@ -3,9 +3,9 @@
 Recording has two halves, each under a lock of its own. Events are numbered and appended to the journal; and what the
 journal has and the document doesn't is folded into the document, which is replaced. Then the journal is flushed.
 
-Who finds the document's lock taken is in a crowd: it flushes first and comes back for the document, which by then
-another one has often replaced for all. Whoever reads needs no lock: the document and the journal's later events give
-the present state. Who holds the document's lock may take that of the journal, never the other way round.
+A writer that finds the document locked flushes the journal first and only then waits; by then another writer has often
+folded its event in. A reader needs no lock: the document and the journal's later events give the present state. A process
+that holds the document's lock may take that of the journal, never the other way round.
 """
 
 import time
@@ -129,7 +129,7 @@ class Store:
                 with lock.held_if_free(self.home.document_lock, self.files) as is_alone:
                     if is_alone:
                         self._project()
-            except StorageError:  # nobody may lock it: who waits for it in vain says so
+            except StorageError:  # it can't be locked, as the wait in turn will say
                 is_alone = False
         self._appender.flush(appended)
         if not is_alone:
@@ -200,14 +200,14 @@ class Store:
         """Record what the store itself finds out, if that is possible now; never raises."""
         try:
             self.rewrite()
-        except Exception as error:  # noqa: BLE001 - who only asks needs no more than the answer
+        except Exception as error:  # noqa: BLE001 - a reader needs no more than the answer
             self.warn_once(str(error))
 
     @uninterrupted
     def back_up(self) -> "str | None":
         """Make a backup of the document as it is on the disk, and return its path; None if there is no document.
 
-        A damaged one is rebuilt first. Backups that are too many, and segments that nobody wants, are deleted.
+        A damaged one is rebuilt first. Backups that are too many, and segments that no backup needs, are deleted.
         """
         with self.locked():
             self.settle_file()
@@ -254,7 +254,7 @@ class Store:
         return self._appender.append_durably(lambda: [event])[0]
 
     def settle_file(self) -> None:
-        """Write the document anew where it is damaged, or where a hand has changed settings that no event tells yet."""
+        """Write the document anew where it is damaged, or where a person has changed settings that no event tells yet."""
         self.file.look_closer()
         if self.file.is_edited or self.file.damage is not None:
             self.write(self.present())
@@ -300,9 +300,7 @@ class Store:
         if self.journal.is_far_ahead(document.sequence):
             return self._far_state(document, is_patient=is_patient)
         events = self.journal.after(document.sequence)
-        if Replay(events).has_discarded(
-            document.sequence
-        ):  # who restored a backup was killed before writing the document
+        if Replay(events).has_discarded(document.sequence):  # a restore was killed before it wrote the document
             base = newest_base(self.backups, self.journal)
             if base is not None:
                 return fold_all(base.document, self.journal.after(base.document.sequence))
@@ -351,7 +349,7 @@ class Store:
             self.warn_once(f"{error} (the new events are safe in the journal)")
 
     def _project_in_turn(self, sequence: int, began: float) -> None:
-        """Bring the document up to the journal's end, unless somebody else has brought it to `sequence` already."""
+        """Bring the document up to the journal's end, unless another writer has brought it to `sequence` already."""
 
         def is_done() -> bool:
             return self.file.sequence() >= sequence
@@ -377,8 +375,8 @@ class Store:
     def _put(self, state: Document) -> None:
         """Replace the document by `state`, with the backups that are due.
 
-        There is one before the first write of an hour, and before what somebody else's program has written is written
-        anew; settings that a hand has changed are in one once they have come into force, with their event.
+        There is one before the first write of an hour, and before what another program has written is written
+        anew; settings that a person has changed are in one once they have come into force, with their event.
         """
         self._upkeep.sweep()
         is_changed = self.file.is_edited

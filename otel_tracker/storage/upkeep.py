@@ -1,4 +1,4 @@
-"""When a backup is due, and what is deleted after one: backups that are too many, segments that nobody wants."""
+"""When a backup is due, and what is deleted after one: backups that are too many, segments that no backup needs."""
 
 import os
 
@@ -20,7 +20,7 @@ _NEVER = float("-inf")
 
 
 class Upkeep:
-    """Looks after the files of one home. Who calls holds the document's lock.
+    """Looks after the files of one home. The caller must hold the document's lock.
 
     `flush` brings the journal to the disk, `say` tells people what is wrong.
     """
@@ -68,7 +68,7 @@ class Upkeep:
     def is_backup_due(self) -> bool:
         """Tell whether the document should be kept before it is written anew.
 
-        It is before the first write of an hour, and where somebody else's program has written it.
+        It is before the first write of an hour, and where another program has written it.
         """
         if self._file.damage is not None:
             return False
@@ -81,7 +81,7 @@ class Upkeep:
         return self._backed_up_at <= hour_ago
 
     def tidy(self) -> None:
-        """Delete the backups that are too many, and the segments of the journal that nobody wants."""
+        """Delete the backups that are too many, and the segments of the journal that no backup needs."""
         try:
             self._backups.prune()
             delete_old_segments(self._file.load(), self._journal, self._backups, self._files, self._clock())
@@ -97,6 +97,6 @@ class Upkeep:
 
 
 def temporary_files(home: "Home", files: "Files") -> list[str]:
-    """Return what is left of attempts to write a document or a backup, if nobody is writing one just now."""
+    """Return what is left of attempts to write a document or a backup, if no process is writing one just now."""
     beginnings = (f"{home.document}.", f"{home.claim}.", os.path.join(home.backups, home.name))
     return [path for beginning in beginnings for path in files.temporary_files(beginning)]

@@ -91,7 +91,7 @@ def test_events_that_the_journal_has_no_room_for_are_left_beside_it_and_taken_in
     needs("prlimit", "apt-get install util-linux")
     said = record_tasks(home, 3, before=["prlimit", f"--fsize={10 * BLOCK}"])
     (left,) = Path(home.left_over).iterdir()
-    assert said[-1] == f"6 events are left in {left} for the next task of anybody to take in"
+    assert said[-1] == f"6 events are left in {left} for the next task of this home to take in"
     assert len([line for line in said if "wait in memory" in line]) == len(said) - 1 == 1
     assert len(journal(home)) == 2 * TASKS
     others = [start("tasks", home.document, "1", stdin=subprocess.DEVNULL) for _ in range(4)]

@@ -1,4 +1,4 @@
-"""What a convention is to us: where its spans say who the agent is, and which attributes hold the rest.
+"""What a convention is to us: where its spans name the agent, and which attributes hold the rest.
 
 A value that is none, because its type is wrong or there is nothing in it, counts as left out.
 """
@@ -41,7 +41,7 @@ class Convention(NamedTuple):
     is_agents_usage_vague: bool = False
     """Whether an agent's span may say what other agents or runs have used, so that the spans below it know better."""
     scope: str | None = None
-    """The instrumentation scope that alone speaks it; None: anybody may."""
+    """The instrumentation scope that alone speaks it; None: any scope may."""
 
     def is_spoken_by(self, span: ReadableSpan) -> bool:
         """Tell whether the convention's attributes mean in `span` what they mean here."""

@@ -1,4 +1,4 @@
-"""The event of an agent's task from a span that somebody else has made.
+"""The event of an agent's task from a span of another library.
 
 A span may speak several conventions: each value is the first one that they give, in the order of `CONVENTIONS`, and
 the span is one task all the same. What is malformed is left out, and the task stays; only without a name, or without
@@ -24,7 +24,8 @@ from otel_tracker_exporters.foreign.pending import PendingTokens, SpanKey, Usage
 from otel_tracker_exporters.foreign.pydantic_ai import PYDANTIC_AI
 from otel_tracker_exporters.foreign.strands import STRANDS
 
-CONVENTIONS = (PYDANTIC_AI, STRANDS, OPENLLMETRY, OPENINFERENCE, GEN_AI)  # who knows more of its own spans comes first
+# One that knows more of its own spans comes first.
+CONVENTIONS = (PYDANTIC_AI, STRANDS, OPENLLMETRY, OPENINFERENCE, GEN_AI)
 
 # One of them begins the name of an attribute that makes a span worth looking at.
 _PREFIXES = ("gen_ai.", "llm.", "traceloop.", "openinference.", "agent_name")
