@@ -303,25 +303,31 @@ def test_install_keeps_what_the_user_has_and_makes_a_backup_of_the_same_mode(use
     assert len(backups_of(user)) == 2
 
 
+def written(path: Path) -> tuple[int, ...]:
+    """Return what tells whether a file was written to; reading it changes when it was last read."""
+    status = path.stat()
+    return status.st_ino, status.st_mode, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
 def test_a_second_install_writes_nothing(user: Path, run: Run) -> None:
     run("install")
-    before = user.stat()
+    before = written(user)
     status, out, _ = run("install")
     assert status == 0
     assert f"settings: {user} (as it was)\nhooks:    10 registered, 0 of them new\n" in out
-    assert user.stat() == before
+    assert written(user) == before
     assert backups_of(user) == []
 
 
 def test_a_dry_run_shows_the_difference_and_writes_nothing(user: Path, run: Run, tmp_path: Path) -> None:
     put(user, '{"model": "opus"}')
-    before = {path: path.stat() for path in tmp_path.rglob("*")}
+    before = {path: written(path) for path in tmp_path.rglob("*")}
     status, out, _ = run("install", "--dry-run")
     assert status == 0
     assert out.startswith(f"--- {user}\n+++ {user}\n")
     assert '-{"model": "opus"}\n\\ No newline at end of file\n+{"model": "opus", "hooks": {"PreToolUse"' in out
     assert run("uninstall", "--dry-run") == (0, f"{user} would stay as it is\n", "")
-    assert {path: path.stat() for path in tmp_path.rglob("*")} == before
+    assert {path: written(path) for path in tmp_path.rglob("*")} == before
 
 
 def test_uninstall_removes_ours_alone_and_says_so(user: Path, run: Run) -> None:
@@ -416,7 +422,7 @@ def test_a_projects_settings_name_a_place_where_path_has_no_program(
         gate_of(tmp_path / "project" / ".claude" / "settings.json")["command"]
         == f"{shlex.quote(PROGRAM)} claude-code hook"
     )
-    assert "note:     others who share this file need otel-tracker at that place" in out
+    assert "note:     other users of this file need otel-tracker at that place" in out
 
 
 def test_install_says_where_else_the_hooks_are_registered(user: Path, run: Run) -> None:
