@@ -13,7 +13,16 @@ permit is out, is a probe, too, unless the state has changed meanwhile. A probe 
 after all moves nothing.
 """
 
-from otel_tracker.names import CANCELLED, CLOSED, DISABLED, HALF_OPEN, OPEN, REFUSED_BY_ORDER, SUCCESS
+from otel_tracker.names import (
+    CANCELLED,
+    CLOSED,
+    DISABLED,
+    HALF_OPEN,
+    OPEN,
+    REFUSED_BY_ORDER,
+    SUCCESS,
+    failures_in_a_row,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -167,12 +176,8 @@ def ask(circuit: Circuit, now: float, settings: "Settings") -> Answer:
         return Answer(False, reason=PROBE_RUNS)
     state, until = view(circuit, now, settings)
     if state == OPEN:
-        return Answer(False, until=until, reason=_failures(circuit))
+        return Answer(False, until=until, reason=failures_in_a_row(circuit.failures))
     return Answer(True, is_probe=state == HALF_OPEN)
-
-
-def _failures(circuit: Circuit) -> str:
-    return f"{circuit.failures} failure{'' if circuit.failures == 1 else 's'} in a row"
 
 
 def override_at(circuit: Circuit, now: float) -> "Override | None":

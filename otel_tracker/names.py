@@ -121,6 +121,11 @@ def normal_name(name: str) -> str:
     return name.lower().translate(_IGNORED_SIGNS)
 
 
+def failures_in_a_row(count: int) -> str:
+    """Return, for people, how often an agent has failed since it last succeeded: `1 failure in a row`."""
+    return f"{count} failure{'' if count == 1 else 's'} in a row"
+
+
 def provider_of(model: "str | None") -> str:
     """Return the provider of a model as the conventions name it: Anthropic for its families, else `_OTHER`."""
     if model is None or model in FAMILIES:

@@ -185,6 +185,20 @@ def test_a_setting_is_set_after_a_backup_and_in_force_at_once(agent: MetricTrack
     assert run("config", "unset", "failure_threshold")[1] == "5\n"
 
 
+def test_one_failure_is_one_wherever_it_is_said(
+    agent: MetricTracker, run: Run, warnings_logged: Callable[[], list[str]]
+) -> None:
+    run("config", "set", "failure_threshold", "1")
+    with TaskTracker("one.md", tracker=agent) as task:
+        task.set_failed()
+    texts = [
+        warnings_logged()[-1],
+        run("breaker", "one.md")[1],
+        run("health", "one.md")[1],
+    ]
+    assert all("1 failure in a row" in text and "1 failures" not in text for text in texts)
+
+
 def test_a_fallback_that_is_no_known_agent_is_said_and_set(
     agent: MetricTracker, run: Run, warnings_logged: Callable[[], list[str]]
 ) -> None:

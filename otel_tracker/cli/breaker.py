@@ -7,7 +7,7 @@ from otel_tracker import reports, summary
 from otel_tracker.cli.commands import store_of, tracker_of
 from otel_tracker.cli.terminal import plain, print_json, shown_state
 from otel_tracker.errors import InvalidValueError
-from otel_tracker.names import CLOSED, DISABLED, FORCED_OPEN
+from otel_tracker.names import CLOSED, DISABLED, FORCED_OPEN, failures_in_a_row
 from otel_tracker.owner import is_seen_gone
 
 TYPE_CHECKING = False
@@ -49,7 +49,7 @@ def breaker(options: "Namespace") -> int:
         "override": plain(reports.shown_override(row["override"])) if row["override"] else "-",
         "permit": plain(reports.shown_permit(row["permit"])) if row["permit"] else "-",
         "last failure": f"{reports.moment(row['last_failure'])} UTC" if row["last_failure"] else "-",
-        "opens": f"after {settings.failure_threshold} failures in a row",
+        "opens": f"after {failures_in_a_row(settings.failure_threshold)}",
         "next cooldown": reports.seconds(facts["next_cooldown_seconds"]),
     }
     for label, value in shown.items():

@@ -95,7 +95,8 @@ def coloured(text: str, colour: str) -> str:
 
 def shown_state(row: "dict[str, Any]") -> str:
     """Return an agent's breaker in words, coloured by its state; before it a person's order that refuses the agent."""
-    breaker = coloured(_state(row), _COLOURS[row["state"]]) + _failures(row["failures"])
+    failures = f", {names.failures_in_a_row(row['failures'])}" if row["failures"] else ""
+    breaker = coloured(_state(row), _COLOURS[row["state"]]) + failures
     if row["override"] is None:
         return breaker
     order = plain(shown_override(row["override"]))
@@ -118,7 +119,3 @@ def _state(row: "dict[str, Any]") -> str:
     if row["blacklisted_until"]:
         return f"{text} until {moment(row['blacklisted_until'])} UTC"
     return f"{text} (cooldown over: the next task decides)" if row["state"] == names.HALF_OPEN else text
-
-
-def _failures(failures: int) -> str:
-    return f", {failures} failure{'' if failures == 1 else 's'} in a row" if failures else ""

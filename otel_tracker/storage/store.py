@@ -19,6 +19,7 @@ from otel_tracker.fold import fold_all, pruned
 from otel_tracker.guard import Guard
 from otel_tracker.log import notice, warn
 from otel_tracker.lookup import similar
+from otel_tracker.names import failures_in_a_row
 from otel_tracker.replay import SAYING_OTHERWISE, Replay
 from otel_tracker.settings import Settings, problems_in
 from otel_tracker.storage import claim, lock, mounts
@@ -422,7 +423,7 @@ class Store:
             ):
                 until, failures = entry["blacklisted_until"], entry["failures"]
                 look = command("breaker", key, home=self.home.option)
-                text = f"{key} is blacklisted until {until}: {failures} failures in a row; look at: {look}"
+                text = f"{key} is blacklisted until {until}: {failures_in_a_row(failures)}; look at: {look}"
                 self.warn_once(text, notice)
 
     def warn_once(self, message: str, log: "Callable[..., None]" = warn) -> None:
