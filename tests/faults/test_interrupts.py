@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -64,11 +65,21 @@ class Interrupt:
             return None
         if event == "line":
             self._left -= 1
-            if not self._left:
+            if not self._left and _is_in_finalizer(frame):
+                self._left = 1
+            elif not self._left:
                 self.place = f"{frame.f_code.co_filename}:{frame.f_lineno}"
                 sys.settrace(None)
                 raise self.error
         return self
+
+
+def _is_in_finalizer(frame: FrameType | None) -> bool:
+    """Tell whether the garbage collector has called what runs: Python swallows every exception there."""
+    finalize = weakref.finalize.__call__.__code__
+    while frame is not None and not (frame.f_code is finalize and frame.f_locals["_"] is not None):
+        frame = frame.f_back
+    return frame is not None
 
 
 def block(tracker: MetricTracker, agent: str, bodies: list[str]) -> None:

@@ -8,6 +8,7 @@ the ledger, a line each, what it attempts and what has been acknowledged. Its pi
 import os
 import signal
 import sys
+import warnings
 from contextlib import suppress
 from itertools import count
 
@@ -53,6 +54,8 @@ def main() -> None:
     journal.SEGMENT_BYTES = SEGMENT_BYTES
     examine(Store(home))  # loads what is loaded when it is first needed
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the killed
+    # Python warns of a fork beside a thread, here the one that writes, which is idle then; its child starts one of its own.
+    warnings.simplefilter("ignore", DeprecationWarning)
     for line in sys.stdin:
         child = os.fork()
         if not child:
