@@ -15,7 +15,7 @@ demo: $(VENV)/.installed
 	$(BIN)/otel-tracker demo
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest --ignore=$(REAL_CLAUDE)
+	$(BIN)/python -m pytest --ignore=$(REAL_CLAUDE) $(PYTEST_OPTIONS)
 	$(BIN)/python -m pytest --numprocesses=4 $(REAL_CLAUDE)
 
 test-claude: $(VENV)/.installed-dev
