@@ -110,12 +110,12 @@ def _present() -> "dict[str, Any]":
 class Gate:
     """Asks the breakers of one home's agents."""
 
-    def __init__(self, recorder: "Recorder", owner: "Owner | None" = None, **known: "str | None") -> None:
-        """`owner` returns the process that gets a permit, None if no process can be seen to end; `known` stands in the events.
+    def __init__(self, recorder: "Recorder", owner: "Owner | None" = None, **fields: "str | None") -> None:
+        """`owner` returns the process that gets a permit, None if no process can be seen to end; `fields` stand in the events.
 
         By default it is this process and its present thread.
         """
-        self._recorder, self._owner, self._known = recorder, owner or _present, known
+        self._recorder, self._owner, self._fields = recorder, owner or _present, fields
         self._home = recorder.store.home.option
 
     def ask(self, agent: str, task_id: "str | None" = None, run_id: "str | None" = None) -> "Admission | Rejection":
@@ -159,15 +159,15 @@ class Gate:
         agent, *_ = chain = _chain(self._document(), agent, fallbacks)
         refused = []
         for name in chain:
-            said = self.ask(name, task_id) if is_asked else Admission(name, task_id, event.new_id(), is_probe=False)
-            if isinstance(said, Rejection):
-                refused.append(said)
+            answer = self.ask(name, task_id) if is_asked else Admission(name, task_id, event.new_id(), is_probe=False)
+            if isinstance(answer, Rejection):
+                refused.append(answer)
             else:
-                yield said._replace(fallback_for=None if name == agent else agent)
+                yield answer._replace(fallback_for=None if name == agent else agent)
         if len(chain) == len(refused) == 1:
             raise refused[0].error()
         if len(refused) == len(chain):
-            raise self._nobody(agent, refused)
+            raise self._all_refused(agent, refused)
 
     def select(self, agent: str, fallbacks: "Sequence[str] | None" = None) -> Selection:
         """Return the first agent of the chain that would be let through now; raises NoAgentAvailableError."""
@@ -176,7 +176,7 @@ class Gate:
         chosen = _first_admitted(document, chain)
         if chosen is None:
             refused = [self._rejection(document, name, _answer(document, name)) for name in chain]
-            raise self._nobody(agent, refused)
+            raise self._all_refused(agent, refused)
         return Selection(chosen, None if chosen == agent else agent)
 
     def is_open(self, admission: Admission) -> bool:
@@ -193,8 +193,8 @@ class Gate:
 
         Where others have moved the breaker since this process last looked, a success may be judged by what was then.
         """
-        known = self._recorder.store.last_known(agent)
-        if outcome != names.FAILURE and (known is None or known["status"] == names.STATUSES[names.CLOSED]):
+        entry = self._recorder.store.last_known(agent)
+        if outcome != names.FAILURE and (entry is None or entry["status"] == names.STATUSES[names.CLOSED]):
             return None
         return transition(self._document().head, make_event())
 
@@ -216,44 +216,44 @@ class Gate:
 
     def _grant(self, admission: Admission) -> "tuple[Document, breaker.Answer]":
         """Ask again while no other process can be granted anything, and take the permit if it is still to be had."""
-        said: list[tuple[Document, breaker.Answer]] = []
+        answers: list[tuple[Document, breaker.Answer]] = []
         owner = self._owner()  # not within `find`, which another thread calls
 
         def find(document: Document) -> list[event.Event]:
             answer = _answer(document, admission.agent_file, admission.run_id)
-            said.append((document, answer))
+            answers.append((document, answer))
             if not answer.is_probe or _has_permit(document, admission.agent_file, admission.run_id):
                 return []
             now = time.time()
-            known: dict[str, Any] = {
-                **self._known,
+            fields: dict[str, Any] = {
+                **self._fields,
                 "agent": admission.agent_file,
                 "task_id": admission.task_id,
                 "permit": admission.run_id,
                 "expires": format_timestamp(now + breaker.LEASE_SECONDS),
                 "owner": owner,
             }
-            return [event.happened(names.PROBE_GRANTED, now, **known)]
+            return [event.happened(names.PROBE_GRANTED, now, **fields)]
 
         self._recorder.store.record_found(find)
-        return said[-1]
+        return answers[-1]
 
     def _rejection(self, document: Document, agent: str, answer: breaker.Answer) -> Rejection:
         until = None if answer.until is None else format_timestamp(answer.until)
         fallback = _first_admitted(document, chain_of(document, agent)[1:])
         return Rejection(agent, until, answer.reason, fallback, self._home)
 
-    def _nobody(self, agent: str, refused: list[Rejection]) -> NoAgentAvailableError:
+    def _all_refused(self, agent: str, refused: list[Rejection]) -> NoAgentAvailableError:
         listed = tuple((rejection.agent_file, rejection.until, rejection.reason) for rejection in refused)
         return NoAgentAvailableError(agent, listed, self._home)
 
     def _submit_return(self, admission: Admission) -> "Receipt":
         return self._submit(admission.agent_file, names.PROBE_RETURNED, permit=admission.run_id, reason="given back")
 
-    def _submit(self, agent: str, action: str, **known: "str | None") -> "Receipt":
-        told = {key: value for key, value in {**self._known, **known}.items() if value is not None}
-        happened = event.about_agent(agent, action, **told)
-        return self._recorder.submit(lambda: happened, may_repeat="id" in self._known)
+    def _submit(self, agent: str, action: str, **fields: "str | None") -> "Receipt":
+        given = {key: value for key, value in {**self._fields, **fields}.items() if value is not None}
+        happened = event.about_agent(agent, action, **given)
+        return self._recorder.submit(lambda: happened, may_repeat="id" in self._fields)
 
 
 def _tell_span(rejection: Rejection) -> None:
@@ -261,13 +261,13 @@ def _tell_span(rejection: Rejection) -> None:
     trace = sys.modules.get("opentelemetry.trace")
     if trace is None:
         return
-    known = {
+    fields = {
         names.GEN_AI_AGENT: rejection.agent_file,
         names.SPAN_REFUSED_FOR: rejection.reason,
         names.SPAN_REFUSED_UNTIL: rejection.until,
         names.SPAN_FALLBACK: rejection.fallback,
     }
-    attributes = {key: value for key, value in known.items() if value is not None}
+    attributes = {key: value for key, value in fields.items() if value is not None}
     try:
         trace.get_current_span().add_event(names.CIRCUIT_REFUSAL, attributes)
     except Exception as error:  # a span of the application has failed, not the gate

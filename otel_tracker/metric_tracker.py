@@ -73,7 +73,7 @@ class MetricTracker:
     def record_task_start(self, agent_file: str, task_id: str | None = None, model: str | None = "sonnet") -> str:
         """Record that a task begins, and return its start's timestamp, which is unique within this process."""
         agent = event.checked_agent(agent_file)
-        task_id, model = event.checked_text("a task id", task_id), event.checked_text("a model", model)
+        task_id, model = event.checked_text("a task id", task_id), event.checked_model(model)
         run_id = event.new_id()
         start = starts.Start(run_id, time.perf_counter(), model, task_id)
         at = starts.remember(self._store.home.document, agent, start, time.time())
@@ -139,7 +139,7 @@ class MetricTracker:
     def update_token_usage(self, agent_file: str, model: str, tokens: float) -> None:
         """Add tokens to an agent's usage of a model; the number of tasks stays."""
         agent, number = event.checked_agent(agent_file), event.checked_tokens(tokens)
-        if event.checked_text("a model", model) is None:
+        if event.checked_model(model) is None:
             raise InvalidValueError("a model", model, 'a text such as "sonnet"')
         amended = event.about_agent(
             agent, names.TASK_AMENDED, model=model, tokens_used=number, tokens={"untyped": number}
@@ -214,8 +214,8 @@ class MetricTracker:
         from otel_tracker.permit import Permit
 
         agent, task = event.checked_agent(agent_file), event.checked_text("a task id", task_id)
-        said = self.gate.ask(agent, task)
-        return said if isinstance(said, Rejection) else Permit(self, said)
+        answer = self.gate.ask(agent, task)
+        return answer if isinstance(answer, Rejection) else Permit(self, answer)
 
     def select_agent(self, agent_file: str, fallbacks: "Sequence[str] | None" = None) -> "Selection":
         """Return the first agent that would be let through: this one, or one that may stand in for it.
@@ -328,7 +328,7 @@ class MetricTracker:
         **known: Any,
     ) -> float:
         agent, started_at = event.checked_agent(agent_file), event.checked_timestamp("a start", start_timestamp)
-        task_id, model = event.checked_text("a task id", task_id), event.checked_text("a model", model)
+        task_id, model = event.checked_text("a task id", task_id), event.checked_model(model)
         ended_at = time.time()
         start, clock = starts.take(self._store.home.document, agent, start_timestamp)
         if start is not None:

@@ -1,7 +1,7 @@
 """Lines of Claude Code's transcripts, read so that nothing in them can raise.
 
 A transcript's format is Claude Code's own, internal, and documented nowhere officially; what this package reads was seen
-in versions up to 2.1.240. Whatever is missing or of another type than expected reads as absent.
+in versions up to 2.1.332. Whatever is missing or of another type than expected reads as absent.
 """
 
 import json

@@ -2,7 +2,7 @@
 
 Beside the session's file `<session>.jsonl` lies `<session>/subagents/`, with `agent-<id>.jsonl` and its sidecar
 `agent-<id>.meta.json`; agents of a workflow are in `workflows/<id>/` in there. The layout is Claude Code's own, internal,
-and documented nowhere officially; seen in versions up to 2.1.240. Agent ids are text from outside, and never lead elsewhere.
+and documented nowhere officially; seen in versions up to 2.1.332. Agent ids are text from outside, and never lead elsewhere.
 """
 
 import json

@@ -1,7 +1,7 @@
 """The transcript of one sub-agent: its tokens by model and type, how it ends, when it began and ended.
 
 It is the only source of a run's true tokens: what hooks and notifications say covers the last request alone. The format is
-Claude Code's own, internal, and documented nowhere officially; what is read was seen in versions up to 2.1.240.
+Claude Code's own, internal, and documented nowhere officially; what is read was seen in versions up to 2.1.332.
 
 The longest lines of a transcript are results of tools. They matter only at its end, so the file is read once for
 the answers, and once more, in full, from its last answer on.

@@ -51,7 +51,7 @@ def execute(options: "Namespace") -> int:
 
 def _admissions(gate: Gate, options: "Namespace") -> "Iterator[Admission]":
     agent, task_id = event.checked_agent(options.agent), event.checked_text("a task id", options.task_id)
-    event.checked_text("a model", options.model)
+    event.checked_model(options.model)
     listed = [event.checked_agent(name) for name in options.fallback or ()]
     fallbacks = None if options.from_config and not listed else listed
     return gate.admissions(agent, fallbacks, task_id, is_asked=not options.no_gate)
