@@ -21,6 +21,12 @@ PATH_CHARACTERS = 4096
 LINE_BYTES = 64 * 2**20
 """Bytes of a line of a transcript, or of what a command prints; a longer one is skipped."""
 
+TAIL_BYTES = 8 * 2**20
+"""Bytes at the end of a transcript that say how it ends, and how the runs that it has launched did."""
+
+SIDECAR_BYTES = 2**20
+"""Bytes of what Claude Code notes of an agent in a file beside its transcript; what comes after them isn't read."""
+
 PAYLOAD_BYTES = 256 * 2**20
 """Bytes of the payload of a hook; what comes after them isn't read."""
 

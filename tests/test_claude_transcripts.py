@@ -809,7 +809,7 @@ def test_what_is_said_of_others_and_what_tools_print_is_no_evidence(path: Path) 
 
 
 def test_only_the_end_of_a_long_transcript_is_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parent, "LONGEST_TAIL_BYTES", 4000)
+    monkeypatch.setattr(parent, "TAIL_BYTES", 4000)
     old = launch({"status": "completed"})
     assert evidence(write(path, old, prompt("x" * 5000)), {TOOL}, set()) == {}
     assert known(path, prompt("x" * 5000), old).status == "completed"
@@ -863,7 +863,7 @@ def _short_of_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a file of some bytes be long, and the time be over after some of them."""
     monkeypatch.setattr("otel_tracker.claude_code.transcript._LONG_BYTES", 100)
     monkeypatch.setattr("otel_tracker.claude_code.transcript._LOOK_BYTES", 700)
-    monkeypatch.setattr("otel_tracker.claude_code.transcript._TAIL_BYTES", 3000)
+    monkeypatch.setattr("otel_tracker.claude_code.transcript.TAIL_BYTES", 3000)
 
 
 def read_on(path: str, since: "float | None" = None) -> "list[Transcript]":

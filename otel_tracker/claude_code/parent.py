@@ -20,7 +20,7 @@ from otel_tracker.claude_code.notification import MARK, Notification, notificati
 from otel_tracker.claude_code.places import plain_agent_id
 from otel_tracker.claude_code.result import STATUSES, is_error_text, status_of
 from otel_tracker.claude_code.run import COMPLETED, FAILED, KILLED, LAUNCHED
-from otel_tracker.limits import ERROR_CHARACTERS
+from otel_tracker.limits import ERROR_CHARACTERS, TAIL_BYTES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     from otel_tracker.claude_code.lines import Record
 
-LONGEST_TAIL_BYTES = 8 * 2**20
 
 # What the result of a launch that was refused contains, in small letters.
 _DENIALS = (
@@ -84,9 +83,9 @@ def _last_lines(path: str) -> "list[bytes]":
         if not isinstance(path, str) or not os.path.isfile(path):
             return []
         with open(path, "rb") as file:
-            start = max(0, file.seek(0, os.SEEK_END) - LONGEST_TAIL_BYTES)
+            start = max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES)
             file.seek(start)
-            lines = file.read(LONGEST_TAIL_BYTES).split(b"\n")
+            lines = file.read(TAIL_BYTES).split(b"\n")
     except (OSError, ValueError):
         return []
     return lines[1:] if start else lines

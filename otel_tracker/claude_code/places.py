@@ -9,6 +9,7 @@ import json
 import os
 
 from otel_tracker.claude_code.lines import count, text
+from otel_tracker.limits import SIDECAR_BYTES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ INTERNAL = ("acompact-", "aprompt_suggestion-", "aside_question-")
 _PREFIX, _SUFFIX = "agent-", ".jsonl"
 _SIDECAR_TEXTS = ("agentType", "toolUseId", "name", "taskKind", "parentAgentId")
 _SPAWNED_TYPES = ("spawnedAgentType", "customAgentType")  # a teammate's, whose `agentType` is its name
-_LONGEST_ID, _LONGEST_SIDECAR_BYTES = 128, 1 << 20
+_LONGEST_ID = 128
 _ID_SIGNS = "-_.@+="
 _DEEPEST = 3  # folders below `subagents`
 
@@ -92,7 +93,7 @@ def sidecar_beside(transcript_path: str) -> "dict[str, Any]":
         if not os.path.isfile(path):
             return {}
         with open(path, "rb") as file:
-            told = json.loads(file.read(_LONGEST_SIDECAR_BYTES).decode("utf-8", "replace"))
+            told = json.loads(file.read(SIDECAR_BYTES).decode("utf-8", "replace"))
     except (OSError, ValueError, RecursionError):
         return {}
     if not isinstance(told, dict):

@@ -13,6 +13,7 @@ import time
 from otel_tracker.claude_code.ending import API_ERROR, EMPTY, MID_TOOL, Ending, kind_of_answer
 from otel_tracker.claude_code.lines import blocks_of_type, lines_in, moment_of, part, record_in, text, texts_of
 from otel_tracker.claude_code.usage import SYNTHETIC, Usage
+from otel_tracker.limits import TAIL_BYTES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ _CUT = b"Your response above was cut off mid-stream"  # Claude Code has made up 
 
 _LONG_BYTES = 32 * 2**20  # what has been read of a shorter file is read again
 _LOOK_BYTES = 2**20  # between two looks at the clock
-_TAIL_BYTES = 8 * 2**20
 _RESUMED = ("skipped", "started", "ended", "idle_seconds", "version", "agent", "has_gap")
 
 
@@ -199,10 +199,10 @@ class _Reader:
     def _skip_to_tail(self) -> None:
         """Let the end of the file say how it ends, although what is before it has not been read."""
         self._end = os.fstat(self._file.fileno()).st_size
-        start = max(self._offset, self._end - _TAIL_BYTES)
+        start = max(self._offset, self._end - TAIL_BYTES)
         if start > self._offset:
             self._file.seek(start)
-            start += len(self._file.readline(_TAIL_BYTES))
+            start += len(self._file.readline(TAIL_BYTES))
         self._last_answer, self._unread = max(start, self._last_answer), float("inf")
 
     def _read_answers(self, until: float) -> bool:
