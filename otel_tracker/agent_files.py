@@ -3,7 +3,7 @@
 import os
 import re
 
-from otel_tracker.environment import claude_folder, claude_project
+from otel_tracker.environment import project_agents, user_agents
 from otel_tracker.errors import StorageError
 from otel_tracker.event import is_name
 from otel_tracker.limits import FRONT_MATTER_CHARACTERS, NAME_CHARACTERS
@@ -78,12 +78,8 @@ def has_file(key: str, home: "Home") -> "bool | None":
     """Tell whether an agent's file is in the home, or in an agents folder of Claude Code's; None for a key that names none."""
     if not key.endswith(".md"):
         return None
-    folders = (
-        home.folder,
-        os.path.join(claude_project() or os.curdir, ".claude", "agents"),
-        os.path.join(claude_folder(), "agents"),
-    )
-    return any(os.path.isfile(os.path.join(folder, key)) for folder in folders)
+    folders = (home.folder, project_agents(os.curdir), user_agents())
+    return any(os.path.isfile(os.path.join(folder, key)) for folder in folders if folder)
 
 
 def _name_of(path: str) -> "str | None":

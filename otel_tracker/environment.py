@@ -63,9 +63,15 @@ def claude_folder() -> str:
     return absolute(os.environ.get("CLAUDE_CONFIG_DIR") or "~/.claude")
 
 
-def claude_project() -> "str | None":
-    """Return the folder of the project that Claude Code works in, None where Claude Code hasn't started this process."""
-    return os.environ.get("CLAUDE_PROJECT_DIR") or None
+def user_agents() -> str:
+    """Return the folder of the user's agents of Claude Code."""
+    return os.path.join(claude_folder(), "agents")
+
+
+def project_agents(project: "str | None") -> "str | None":
+    """Return the folder of a project's agents: of the one that Claude Code names, else of `project`; None if that is None."""
+    project = os.environ.get("CLAUDE_PROJECT_DIR") or project
+    return os.path.join(project, ".claude", "agents") if project else None
 
 
 def claude_process() -> "int | None":

@@ -9,7 +9,7 @@ The key of an agent is its file relative to its agents folder (`core/coder.md`).
 import os
 
 from otel_tracker import lookup, names
-from otel_tracker.environment import claude_folder, claude_project
+from otel_tracker.environment import project_agents, user_agents
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def resolved(document: "Document", agent_type: str, project: "str | None", home:
     known = known_key(document, agent_type, home)
     if known is not None and _is_named(document, known, agent_type):
         return Resolved(known)
-    of_name, of_stem = _files_of((home.folder, os.path.join(claude_folder(), "agents")), agent_type)
+    of_name, of_stem = _files_of((home.folder, user_agents()), agent_type)
     if of_name is None and known is not None:
         return Resolved(known)
     return of_name or of_stem or Resolved(agent_type)
@@ -66,9 +66,8 @@ def resolved(document: "Document", agent_type: str, project: "str | None", home:
 
 def project_agent(agent_type: str, project: "str | None") -> "Resolved | None":
     """Return the agent of a project that a type names, None if the project has none."""
-    project = claude_project() or project
-    folder = os.path.join(project, ".claude", "agents") if project else ""
-    return _files_of((folder,), agent_type)[0] if os.path.isdir(folder) else None
+    folder = project_agents(project)
+    return _files_of((folder,), agent_type)[0] if folder and os.path.isdir(folder) else None
 
 
 def type_of(document: "Document", key: str) -> str:
