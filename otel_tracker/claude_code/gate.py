@@ -40,10 +40,10 @@ def answer(payload: "Payload", home: "Home", *, is_closed_on_doubt: bool) -> str
     agent = of_project.key if of_project else known_key(document, agent_type, home)
     if agent not in document.agents:
         return ""
-    said = summary.answer(document, agent, time.time(), is_gone)
-    if said.is_admitted and not said.is_probe:
+    verdict = summary.answer(document, agent, time.time(), is_gone)
+    if verdict.is_admitted and not verdict.is_probe:
         return ""
-    if said.reason == PROBE_RUNS:
+    if verdict.reason == PROBE_RUNS:
         from otel_tracker.claude_code.reconciler import end_abandoned
 
         end_abandoned(home, payload.session_id or "", time.time())  # the probe may have ended with its session
@@ -52,8 +52,8 @@ def answer(payload: "Payload", home: "Home", *, is_closed_on_doubt: bool) -> str
 
 def denial(reason: str) -> str:
     """Return the JSON with which a hook denies a launch; Claude reads the reason."""
-    said = {"hookEventName": PRE_TOOL_USE, "permissionDecision": "deny", "permissionDecisionReason": reason}
-    return json.dumps({"hookSpecificOutput": said})
+    fields = {"hookEventName": PRE_TOOL_USE, "permissionDecision": "deny", "permissionDecisionReason": reason}
+    return json.dumps({"hookSpecificOutput": fields})
 
 
 def _asked(payload: "Payload", home: "Home", agent_type: str, *, is_closed_on_doubt: bool) -> str:
@@ -67,14 +67,18 @@ def _asked(payload: "Payload", home: "Home", agent_type: str, *, is_closed_on_do
     agent = resolved(store.read(), agent_type, payload.path("cwd"), home).key
     recorder = Recorder(store)
     if payload.session_id is None or tool_use_id is None:
-        said = Gate(recorder, session_process).ask(agent)
+        response = Gate(recorder, session_process).ask(agent)
     else:
         with Session.opened(home, payload.session_id) as session:
-            said = _admitted(session, recorder, agent, tool_use_id, payload.agent_id)
+            response = _admitted(session, recorder, agent, tool_use_id, payload.agent_id)
     recorder.leave()  # the process ends without atexit
-    if isinstance(said, Rejection):
-        return denial(_reason(store.read(), home, said, agent_type))
-    if is_closed_on_doubt and not said.is_probe and summary.answer(store.read(), agent, time.time(), is_gone).is_probe:
+    if isinstance(response, Rejection):
+        return denial(_reason(store.read(), home, response, agent_type))
+    if (
+        is_closed_on_doubt
+        and not response.is_probe
+        and summary.answer(store.read(), agent, time.time(), is_gone).is_probe
+    ):
         raise StorageError("grant a permit in", home.document, "the log says why")
     return ""
 
@@ -88,21 +92,25 @@ def _admitted(
     from otel_tracker.gate import Gate
 
     run_id = session.run_id_of(None, tool_use_id)
-    known = {"id": event_id(run_id, "asked"), "conversation_id": session.id, "tool_use_id": tool_use_id}
-    said = Gate(recorder, session_process, **known).ask(agent, tool_use_id, run_id)
-    if said and said.is_probe:
+    fields = {"id": event_id(run_id, "asked"), "conversation_id": session.id, "tool_use_id": tool_use_id}
+    response = Gate(recorder, session_process, **fields).ask(agent, tool_use_id, run_id)
+    if response and response.is_probe:
         session.note_permit(tool_use_id, agent, launcher)
-    return said
+    return response
 
 
-def _reason(document: "Document", home: "Home", said: "Rejection", agent_type: str) -> str:
-    who = f"Agent '{agent_type}'" if said.agent_file == agent_type else f"Agent '{agent_type}' ({said.agent_file})"
-    is_ordered = said.reason.startswith(REFUSED_BY_ORDER)
-    by, when = " by a person" if is_ordered else "", f"until {said.until[:19]}Z" if said.until else "now"
-    alone = "Do without it, or wait." if said.until or not is_ordered else "Do without it."
-    instead = f"Use agent '{type_of(document, said.fallback)}' instead." if said.fallback else alone
-    words = ("breaker", said.agent_file, "auto") if is_ordered else ("reset", said.agent_file)
+def _reason(document: "Document", home: "Home", response: "Rejection", agent_type: str) -> str:
+    subject = (
+        f"Agent '{agent_type}'"
+        if response.agent_file == agent_type
+        else f"Agent '{agent_type}' ({response.agent_file})"
+    )
+    is_ordered = response.reason.startswith(REFUSED_BY_ORDER)
+    by, when = " by a person" if is_ordered else "", f"until {response.until[:19]}Z" if response.until else "now"
+    alone = "Do without it, or wait." if response.until or not is_ordered else "Do without it."
+    instead = f"Use agent '{type_of(document, response.fallback)}' instead." if response.fallback else alone
+    words = ("breaker", response.agent_file, "auto") if is_ordered else ("reset", response.agent_file)
     return printable(
-        f"{who} is refused{by} {when}: {said.reason}. {instead} "
+        f"{subject} is refused{by} {when}: {response.reason}. {instead} "
         f"A person can let it run again with: {command(*words, home=home.option)}"
     )
