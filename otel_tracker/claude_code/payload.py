@@ -1,6 +1,6 @@
 """What Claude Code hands to a hook: one JSON object on standard input, read without trusting any of it.
 
-Source of the format: the documentation of Claude Code's hooks, as of version 2.1.240. The fields are Claude Code's to
+Source of the format: what Claude Code 2.1.139 to 2.1.332 sends (tests/data/claude/payloads). The fields are Claude Code's to
 change: whatever is missing or of another type than documented reads as absent, and is told as drift.
 """
 

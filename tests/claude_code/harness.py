@@ -1,4 +1,7 @@
-"""Sessions of Claude Code as told in tests: the payloads of its hooks, and the transcripts as they are at each of them."""
+"""Sessions of Claude Code as told in tests: the payloads of its hooks, and the transcripts as they are at each of them.
+
+Payloads, sidecars and records have the keys that the program was seen to send and write (tests.claude_code.payloads).
+"""
 
 import json
 import os
@@ -8,9 +11,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from otel_tracker.timestamps import format_timestamp
-from tests.claude_code.transcript_of_agent import MODEL, PRIVATE, Payload, TranscriptOfAgent, text_block, usage
-
-VERSION = "2.1.226"
+from tests.claude_code.payloads import NEWEST, Payload, like, payload_of, record_of
+from tests.claude_code.transcript_of_agent import MODEL, PRIVATE, TranscriptOfAgent, text_block, usage
 
 _numbers = count(1)
 
@@ -29,9 +31,10 @@ class Step(NamedTuple):
 
 
 class Session:
-    """A session: what its hooks get, in `steps`, and its transcript."""
+    """A session: what its hooks get from a version of Claude Code, in `steps`, and its transcript."""
 
-    def __init__(self, session_id: "str | None" = None) -> None:
+    def __init__(self, session_id: "str | None" = None, version: str = NEWEST) -> None:
+        self.version = version
         self.session_id = session_id or f"5f0c7a9e-0000-4000-8000-{next(_numbers):012x}"
         self.folder = Path(os.path.expanduser("~/.claude/projects/-project"))
         self.transcript = self.folder / f"{self.session_id}.jsonl"
@@ -39,18 +42,17 @@ class Session:
         self.now = time.time() - 900
         self._unwritten: list[tuple[Path, str]] = []
 
-    def fires(self, event: str, after: tuple[int, ...] = (), **fields: Any) -> int:
-        """Add a payload, and return its place."""
-        common = {
+    def fires(self, event: str, after: tuple[int, ...] = (), shape: "str | None" = None, **fields: Any) -> int:
+        """Add a payload, and return its place; `shape` names the true payload whose keys it has."""
+        ours = {
             "session_id": self.session_id,
-            "prompt_id": "0b9f5c9e-6a5e-4a6c-8f0e-3d2c1b0a9f8e",
             "transcript_path": str(self.transcript),
             "cwd": "/project",
-            "permission_mode": "default",
-            "effort": {"level": "high"},
             "hook_event_name": event,
+            **fields,
         }
-        self.steps.append(Step({**common, **fields}, self._unwritten, after))
+        true, newest = (payload_of(version, shape or event) for version in (self.version, NEWEST))
+        self.steps.append(Step(like(true, ours, newest), self._unwritten, after))
         self._unwritten = []
         return len(self.steps) - 1
 
@@ -61,20 +63,21 @@ class Session:
         """Return what is written after the last payload."""
         return self._unwritten
 
-    def record(self, path: Path, kind: str, **fields: Any) -> None:
-        """Write a record to a transcript, seven seconds after the one before."""
+    def record(self, path: Path, kind: str, shape: "str | None" = None, **fields: Any) -> None:
+        """Write a record to a transcript, seven seconds after the one before; `shape` names the true record that it is like."""
         self.now += 7
-        common = {
+        ours = {
             "parentUuid": None,
             "sessionId": self.session_id,
             "uuid": f"uuid-{next(_numbers)}",
             "timestamp": format_timestamp(self.now),
             "type": kind,
-            "version": VERSION,
+            "version": self.version,
             "cwd": "/project",
             "entrypoint": "cli",
+            **fields,
         }
-        self.writes(path, json.dumps({**common, **fields}) + "\n")
+        self.writes(path, json.dumps(like(record_of(self.version, shape), ours) if shape else ours) + "\n")
 
     def tells(self, content: Any, **fields: Any) -> None:
         """Write what the user, a tool or Claude Code says to the session's own transcript."""
@@ -104,10 +107,16 @@ class Session:
         )
 
     def starts(self, source: str = "startup") -> None:
-        self.fires("SessionStart", source=source, model=MODEL)
+        self.fires("SessionStart", shape=f"SessionStart.{source}", source=source)
+
+    def breaks_off(self, error: str) -> None:
+        """Let the main turn end by an error of the API: the payload is that of an agent's turn, but names no agent."""
+        place = self.fires("StopFailure", shape="StopFailure.server_error", error=error)
+        for key in ("agent_id", "agent_type"):
+            del self.steps[place].payload[key]
 
     def is_over(self, reason: str = "other") -> None:
-        self.fires("SessionEnd", reason=reason)
+        self.fires("SessionEnd", shape=f"SessionEnd.{reason}", reason=reason)
 
     def asks(self, prompt: str = PRIVATE) -> None:
         self.fires("UserPromptSubmit", prompt=prompt)
@@ -199,18 +208,15 @@ class Run(TranscriptOfAgent):
 
     def begins(self, agent_id: "str | None" = None) -> "Run":
         """Start the agent, or a further turn of it."""
-        self.session.fires(
-            "SubagentStart", self._asked, agent_id=agent_id or f"agent-{self.agent_id}", agent_type=self.kind
-        )
+        self.session.fires("SubagentStart", self._asked, agent_id=agent_id or self.agent_id, agent_type=self.kind)
         return self
 
     def ends(self, **fields: Any) -> "Run":
-        """Send SubagentStop, with the path as documented."""
-        place = "~" + str(self.transcript)[len(os.path.expanduser("~")) :]
+        """End a turn of the agent."""
         told = {
             "agent_id": self.agent_id,
             "agent_type": self.kind,
-            "agent_transcript_path": place,
+            "agent_transcript_path": str(self.transcript),
             "last_assistant_message": PRIVATE,
             "background_tasks": [],
             "session_crons": [],
@@ -221,7 +227,8 @@ class Run(TranscriptOfAgent):
 
     def breaks_off(self, error: str = "server_error") -> "Run":
         """Send StopFailure, which comes in the place of SubagentStop after an error of the API."""
-        self.session.fires("StopFailure", self._asked, agent_id=self.agent_id, agent_type=self.kind, error=error)
+        about = {"agent_id": self.agent_id, "agent_type": self.kind, "error": error}
+        self.session.fires("StopFailure", self._asked, "StopFailure.server_error", **about)
         return self
 
     def is_notified(
@@ -267,4 +274,8 @@ class Run(TranscriptOfAgent):
     def _fires(self, event: str, **fields: Any) -> int:
         caller = {"agent_id": self.parent.agent_id, "agent_type": self.parent.kind} if self.parent else {}
         about = {"tool_name": self.tool_name, "tool_input": self.tool_input, "tool_use_id": self.tool_use_id}
-        return self.session.fires(event, self._asked, **caller, **about, **fields)
+        response = fields.get("tool_response")
+        status = response.get("status") if isinstance(response, dict) else None
+        special = {"PreToolUse": "", "PostToolUseFailure": ".unknown_type"}.get(event, f".{status or 'completed'}")
+        shape = f"{event}.Agent{special}{'.in_agent' if self.parent else ''}"
+        return self.session.fires(event, self._asked, shape, **caller, **about, **fields)

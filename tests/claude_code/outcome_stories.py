@@ -211,6 +211,13 @@ def agent_type_that_does_not_exist_is_failed_under_one_key(session: Session) -> 
 
 
 @story
+def agent_type_that_does_not_exist_fails_its_call(session: Session) -> Expected:
+    session.launches("codre").fails("Agent type 'codre' not found. Available agents: coder, Explore")
+    session.stops()
+    return Expected([Ended(names.FAILURE, "unknown", models={}, failures=IGNORED)], NEVER_HEARD_OF)
+
+
+@story
 def string_that_tells_an_error_is_failed(session: Session) -> Expected:
     session.launches().begins().works().gives("Error: the agent gave up")
     session.stops()

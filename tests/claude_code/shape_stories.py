@@ -32,7 +32,7 @@ def agent_without_a_file_keeps_its_name(session: Session) -> Expected:
 @story
 def agent_id_with_and_without_its_prefix(session: Session) -> Expected:
     run = session.launches().begins()
-    run.begins(run.agent_id).works()
+    run.begins(f"agent-{run.agent_id}").works()
     run.ends(agent_id=f"agent-{run.agent_id}").completes(agentId=f"agent-{run.agent_id}")
     session.stops()
     return Expected([Ended()])
@@ -136,7 +136,7 @@ def to_do_items_and_unknown_events_are_no_runs(session: Session) -> Expected:
     session.fires("TaskCreated", task_id="1", task_subject="Write tests")
     session.launches().begins().works().ends().completes()
     session.fires("TaskCompleted", task_id="1", task_subject="Write tests")
-    session.fires("PreToolUse", tool_name="Bash", tool_input={"command": "true"}, tool_use_id="toolu_bash")
+    session.fires("PreToolUse", shape="PreToolUse.Bash", tool_use_id="toolu_bash")
     session.fires(
         "PostToolUse", tool_name="Bash", tool_input={}, tool_response={"stdout": ""}, tool_use_id="toolu_bash"
     )
@@ -168,9 +168,20 @@ def type_that_no_agent_is_called_is_the_one_that_ran(session: Session) -> Expect
 
 @story
 def teammate_is_the_agent_that_it_was_made_of(session: Session) -> Expected:
+    return _teammate(session, has_id=True)
+
+
+@story
+def teammate_of_whom_its_launch_tells_the_name_alone(session: Session) -> Expected:
+    session.version = "2.1.240"
+    return _teammate(session, has_id=False)
+
+
+def _teammate(session: Session, *, has_id: bool) -> Expected:
     run = session.agent("coder", name="helper").is_asked_for()
-    run.gives({"status": "teammate_spawned", "agent_id": "helper@s", "teammate_id": "helper@s", "agent_type": "coder"})
     run.kind, run.agent_id = "helper", f"ahelper-{run.agent_id[1:]}"
+    of_team = {"teammate_id": "helper@s", "agent_id": run.agent_id if has_id else "helper@s", "agent_type": "coder"}
+    run.gives({"status": "teammate_spawned", "agentId": run.agent_id, **of_team})
     run.transcript = run.transcript.with_name(f"agent-{run.agent_id}.jsonl")
     sidecar = {"agentType": "helper", "name": "helper", "taskKind": "in_process_teammate", "customAgentType": "coder"}
     run.begins().is_prompted(sidecar=sidecar).calls_a_tool().gets_a_result().answers().ends()

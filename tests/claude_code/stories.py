@@ -6,6 +6,7 @@ import pytest
 
 from tests.claude_code import bug_stories, outcome_stories, shape_stories, token_stories
 from tests.claude_code.harness import Session
+from tests.claude_code.payloads import NEWEST
 from tests.claude_code.replay import STORIES, Expected, Story, prepare
 
 MODULES = (outcome_stories, bug_stories, token_stories, shape_stories)  # each adds its stories
@@ -13,9 +14,9 @@ MODULES = (outcome_stories, bug_stories, token_stories, shape_stories)  # each a
 each_story = pytest.mark.parametrize("story", STORIES.values(), ids=STORIES.keys())
 
 
-def told(story: Story, home: Path) -> tuple[Session, Expected]:
+def told(story: Story, home: Path, version: str = NEWEST) -> tuple[Session, Expected]:
     """Return a session in which the story happens, and make a home for it."""
-    session = Session()
+    session = Session(version=version)
     told = story(session)
     prepare(home, {run.agent for run in told.runs})
     return session, told

@@ -18,10 +18,11 @@ from hypothesis import strategies as st
 from otel_tracker.claude_code.hook import hook
 from tests.builders import json_values
 from tests.claude_code.documented import DOCUMENTED, NOTIFICATION
+from tests.claude_code.payloads import NEWEST, seen
 from tests.claude_code.replay import everything_under, prepare
 from tests.claude_code.transcript_of_agent import MODEL
 
-PAYLOADS = [*DOCUMENTED.values(), NOTIFICATION]
+PAYLOADS = [*DOCUMENTED.values(), NOTIFICATION, *seen(NEWEST).payloads.values()]
 _NASTY: tuple[Any, ...] = (
     None,
     True,

@@ -20,7 +20,8 @@ from otel_tracker.storage.journal import Journal
 from otel_tracker.storage.store import Store
 from tests.builders import document_of, text_of
 from tests.claude_code.asking import Wait, ask, go_on, probe
-from tests.claude_code.harness import VERSION, Run, Session
+from tests.claude_code.harness import Run, Session
+from tests.claude_code.payloads import NEWEST
 from tests.claude_code.replay import CODER, ends, play, prepare, read
 
 TEAMMATE = {"agentType": "coder", "name": "rita", "taskKind": "in_process_teammate"}
@@ -75,10 +76,10 @@ def test_a_run_that_no_call_has_launched_is_not_interrupted_by_the_end_of_a_turn
 
 @pytest.mark.parametrize("is_named", [True, False])
 def test_a_teammate_is_one_run_although_its_launch_returns_at_once(is_named: bool, home: Path) -> None:
-    session = Session()
+    session = Session(version=NEWEST if is_named else "2.1.240")
     run = session.launches(name="rita")
-    told = {"agent_id": run.agent_id} if is_named else {}
-    run.gives({"status": "teammate_spawned", "name": "rita", **told})
+    in_team = run.agent_id if is_named else "rita@session-1"
+    run.gives({"status": "teammate_spawned", "name": "rita", "agentId": run.agent_id, "agent_id": in_team})
     run.begins().is_prompted(sidecar=TEAMMATE).calls_a_tool().gets_a_result().answers().ends()
     session.stops()
     session.is_over()
@@ -336,7 +337,7 @@ def test_an_entry_says_how_many_lines_could_not_be_read_and_which_version_wrote_
     run.calls_a_tool().gets_a_result().answers().ends().completes()
     play(session.steps, home)
     (entry,) = ends(home)
-    assert (entry["skipped_lines"], entry["claude_code_version"]) == (1, VERSION)
+    assert (entry["skipped_lines"], entry["claude_code_version"]) == (1, NEWEST)
 
 
 @pytest.mark.parametrize(

@@ -144,7 +144,7 @@ def test_a_run_that_breaks_off_when_an_outage_ends_the_main_turn_is_not_to_blame
     session = Session()
     session.now = time.time() - 60
     run = session.launches().is_in_background().begins().is_cut()
-    session.fires("StopFailure", error=error, error_details=None, last_assistant_message=None)
+    session.breaks_off(error)
     run.ends().is_notified("completed")
     play_all(session, tmp_path)
     entry = one_end(tmp_path)

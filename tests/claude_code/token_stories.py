@@ -152,7 +152,7 @@ def failed_and_cancelled_runs_have_tokens_too(session: Session) -> Expected:
 @story
 def compaction_within_a_run_makes_its_tokens_a_lower_bound(session: Session) -> Expected:
     run = session.launches().begins().is_prompted().calls_a_tool().gets_a_result()
-    session.record(run.transcript, "system", subtype="compact_boundary", isSidechain=True, content="Compacted")
+    session.record(run.transcript, "system", "system.compact_boundary", agentId=run.agent_id)
     run.answers()
     return _in_foreground(session, run, Ended(is_incomplete=True))
 

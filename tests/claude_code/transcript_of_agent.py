@@ -4,12 +4,13 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tests.claude_code.payloads import NEWEST, Payload, like, sidecar_of
+
 if TYPE_CHECKING:
     from typing import Self
 
-    from tests.claude_code.harness import Session
+    from tests.claude_code.harness import Run, Session
 
-Payload = dict[str, Any]
 Tokens = dict[str, int]
 
 MODEL = "claude-sonnet-5"
@@ -32,7 +33,6 @@ def usage(tokens: Tokens, **more: Any) -> Payload:
         },
         "service_tier": "standard",
         "iterations": [],
-        "server_tool_use": None,
         **more,
     }
 
@@ -50,14 +50,20 @@ class TranscriptOfAgent:
     tool_use_id: str
     kind: str
     depth: int
+    parent: "Run | None"
 
     def is_prompted(self, *, sidecar: "Payload | None" = None) -> "Self":
-        meta = {"agentType": self.kind, "description": PRIVATE, "toolUseId": self.tool_use_id, "spawnDepth": self.depth}
-        self.session.writes(self.transcript.with_suffix(".meta.json"), json.dumps(meta if sidecar is None else sidecar))
+        ours = {"agentType": self.kind, "description": PRIVATE, "toolUseId": self.tool_use_id, "spawnDepth": self.depth}
+        if self.parent:
+            ours["parentAgentId"] = self.parent.agent_id
+        true, newest = (sidecar_of(version) for version in (self.session.version, NEWEST))
+        meta = like(true, ours, newest) if sidecar is None else sidecar
+        self.session.writes(self.transcript.with_suffix(".meta.json"), json.dumps(meta))
         return self.hears([text_block("Find all API endpoints.")])
 
     def hears(self, content: Any, **fields: Any) -> "Self":
-        self._record("user", message={"role": "user", "content": content}, **fields)
+        shape = "user.meta" if fields.get("isMeta") else "user.prompt"
+        self._record("user", shape, message={"role": "user", "content": content}, **fields)
         return self
 
     def says(
@@ -81,8 +87,9 @@ class TranscriptOfAgent:
             "stop_reason": stop_reason,
             "usage": tokens if "input_tokens" in tokens else usage(tokens),
         }
+        shape = "assistant.api_error.server_error" if fields.get("isApiErrorMessage") else "assistant.tool_use"
         request = f"req_{self.agent_id}_{request or message}"
-        self._record("assistant", message=body, requestId=request, attributionAgent=self.kind, **fields)
+        self._record("assistant", shape, message=body, requestId=request, attributionAgent=self.kind, **fields)
         return self
 
     def calls_a_tool(self, message: str = "1", **fields: Any) -> "Self":
@@ -127,5 +134,5 @@ class TranscriptOfAgent:
             apiErrorStatus=status,
         )
 
-    def _record(self, kind: str, **fields: Any) -> None:
-        self.session.record(self.transcript, kind, isSidechain=True, agentId=self.agent_id, **fields)
+    def _record(self, kind: str, shape: str, **fields: Any) -> None:
+        self.session.record(self.transcript, kind, shape, isSidechain=True, agentId=self.agent_id, **fields)
