@@ -52,9 +52,9 @@ class Claude:
 
     # What there is before a session
 
-    def has_agent(self, key: str, **front_matter: str) -> None:
-        """Write an agent's file, which calls itself as the file is called."""
-        path = self.home / key
+    def has_agent(self, key: str, *, is_the_projects: bool = False, **front_matter: str) -> None:
+        """Write an agent's file, the user's or the project's, which calls itself as the file is called."""
+        path = (self.box.project / ".claude" / "agents" if is_the_projects else self.home) / key
         path.parent.mkdir(parents=True, exist_ok=True)
         fields = {"name": path.stem, "description": "does what is wanted", **front_matter}
         path.write_text("---\n" + "".join(f"{name}: {value}\n" for name, value in fields.items()) + "---\nDo it.\n")

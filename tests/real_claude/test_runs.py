@@ -91,6 +91,18 @@ def test_an_agent_with_a_model_of_its_own(claude: Claude) -> None:
 
 
 @pytest.mark.parametrize("in_background", [False, True])
+def test_an_agent_of_the_project_before_the_users_of_the_same_name(claude: Claude, in_background: bool) -> None:
+    of_project = "reviewed/coder.md"
+    claude.has_agent(of_project, is_the_projects=True)
+    claude.tracker("breaker", CODER, "open")
+    claude.plays("lead", calls(agent("coder", "work", run_in_background=in_background)))
+    claude.plays("work", works(), says())
+    claude.asks("lead")
+    assert_recorded(claude, Run(of_project, "work"))
+    assert claude.document().agents[CODER]["tallies"]["rejected"] == 0
+
+
+@pytest.mark.parametrize("in_background", [False, True])
 def test_other_spellings(claude: Claude, in_background: bool) -> None:
     spellings = ("Database-Expert", "database expert", "DatabaseExpert")
     claude.plays("lead", calls(*(agent(spelling, "work", run_in_background=in_background) for spelling in spellings)))

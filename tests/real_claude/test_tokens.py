@@ -31,8 +31,9 @@ def test_compaction_in_an_agent(claude: Claude) -> None:
     assert_recorded(claude, Run(CODER, "work", usage=AT_LEAST, also="work-compacted"))
 
 
-def test_without_a_transcript(claude: Claude) -> None:
-    claude.plays("lead", calls(agent("coder", "work", run_in_background=False)))
+@pytest.mark.parametrize("in_background", [False, True])
+def test_without_a_transcript(claude: Claude, in_background: bool) -> None:
+    claude.plays("lead", calls(agent("coder", "work", run_in_background=in_background)))
     claude.plays("work", works(), fails(500))
     claude.asks("lead", "--no-session-persistence")
     assert_recorded(claude, Run(CODER, "work", names.FAILURE, UNMEASURED))
