@@ -51,9 +51,10 @@ def test_an_outage_that_ends_the_turn_too(claude: Claude, in_background: bool) -
     assert_recorded(claude, Run(CODER, "work"))
 
 
-def test_the_limit_of_turns(claude: Claude) -> None:
+@pytest.mark.parametrize("in_background", [False, True])
+def test_the_limit_of_turns(claude: Claude, in_background: bool) -> None:
     claude.has_agent(CODER, maxTurns="2")
-    claude.plays("lead", calls(agent("coder", "work", run_in_background=False)))
+    claude.plays("lead", calls(agent("coder", "work", run_in_background=in_background)))
     claude.plays("work", works(), works(), works())
     claude.asks("lead")
     assert_recorded(claude, Run(CODER, "work"))
