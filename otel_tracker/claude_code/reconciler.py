@@ -4,9 +4,8 @@ It looks when the main agent's turn ends, when a person goes on, and when a sess
 """
 
 from otel_tracker import outages
-from otel_tracker.claude_code import facts, parent, places
+from otel_tracker.claude_code import facts, places
 from otel_tracker.claude_code import payload as hooks
-from otel_tracker.claude_code.forgetting import forget_sessions
 from otel_tracker.claude_code.recording import Recording
 from otel_tracker.claude_code.run import FAILED, LAUNCHED
 from otel_tracker.claude_code.session import Session, abandoned_sessions, beginning, is_gone, note_beginning
@@ -15,6 +14,7 @@ from otel_tracker.log import warn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from otel_tracker.claude_code.parent import Evidence
     from otel_tracker.claude_code.payload import Payload
     from otel_tracker.claude_code.run import Run
     from otel_tracker.storage.home import Home
@@ -52,6 +52,8 @@ def look_at_others(home: "Home", session_id: str, now: float) -> None:
     """Note when it all began, end the sessions that have gone silent, and forget those of which nothing has come for long."""
     note_beginning(home, now)
     end_abandoned(home, session_id, now)
+    from otel_tracker.claude_code.forgetting import forget_sessions  # here: most hooks forget nothing
+
     forget_sessions(home, now)
 
 
@@ -147,6 +149,10 @@ def _give_back(recording: Recording, launcher: "str | None") -> None:
 
 def _add_evidence(recording: Recording, runs: "list[Run]") -> None:
     """Add what the transcripts of the agents that launched the runs say of them."""
+    if not runs:
+        return
+    from otel_tracker.claude_code import parent
+
     session = recording.session
     for launcher in {run.launcher for run in runs}:
         of_session = [session.transcript, *session.later_transcripts]
@@ -160,7 +166,7 @@ def _add_evidence(recording: Recording, runs: "list[Run]") -> None:
                     _add(run, told, recording.now)
 
 
-def _add(run: "Run", told: parent.Evidence, now: float) -> None:
+def _add(run: "Run", told: "Evidence", now: float) -> None:
     """Add what is said last of a run; of one that runs in the background that is a notification."""
     run.note(agent_id=told.agent_id, tool_use_id=told.tool_use_id)
     if told.status is None:

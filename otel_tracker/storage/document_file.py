@@ -7,7 +7,6 @@ from otel_tracker.codec import DocumentCodec, is_torn, sequence_of
 from otel_tracker.document import Document, new_document
 from otel_tracker.errors import DocumentError, UnsupportedVersionError
 from otel_tracker.fold import fold_all
-from otel_tracker.rewritten import with_changes
 from otel_tracker.schema import has_changed_settings
 from otel_tracker.storage.recovery import Base, newest_base
 
@@ -22,12 +21,10 @@ REREAD_SECONDS = 0.05
 _REREADS = 5  # of a file that a process is overwriting in place, or was when it was killed: it begins with a zero byte
 _BEGINNING_BYTES = 4096
 _FORESEEN_EVENTS = 8
-_OUR_BEGINNING = re.compile(
-    rb'\n  "version": "7\.\d+",\n  "updated": (?:null|"[^"\n]*"),\n  "sequence": ([1-9]\d{0,18}),\n'
-)
+_OUR_BEGINNING = rb'.\n  "version": "7\.\d+",\n  "updated": (?:null|"[^"\n]*"),\n  "sequence": ([1-9]\d{0,18}),\n'
 _OUR_KEY = b'"config_digest"'
 # How an agent's entry begins in the format of v7.0; a key with an escape in it is taken for another agent's.
-_AGENT_ENTRY = re.compile(rb'"([^"\n]+)"\s*:\s*\{\s*"status"\s*:')
+_AGENT_ENTRY = rb'"([^"\n]+)"\s*:\s*\{\s*"status"\s*:'
 
 
 class Damage:
@@ -96,7 +93,7 @@ class DocumentFile:
             return self.document.sequence
         if self._peeked is None or self._peeked[0] != signature:
             read = self._files.read(self._path, 0, _BEGINNING_BYTES)
-            ours = _OUR_BEGINNING.match(read[1], 1) if read and read[1].startswith(b"{") else None
+            ours = re.match(_OUR_BEGINNING, read[1]) if read and read[1].startswith(b"{") else None
             self._peeked = signature, int(ours[1]) if ours else self.load().sequence
         return self._peeked[1]
 
@@ -166,7 +163,7 @@ class DocumentFile:
         journal must be whole for that. Any other file may if it names an agent that the backup and the journal don't know;
         and, without a backup, if it isn't blank.
         """
-        ours = _OUR_BEGINNING.match(text, 1) if text[:1] in (b"{", b"\0") else None
+        ours = re.match(_OUR_BEGINNING, text) if text[:1] in (b"{", b"\0") else None
         is_reached = ours is not None and int(ours[1]) <= self._journal.last()
         is_torn_ours = ours is not None and is_torn(text)
         if base.source is None:
@@ -176,7 +173,7 @@ class DocumentFile:
             return False
         later = self._journal.after(base.document.sequence)
         known = {*base.document.agents, *(event.get(key) for event in later for key in ("agent", "to"))}
-        return any(match[1].decode("utf-8", "replace") not in known for match in _AGENT_ENTRY.finditer(text))
+        return any(match[1].decode("utf-8", "replace") not in known for match in re.finditer(_AGENT_ENTRY, text))
 
     def _take(self, read: "tuple[Signature, bytes] | None") -> "DocumentError | None":
         """Take the document that was read; return the error where it is none."""
@@ -208,6 +205,8 @@ class DocumentFile:
         if base is None or not is_whole:
             document = Document({**document.head, "sequence": self._journal.last()}, document.history)
             base = Base(document, "its own numbers", "")
+        from otel_tracker.rewritten import with_changes
+
         self._hold(with_changes(self._advanced(base.document), document))
         self.damage = Damage(
             text, "another program has left out `sequence`: nothing tells what its numbers count", base

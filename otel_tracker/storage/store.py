@@ -18,11 +18,10 @@ from otel_tracker.errors import DocumentError, LaggingError, MountedAloneError, 
 from otel_tracker.fold import fold_all, pruned
 from otel_tracker.guard import Guard
 from otel_tracker.log import notice, warn
-from otel_tracker.lookup import similar
 from otel_tracker.names import failures_in_a_row
 from otel_tracker.replay import SAYING_OTHERWISE, Replay
 from otel_tracker.settings import Settings, problems_in
-from otel_tracker.storage import claim, lock, mounts
+from otel_tracker.storage import claim, lock
 from otel_tracker.storage.appender import Appender
 from otel_tracker.storage.backups import Backups
 from otel_tracker.storage.document_file import DocumentFile
@@ -32,7 +31,6 @@ from otel_tracker.storage.observer import Observer
 from otel_tracker.storage.recognition import Recognition
 from otel_tracker.storage.recovery import newest_base
 from otel_tracker.storage.upkeep import Upkeep
-from otel_tracker.suggestion import command
 from otel_tracker.timestamps import format_timestamp
 from otel_tracker.writer import is_idle, uninterrupted
 
@@ -394,6 +392,8 @@ class Store:
         if is_due or is_changed:
             self._upkeep.tidy()
             if self._is_in_place:  # often enough: `doctor` says so, too
+                from otel_tracker.storage import mounts
+
                 self.warn_once(mounts.written_in_place(self.home.document))
 
     def _say_what_is_alike(self, document: Document, state: Document) -> None:
@@ -403,6 +403,9 @@ class Store:
         """
         if len(state.agents) <= len(document.agents) or self.file.damage is not None:
             return
+        from otel_tracker.lookup import similar
+        from otel_tracker.suggestion import command
+
         for key, entry in state.agents.items():
             like = [] if key in document.agents or entry.get("name") else similar(document, key, _ALIKE)
             if like:
@@ -415,6 +418,8 @@ class Store:
         openings = state.head["metrics"]["circuit_breaks"] - document.head["metrics"]["circuit_breaks"]
         if openings <= 0 or self.file.damage is not None:
             return
+        from otel_tracker.suggestion import command
+
         for key, entry in state.agents.items():
             before = document.agents.get(key)
             if (

@@ -3,7 +3,6 @@
 import os
 
 from otel_tracker.errors import StorageError
-from otel_tracker.storage.retention import delete_old_segments
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -84,6 +83,8 @@ class Upkeep:
         """Delete the backups that are too many, and the segments of the journal that no backup needs."""
         try:
             self._backups.prune()
+            from otel_tracker.storage.retention import delete_old_segments  # here: most processes make no backup
+
             delete_old_segments(self._file.load(), self._journal, self._backups, self._files, self._clock())
         except StorageError as error:
             self._say(str(error))
