@@ -387,6 +387,11 @@ def test_the_demo_trips_a_breaker_and_leaves_the_users_home_alone(run: Run, home
     assert not Path(home.folder).exists()
 
 
+def test_the_demo_takes_a_home_that_is_named(tmp_path: Path) -> None:
+    assert main(["demo", "--home", str(tmp_path / "there")]) == 0
+    assert (tmp_path / "there" / "config" / "circuit-breaker.json").exists()
+
+
 @pytest.mark.processes
 def test_the_module_and_the_console_script_are_the_same_command(fleet: MetricTracker, home: Home) -> None:
     environment = {**os.environ, "OTEL_TRACKER_HOME": home.folder}

@@ -29,7 +29,7 @@ _WORK_SECONDS = 0.02
 
 def demo(options: "Namespace") -> int:
     """Record the fleet's tasks, and print the report and where the document is."""
-    home = Home(options.into or os.path.join(tempfile.mkdtemp(prefix="otel-tracker-demo-"), "agents"))
+    home = Home(options.into or options.home or os.path.join(tempfile.mkdtemp(prefix="otel-tracker-demo-"), "agents"))
     if os.path.exists(home.document):
         raise InvalidValueError("the demo's home", home.folder, "a folder without a document")
     tracker = MetricTracker(home.document)

@@ -165,7 +165,7 @@ def _add_changing_commands(commands: "Any") -> None:
     _add_claude_code(commands)
 
     demo = _add(commands, "demo", "record a small fleet's tasks in a home of its own, and report")
-    demo.add_argument("--into", metavar="DIR", help="the demo's home (a new temporary folder)")
+    demo.add_argument("--into", metavar="DIR", help="the demo's home, as --home; without either a new folder")
 
 
 def _add_breaker_commands(commands: "Any") -> None:
