@@ -259,7 +259,7 @@ class Recording:
     def _key_of(self, agent_type: str) -> str:
         """Return the key of the agent that a type means; one that has a file is registered, so that the gate knows it."""
         if agent_type not in self._keys:
-            found = agents.resolved(glance(self.home), agent_type, self._folder, self.home)
+            found = agents.resolved(glance(self.home, agent_type), agent_type, self._folder, self.home)
             if found.new_name is not None:
                 self._events.append(event.about_agent(found.key, names.AGENT_REGISTERED, name=found.new_name))
             self._keys[agent_type] = found.key

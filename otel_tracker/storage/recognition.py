@@ -35,7 +35,7 @@ _CLOCK_SLACK_SECONDS = 60.0  # that a run may have begun before a segment was wr
 _NEWEST_SEGMENTS = 2  # in which running tasks are looked for where the state isn't known
 _FEW = 8  # texts: to search a segment for each takes less time than to list all that it says
 _LISTINGS = 4  # segments
-_LISTED = re.compile(rb'"(?:id|run_id|action)": "[^"]*"')
+_LISTED = rb'"(?:id|run_id|action)": "[^"]*"'  # compiled when it is first needed, which in most hooks is never
 RESTORED = encode_line({"action": names.DOCUMENT_RESTORED})[1:-1]
 _LOST, _AMENDED = (encode_line({"action": action})[1:-1] for action in (names.TASK_LOST, names.TASK_AMENDED))
 
@@ -213,7 +213,7 @@ class _Listing:
     def extend(self, lines: bytes) -> None:
         """List further lines of the segment."""
         for line in lines.splitlines(keepends=True):
-            self.places.update(dict.fromkeys(_LISTED.findall(line), self.end))
+            self.places.update(dict.fromkeys(re.findall(_LISTED, line), self.end))
             self.end += len(line)
 
 
@@ -242,7 +242,7 @@ def _in_question(events: "list[Event]", *, may_repeat: bool) -> "dict[bytes, Eve
 def lines_with(texts: "set[bytes]", content: bytes) -> "list[bytes]":
     """Return the lines in which one of `texts` stands, in their order."""
     if len(texts) > _FEW:
-        listed = set(_LISTED.findall(content))
+        listed = set(re.findall(_LISTED, content))
         texts = {text for text in texts if text in listed or _is_cut(text)}
     return journal.lines_with(texts, content)
 
