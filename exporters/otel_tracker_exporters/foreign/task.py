@@ -11,9 +11,8 @@ from typing import Any
 from opentelemetry.sdk.trace import ReadableSpan
 
 from otel_tracker import event, names
-from otel_tracker.checks import is_event
 from otel_tracker.errors import InvalidValueError
-from otel_tracker.limits import MOST_TOKENS
+from otel_tracker.limits import LATEST_SECONDS, MOST_TOKENS
 from otel_tracker.timestamps import format_timestamp
 from otel_tracker_exporters.foreign.convention import Attributes, Convention, first_text, tokens_of
 from otel_tracker_exporters.foreign.ending import ending_of
@@ -69,10 +68,9 @@ def event_of(span: ReadableSpan) -> event.Event | None:
         return None
     is_vague = any(convention.is_agents_usage_vague for convention in spoken)
     usage = _pending.settle_task(key, _own_usage(attributes, spoken, is_agent=True), is_own_vague=is_vague)
-    ended = _ended(span, span.end_time, agent, attributes, spoken, _measured(usage))
-    if not is_event({**ended, "seq": 0}):
+    if max(span.end_time, span.start_time or 0) > LATEST_SECONDS * 10**9:
         raise InvalidValueError("the span of an agent", span.name, "times before the year 9000")
-    return ended
+    return _ended(span, span.end_time, agent, attributes, spoken, _measured(usage))
 
 
 def _ended(
