@@ -24,7 +24,7 @@ def this_process() -> "dict[str, Any]":
 
 
 def this_thread() -> "dict[str, Any]":
-    """Return what tells the running thread from others of its process: `thread` and `thread_started`.
+    """Return the identity of the running thread within its process: `thread` and `thread_started`.
 
     Nothing of the main thread, which ends with its process, and where the system doesn't tell.
     """
@@ -34,7 +34,7 @@ def this_thread() -> "dict[str, Any]":
 
 
 def process(pid: int) -> "dict[str, Any] | None":
-    """Return what tells a running process of this machine from any other, as `this_process`; None if there is none."""
+    """Return the identity of a running process of this machine, as `this_process` does; None if there is none."""
     found = _process(pid)
     return found if found["started"] not in (None, "ended") else None
 

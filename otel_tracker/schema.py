@@ -37,7 +37,7 @@ def settings_of(head: "dict[str, Any]") -> "tuple[dict[str, Any], dict[str, Any]
 
 
 def settings_digest(head: "dict[str, Any]") -> str:
-    """Return what tells the settings of a document from others: where it isn't `config_digest`, a person has changed them."""
+    """Return a digest of the document's settings; if it differs from `config_digest`, a person has changed them."""
     from zlib import crc32
 
     return f"{crc32(json.dumps(settings_of(head), sort_keys=True).encode()):08x}"

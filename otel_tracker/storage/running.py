@@ -1,4 +1,4 @@
-"""The running tasks of a document, by what tells that nobody will see their end: their process, or their age.
+"""The running tasks of a document, by their process or their age: either shows that no process will see their end.
 
 They follow the document from one look to the next, so that a look at thousands of tasks costs little more than at one.
 """
