@@ -5,7 +5,7 @@ import time
 from otel_tracker import event, names
 from otel_tracker.amendment import amendment_of
 from otel_tracker.claude_code import agents, outcome, places
-from otel_tracker.claude_code.ending import AFTER_TOOL, CLEAN, IN_BETWEEN
+from otel_tracker.claude_code.ending import CLEAN, IN_BETWEEN
 from otel_tracker.claude_code.run import COMPLETED, digest, event_id
 from otel_tracker.claude_code.transcript import read_transcript
 from otel_tracker.owner import boot_clock
@@ -136,7 +136,10 @@ class Recording:
         return next((ended for judged, ended in reversed(self._ends) if judged is run), run.said)
 
     def _transcript(self, run: "Run", *, is_just_reported: bool) -> "Transcript | None":
-        """Read a run's transcript, which may lack its last line for a moment after its end was reported."""
+        """Read a run's transcript, which may lack its last line for a moment after its end was reported.
+
+        A run that has reached the limit of its turns looks the same, and its hook waits for nothing.
+        """
         parts = self.session.transcripts_of(run.agent_id, run.transcript)
         if not parts:
             return None
@@ -144,7 +147,7 @@ class Recording:
         since = began if run.agent_type == _FORK else None
         found = self._read(run, parts, since)
         until = self._waits_until if is_just_reported and run.report == COMPLETED else 0.0
-        while found is not None and _may_lack_its_end(run, found) and time.monotonic() < until:
+        while found is not None and found.ending in IN_BETWEEN and time.monotonic() < until:
             time.sleep(_PAUSE_SECONDS)
             found = self._read(run, parts, since)
         if found is not None and found.ending in IN_BETWEEN and run.is_stopped and self.session.is_of_workflow(run):
@@ -264,11 +267,6 @@ class Recording:
                 self._events.append(event.about_agent(found.key, names.AGENT_REGISTERED, name=found.new_name))
             self._keys[agent_type] = found.key
         return self._keys[agent_type]
-
-
-def _may_lack_its_end(run: "Run", found: "Transcript") -> bool:
-    """Tell whether the last line of a run that has completed may be on its way; after the limit of its turns none is."""
-    return found.ending in IN_BETWEEN and (found.ending != AFTER_TOOL or run.is_stopped is True)
 
 
 def _model(run: "Run", models: "dict[str, Any] | None") -> "str | None":

@@ -12,6 +12,7 @@ import pytest
 from otel_tracker import names
 from tests.claude_code.documented import DOCUMENTED, NOTIFICATION
 from tests.claude_code.harness import Run, Session
+from tests.claude_code.outcome_stories import CUT
 from tests.claude_code.replay import (
     CODER,
     STORIES,
@@ -262,20 +263,26 @@ def test_a_session_that_was_left_without_an_end_is_settled_when_another_one_star
     assert found == ([("Explore", names.TASK_LOST), ("coder", names.TASK_COMPLETED)] if is_idle else [])
 
 
-def test_a_last_line_that_is_on_its_way_is_waited_for(tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_error", [False, True])
+def test_a_last_line_that_is_on_its_way_is_waited_for(is_error: bool, tmp_path: Path) -> None:
     prepare(tmp_path)
     session = Session()
-    run = session.launches().begins().is_prompted().calls_a_tool().gets_a_result().ends()
+    run = session.launches().begins().is_prompted().calls_a_tool().gets_a_result()
+    if not is_error:  # after an error of the API SubagentStop doesn't fire
+        run.ends()
     run.completes()
     (*steps, last) = session.steps
     play(steps, tmp_path)
     write(last.writes)
-    run.answers()
+    if is_error:
+        run.meets("server_error", 500)
+    else:
+        run.answers()
     writer = threading.Timer(0.05, write, [session.written()])
     writer.start()
     play([last._replace(writes=[])], tmp_path)
     writer.join()
-    assert said(tmp_path) == expected([Ended()])
+    assert said(tmp_path) == expected([Ended(names.FAILURE, models=CUT) if is_error else Ended()])
 
 
 @pytest.mark.usefixtures("flushed")
