@@ -32,7 +32,7 @@ bench: $(VENV)/.installed-bench
 	$(BIN)/python -m benchmarks
 
 plugin: $(VENV)/.installed
-	$(BIN)/python -m otel_tracker.claude_code.plugin
+	$(BIN)/python -m otel_tracker.integrations.claude_code.settings.plugin
 
 clean:
 	rm -rf $(VENV) build dist

@@ -11,10 +11,13 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, Sp
 
 from benchmarks.fleet import TOKENS, agent_of, make_home, task_recorder
 from benchmarks.measure import Row, interleaved
-from otel_tracker import event, names, owner
+from otel_tracker import names
+from otel_tracker.runtime import owner
+from otel_tracker.runtime.ids import new_id
+from otel_tracker.state import event
 from otel_tracker.storage.store import Store
 from otel_tracker_exporters.circuit_breaker import CircuitBreakerSpanExporter
-from otel_tracker_exporters.foreign import task
+from otel_tracker_exporters.foreign import foreign_task
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,7 +67,7 @@ def _seconds_a_span(exporter: CircuitBreakerSpanExporter, spans: "Sequence[Reada
 
 
 def _event_of(span: ReadableSpan) -> event.Event:
-    ended = task.event_of(span)
+    ended = foreign_task.event_of(span)
     assert ended is not None
     return ended
 
@@ -104,6 +107,6 @@ def _spans(number: int) -> list[ReadableSpan]:
 
 
 def _start(number: int, process: "dict[str, object]") -> event.Event:
-    run_id = event.new_id()
+    run_id = new_id()
     known = {"model": "sonnet", "task_id": f"running-{number}", "owner": process}
     return event.task_started(agent_of(number), time.time(), run_id=run_id, **known)  # type: ignore[arg-type]

@@ -13,15 +13,17 @@ from benchmarks.commands import installed
 from benchmarks.fleet import agent_of, make_home
 from benchmarks.hooks import answer_of
 from benchmarks.measure import Row, interleaved
-from otel_tracker import event, names
-from otel_tracker.codec import DocumentCodec
-from otel_tracker.document import Document, History, new_document
-from otel_tracker.fold import fold_all
+from otel_tracker import names
+from otel_tracker.reporting.summary import agent_name
+from otel_tracker.runtime.ids import new_id
+from otel_tracker.runtime.timestamps import format_timestamp
+from otel_tracker.state import event
+from otel_tracker.state.codec import DocumentCodec
+from otel_tracker.state.document import Document, History, new_document
+from otel_tracker.state.fold import fold_all
 from otel_tracker.storage.files import Files
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.journal import SEGMENT_BYTES, Journal
-from otel_tracker.summary import agent_name
-from otel_tracker.timestamps import format_timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -125,7 +127,7 @@ def _big_home(folder: str) -> Home:
 
 def _task(number: int, began: float) -> "Iterator[bytes]":
     """Yield the lines, without their numbers, of a task's start and end."""
-    run_id, agent = event.new_id(), _agent(number)
+    run_id, agent = new_id(), _agent(number)
     fields = {"run_id": run_id, "model": "sonnet", "task_id": f"feature-{number}"}
     started = event.task_started(agent, began, owner=None, **fields)
     ended = event.task_ended(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.fleet import ENTRIES, TASK_SECONDS, TOKENS, agent_of, make_home, task_recorder
 from benchmarks.measure import Row
-from otel_tracker.timestamps import format_timestamp
+from otel_tracker.runtime.timestamps import format_timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -5,13 +5,15 @@ import time
 from itertools import count, cycle
 from typing import TYPE_CHECKING
 
-from otel_tracker import MetricTracker, TaskTracker, event, names
-from otel_tracker.codec import DocumentCodec
+from otel_tracker import MetricTracker, TaskTracker, names
+from otel_tracker.runtime.ids import new_id
+from otel_tracker.runtime.timestamps import format_timestamp
+from otel_tracker.state import event
+from otel_tracker.state.codec import DocumentCodec
 from otel_tracker.storage.files import Files
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.journal import SEGMENT_BYTES, Journal
 from otel_tracker.storage.store import Store
-from otel_tracker.timestamps import format_timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,14 +61,14 @@ def _ended_task(number: int, started: float) -> event.Event:
         agent_of(number),
         names.SUCCESS,
         started + TASK_SECONDS,
-        run_id=event.new_id(),
+        run_id=new_id(),
         started=format_timestamp(started),
         duration_seconds=TASK_SECONDS,
         model="sonnet",
         task_id=f"feature-{number}",
         tokens={"untyped": TOKENS},
-        trace_id=event.new_id(),
-        span_id=event.new_id()[:16],
+        trace_id=new_id(),
+        span_id=new_id()[:16],
     )
 
 

@@ -3,20 +3,23 @@
 import json
 import os
 import subprocess
+import time
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.commands import installed
 from benchmarks.fleet import agent_of, make_home
 from benchmarks.measure import Row, interleaved, nothing
-from otel_tracker import event, names
-from otel_tracker.codec import DocumentCodec
-from otel_tracker.document import Document, History
+from otel_tracker import names
+from otel_tracker.reporting.summary import agent_name
+from otel_tracker.runtime.ids import new_id
+from otel_tracker.runtime.timestamps import format_timestamp, parse_timestamp
+from otel_tracker.state import event
+from otel_tracker.state.codec import DocumentCodec
+from otel_tracker.state.document import Document, History
 from otel_tracker.storage.files import Files
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.store import Store
-from otel_tracker.summary import agent_name
-from otel_tracker.timestamps import format_timestamp, parse_timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -48,7 +51,9 @@ def gate_of_probe(folder: str) -> Row:
     def return_permit() -> None:
         permit = store.read().agents[agent_of(0)]["circuit"]["permit"]
         if permit is not None:
-            returned = event.about_agent(agent_of(0), names.PROBE_RETURNED, permit=permit["run_id"], reason="again")
+            returned = event.happened(
+                names.PROBE_RETURNED, time.time(), agent=agent_of(0), permit=permit["run_id"], reason="again"
+            )
             store.record([returned])
 
     return _row(folder, "hook: gate, the probe", home, _launches(), 4, return_permit)
@@ -139,13 +144,13 @@ def answer_of(number: int) -> dict[str, Any]:
 
 
 def _failed_task(seconds_ago: float = 0.0) -> event.Event:
-    failed = event.about_agent(agent_of(0), names.TASK_FAILED)
+    failed = event.happened(names.TASK_FAILED, time.time(), agent=agent_of(0))
     ended = parse_timestamp(failed["timestamp"]) - seconds_ago
     return event.task_ended(
         agent_of(0),
         names.FAILURE,
         ended,
-        run_id=event.new_id(),
+        run_id=new_id(),
         started=format_timestamp(ended),
         duration_seconds=0.0,
     )

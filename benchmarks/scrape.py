@@ -9,10 +9,10 @@ from prometheus_client.registry import Collector
 from benchmarks.fleet import agent_of, make_home
 from benchmarks.measure import Row, interleaved, nothing
 from otel_tracker import MetricTracker, names
-from otel_tracker.document import Document
-from otel_tracker.event import task_ended
+from otel_tracker.runtime.timestamps import format_timestamp
+from otel_tracker.state.document import Document
+from otel_tracker.state.event import task_ended
 from otel_tracker.storage.store import Store
-from otel_tracker.timestamps import format_timestamp
 from otel_tracker_exporters.prometheus import Cache, families
 from otel_tracker_exporters.scrape import Exposition
 

@@ -13,12 +13,13 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, Spa
 
 from benchmarks.fleet import TOKENS, agent_of
 from benchmarks.measure import Row, interleaved, nothing
-from otel_tracker import MetricTracker, TaskTracker, event, names, track_agent
-from otel_tracker.pipeline import MakeEvent, Pipeline
+from otel_tracker import MetricTracker, TaskTracker, names, track_agent
+from otel_tracker.runtime.ids import new_id
+from otel_tracker.runtime.writer import Receipt
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.recorder import Recorder
 from otel_tracker.storage.store import Store
-from otel_tracker.writer import Receipt
+from otel_tracker.tracking.pipeline import MakeEvent, Pipeline
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -108,7 +109,7 @@ def _tracked(folder: str) -> "Callable[[], None]":
 
 def _bare_span() -> "Callable[[], None]":
     tracer = _provider().get_tracer("benchmarks")
-    run_id = event.new_id()
+    run_id = new_id()
 
     def make_span() -> None:
         attributes = {

@@ -40,10 +40,13 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))  # where it is run as a file
 
 from grafana import generate, panels  # noqa: E402 - needs the path
-from otel_tracker import event, names, summary  # noqa: E402
-from otel_tracker.document import Document, new_document  # noqa: E402
-from otel_tracker.fold import fold  # noqa: E402
-from otel_tracker.timestamps import format_timestamp  # noqa: E402
+from otel_tracker import names  # noqa: E402
+from otel_tracker.reporting import summary  # noqa: E402
+from otel_tracker.runtime.ids import new_id  # noqa: E402
+from otel_tracker.runtime.timestamps import format_timestamp  # noqa: E402
+from otel_tracker.state import event  # noqa: E402
+from otel_tracker.state.document import Document, new_document  # noqa: E402
+from otel_tracker.state.fold import fold  # noqa: E402
 from otel_tracker_exporters.prometheus import StateCollector  # noqa: E402
 
 Json = dict[str, Any]
@@ -93,7 +96,9 @@ class Simulation:
         self._number, self._seq = count(), count(1)
         self._todo: list[tuple[float, int, Callable[[float], None]]] = []
         for agent in FLEET:
-            self._record(event.about_agent(agent.key, names.AGENT_REGISTERED, name=event_name(agent.key)))
+            self._record(
+                event.happened(names.AGENT_REGISTERED, time.time(), agent=agent.key, name=event_name(agent.key))
+            )
             self._at(end - DAY + self._pause(agent), partial(self._arrive, agent))
         self._at(end - 2.6 * 3600, lambda at: self._start(PLANNER, at, "hangs", "opus"))
 
@@ -118,13 +123,13 @@ class Simulation:
         self._at(at + self._pause(agent), partial(self._arrive, agent))
         if summary.agent_state(self.document, agent.key, at)["state"] == names.OPEN:
             rejected = {"timestamp": format_timestamp(at), "reason": "open"}
-            self._record({**event.about_agent(agent.key, names.TASK_REJECTED), **rejected})
+            self._record({**event.happened(names.TASK_REJECTED, time.time(), agent=agent.key), **rejected})
             self._run(FLEET[0]._replace(key=STAND_IN, failing=0.0), at, fallback_for=agent.key)
         else:
             self._run(agent, at)
 
     def _run(self, agent: Agent, at: float, **known: Any) -> None:
-        run_id, model = event.new_id(), self.chance.choice(agent.models)
+        run_id, model = new_id(), self.chance.choice(agent.models)
         self._start(agent.key, at, run_id, model)
         seconds = 60 * agent.minutes * self.chance.lognormvariate(0, 0.5)
         outcome = self._outcome(agent, at)

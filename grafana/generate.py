@@ -10,7 +10,8 @@ from pathlib import Path
 from grafana import panels, queries
 from grafana.panels import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, YELLOW, Column, Json
 from grafana.queries import RATE, increase, per_hour, series, total
-from otel_tracker import metrics, names
+from otel_tracker import names
+from otel_tracker.reporting import metrics
 
 FOLDER = Path(__file__).parent / "dashboards"
 FLEET, AGENT = "otel-tracker-fleet", "otel-tracker-agent"

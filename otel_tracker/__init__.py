@@ -8,30 +8,32 @@ are loaded when they are first used: importing the package loads neither the SDK
 import os
 
 if any(name.startswith("OTEL_") and name.endswith("_LIMIT") for name in os.environ):
-    from otel_tracker.environment import unset_unusable_limits
+    from otel_tracker.runtime.environment import unset_unusable_limits
 
     unset_unusable_limits()  # before any module of ours imports the SDK
 
-__version__ = "0.1.0"
+from otel_tracker import names
+
+__version__ = names.VERSION
 
 _HOMES = {
-    "MetricTracker": "otel_tracker.metric_tracker",
-    "TaskTracker": "otel_tracker.task",
-    "track_agent": "otel_tracker.decorator",
-    "estimate_tokens": "otel_tracker.tokens",
+    "MetricTracker": "otel_tracker.tracking.metric_tracker",
+    "TaskTracker": "otel_tracker.tracking.task",
+    "track_agent": "otel_tracker.tracking.decorator",
+    "estimate_tokens": "otel_tracker.state.tokens",
     "CircuitBreakerSpanExporter": "otel_tracker_exporters.circuit_breaker",
     "AgentBlacklistedError": "otel_tracker.errors",
     "AmbiguousAgentError": "otel_tracker.errors",
     "NoAgentAvailableError": "otel_tracker.errors",
     "AgentTimeoutError": "otel_tracker.errors",
-    "Permit": "otel_tracker.permit",
-    "Rejection": "otel_tracker.gate",
-    "Selection": "otel_tracker.gate",
-    "current_task": "otel_tracker.block",
-    "configure": "otel_tracker.configuration",
-    "bound": "otel_tracker.propagation",
-    "child_environment": "otel_tracker.propagation",
-    "serve_metrics": "otel_tracker.serving",
+    "Permit": "otel_tracker.tracking.permit",
+    "Rejection": "otel_tracker.tracking.gate",
+    "Selection": "otel_tracker.tracking.gate",
+    "current_task": "otel_tracker.tracking.task",
+    "configure": "otel_tracker.tracking.configuration",
+    "bound": "otel_tracker.telemetry.propagation",
+    "child_environment": "otel_tracker.telemetry.propagation",
+    "serve_metrics": "otel_tracker_exporters.serving",
     "DocumentError": "otel_tracker.errors",
     "InvalidValueError": "otel_tracker.errors",
     "LockTimeoutError": "otel_tracker.errors",
@@ -44,9 +46,6 @@ _HOMES = {
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from otel_tracker.block import current_task
-    from otel_tracker.configuration import configure
-    from otel_tracker.decorator import track_agent
     from otel_tracker.errors import (
         AgentBlacklistedError,
         AgentTimeoutError,
@@ -61,14 +60,16 @@ if TYPE_CHECKING:
         UnknownMetricError,
         UnsupportedVersionError,
     )
-    from otel_tracker.gate import Rejection, Selection
-    from otel_tracker.metric_tracker import MetricTracker
-    from otel_tracker.permit import Permit
-    from otel_tracker.propagation import bound, child_environment
-    from otel_tracker.serving import serve_metrics
-    from otel_tracker.task import TaskTracker
-    from otel_tracker.tokens import estimate_tokens
+    from otel_tracker.state.tokens import estimate_tokens
+    from otel_tracker.telemetry.propagation import bound, child_environment
+    from otel_tracker.tracking.configuration import configure
+    from otel_tracker.tracking.decorator import track_agent
+    from otel_tracker.tracking.gate import Rejection, Selection
+    from otel_tracker.tracking.metric_tracker import MetricTracker
+    from otel_tracker.tracking.permit import Permit
+    from otel_tracker.tracking.task import TaskTracker, current_task
     from otel_tracker_exporters.circuit_breaker import CircuitBreakerSpanExporter
+    from otel_tracker_exporters.serving import serve_metrics
 
 __all__ = [
     "AgentBlacklistedError",
@@ -100,6 +101,10 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
+    if name == "dropin":  # where the drop-in modules in users' homes look for it
+        from otel_tracker.tracking import dropin
+
+        return dropin
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

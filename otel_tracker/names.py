@@ -8,6 +8,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+VERSION = "0.1.0"
+"""The version of this package."""
+
 # What an event says has happened.
 TASK_STARTED = "task_started"
 TASK_COMPLETED = "task_completed"

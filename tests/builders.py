@@ -5,12 +5,13 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from otel_tracker import event, names
-from otel_tracker.codec import DocumentCodec
-from otel_tracker.document import Document, new_document
-from otel_tracker.fold import fold_all
-from otel_tracker.limits import LAST_EVENT
-from otel_tracker.timestamps import format_timestamp, parse_timestamp
+from otel_tracker import names
+from otel_tracker.runtime.limits import LAST_EVENT
+from otel_tracker.runtime.timestamps import format_timestamp, parse_timestamp
+from otel_tracker.state import event
+from otel_tracker.state.codec import DocumentCodec
+from otel_tracker.state.document import Document, new_document
+from otel_tracker.state.fold import fold_all
 
 Event = dict[str, Any]
 

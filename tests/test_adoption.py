@@ -15,8 +15,8 @@ import pytest
 
 from otel_tracker import names
 from otel_tracker.cli import main
-from otel_tracker.storage.glance import glance
 from otel_tracker.storage.home import Home
+from otel_tracker.storage.quick_read import glance
 from otel_tracker.storage.recorder import Recorder
 from otel_tracker.storage.store import Store
 from tests.builders import AGENT, end

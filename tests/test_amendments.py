@@ -7,11 +7,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from otel_tracker import names
-from otel_tracker.amendment import amended as end_amended
-from otel_tracker.amendment import amendment_of
-from otel_tracker.checks import is_event
-from otel_tracker.document import Document
 from otel_tracker.names import CANCELLED, FAILURE, LOST, SUCCESS
+from otel_tracker.state.amendment import amended as end_amended
+from otel_tracker.state.amendment import amendment_of
+from otel_tracker.state.checks import is_event
+from otel_tracker.state.document import Document
 from tests.builders import AGENT, Event, about, document_of, end, folded, moment, start
 
 OPUS, SONNET = "claude-opus-5", "claude-sonnet-5"

@@ -17,9 +17,10 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from otel_tracker import CircuitBreakerSpanExporter, MetricTracker, TaskTracker, configure, environment
-from otel_tracker.instrumentor import AgentTrackerInstrumentor
+from otel_tracker import CircuitBreakerSpanExporter, MetricTracker, TaskTracker, configure
+from otel_tracker.runtime import environment
 from otel_tracker.storage.home import Home
+from otel_tracker.tracking.instrumentor import AgentTrackerInstrumentor
 from tests.faults.components import miss
 
 pytestmark = pytest.mark.processes

@@ -2,7 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otel_tracker.breaker import (
+from otel_tracker.names import CANCELLED, CLOSED, DISABLED, FAILURE, FORCED_OPEN, HALF_OPEN, LOST, OPEN, SUCCESS
+from otel_tracker.state.breaker import (
     LEASE_SECONDS,
     TOLERANCE_SECONDS,
     Answer,
@@ -23,8 +24,7 @@ from otel_tracker.breaker import (
     override_at,
     view,
 )
-from otel_tracker.names import CANCELLED, CLOSED, DISABLED, FAILURE, FORCED_OPEN, HALF_OPEN, LOST, OPEN, SUCCESS
-from otel_tracker.settings import Settings
+from otel_tracker.state.settings import Settings
 
 MINUTE = 60.0
 SETTINGS = Settings({"failure_threshold": 3, "cooldown_minutes": 10, "cooldown_max_minutes": 60})

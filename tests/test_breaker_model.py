@@ -16,7 +16,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from otel_tracker.breaker import (
+from otel_tracker.names import CANCELLED, CLOSED, DISABLED, FAILURE, FORCED_OPEN, HALF_OPEN, LOST, OPEN, SUCCESS
+from otel_tracker.state.breaker import (
     Circuit,
     Override,
     Permit,
@@ -32,8 +33,7 @@ from otel_tracker.breaker import (
     is_overdue,
     view,
 )
-from otel_tracker.names import CANCELLED, CLOSED, DISABLED, FAILURE, FORCED_OPEN, HALF_OPEN, LOST, OPEN, SUCCESS
-from otel_tracker.settings import Settings
+from otel_tracker.state.settings import Settings
 
 DAWN = 1_800_000_000.0
 SKEW = 60.0  # by which the clocks of two machines may differ

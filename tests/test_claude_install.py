@@ -17,10 +17,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from otel_tracker import MetricTracker
-from otel_tracker.claude_code import plugin, registration, settings_file, settings_text
-from otel_tracker.claude_code.registration import HOOKS, Choice, choice_of, is_akin, is_ours
-from otel_tracker.claude_code.settings_file import SettingsError, SettingsWriteError, with_hooks, without_hooks
 from otel_tracker.cli import main
+from otel_tracker.integrations.claude_code.settings import plugin, registration, settings_file, settings_text
+from otel_tracker.integrations.claude_code.settings.registration import HOOKS, Choice, choice_of, is_akin, is_ours
+from otel_tracker.integrations.claude_code.settings.settings_file import (
+    SettingsError,
+    SettingsWriteError,
+    with_hooks,
+    without_hooks,
+)
 
 Run = Callable[..., "tuple[int, str, str]"]
 PROGRAM = os.path.join(os.path.dirname(sys.executable), "otel-tracker")

@@ -13,15 +13,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otel_tracker import MetricTracker, event, retry
-from otel_tracker.amendment import amendment_of
+from otel_tracker import MetricTracker
 from otel_tracker.cli import main
-from otel_tracker.command import claude
-from otel_tracker.command.claude import ClaudeOutput
+from otel_tracker.integrations.claude_code import output as claude_output
+from otel_tracker.integrations.claude_code.output import ClaudeOutput
 from otel_tracker.names import UNANSWERED_BECAUSE
-from otel_tracker.outages import kind_of
+from otel_tracker.runtime.ids import new_id
+from otel_tracker.runtime.timestamps import format_timestamp
+from otel_tracker.state import event
+from otel_tracker.state.amendment import amendment_of
+from otel_tracker.state.outages import kind_of
 from otel_tracker.storage.home import Home
-from otel_tracker.timestamps import format_timestamp
+from otel_tracker.tracking import retry
 
 RESULTS = Path(__file__).parent / "data" / "claude"
 SONNET, HAIKU, OPUS = "claude-sonnet-4-5-20250929", "claude-haiku-4-5-20251001", "claude-opus-4-5-20251101"
@@ -301,7 +304,7 @@ def test_a_model_and_a_conversation_with_names_that_nobody_can_show_are_not_name
 
 def test_a_line_beyond_the_bound_is_not_kept_and_the_next_one_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     content = recorded("result-success.json")
-    monkeypatch.setattr(claude, "LINE_BYTES", len(content) - 1)
+    monkeypatch.setattr(claude_output, "LINE_BYTES", len(content) - 1)
     assert found(seen(content)) == found(seen(content.rstrip())) != NOTHING
     longer = content.replace(b"{", b'{"more":1,', 1)
     assert found(seen(longer)) == NOTHING
@@ -405,7 +408,7 @@ def session(number: int, model: str = OPUS, *, turn: "int | None" = None, conver
 def run_of_a_hook(tracker: MetricTracker, number: int, conversation: str = STREAM, **known: Any) -> dict[str, Any]:
     """Record, and return, a sub-agent's run as the hooks do."""
     tokens = {"input": number}
-    run_id = event.new_id()
+    run_id = new_id()
     known = {"tokens": tokens, "models": {OPUS: tokens}, "conversation_id": conversation, "agent_id": run_id, **known}
     now = time.time()
     ended = event.task_ended(

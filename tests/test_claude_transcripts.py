@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from otel_tracker.claude_code import lines, notification, parent, places, transcript
-from otel_tracker.claude_code.ending import (
+from otel_tracker.integrations.claude_code.transcripts import lines, notification, parent, places, transcript
+from otel_tracker.integrations.claude_code.transcripts.ending import (
     AFTER_TOOL,
     API_ERROR,
     CLEAN,
@@ -19,11 +19,11 @@ from otel_tracker.claude_code.ending import (
     MID_TOOL,
     UNANSWERED,
 )
-from otel_tracker.claude_code.notification import MARK, notifications_in
-from otel_tracker.claude_code.parent import Evidence, evidence
-from otel_tracker.claude_code.transcript import Transcript, read_transcript
+from otel_tracker.integrations.claude_code.transcripts.notification import MARK, notifications_in
+from otel_tracker.integrations.claude_code.transcripts.parent import Evidence, evidence
+from otel_tracker.integrations.claude_code.transcripts.transcript import Transcript, read_transcript
 from otel_tracker.names import UNANSWERED_BECAUSE
-from otel_tracker.timestamps import parse_timestamp
+from otel_tracker.runtime.timestamps import parse_timestamp
 
 Record = dict[str, Any]
 
@@ -825,7 +825,7 @@ def test_reading_loads_no_module_that_would_slow_the_hook_down() -> None:
     import sys
 
     names = "transcript, parent, places, notification"
-    code = f"import sys; from otel_tracker.claude_code import {names}; print(*sys.modules)"
+    code = f"import sys; from otel_tracker.integrations.claude_code.transcripts import {names}; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     slow = {"typing", "dataclasses", "pathlib", "opentelemetry", "collections.abc", "logging", "asyncio", "inspect"}
     sites = subprocess.run(
@@ -861,9 +861,9 @@ def facts_of(found: Transcript) -> dict[str, Any]:
 @pytest.fixture
 def _short_of_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a file of some bytes be long, and the time be over after some of them."""
-    monkeypatch.setattr("otel_tracker.claude_code.transcript._LONG_BYTES", 100)
-    monkeypatch.setattr("otel_tracker.claude_code.transcript._LOOK_BYTES", 700)
-    monkeypatch.setattr("otel_tracker.claude_code.transcript.TAIL_BYTES", 3000)
+    monkeypatch.setattr("otel_tracker.integrations.claude_code.transcripts.transcript._LONG_BYTES", 100)
+    monkeypatch.setattr("otel_tracker.integrations.claude_code.transcripts.transcript._LOOK_BYTES", 700)
+    monkeypatch.setattr("otel_tracker.integrations.claude_code.transcripts.transcript.TAIL_BYTES", 3000)
 
 
 def read_on(path: str, since: "float | None" = None) -> "list[Transcript]":

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from otel_tracker import names
-from otel_tracker.codec import DocumentCodec, sequence_of
-from otel_tracker.document import Document
 from otel_tracker.errors import DocumentError, UnsupportedVersionError
+from otel_tracker.state.codec import DocumentCodec, sequence_of
+from otel_tracker.state.document import Document
 from tests.builders import AGENT, document_of, document_values, end, folded, json_values, start, text_of, value_of
 
 REAL = (Path(__file__).parent / "data" / "circuit-breaker-v7-42-agents.json").read_bytes()

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from otel_tracker import MetricTracker, configure, environment, metrics, names
+from otel_tracker import MetricTracker, configure, names
 from otel_tracker.cli.parser import parser
-from otel_tracker.schema import new_agent, new_head
-from otel_tracker.settings import Settings
+from otel_tracker.reporting import metrics
+from otel_tracker.runtime import environment
+from otel_tracker.state.schema import new_agent, new_head
+from otel_tracker.state.settings import Settings
 from tests.real_claude import program
 
 ROOT = Path(__file__).parent.parent
@@ -114,7 +116,5 @@ def test_links_lead_somewhere() -> None:
 def test_every_module_is_in_the_architecture() -> None:
     text = (ROOT / "docs" / "architecture.md").read_text()
     package = ROOT / "otel_tracker"
-    for module in [
-        path for folder in ("", "storage", "command", "claude_code") for path in (package / folder).glob("[a-z]*.py")
-    ]:
+    for module in package.rglob("[a-z]*.py"):
         assert re.search(rf"\b{module.stem}\b", text), f"{module.name} is not in docs/architecture.md"

@@ -14,7 +14,7 @@ from otel_tracker import names
 from otel_tracker.cli import main
 from otel_tracker.doctor import NOTE, OK, WRONG, Finding, examine, repair
 from otel_tracker.doctor.compare import differences, numbers
-from otel_tracker.storage import left_over, lock, mounts
+from otel_tracker.storage import lock, mounts, unwritten
 from otel_tracker.storage.files import Files
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.store import Store
@@ -152,7 +152,7 @@ def test_a_damaged_backup_is_found_and_set_aside(used: Home) -> None:
 
 
 def test_events_that_were_left_over_are_found_and_taken_in(used: Home) -> None:
-    left_over.leave(used, Files(), [end("r7"), end("r8")])
+    unwritten.leave(used, Files(), [end("r7"), end("r8")])
     (finding,) = found(used, WRONG)
     assert finding.text.startswith("2 events in ")
     assert repair(Store(used)) == ["took in 2 events that were left over"]

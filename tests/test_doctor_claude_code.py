@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from otel_tracker.claude_code import registration, settings_places
-from otel_tracker.claude_code.registration import Choice
 from otel_tracker.doctor import NOTE, OK, WRONG, Finding, examine
 from otel_tracker.doctor.claude_code import claude_code
+from otel_tracker.integrations.claude_code.settings import registration, settings_places
+from otel_tracker.integrations.claude_code.settings.registration import Choice
+from otel_tracker.runtime.timestamps import format_timestamp
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.store import Store
-from otel_tracker.timestamps import format_timestamp
 from tests.test_claude_install import DROPPED
 
 PROGRAM = os.path.join(os.path.dirname(sys.executable), "otel-tracker")

@@ -12,14 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from otel_tracker import names
-from otel_tracker.amendment import amendment_of
-from otel_tracker.doctor import NOTE, OK, WRONG, Finding, examine, repair, state
+from otel_tracker.doctor import NOTE, OK, WRONG, Finding, contents, examine, repair
 from otel_tracker.doctor.audit import Audit, distinct, totals_of
 from otel_tracker.doctor.compare import with_keys_of_people
 from otel_tracker.doctor.finding import repair_of
 from otel_tracker.doctor.subject import Subject
-from otel_tracker.fold import fold_all
-from otel_tracker.replay import Replay
+from otel_tracker.state.amendment import amendment_of
+from otel_tracker.state.fold import fold_all
+from otel_tracker.state.replay import Replay
 from otel_tracker.storage.files import Files
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.journal import Journal
@@ -171,7 +171,7 @@ def test_huge_numbers_in_the_document_stop_no_doctor(used: Home, number: float) 
 
         edit(used, change)
         subject = Subject(Store(used))
-        for check in (state.document, state.journal, state.lag, state.comparison, state.running):
+        for check in (contents.document, contents.journal, contents.lag, contents.comparison, contents.running):
             list(check(subject))
         repair(Store(used))
         Path(used.document).write_bytes(whole)

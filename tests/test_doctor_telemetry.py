@@ -65,7 +65,7 @@ def test_the_protocol_that_opentelemetry_instrument_takes_by_itself_is_said(monk
 
 
 def test_a_missing_distro_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    ours = EntryPoint("otel_tracker", "otel_tracker.instrumentor:AgentTrackerInstrumentor", "")
+    ours = EntryPoint("otel_tracker", "otel_tracker.tracking.instrumentor:AgentTrackerInstrumentor", "")
     monkeypatch.delenv("OTEL_EXPORTER_OTLP_PROTOCOL")
     monkeypatch.setattr(
         telemetry, "entry_points", lambda group: [ours] if group == "opentelemetry_instrumentor" else []

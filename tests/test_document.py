@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otel_tracker.codec import DocumentCodec
-from otel_tracker.document import Document, History, decode_json, encode_line, new_document
 from otel_tracker.errors import DocumentError
+from otel_tracker.state.codec import DocumentCodec
+from otel_tracker.state.document import Document, History, decode_json, encode_line, new_document
 from tests.builders import json_values
 
 if TYPE_CHECKING:

@@ -12,11 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otel_tracker import MetricTracker, TaskTracker, log
-from otel_tracker.claude_code.hook import hook
+from otel_tracker import MetricTracker, TaskTracker
 from otel_tracker.cli import main
 from otel_tracker.cli.terminal import as_json
-from otel_tracker.printable import printable
+from otel_tracker.integrations.claude_code.hooks.hook import hook
+from otel_tracker.runtime import log
+from otel_tracker.runtime.printable import printable
 from otel_tracker.storage.home import Home
 
 HOSTILE = "a\x1b[31m\x07\x7f\x9b2J\u202e\u2066\u200b\u2028\U000e0041b"

@@ -21,11 +21,11 @@ import pytest
 
 from otel_tracker import MetricTracker, TaskTracker
 from otel_tracker.command.tee import Tee
-from otel_tracker.owner import process_start
+from otel_tracker.runtime.owner import process_start
 from otel_tracker.storage import lock
 from otel_tracker.storage.files import Files
 from otel_tracker.storage.home import Home
-from otel_tracker.trace_context import SpanContext, new_span
+from otel_tracker.telemetry.trace_context import SpanContext, new_span
 
 pytestmark = pytest.mark.processes
 
@@ -38,7 +38,7 @@ EXEC = [sys.executable, "-m", "otel_tracker", "exec"]
 # The same with a short grace, and pauses between attempts that are as long as the first argument says.
 _HURRIED = """
 import pathlib, sys
-from otel_tracker import retry
+from otel_tracker.tracking import retry
 from otel_tracker.cli import main
 from otel_tracker.command.child import Children
 

@@ -2,8 +2,8 @@ from typing import Any
 
 import pytest
 
-from otel_tracker.document import Document
-from otel_tracker.fallbacks import chain_of
+from otel_tracker.state.document import Document
+from otel_tracker.state.fallbacks import chain_of
 from tests.builders import document_of
 
 CODER, EXPERT, HELPER = "core/coder.md", "experts/database_expert.md", "core/helper.md"

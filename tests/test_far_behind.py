@@ -9,16 +9,16 @@ from typing import Any
 import pytest
 
 from otel_tracker import names
-from otel_tracker.claude_code.hook import hook
 from otel_tracker.cli import main
 from otel_tracker.doctor import WRONG, examine, repair
 from otel_tracker.errors import LaggingError
-from otel_tracker.gate import Gate
-from otel_tracker.storage.glance import glance
+from otel_tracker.integrations.claude_code.hooks.hook import hook
 from otel_tracker.storage.home import Home
+from otel_tracker.storage.quick_read import glance
 from otel_tracker.storage.recorder import Recorder
 from otel_tracker.storage.restore import restore
 from otel_tracker.storage.store import Store
+from otel_tracker.tracking.gate import Gate
 from tests.builders import AGENT, about, end, start
 
 Warnings = Callable[[], list[str]]

@@ -16,15 +16,16 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExportResult
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags, Tracer
 
-from otel_tracker import CircuitBreakerSpanExporter, MetricTracker, TaskTracker, event
-from otel_tracker.limits import ERROR_CHARACTERS
+from otel_tracker import CircuitBreakerSpanExporter, MetricTracker, TaskTracker
+from otel_tracker.runtime.limits import ERROR_CHARACTERS
+from otel_tracker.runtime.timestamps import parse_timestamp
+from otel_tracker.state import event
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.recorder import Recorder
 from otel_tracker.storage.store import Store
-from otel_tracker.timestamps import parse_timestamp
 from otel_tracker_exporters import circuit_breaker
 from otel_tracker_exporters.circuit_breaker import AgentSpanProcessor
-from otel_tracker_exporters.foreign import task
+from otel_tracker_exporters.foreign import foreign_task
 from otel_tracker_exporters.foreign.pending import PendingTokens
 
 RECORDED = Path(__file__).parent / "data" / "spans"
@@ -390,7 +391,7 @@ def test_an_outage_is_told_from_a_failure_of_the_agent(
 def test_our_own_task_takes_no_tokens_from_below_and_passes_none_on(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(task, "_pending", PendingTokens())
+    monkeypatch.setattr(foreign_task, "_pending", PendingTokens())
     provider = TracerProvider()
     provider.add_span_processor(AgentSpanProcessor(CircuitBreakerSpanExporter(home.document)))
     ours = MetricTracker(home.document, tracer_provider=provider)
@@ -408,7 +409,7 @@ def test_our_own_task_takes_no_tokens_from_below_and_passes_none_on(
         "ours.md": tokens(5, 0),
         "below": tokens(10, 10),
     }
-    assert not task._pending._sums
+    assert not foreign_task._pending._sums
 
 
 def test_a_span_of_this_package_from_another_process_is_no_task(home: Home, tracer: Tracer) -> None:
@@ -599,7 +600,7 @@ def _is_named_agent(span: ReadableSpan) -> bool:
 def test_no_span_makes_the_exporter_raise_or_record_what_cannot_be_read(spans: list[ReadableSpan]) -> None:
     with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         home = Home(folder)
-        patch.setattr(task, "_pending", PendingTokens())
+        patch.setattr(foreign_task, "_pending", PendingTokens())
         recorder = Recorder(Store(home))  # nobody else's, and gone with its folder
         patch.setattr(circuit_breaker, "recorder_of", lambda _: recorder)
         assert CircuitBreakerSpanExporter().export(spans) is SpanExportResult.SUCCESS

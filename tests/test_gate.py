@@ -28,9 +28,9 @@ from otel_tracker import (
 )
 from otel_tracker.cli import main
 from otel_tracker.errors import InvalidValueError, OtelTrackerError
-from otel_tracker.owner import this_process
+from otel_tracker.runtime.owner import this_process
+from otel_tracker.runtime.timestamps import format_timestamp
 from otel_tracker.storage.home import Home
-from otel_tracker.timestamps import format_timestamp
 from tests.conftest import Clock
 
 AGENT, OTHER, THIRD = "core/coder.md", "core/debugger.md", "core/architect.md"
@@ -258,7 +258,7 @@ def test_the_permit_of_a_process_that_is_gone_goes_to_the_next_who_asks(
     fail(tracker)
     clock.now += COOLDOWN
     with monkeypatch.context() as other:
-        other.setattr("otel_tracker.gate.this_process", lambda: DEAD)
+        other.setattr("otel_tracker.tracking.gate.this_process", lambda: DEAD)
         acquired(tracker)
     assert tracker.check_agent_health(AGENT)
     assert acquired(tracker).is_probe
@@ -271,7 +271,7 @@ def test_a_probe_whose_process_is_gone_reopens_the_breaker(
     clock.now += COOLDOWN
     probe = acquired(tracker)
     with monkeypatch.context() as other:
-        other.setattr("otel_tracker.task.this_process", lambda: DEAD)
+        other.setattr("otel_tracker.tracking.task.this_process", lambda: DEAD)
         probe.task().begin()
     assert not tracker.check_agent_health(AGENT)
     assert (state(tracker), tracker.get_history(limit=1)[0]["action"]) == (("open", 6), "task_lost")
@@ -286,7 +286,7 @@ def test_a_probe_whose_process_is_gone_says_nothing_where_lost_tasks_do_not_coun
     clock.now += COOLDOWN
     probe = acquired(tracker)
     with monkeypatch.context() as other:
-        other.setattr("otel_tracker.task.this_process", lambda: DEAD)
+        other.setattr("otel_tracker.tracking.task.this_process", lambda: DEAD)
         probe.task().begin()
     assert tracker.check_agent_health(AGENT)
     assert acquired(tracker).is_probe

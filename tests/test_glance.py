@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from otel_tracker import names
-from otel_tracker.settings import default_config
-from otel_tracker.storage.glance import glance
+from otel_tracker.state.settings import default_config
 from otel_tracker.storage.home import Home
+from otel_tracker.storage.quick_read import glance
 from otel_tracker.storage.store import Store
 from tests.builders import AGENT, about, end, start
 

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from grafana import generate, queries
-from otel_tracker import metrics
+from otel_tracker.reporting import metrics
 from tests.faults.components import miss
 
 Json = dict[str, Any]

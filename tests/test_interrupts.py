@@ -11,9 +11,11 @@ from types import FrameType
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 
-from otel_tracker import MetricTracker, TaskTracker, outages, writer
-from otel_tracker.document import Document, new_document
-from otel_tracker.interrupts import is_interrupt
+from otel_tracker import MetricTracker, TaskTracker
+from otel_tracker.runtime import writer
+from otel_tracker.runtime.interrupts import is_interrupt
+from otel_tracker.state import outages
+from otel_tracker.state.document import Document, new_document
 from otel_tracker.storage.home import Home
 from otel_tracker_exporters.prometheus import StateCollector
 

@@ -4,12 +4,14 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
-from otel_tracker import event, names
+from otel_tracker import names
+from otel_tracker.state import event
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.store import Store
 from tests.builders import value_of
@@ -69,7 +71,7 @@ def fates(home: Home) -> Fates:
 
 
 def fates_after_the_next_event(home: Home) -> Fates:
-    Store(home).record([event.about_agent("passer-by.md", names.AGENT_REGISTERED, name="Passer-by")])
+    Store(home).record([event.happened(names.AGENT_REGISTERED, time.time(), agent="passer-by.md", name="Passer-by")])
     return fates(home)
 
 

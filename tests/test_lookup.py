@@ -19,8 +19,8 @@ from otel_tracker import (
     UnknownAgentError,
 )
 from otel_tracker.cli import main
-from otel_tracker.document import Document
-from otel_tracker.lookup import all_keys, key_of, keys_of, similar
+from otel_tracker.state.document import Document
+from otel_tracker.state.lookup import all_keys, key_of, keys_of, similar
 from otel_tracker.storage.home import Home
 from tests.builders import document_of
 

@@ -14,9 +14,10 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from otel_tracker import MetricTracker, TaskTracker, configure, environment, log
-from otel_tracker.claude_code.hook import hook
-from otel_tracker.masking import MASK, masked
+from otel_tracker import MetricTracker, TaskTracker, configure
+from otel_tracker.integrations.claude_code.hooks.hook import hook
+from otel_tracker.runtime import environment, log
+from otel_tracker.runtime.masking import MASK, masked
 from otel_tracker.storage.home import Home
 
 LETTERS = "aB3dE5gH7jK9mN1pQ4sT6vW8xY0zA2cD"
@@ -170,7 +171,7 @@ def test_no_text_makes_a_pattern_try_again_from_each_letter() -> None:
     )
     code = (
         "import resource; resource.setrlimit(resource.RLIMIT_CPU, (60, 60))\n"
-        "from otel_tracker.masking import masked\n"
+        "from otel_tracker.runtime.masking import masked\n"
         f"for piece in {pieces!r}: masked(piece * (65_536 // len(piece)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -11,12 +11,14 @@ import pytest
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import HistogramDataPoint, InMemoryMetricReader
 
-from otel_tracker import MetricTracker, TaskTracker, __version__, configure, environment, meter, names
+from otel_tracker import MetricTracker, TaskTracker, __version__, configure, names
 from otel_tracker.errors import StorageError
-from otel_tracker.meter import TaskMeter
-from otel_tracker.storage import left_over
+from otel_tracker.runtime import environment
+from otel_tracker.runtime.vitals import BOUNDS, vitals
+from otel_tracker.storage import unwritten
 from otel_tracker.storage.home import Home
-from otel_tracker.vitals import BOUNDS, vitals
+from otel_tracker.telemetry import meter
+from otel_tracker.telemetry.meter import TaskMeter
 from tests.conftest import Clock
 
 AGENT, OTHER = "core/coder.md", "core/debugger.md"
@@ -266,7 +268,7 @@ from opentelemetry import metrics
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from otel_tracker import MetricTracker, TaskTracker
-from otel_tracker.vitals import vitals
+from otel_tracker.runtime.vitals import vitals
 
 def work(tracker):
     with TaskTracker("a.md", tracker=tracker):
@@ -355,7 +357,7 @@ def test_what_is_recorded_tried_again_and_given_up_is_shown(
     with monkeypatch.context() as full_disk:
         full_disk.setattr(tracker._store, "announce", break_down)
         full_disk.setattr(tracker._store, "record", break_down)
-        full_disk.setattr(left_over, "leave", break_down)
+        full_disk.setattr(unwritten, "leave", break_down)
         with task(tracker):
             pass
         tracker._recorder.leave()

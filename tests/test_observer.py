@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from otel_tracker import MetricTracker, TaskTracker, names, owner
+from otel_tracker import MetricTracker, TaskTracker, names
 from otel_tracker.cli import main
-from otel_tracker.event import new_id
-from otel_tracker.fold import fold_all
+from otel_tracker.runtime import owner
+from otel_tracker.runtime.ids import new_id
+from otel_tracker.state.fold import fold_all
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.store import Store
 from tests.builders import AGENT, NOON, Event, end, moment, start, value_of

@@ -100,7 +100,7 @@ SETUPS = {
     "all at once": Setup(
         """
 use(TracerProvider(), BatchSpanProcessor(CircuitBreakerSpanExporter()), SimpleSpanProcessor(CircuitBreakerSpanExporter()))
-from otel_tracker.instrumentor import AgentTrackerInstrumentor
+from otel_tracker.tracking.instrumentor import AgentTrackerInstrumentor
 AgentTrackerInstrumentor().instrument()
 """
     ),
@@ -247,7 +247,7 @@ def test_trackers_tasks_and_instrumentors_add_one_processor_to_a_provider(home: 
     code = """
 import logging
 from otel_tracker import configure
-from otel_tracker.instrumentor import AgentTrackerInstrumentor
+from otel_tracker.tracking.instrumentor import AgentTrackerInstrumentor
 logging.getLogger("opentelemetry.instrumentation.instrumentor").setLevel(logging.ERROR)
 first, second = use(TracerProvider()), TracerProvider()
 def ours(provider):
@@ -273,7 +273,7 @@ print(ours(first), ours(second))
 @pytest.mark.processes
 def test_after_uninstrument_spans_of_others_are_recorded_no_more_and_our_own_tasks_are(home: Home) -> None:
     code = """
-from otel_tracker.instrumentor import AgentTrackerInstrumentor
+from otel_tracker.tracking.instrumentor import AgentTrackerInstrumentor
 use(TracerProvider())
 def work(foreign, own):
     attributes = {"gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": foreign}
@@ -296,7 +296,7 @@ print(*[entry["agent"] for entry in MetricTracker().get_history()], sep="\\n")
 def test_a_provider_that_configure_has_named_outlives_an_instrumentor(home: Home) -> None:
     code = """
 from otel_tracker import configure
-from otel_tracker.instrumentor import AgentTrackerInstrumentor
+from otel_tracker.tracking.instrumentor import AgentTrackerInstrumentor
 spans, provider = InMemorySpanExporter(), TracerProvider()
 provider.add_span_processor(SimpleSpanProcessor(spans))
 configure(tracer_provider=provider)

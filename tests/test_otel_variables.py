@@ -85,7 +85,7 @@ def test_a_home_that_is_no_folder_is_the_default_one(tmp_path: Path, value: str,
 
 
 def test_a_limit_that_can_be_used_stays(home: Home) -> None:
-    code = "import os, otel_tracker.task; print(os.environ['OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT'])"
+    code = "import os, otel_tracker.tracking.task; print(os.environ['OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT'])"
     for value in ("0", " 7 ", ""):
         ended = run(home, code, OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT=value)
         assert (ended.stdout, ended.stderr) == (f"{value}\n", "")

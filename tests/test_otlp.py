@@ -27,11 +27,11 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality, M
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from otel_tracker import MetricTracker, __version__, names
-from otel_tracker.meter import DURATION_BOUNDS, TOKEN_BOUNDS
+from otel_tracker.runtime.timestamps import parse_timestamp
+from otel_tracker.runtime.vitals import BOUNDS
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.store import Store
-from otel_tracker.timestamps import parse_timestamp
-from otel_tracker.vitals import BOUNDS
+from otel_tracker.telemetry.meter import DURATION_BOUNDS, TOKEN_BOUNDS
 from tests.builders import end
 from tests.faults.components import miss
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from otel_tracker import MetricTracker, TaskTracker
-from otel_tracker.outages import kind_of
+from otel_tracker.state.outages import kind_of
 from tests.conftest import Clock
 
 AGENT = "core/coder.md"

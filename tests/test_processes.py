@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from otel_tracker import MetricTracker
-from otel_tracker.event import new_id
+from otel_tracker.runtime.ids import new_id
 from otel_tracker.storage import lock
 from otel_tracker.storage.files import Files
 from otel_tracker.storage.home import Home

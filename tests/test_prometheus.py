@@ -11,9 +11,10 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse
 
-from otel_tracker import __version__, metrics, names
-from otel_tracker.document import Document, new_document
+from otel_tracker import __version__, names
 from otel_tracker.errors import DocumentError
+from otel_tracker.reporting import metrics
+from otel_tracker.state.document import Document, new_document
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.store import Store
 from otel_tracker_exporters.prometheus import MOST_AGENTS, OTHER, StateCollector

@@ -24,7 +24,8 @@ import pytest
 import yaml
 
 from grafana import generate
-from otel_tracker import MetricTracker, TaskTracker, metrics, names
+from otel_tracker import MetricTracker, TaskTracker, names
+from otel_tracker.reporting import metrics
 from otel_tracker.storage.home import Home
 from tests.faults.components import needs
 

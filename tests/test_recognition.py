@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from otel_tracker import MetricTracker, names
-from otel_tracker.event import new_id
 from otel_tracker.names import CANCELLED, FAILURE, LOST, SUCCESS
+from otel_tracker.runtime.ids import new_id
 from otel_tracker.storage import journal as journals
 from otel_tracker.storage.files import Files
 from otel_tracker.storage.home import Home

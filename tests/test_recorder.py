@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from otel_tracker.errors import StorageError
-from otel_tracker.storage import left_over, recorder
+from otel_tracker.storage import recorder, unwritten
 from otel_tracker.storage.files import Files
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.recorder import Recorder
@@ -105,7 +105,7 @@ def test_a_writer_that_is_killed_while_taking_in_takes_nothing_in_twice(home: Ho
             raise KeyboardInterrupt
 
     Store(home).record([end("r1")])
-    left_over.leave(home, Files(), [end("r2"), end("r3")])
+    unwritten.leave(home, Files(), [end("r2"), end("r3")])
     with pytest.raises(KeyboardInterrupt):
         Store(home, Killed()).record([end("r4")])
     Store(home).record([end("r5")])
@@ -114,7 +114,7 @@ def test_a_writer_that_is_killed_while_taking_in_takes_nothing_in_twice(home: Ho
 
 
 def test_lines_of_a_left_over_file_that_are_no_events_are_skipped(home: Home, warnings_logged: Warnings) -> None:
-    path = left_over.leave(home, Files(), [end("r1")])
+    path = unwritten.leave(home, Files(), [end("r1")])
     with open(path, "ab") as file:
         file.write(b'torn\n{"id": 5}\n')
     Store(home).record([end("r2")])
@@ -125,7 +125,7 @@ def test_lines_of_a_left_over_file_that_are_no_events_are_skipped(home: Home, wa
 def test_an_end_that_was_left_over_finds_its_start(home: Home) -> None:
     store = Store(home)
     store.announce([start("r1", task_id="t")])
-    left_over.leave(home, Files(), [{**end("?"), "run_id": None, "task_id": "t"}])
+    unwritten.leave(home, Files(), [{**end("?"), "run_id": None, "task_id": "t"}])
     store.record([end("r2")])
     assert store.read().head["in_flight"] == {}
     assert tasks(home) == 2
@@ -166,7 +166,7 @@ def test_events_that_ctrl_c_has_interrupted_are_recorded_with_the_next_one(
 def test_a_left_over_file_that_cannot_be_read_keeps_nobody_from_recording(
     home: Home, warnings_logged: Warnings
 ) -> None:
-    left_over.leave(home, Files(), [end("r1")])
+    unwritten.leave(home, Files(), [end("r1")])
     Path(home.left_over, "1-odd.jsonl").mkdir()
     store = Store(home)
     store.record([end("r2")])

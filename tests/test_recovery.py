@@ -13,10 +13,10 @@ import pytest
 from otel_tracker import names
 from otel_tracker.cli import main
 from otel_tracker.errors import DocumentError, StorageError, UnsupportedVersionError
-from otel_tracker.event import new_id
 from otel_tracker.names import FAILURE
-from otel_tracker.storage.glance import glance
+from otel_tracker.runtime.ids import new_id
 from otel_tracker.storage.home import Home
+from otel_tracker.storage.quick_read import glance
 from otel_tracker.storage.store import Store
 from tests.builders import AGENT, end, start
 from tests.conftest import REAL_DOCUMENT

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from otel_tracker import names
-from otel_tracker.replay import Replay
+from otel_tracker.state.replay import Replay
 
 Event = dict[str, Any]
 

@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from otel_tracker import names, reports
-from otel_tracker.document import Document, new_document
-from otel_tracker.printable import columns
+from otel_tracker import names
+from otel_tracker.reporting import reports
+from otel_tracker.runtime.printable import columns
+from otel_tracker.state.document import Document, new_document
 from tests.builders import AGENT, NOON, about, any_event, document_of, end, folded, moment, start
 
 FAILURE = names.FAILURE

@@ -12,10 +12,12 @@ import pytest
 
 from otel_tracker import MetricTracker, names
 from otel_tracker.cli import main as command
-from otel_tracker.codec import DocumentCodec
-from otel_tracker.document import Document, new_document
 from otel_tracker.errors import StorageError
-from otel_tracker.event import new_id, task_ended, task_started
+from otel_tracker.runtime.ids import new_id
+from otel_tracker.runtime.timestamps import format_timestamp, parse_timestamp
+from otel_tracker.state.codec import DocumentCodec
+from otel_tracker.state.document import Document, new_document
+from otel_tracker.state.event import task_ended, task_started
 from otel_tracker.storage import journal as journals
 from otel_tracker.storage.backups import KEPT_DAYS, KEPT_NEWEST, Backups
 from otel_tracker.storage.files import Files
@@ -23,7 +25,6 @@ from otel_tracker.storage.home import Home
 from otel_tracker.storage.past import history, newest_first
 from otel_tracker.storage.retention import delete_old_segments
 from otel_tracker.storage.store import Store
-from otel_tracker.timestamps import format_timestamp, parse_timestamp
 
 Event = dict[str, Any]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from otel_tracker.retry import retry_after
+from otel_tracker.tracking.retry import retry_after
 
 NOW = 1_800_000_000.0
 

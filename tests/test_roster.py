@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from otel_tracker import MetricTracker, TaskTracker, names
 from otel_tracker.cli import main
-from otel_tracker.document import Document
-from otel_tracker.fold import transition
-from otel_tracker.schema import has_changed_settings
-from otel_tracker.storage.glance import glance
+from otel_tracker.state.document import Document
+from otel_tracker.state.fold import transition
+from otel_tracker.state.schema import has_changed_settings
 from otel_tracker.storage.home import Home
+from otel_tracker.storage.quick_read import glance
 from otel_tracker.storage.store import Store
 from tests.builders import AGENT, about, any_event, document_of, end, folded, moment, start
 from tests.test_prometheus import values

@@ -17,10 +17,10 @@ from otel_tracker import (
     NoAgentAvailableError,
     TaskTracker,
     current_task,
-    retry,
 )
 from otel_tracker.errors import InvalidValueError
 from otel_tracker.storage.home import Home
+from otel_tracker.tracking import retry
 from tests.conftest import Clock
 
 AGENT, OTHER = "core/coder.md", "core/debugger.md"

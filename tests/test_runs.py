@@ -6,7 +6,7 @@ import pytest
 
 from otel_tracker import names
 from otel_tracker.names import FAILURE, LOST, SUCCESS
-from otel_tracker.runs import as_news, ended_run, lost_run, running_task, with_run
+from otel_tracker.state.resolve import as_news, ended_run, lost_run, running_task, with_run
 from tests.builders import AGENT, Event, end, folded, moment, start
 
 OTHER = "ui/designer.md"

@@ -18,8 +18,8 @@ import pytest
 
 from otel_tracker import MetricTracker, TaskTracker, serve_metrics
 from otel_tracker.cli import main
-from otel_tracker.document import Document
 from otel_tracker.errors import AddressError, OtelTrackerError
+from otel_tracker.state.document import Document
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.store import Store
 from otel_tracker_exporters.scrape import Exposition

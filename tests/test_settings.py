@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from otel_tracker.settings import Settings, default_config
+from otel_tracker.state.settings import Settings, default_config
 
 DEFAULTS = {
     "failure_threshold": 5,

@@ -14,11 +14,11 @@ from opentelemetry.trace import SpanContext, SpanKind, StatusCode
 from otel_tracker import MetricTracker, TaskTracker, __version__, names
 from otel_tracker.cli import main
 from otel_tracker.cli import spans as command
-from otel_tracker.spans import span_of
 from otel_tracker.storage import journal, lock
 from otel_tracker.storage.files import Files
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.store import Store
+from otel_tracker.telemetry.spans import span_of
 from tests.builders import AGENT, NOON, about, end, start
 
 SUCCESS, FAILURE = SpanExportResult.SUCCESS, SpanExportResult.FAILURE

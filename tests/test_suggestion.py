@@ -11,8 +11,8 @@ import pytest
 
 from otel_tracker import AgentBlacklistedError, MetricTracker, TaskTracker, UnknownAgentError, names
 from otel_tracker.cli import main
+from otel_tracker.errors import command
 from otel_tracker.storage.home import Home
-from otel_tracker.suggestion import command
 from tests.claude_code.asking import ask
 from tests.claude_code.harness import Session
 

@@ -4,9 +4,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from otel_tracker import names, owner, summary
-from otel_tracker.document import Document, new_document
+from otel_tracker import names
 from otel_tracker.errors import UnknownMetricError
+from otel_tracker.reporting import summary
+from otel_tracker.runtime import owner
+from otel_tracker.state import permission
+from otel_tracker.state.document import Document, new_document
+from otel_tracker.storage import past
 from tests.builders import AGENT, NOON, Event, about, any_event, document_of, end, folded, moment, start
 
 FAILURE, CANCELLED = names.FAILURE, names.CANCELLED
@@ -144,12 +148,12 @@ REFUSED_UNTIL = NOON + 60 + 600
 
 
 def test_nothing_speaks_against_an_agent_that_is_unknown() -> None:
-    assert summary.answer(BROKEN, "unknown.md", NOON, owner.is_seen_gone).is_admitted
+    assert permission.answer(BROKEN, "unknown.md", NOON, owner.is_seen_gone).is_admitted
 
 
 def test_a_blacklisted_agent_is_refused_until_its_cooldown_is_over() -> None:
     assert [
-        summary.answer(BROKEN, AGENT, REFUSED_UNTIL + after, owner.is_seen_gone).is_admitted
+        permission.answer(BROKEN, AGENT, REFUSED_UNTIL + after, owner.is_seen_gone).is_admitted
         for after in (-600, -0.001, 0, 1e9)
     ] == [
         False,
@@ -162,14 +166,14 @@ def test_a_blacklisted_agent_is_refused_until_its_cooldown_is_over() -> None:
 @pytest.mark.parametrize("status", ["healthy", "unhealthy", "half_open", "whatever"])
 def test_only_an_agent_in_its_cooldown_is_refused(status: str) -> None:
     document = document_of({"agents": {AGENT: {"status": status, "failures": 99}}})
-    assert summary.answer(document, AGENT, NOON, owner.is_seen_gone).is_admitted
+    assert permission.answer(document, AGENT, NOON, owner.is_seen_gone).is_admitted
 
 
 def test_a_naive_timestamp_of_a_blacklisting_is_utc() -> None:
     entry = {"status": "blacklisted", "blacklisted_until": "2026-02-15T12:05:00"}
     document = document_of({"agents": {AGENT: entry}})
     assert [
-        summary.answer(document, AGENT, NOON + seconds, owner.is_seen_gone).is_admitted for seconds in (299, 300)
+        permission.answer(document, AGENT, NOON + seconds, owner.is_seen_gone).is_admitted for seconds in (299, 300)
     ] == [False, True]
 
 
@@ -227,12 +231,12 @@ def test_system_metrics_count_the_agents_that_there_are() -> None:
 def test_the_history_has_the_newest_entries_oldest_first_without_the_starts() -> None:
     adopted = document_of({"history": [{"action": names.TASK_STARTED, "run_id": "old"}, {"run_id": "foreign"}]})
     document = folded(end("r1"), end("r2", agent="x.md"), start("r3"), end("r3"), into=adopted)
-    shown = [entry["run_id"] for entry in summary.past(document.history.entries())]
+    shown = [entry["run_id"] for entry in past.selected(document.history.entries())]
     assert shown == ["foreign", "r1", "r2", "r3"]
-    assert [entry["run_id"] for entry in summary.past(document.history.entries(), {AGENT})] == ["r1", "r3"]
-    assert summary.past(document.history.entries(), {"unknown.md"}) == []
-    assert summary.past(document.history.entries(), {AGENT}, NOON + 60) == document.history.entries()[2:5:2]
-    assert summary.past(document.history.entries(), {AGENT}, NOON + 61) == []
+    assert [entry["run_id"] for entry in past.selected(document.history.entries(), {AGENT})] == ["r1", "r3"]
+    assert past.selected(document.history.entries(), {"unknown.md"}) == []
+    assert past.selected(document.history.entries(), {AGENT}, NOON + 60) == document.history.entries()[2:5:2]
+    assert past.selected(document.history.entries(), {AGENT}, NOON + 61) == []
 
 
 def test_running_tasks_begin_with_the_longest_running_one_and_say_which_are_overdue() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otel_tracker.timestamps import format_timestamp, parse_timestamp
+from otel_tracker.runtime.timestamps import format_timestamp, parse_timestamp
 
 # Until then a float tells one microsecond from the next.
 _YEAR_2200 = 7_258_118_400

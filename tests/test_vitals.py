@@ -5,7 +5,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from otel_tracker import MetricTracker, TaskTracker
 from otel_tracker.errors import StorageError
-from otel_tracker.vitals import BOUNDS, Distribution, vitals
+from otel_tracker.runtime.vitals import BOUNDS, Distribution, vitals
 from otel_tracker_exporters.prometheus_vitals import VitalsCollector
 
 
@@ -49,7 +49,7 @@ def test_what_is_recorded_tried_again_and_given_up_is_counted(
     with monkeypatch.context() as full_disk:
         full_disk.setattr(tracker._store, "announce", fail)
         full_disk.setattr(tracker._store, "record", fail)
-        full_disk.setattr("otel_tracker.storage.left_over.leave", fail)
+        full_disk.setattr("otel_tracker.storage.unwritten.leave", fail)
         lost = TaskTracker("a.md", tracker=tracker)
         lost.begin()
         tracker._recorder.leave()

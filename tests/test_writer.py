@@ -12,7 +12,7 @@ from types import FrameType
 
 import pytest
 
-from otel_tracker import writer
+from otel_tracker.runtime import writer
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.store import Store
 
@@ -151,7 +151,7 @@ import sys
 from otel_tracker.cli import main
 sys.argv[1:] = ["--home", {home.folder!r}, "exec", "a.md", "--", "true"]
 main()
-from otel_tracker import writer
+from otel_tracker.runtime import writer
 print(writer._writer._turn.locked())
 """
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -8,12 +8,12 @@ from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from otel_tracker import names
-from otel_tracker.event import Event
-from otel_tracker.interrupts import is_interrupt
-from otel_tracker.log import warn
+from otel_tracker.runtime.interrupts import is_interrupt
+from otel_tracker.runtime.log import warn
+from otel_tracker.runtime.writer import uninterrupted
+from otel_tracker.state.event import Event
 from otel_tracker.storage.registry import recorder_of
-from otel_tracker.writer import uninterrupted
-from otel_tracker_exporters.foreign import task
+from otel_tracker_exporters.foreign import foreign_task
 
 if TYPE_CHECKING:
     import os
@@ -36,7 +36,7 @@ class CircuitBreakerSpanExporter(SpanExporter):
         if self._is_shut_down:
             return SpanExportResult.FAILURE
         others = [span for span in spans if not _is_ours(span)]
-        is_telling = any(task.is_telling(span) for span in others)
+        is_telling = any(foreign_task.is_telling(span) for span in others)
         return self._export(others) if is_telling else SpanExportResult.SUCCESS
 
     @uninterrupted
@@ -97,7 +97,7 @@ def _is_done(act: Callable[..., None], *arguments: object) -> bool:
 
 def _collect(span: ReadableSpan, events: list[Event]) -> None:
     """Add the event of the task that a span is, if it is one, to `events`."""
-    ended = task.event_of(span)
+    ended = foreign_task.event_of(span)
     if ended is not None:
         events.append(ended)
 
@@ -110,5 +110,5 @@ def _is_ours(span: ReadableSpan) -> bool:
     scope = span.instrumentation_scope
     is_ours = scope is not None and scope.name == names.SCOPE
     if is_ours and span.context is not None:
-        task.pass_over(span.context[:2])  # trace and span
+        foreign_task.pass_over(span.context[:2])  # trace and span
     return is_ours

@@ -20,14 +20,16 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Exemplar, Sample
 
-from otel_tracker import __version__, metrics, names, summary
-from otel_tracker.checks import DURATION_BOUNDS
-from otel_tracker.document import Document
-from otel_tracker.entry import AMENDED
-from otel_tracker.interrupts import is_interrupt
-from otel_tracker.log import warn
-from otel_tracker.printable import printable
-from otel_tracker.timestamps import parse_timestamp
+from otel_tracker import names
+from otel_tracker.names import VERSION
+from otel_tracker.reporting import metrics, summary
+from otel_tracker.runtime.interrupts import is_interrupt
+from otel_tracker.runtime.log import warn
+from otel_tracker.runtime.printable import printable
+from otel_tracker.runtime.timestamps import parse_timestamp
+from otel_tracker.state.agent_entry import AMENDED
+from otel_tracker.state.checks import DURATION_BOUNDS
+from otel_tracker.state.document import Document
 
 MOST_AGENTS = 1000
 OTHER = "(other)"
@@ -83,7 +85,7 @@ class StateCollector(Collector):
             found = [_with(metrics.READ_SUCCESS, [((), 0)])]
         yield from found
         build = _family(metrics.BUILD)
-        build.add_metric([], {"version": __version__})
+        build.add_metric([], {"version": VERSION})
         yield build
 
 

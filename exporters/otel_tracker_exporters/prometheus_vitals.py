@@ -6,7 +6,7 @@ from itertools import accumulate
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from otel_tracker.vitals import BOUNDS, Distribution, vitals
+from otel_tracker.runtime.vitals import BOUNDS, Distribution, vitals
 
 
 class VitalsCollector(Collector):

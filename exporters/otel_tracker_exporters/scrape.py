@@ -10,8 +10,8 @@ from typing import NamedTuple
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
-from otel_tracker.document import Document
-from otel_tracker.summary import next_change
+from otel_tracker.reporting.summary import next_change
+from otel_tracker.state.document import Document
 from otel_tracker_exporters.prometheus import Cache, StateCollector
 
 

@@ -14,8 +14,8 @@ from socketserver import ThreadingTCPServer
 from typing import Any
 
 from otel_tracker.errors import AddressError, CertificateError, InvalidValueError
-from otel_tracker.log import warn
-from otel_tracker.printable import printable
+from otel_tracker.runtime.log import warn
+from otel_tracker.runtime.printable import printable
 from otel_tracker_exporters.scrape import Answer, Exposition, answer, words
 
 DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", 9464  # the port that OpenTelemetry has for Prometheus

@@ -3,9 +3,9 @@
 import os
 import sys
 
-from otel_tracker import environment
 from otel_tracker.errors import OtelTrackerError
-from otel_tracker.log import complain
+from otel_tracker.runtime import environment
+from otel_tracker.runtime.log import complain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def _is_done_by_hook(arguments: "list[str]", *, is_process: bool) -> bool:
 
     gc.disable()
     try:
-        from otel_tracker.claude_code import hook
+        from otel_tracker.integrations.claude_code.hooks import hook
 
         is_done = hook.main(arguments)
     except BaseException:  # noqa: BLE001 - a session must not break on it

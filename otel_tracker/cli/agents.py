@@ -1,12 +1,15 @@
 """`otel-tracker agents`: which agents there are, and what makes them fewer or calls them otherwise."""
 
-from otel_tracker import lookup, names, reports, summary
-from otel_tracker.agent_files import has_file
+import time
+
+from otel_tracker import names
 from otel_tracker.cli.commands import store_of
 from otel_tracker.cli.terminal import plain, print_json, print_table
-from otel_tracker.errors import InvalidValueError
-from otel_tracker.event import about_agent, checked_agent
-from otel_tracker.suggestion import command
+from otel_tracker.errors import InvalidValueError, command
+from otel_tracker.integrations.claude_code.runs.agent_files import has_file
+from otel_tracker.reporting import reports, summary
+from otel_tracker.state import lookup
+from otel_tracker.state.event import checked_agent, happened
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from otel_tracker.document import Document
+    from otel_tracker.state.document import Document
     from otel_tracker.storage.store import Store
 
     Event = dict[str, Any]
@@ -60,7 +63,7 @@ def agents_remove(options: "Namespace") -> int:
     store = store_of(options)
 
     def removal(document: "Document") -> "Event":
-        return about_agent(lookup.known_key(document, options.agent, store.home), names.AGENT_REMOVED)
+        return happened(names.AGENT_REMOVED, time.time(), agent=lookup.known_key(document, options.agent, store.home))
 
     event = _recorded(store, removal)
     print(f"removed {plain(event['agent'])}; its tasks stay in the history and in the system's counters")
@@ -76,7 +79,7 @@ def agents_rename(options: "Namespace") -> int:
         if new in document.agents:
             merge = command("agents merge", old, new, home=store.home.option)
             raise InvalidValueError("a new key", new, f"one that no agent has (to make the two one: {merge})")
-        return about_agent(old, names.AGENT_RENAMED, to=new)
+        return happened(names.AGENT_RENAMED, time.time(), agent=old, to=new)
 
     event = _recorded(store, renaming)
     print(f"{plain(event['agent'])} is {plain(new)} now, and so is what is recorded under the old key from now on")
@@ -91,7 +94,7 @@ def agents_merge(options: "Namespace") -> int:
         agent, into = (lookup.known_key(document, text, store.home) for text in (options.agent, options.into))
         if agent == into:
             raise InvalidValueError("the agent to merge into", options.into, f"another one than {agent}")
-        return about_agent(agent, names.AGENT_RENAMED, to=into)
+        return happened(names.AGENT_RENAMED, time.time(), agent=agent, to=into)
 
     event = _recorded(store, merging)
     agent, into = plain(event["agent"]), plain(event["to"])

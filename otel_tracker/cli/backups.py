@@ -2,12 +2,12 @@
 
 import os
 
-from otel_tracker import reports
 from otel_tracker.cli.commands import store_of
 from otel_tracker.cli.terminal import plain, print_json, print_table
+from otel_tracker.errors import command
+from otel_tracker.reporting import reports
+from otel_tracker.runtime.timestamps import format_timestamp
 from otel_tracker.storage.restore import restore
-from otel_tracker.suggestion import command
-from otel_tracker.timestamps import format_timestamp
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -2,13 +2,14 @@
 
 import time
 
-from otel_tracker import breaker as policy
-from otel_tracker import reports, summary
 from otel_tracker.cli.commands import store_of, tracker_of
 from otel_tracker.cli.terminal import plain, print_json, shown_state
 from otel_tracker.errors import InvalidValueError
 from otel_tracker.names import CLOSED, DISABLED, FORCED_OPEN, failures_in_a_row
-from otel_tracker.owner import is_seen_gone
+from otel_tracker.reporting import reports
+from otel_tracker.runtime.owner import is_seen_gone
+from otel_tracker.state import breaker as policy
+from otel_tracker.state import permission
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,8 +31,8 @@ def breaker(options: "Namespace") -> int:
         tracker.override_breaker(options.agent, _KINDS[options.order], options.seconds, options.reason)
     row = tracker.get_agent_metrics(options.agent)
     agent, document = row["agent_file"], store_of(options).read()
-    answer = summary.answer(document, agent, time.time(), is_seen_gone)
-    settings = summary.settings_of_agent(document, agent)
+    answer = permission.answer(document, agent, time.time(), is_seen_gone)
+    settings = permission.settings_of_agent(document, agent)
     facts = {
         "agent": agent,
         "is_admitted": answer.is_admitted,

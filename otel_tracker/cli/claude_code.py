@@ -7,16 +7,16 @@ import shutil
 import time
 from io import StringIO
 
-from otel_tracker.claude_code import registration, settings_file, settings_places
-from otel_tracker.claude_code.session import note_beginning
 from otel_tracker.cli.commands import store_of
 from otel_tracker.cli.init import make_home
 from otel_tracker.cli.terminal import plain
-from otel_tracker.environment import DEFAULT_HOME, chosen_home
-from otel_tracker.log import complain
+from otel_tracker.errors import command
+from otel_tracker.integrations.claude_code.runs.session import note_beginning
+from otel_tracker.integrations.claude_code.settings import registration, settings_file, settings_places
+from otel_tracker.runtime.environment import DEFAULT_HOME, chosen_home
+from otel_tracker.runtime.log import complain
 from otel_tracker.storage import mounts
 from otel_tracker.storage.home import Home
-from otel_tracker.suggestion import command
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def claude_code_uninstall(options: "Namespace") -> int:
 
 def claude_code_hook(options: "Namespace") -> int:
     """Answer one payload; the status is 0 whatever happens, since another one would reach into the session."""
-    from otel_tracker.claude_code import hook
+    from otel_tracker.integrations.claude_code.hooks import hook
 
     hook.run(options.home, is_gated=not options.no_gate, is_closed_on_doubt=options.fail_closed)
     return 0

@@ -3,8 +3,7 @@
 import sys
 import time
 
-from otel_tracker import names, owner, reports, summary
-from otel_tracker.agent_files import has_file
+from otel_tracker import names
 from otel_tracker.cli.terminal import (
     as_json,
     is_standard_output,
@@ -16,13 +15,16 @@ from otel_tracker.cli.terminal import (
     row_state,
     shown_state,
 )
-from otel_tracker.environment import chosen_home
+from otel_tracker.errors import command
+from otel_tracker.integrations.claude_code.runs.agent_files import has_file
+from otel_tracker.reporting import reports, summary
+from otel_tracker.runtime import owner
+from otel_tracker.runtime.environment import chosen_home
+from otel_tracker.runtime.timestamps import format_timestamp
 from otel_tracker.storage import past
 from otel_tracker.storage.files import Files
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.store import Store
-from otel_tracker.suggestion import command
-from otel_tracker.timestamps import format_timestamp
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,8 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from otel_tracker.document import Document
-    from otel_tracker.metric_tracker import MetricTracker
+    from otel_tracker.state.document import Document
+    from otel_tracker.tracking.metric_tracker import MetricTracker
 
 WATCH_SECONDS = 2.0
 HISTORY_ENTRIES = 20
@@ -186,7 +188,7 @@ def store_of(options: "Namespace") -> Store:
 
 def tracker_of(options: "Namespace") -> "MetricTracker":
     """Return the tracker of the home that a command line names."""
-    from otel_tracker.metric_tracker import MetricTracker
+    from otel_tracker.tracking.metric_tracker import MetricTracker
 
     return MetricTracker(Home(chosen_home(options.home)).named)
 

@@ -3,22 +3,22 @@
 import json
 import time
 
-from otel_tracker import lookup, names, summary
+from otel_tracker import names
 from otel_tracker.cli.commands import store_of
 from otel_tracker.cli.terminal import plain, print_json, print_table
-from otel_tracker.errors import InvalidValueError
-from otel_tracker.event import happened
-from otel_tracker.log import notice
-from otel_tracker.schema import settings_of
-from otel_tracker.settings import AGENT_KEYS, DOCUMENT_KEYS, KEYS, Settings
-from otel_tracker.suggestion import command
+from otel_tracker.errors import InvalidValueError, command
+from otel_tracker.runtime.log import notice
+from otel_tracker.state import lookup, permission
+from otel_tracker.state.event import happened
+from otel_tracker.state.schema import settings_of
+from otel_tracker.state.settings import AGENT_KEYS, DOCUMENT_KEYS, KEYS, Settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import Namespace
     from typing import Any
 
-    from otel_tracker.document import Document
+    from otel_tracker.state.document import Document
     from otel_tracker.storage.store import Store
 
 _WORDS = {"get": (0, 1), "set": (2, 2), "unset": (1, 1)}
@@ -106,7 +106,7 @@ def _with(settings: "dict[str, Any]", key: str, value: "Any") -> "dict[str, Any]
 
 
 def _print(document: "Document", options: "Namespace", agent: "str | None", key: "str | None") -> None:
-    settings = Settings.of(document.config) if agent is None else summary.settings_of_agent(document, agent)
+    settings = Settings.of(document.config) if agent is None else permission.settings_of_agent(document, agent)
     own = {} if agent is None else document.agents[agent].get("config") or {}
     keys = [key] if key else list(DOCUMENT_KEYS if agent is None else AGENT_KEYS)
     values = {name: _value(settings, name) for name in keys}

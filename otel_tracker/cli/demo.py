@@ -6,11 +6,10 @@ import tempfile
 import time
 
 from otel_tracker.cli.terminal import plain
-from otel_tracker.errors import InvalidValueError
-from otel_tracker.metric_tracker import MetricTracker
+from otel_tracker.errors import InvalidValueError, command
 from otel_tracker.storage.home import Home
-from otel_tracker.suggestion import command
-from otel_tracker.task import TaskTracker
+from otel_tracker.tracking.metric_tracker import MetricTracker
+from otel_tracker.tracking.task import TaskTracker
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -3,21 +3,23 @@
 import os
 from typing import TYPE_CHECKING
 
-from otel_tracker import event, names
+from otel_tracker import names
 from otel_tracker.command.child import Children, end_like
-from otel_tracker.command.task import CommandTask
-from otel_tracker.environment import chosen_home
+from otel_tracker.command.command_task import CommandTask
 from otel_tracker.errors import AgentBlacklistedError
-from otel_tracker.gate import Admission, Gate
-from otel_tracker.log import complain
+from otel_tracker.integrations.claude_code.output import ClaudeOutput
+from otel_tracker.runtime.environment import chosen_home
+from otel_tracker.runtime.log import complain
+from otel_tracker.state import event
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.registry import recorder_of
+from otel_tracker.tracking.gate import Admission, Gate
 
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Iterator
 
-    from otel_tracker.retry import Retries
+    from otel_tracker.tracking.retry import Retries
 
 EXIT_USAGE = 2  # as argparse has it
 EXIT_REFUSED = 75  # EX_TEMPFAIL of sysexits.h: try again later
@@ -38,7 +40,7 @@ def execute(options: "Namespace") -> int:
                 if admission.fallback_for:
                     complain(f"{admission.agent_file} runs it in the place of {admission.fallback_for}")
                 timeout, retries = _limits(gate, admission, options)
-                task = CommandTask(recorder, admission, options.command_line, options.model, children)
+                task = CommandTask(recorder, admission, options.command_line, options.model, children, ClaudeOutput())
                 last = task.run(timeout, retries, environment)
                 if last.outcome != names.FAILURE or children.ending_signal is not None:
                     break
@@ -65,6 +67,6 @@ def _limits(gate: Gate, admission: Admission, options: "Namespace") -> "tuple[fl
         retries = settings.retry_attempts if retries is None else retries
     if not retries:
         return timeout or None, None
-    from otel_tracker.retry import Retries
+    from otel_tracker.tracking.retry import Retries
 
     return timeout or None, Retries(retries, lambda: not options.no_gate and gate.is_open(admission))

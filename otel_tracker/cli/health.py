@@ -2,18 +2,20 @@
 
 import time
 
-from otel_tracker import lookup, names, summary
+from otel_tracker import names
 from otel_tracker.cli.terminal import plain, print_json, shown_state
-from otel_tracker.environment import chosen_home
 from otel_tracker.errors import InvalidValueError
-from otel_tracker.storage.glance import glance, is_gone
+from otel_tracker.reporting import summary
+from otel_tracker.runtime.environment import chosen_home
+from otel_tracker.state import lookup, permission
 from otel_tracker.storage.home import Home
+from otel_tracker.storage.quick_read import glance, is_gone
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from otel_tracker.document import Document
+    from otel_tracker.state.document import Document
 
 _FORMATS = ("table", "json")
 
@@ -27,11 +29,11 @@ def health(agent: str, home: "str | None" = None, form: str = "table") -> int:
     if agent not in document.agents:
         document = glance(place, is_patient=True)
         agent = lookup.key_of(document, agent) or agent
-    if summary.is_overtaken(document, agent, now, is_gone):
+    if permission.is_overtaken(document, agent, now, is_gone):
         from otel_tracker.storage.store import Store
 
         Store(place).settle()
-    said = summary.answer(document, agent, now, is_gone)
+    said = permission.answer(document, agent, now, is_gone)
     is_known = agent in document.agents
     row = summary.agent_state(document, agent, now) if is_known else {"state": names.CLOSED, "failures": 0}
     if form == "json":

@@ -2,12 +2,14 @@
 
 import os
 import sys
+import time
 from importlib.util import find_spec
 
-from otel_tracker import event, names
-from otel_tracker.agent_files import agent_files
+from otel_tracker import names
 from otel_tracker.cli.commands import store_of
 from otel_tracker.cli.terminal import plain
+from otel_tracker.integrations.claude_code.runs.agent_files import agent_files
+from otel_tracker.state import event
 from otel_tracker.storage import claim, mounts
 from otel_tracker.storage.files import Files
 
@@ -71,7 +73,7 @@ def register_agents(store: "Store") -> int:
         if name is not None and known.get(key, {}).get("name") != name
     ]
     if found:
-        store.record([event.about_agent(key, names.AGENT_REGISTERED, name=name) for key, name in found])
+        store.record([event.happened(names.AGENT_REGISTERED, time.time(), agent=key, name=name) for key, name in found])
     return len(found)
 
 

@@ -4,10 +4,10 @@ import argparse
 import os
 import time
 
-from otel_tracker import __version__
-from otel_tracker.printable import printable
-from otel_tracker.summary import DEFAULT_METRIC, METRICS
-from otel_tracker.timestamps import parse_timestamp
+from otel_tracker.names import VERSION
+from otel_tracker.reporting.summary import DEFAULT_METRIC, METRICS
+from otel_tracker.runtime.printable import printable
+from otel_tracker.runtime.timestamps import parse_timestamp
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def parser() -> argparse.ArgumentParser:
     root = _Parser(
         prog="otel-tracker", description="What each agent does, costs and breaks, and which of them may not be called."
     )
-    root.add_argument("--version", action="version", version=f"otel-tracker {__version__}")
+    root.add_argument("--version", action="version", version=f"otel-tracker {VERSION}")
     _add_home(root, default=None)
     # With its `prog` given argparse doesn't format the usage now, for which it would load shutil and more.
     commands = root.add_subparsers(title="commands", metavar="COMMAND", dest="name", required=True, prog=root.prog)

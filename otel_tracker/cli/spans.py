@@ -12,13 +12,13 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from otel_tracker import names
-from otel_tracker.amendment import amended
 from otel_tracker.cli.commands import store_of
 from otel_tracker.errors import BusyError, ExportError, ExporterSetupError, MissingExporterError, OtelTrackerError
-from otel_tracker.log import complain
-from otel_tracker.spans import span_of
+from otel_tracker.runtime.log import complain
+from otel_tracker.state.amendment import amended
 from otel_tracker.storage import lock
 from otel_tracker.storage.files import Files
+from otel_tracker.telemetry.spans import span_of
 
 if TYPE_CHECKING:
     from argparse import Namespace

@@ -6,9 +6,9 @@ import sys
 from itertools import chain, islice, repeat
 
 from otel_tracker import names
-from otel_tracker.environment import has_colour
-from otel_tracker.printable import columns, printable
-from otel_tracker.reports import moment, padded, shown_override, shown_permit
+from otel_tracker.reporting.reports import moment, padded, shown_override, shown_permit
+from otel_tracker.runtime.environment import has_colour
+from otel_tracker.runtime.printable import columns, printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ Reading order: finding, subject, place, audit, state (with compare), surrounding
 import os
 from typing import TYPE_CHECKING
 
-from otel_tracker.doctor import claude_code, place, state, surroundings, telemetry
+from otel_tracker.doctor import claude_code, contents, folders, surroundings, telemetry
 from otel_tracker.doctor.finding import NOTE, OK, WRONG, Finding
 from otel_tracker.doctor.repair import repair
 from otel_tracker.doctor.subject import Subject
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 __all__ = ["NOTE", "OK", "WRONG", "Finding", "examine", "repair"]
 
 _OF_THE_HOME = (
-    place.home,
-    place.permissions,
-    place.locks,
-    place.leavings,
-    state.document,
-    state.journal,
-    state.lag,
-    state.comparison,
-    state.backups,
-    state.running,
+    folders.home,
+    folders.permissions,
+    folders.locks,
+    folders.leavings,
+    contents.document,
+    contents.journal,
+    contents.lag,
+    contents.comparison,
+    contents.backups,
+    contents.running,
     surroundings.clock,
 )
 
@@ -36,7 +36,7 @@ _OF_THE_HOME = (
 def examine(store: Store) -> list[Finding]:
     """Return what there is to say of a home, in a fixed order of topics. Nothing is changed."""
     subject = Subject(store)
-    checks = _OF_THE_HOME if os.path.isdir(store.home.folder) else (place.home,)
+    checks = _OF_THE_HOME if os.path.isdir(store.home.folder) else (folders.home,)
     of_home = [finding for check in checks for finding in _found(check, subject)]
     return [*of_home, *surroundings.packages(), *telemetry.telemetry(), *claude_code.claude_code(store.home)]
 

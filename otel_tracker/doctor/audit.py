@@ -11,17 +11,17 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from otel_tracker import names
-from otel_tracker.checks import is_event
-from otel_tracker.entry import TASK_COUNTERS, is_told_later, shares_of
-from otel_tracker.roster import is_about_removed, with_present_keys
-from otel_tracker.runs import as_news
-from otel_tracker.timestamps import parse_timestamp
+from otel_tracker.runtime.timestamps import parse_timestamp
+from otel_tracker.state.agent_entry import TASK_COUNTERS, is_told_later, shares_of
+from otel_tracker.state.checks import is_event
+from otel_tracker.state.resolve import as_news
+from otel_tracker.state.roster import is_about_removed, with_present_keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from otel_tracker.document import Document
-    from otel_tracker.replay import Replay
+    from otel_tracker.state.document import Document
+    from otel_tracker.state.replay import Replay
     from otel_tracker.storage.store import Store
 
 Event = dict[str, Any]

@@ -6,16 +6,15 @@ import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from otel_tracker import suggestion
-from otel_tracker.claude_code import registration, settings_file, settings_places, settings_shape
-from otel_tracker.claude_code.hook import LOG_NAME
-from otel_tracker.claude_code.settings_places import Place
 from otel_tracker.doctor.finding import NOTE, OK, WRONG, Finding
-from otel_tracker.environment import DEFAULT_HOME
-from otel_tracker.errors import OtelTrackerError
+from otel_tracker.errors import OtelTrackerError, command
+from otel_tracker.integrations.claude_code.hooks.hook import LOG_NAME
+from otel_tracker.integrations.claude_code.settings import registration, settings_file, settings_places, settings_shape
+from otel_tracker.integrations.claude_code.settings.settings_places import Place
+from otel_tracker.runtime.environment import DEFAULT_HOME
+from otel_tracker.runtime.timestamps import parse_timestamp
 from otel_tracker.storage.files import Files
 from otel_tracker.storage.home import Home
-from otel_tracker.timestamps import parse_timestamp
 
 _TOPIC = "claude code"
 _LOG_BYTES = 65_536
@@ -150,10 +149,10 @@ def _in_the_background(place: Place) -> Iterator[Finding]:
 
 
 def _without_program(place: Place) -> Iterator[Finding]:
-    for command in dict.fromkeys(registration.command_of(entry) for *_, entry in place.ours):
-        if shutil.which(command) is None:
-            where = "isn't there, or can't be executed" if os.path.dirname(command) else "isn't in PATH"
-            text = f"{place.path} calls {command}, which {where}: nothing is recorded, nobody refused"
+    for program in dict.fromkeys(registration.command_of(entry) for *_, entry in place.ours):
+        if shutil.which(program) is None:
+            where = "isn't there, or can't be executed" if os.path.dirname(program) else "isn't in PATH"
+            text = f"{place.path} calls {program}, which {where}: nothing is recorded, nobody refused"
             yield Finding(_TOPIC, WRONG, text, place.installing)
 
 
@@ -163,7 +162,7 @@ def _elsewhere(mine: list[Place], plugins: list[str], home: Home) -> Iterator[Fi
     for folder in dict.fromkeys(os.path.realpath(Home(folder).folder) for folder in chosen):
         if folder != os.path.realpath(home.folder):
             text = f"the hooks record in {folder}, which is not the home that is examined"
-            yield Finding(_TOPIC, NOTE, text, suggestion.command("doctor", home=Home(folder).option))
+            yield Finding(_TOPIC, NOTE, text, command("doctor", home=Home(folder).option))
 
 
 def _logged(home: Home) -> Iterator[Finding]:

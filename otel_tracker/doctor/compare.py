@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from otel_tracker import schema
 from otel_tracker.names import CACHE_WRITE_1H
+from otel_tracker.state import schema
 
 _MISSING = "nothing"
 

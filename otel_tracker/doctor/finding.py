@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from otel_tracker.suggestion import command
+from otel_tracker.errors import command
 
 if TYPE_CHECKING:
     from otel_tracker.storage.home import Home

@@ -4,14 +4,14 @@ import os
 import stat
 from contextlib import suppress
 
-from otel_tracker.doctor import place, state
+from otel_tracker.doctor import contents, folders
 from otel_tracker.doctor.finding import WRONG
 from otel_tracker.doctor.subject import Subject
 from otel_tracker.errors import DocumentError, StorageError, UnsupportedVersionError
-from otel_tracker.fold import fold_all
+from otel_tracker.runtime.writer import uninterrupted
+from otel_tracker.state.fold import fold_all
+from otel_tracker.storage.maintenance import temporary_files
 from otel_tracker.storage.store import Store
-from otel_tracker.storage.upkeep import temporary_files
-from otel_tracker.writer import uninterrupted
 
 _ALL = 1_000_000
 
@@ -25,7 +25,7 @@ def repair(store: Store) -> list[str]:
     DocumentError where that is not possible.
     """
     done = []
-    for path in place.open_to_others(store):
+    for path in folders.open_to_others(store):
         with suppress(PermissionError):  # it is another user's: the doctor goes on saying so
             os.chmod(path, stat.S_IMODE(os.stat(path).st_mode) & ~stat.S_IWOTH)
             done.append(f"closed {path} to others")
@@ -78,14 +78,14 @@ def _mend_document(store: Store) -> list[str]:
     document = subject.document
     if document is None:
         return []
-    wrong = any(finding.level == WRONG for finding in state.comparison(subject))
+    wrong = any(finding.level == WRONG for finding in contents.comparison(subject))
     if not wrong and not subject.audit.unfolded:
         return []
     if not wrong:
         store.write(store.present())
         return [f"wrote {subject.audit.unfolded} events into the document that only the journal had"]
-    base = state.contradicting(subject) or subject.bases[-1]
-    mended = state.expected(base, document, subject)
+    base = contents.contradicting(subject) or subject.bases[-1]
+    mended = contents.expected(base, document, subject)
     # Set aside, not among the backups: from there it could come back.
     kept = store.backups.keep_damaged(store.file.valid_text() or b"", store.clock())
     store.write(fold_all(mended, store.journal.after(mended.sequence)))

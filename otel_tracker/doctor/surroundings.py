@@ -5,10 +5,10 @@ import time
 from collections.abc import Iterator
 from importlib import metadata
 
-from otel_tracker import __version__
 from otel_tracker.doctor.finding import NOTE, OK, WRONG, Finding
 from otel_tracker.doctor.subject import Subject
-from otel_tracker.timestamps import format_timestamp
+from otel_tracker.names import VERSION
+from otel_tracker.runtime.timestamps import format_timestamp
 
 _TOLERANCE_SECONDS = 60.0
 _REQUIRED = ("opentelemetry-api", "opentelemetry-sdk", "prometheus-client", "pyyaml")
@@ -43,7 +43,7 @@ def packages() -> Iterator[Finding]:
             "packages", WRONG, text.format(**found), "pip install --upgrade opentelemetry-api opentelemetry-sdk"
         )
     shown = ", ".join(f"{name} {version}" for name, version in found.items())
-    yield Finding("packages", OK, f"otel-tracker {__version__}, Python {sys.version.split()[0]}, {shown}")
+    yield Finding("packages", OK, f"otel-tracker {VERSION}, Python {sys.version.split()[0]}, {shown}")
 
 
 def _version(name: str) -> "str | None":

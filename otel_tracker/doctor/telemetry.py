@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from importlib.metadata import entry_points
 
 from otel_tracker.doctor.finding import NOTE, OK, WRONG, Finding
-from otel_tracker.suggestion import INSTALL_AGAIN
+from otel_tracker.errors import INSTALL_AGAIN
 
 _TOPIC = "opentelemetry"
 _BUILT_IN_SAMPLERS = {

@@ -5,9 +5,9 @@ what was appended since is in doubt: the next attempt writes it to its place aga
 """
 
 from otel_tracker.errors import DocumentError, StorageError, UnsupportedVersionError
-from otel_tracker.guard import Guard
-from otel_tracker.log import warn
-from otel_tracker.storage import left_over, lock
+from otel_tracker.runtime.guard import Guard
+from otel_tracker.runtime.log import warn
+from otel_tracker.storage import lock, unwritten
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -149,11 +149,11 @@ class Appender:
     def _take_in_left_over(self) -> int:
         if self._files.signature(self._home.left_over) is None:
             return 0
-        paths = [path for path in left_over.paths(self._home, self._files) if path not in self._unreadable]
+        paths = [path for path in unwritten.paths(self._home, self._files) if path not in self._unreadable]
         events = [event for path in paths for event in self._read_left_over(path)]
         paths = [path for path in paths if path not in self._unreadable]
         if not paths:
-            left_over.remove(self._home, self._files, [])
+            unwritten.remove(self._home, self._files, [])
             return 0
         new = self._recognition.news(events, may_repeat=True)
         if new:
@@ -161,7 +161,7 @@ class Appender:
         for segment in self._journal.segments()[-2:]:
             self._files.sync(segment)
         try:
-            left_over.remove(self._home, self._files, paths)
+            unwritten.remove(self._home, self._files, paths)
         except StorageError as error:
             self._unreadable.update(paths)
             warn("%s", error)
@@ -169,7 +169,7 @@ class Appender:
 
     def _read_left_over(self, path: str) -> "list[Event]":
         try:
-            return left_over.read(path, self._files)
+            return unwritten.read(path, self._files)
         except StorageError as error:
             self._unreadable.add(path)
             warn("%s", error)

@@ -7,15 +7,15 @@ import os
 import re
 from datetime import UTC
 
-from otel_tracker.codec import DocumentCodec, sequence_of
 from otel_tracker.errors import DocumentError, StorageError, UnknownBackupError
-from otel_tracker.timestamps import parse_timestamp
+from otel_tracker.runtime.timestamps import parse_timestamp
+from otel_tracker.state.codec import DocumentCodec, sequence_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from otel_tracker.document import Document
+    from otel_tracker.state.document import Document
     from otel_tracker.storage.files import Files, Signature
     from otel_tracker.storage.home import Home
     from otel_tracker.storage.journal import Journal

@@ -3,11 +3,11 @@
 import re
 import time
 
-from otel_tracker.codec import DocumentCodec, is_torn, sequence_of
-from otel_tracker.document import Document, new_document
 from otel_tracker.errors import DocumentError, UnsupportedVersionError
-from otel_tracker.fold import fold_all
-from otel_tracker.schema import has_changed_settings
+from otel_tracker.state.codec import DocumentCodec, is_torn, sequence_of
+from otel_tracker.state.document import Document, new_document
+from otel_tracker.state.fold import fold_all
+from otel_tracker.state.schema import has_changed_settings
 from otel_tracker.storage.recovery import Base, newest_base
 
 TYPE_CHECKING = False
@@ -205,7 +205,7 @@ class DocumentFile:
         if base is None or not is_whole:
             document = Document({**document.head, "sequence": self._journal.last()}, document.history)
             base = Base(document, "its own numbers", "")
-        from otel_tracker.rewritten import with_changes
+        from otel_tracker.state.rewritten import with_changes
 
         self._hold(with_changes(self._advanced(base.document), document))
         self.damage = Damage(

@@ -12,7 +12,7 @@ import stat
 import time
 
 from otel_tracker.errors import MountedAloneError, OutputError, StorageError
-from otel_tracker.storage.attempt import ignoring, saying
+from otel_tracker.storage.failures import ignoring, saying
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

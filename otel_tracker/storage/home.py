@@ -2,7 +2,7 @@
 
 import os
 
-from otel_tracker.environment import DEFAULT_HOME, absolute
+from otel_tracker.runtime.environment import DEFAULT_HOME, absolute
 
 DOCUMENT_NAME = "circuit-breaker.json"
 

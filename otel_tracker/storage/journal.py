@@ -6,11 +6,11 @@ that holds the home's lock may call `append`.
 
 import os
 
-from otel_tracker.checks import is_event
-from otel_tracker.document import decode_json, event_line
 from otel_tracker.errors import StorageError
-from otel_tracker.log import warn
-from otel_tracker.replay import SAYING_OTHERWISE, Replay
+from otel_tracker.runtime.log import warn
+from otel_tracker.state.checks import is_event
+from otel_tracker.state.document import decode_json, event_line
+from otel_tracker.state.replay import SAYING_OTHERWISE, Replay
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ import time
 from contextlib import contextmanager, suppress
 
 from otel_tracker.errors import LockTimeoutError
-from otel_tracker.storage.attempt import saying
-from otel_tracker.vitals import vitals
+from otel_tracker.runtime.vitals import vitals
+from otel_tracker.storage.failures import saying
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -6,21 +6,22 @@ a clock has set which has jumped since.
 
 import time
 
-from otel_tracker import names, owner
-from otel_tracker.breaker import cooldown_after_clock_jump
-from otel_tracker.entry import circuit_of
-from otel_tracker.schema import settings_of
-from otel_tracker.settings import Settings
+from otel_tracker import names
+from otel_tracker.runtime import owner
+from otel_tracker.runtime.timestamps import format_timestamp, parse_timestamp
+from otel_tracker.state.agent_entry import circuit_of
+from otel_tracker.state.breaker import cooldown_after_clock_jump
+from otel_tracker.state.permission import ended_permit, settings_of_agent
+from otel_tracker.state.schema import settings_of
+from otel_tracker.state.settings import Settings
 from otel_tracker.storage.running import RunningTasks
-from otel_tracker.summary import ended_permit, settings_of_agent
-from otel_tracker.timestamps import format_timestamp, parse_timestamp
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from otel_tracker.document import Document
+    from otel_tracker.state.document import Document
 
     Event = dict[str, Any]
 
@@ -52,7 +53,7 @@ class Observer:
         known = {"action": names.SETTINGS_CHANGED, "config": config, "agents": agents, "since": document.sequence}
         if any(known == {key: event.get(key) for key in known} for event in later):
             return []
-        from otel_tracker.event import happened
+        from otel_tracker.state.event import happened
 
         return [happened(names.SETTINGS_CHANGED, self._clock(), config=config, agents=agents, since=document.sequence)]
 
@@ -87,7 +88,7 @@ class Observer:
             return []
         now = self._clock()
         ended = [(key, ended_permit(state, key, now, self._is_gone)) for key in half_open]
-        from otel_tracker.event import happened
+        from otel_tracker.state.event import happened
 
         return [
             happened(names.PROBE_RETURNED, now, agent=key, permit=permit[0], reason=permit[1])
@@ -110,7 +111,7 @@ class Observer:
         jumped = [(key, until) for key, until in ends if until is not None]
         if not jumped:
             return []
-        from otel_tracker.event import happened
+        from otel_tracker.state.event import happened
 
         return [
             happened(names.COOLDOWN_SHORTENED, now, agent=key, blacklisted_until=format_timestamp(until))
@@ -121,7 +122,7 @@ class Observer:
         return owner.is_visible(process) and owner.is_gone(process, thoroughly=self._is_thorough)
 
     def _lost(self, run_id: str, task: "Event", now: float, reason: str) -> "Event":
-        from otel_tracker.event import task_ended
+        from otel_tracker.state.event import task_ended
 
         known = {key: task.get(key) for key in ("model", "task_id")}
         return task_ended(

@@ -2,11 +2,12 @@
 
 from itertools import islice
 
-from otel_tracker import lookup, names, summary
-from otel_tracker.checks import is_event
-from otel_tracker.document import encode_line
-from otel_tracker.fold import is_before
-from otel_tracker.replay import not_discarded
+from otel_tracker import names
+from otel_tracker.state import lookup
+from otel_tracker.state.checks import is_event
+from otel_tracker.state.document import encode_line
+from otel_tracker.state.fold import is_before
+from otel_tracker.state.replay import not_discarded
 from otel_tracker.storage.recognition import RESTORED, events_of, lines_with
 
 TYPE_CHECKING = False
@@ -40,14 +41,14 @@ def _newest_first(
     journal: "Journal", entries: "list[Event]", agents: "set[str] | None", since: float
 ) -> "Iterator[Event]":
     """Yield the entries of a document's history, and what the journal has from before them."""
-    yield from reversed(summary.past(entries, agents, since))
+    yield from reversed(selected(entries, agents, since))
     if entries and not is_event(entries[0]):  # it was in the document before the journal's first event
         return
     discarded: list[tuple[int, int]] = []
     restores = [entry for entry in entries if entry.get("action") == names.DOCUMENT_RESTORED and is_event(entry)]
     not_discarded(restores, discarded)
     for events in journal.before(entries[0]["seq"] if entries else float("inf")):
-        yield from reversed(summary.past(not_discarded(events, discarded), agents, since))
+        yield from reversed(selected(not_discarded(events, discarded), agents, since))
         if events and all(is_before(event, since) for event in events):
             return  # clocks jump, but nothing of a whole segment is young enough
 
@@ -61,3 +62,14 @@ def of_conversation(store: "Store", conversation: str) -> "list[Event]":
         told = not_discarded(events_of(lines_with({text, RESTORED}, content)), discarded) + told
     is_about_ends = (*names.OUTCOMES, names.TASK_AMENDED)
     return [one for one in told if one.get("conversation_id") == conversation and one["action"] in is_about_ends]
+
+
+def selected(entries: "list[Event]", agents: "set[str] | None" = None, since: float = 0.0) -> "list[Event]":
+    """Return those of `entries` that are about one of `agents`, or any, not before `since`, without the starts of tasks."""
+    return [
+        entry
+        for entry in entries
+        if entry.get("action") != names.TASK_STARTED
+        and (agents is None or (isinstance(entry.get("agent"), str) and entry["agent"] in agents))
+        and not is_before(entry, since)
+    ]

@@ -11,14 +11,14 @@ import re
 from itertools import islice
 
 from otel_tracker import names
-from otel_tracker.document import Document, decode_json, encode_line, new_document
 from otel_tracker.errors import DocumentError, LaggingError, StorageError
-from otel_tracker.replay import not_discarded
-from otel_tracker.roster import with_present_keys
-from otel_tracker.runs import as_news, ended_run, is_without_run, lost_run, running_task, with_run
+from otel_tracker.runtime.timestamps import parse_timestamp
+from otel_tracker.state.document import Document, decode_json, encode_line, new_document
+from otel_tracker.state.replay import not_discarded
+from otel_tracker.state.resolve import as_news, ended_run, is_without_run, lost_run, running_task, with_run
+from otel_tracker.state.roster import with_present_keys
 from otel_tracker.storage import journal
 from otel_tracker.storage.journal import parsed
-from otel_tracker.timestamps import parse_timestamp
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

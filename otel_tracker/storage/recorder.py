@@ -12,11 +12,11 @@ import weakref
 from _thread import get_ident
 from functools import partial
 
-from otel_tracker.guard import Guard
-from otel_tracker.log import warn
-from otel_tracker.storage import claim, left_over
-from otel_tracker.vitals import vitals
-from otel_tracker.writer import Receipt, is_idle, submit, uninterrupted
+from otel_tracker.runtime.guard import Guard
+from otel_tracker.runtime.log import warn
+from otel_tracker.runtime.vitals import vitals
+from otel_tracker.runtime.writer import Receipt, is_idle, submit, uninterrupted
+from otel_tracker.storage import claim, unwritten
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class Recorder:
         store = self.store
         try:
             claim.check_links(store.home, store.files)
-            path = left_over.leave(store.home, store.files, waiting)
+            path = unwritten.leave(store.home, store.files, waiting)
         except Exception as error:  # noqa: BLE001 - whatever it is, the process ends
             vitals.count(dropped=len(waiting))
             warn("%d events of %s could not be written and are lost: %s", len(waiting), store.home.document, error)

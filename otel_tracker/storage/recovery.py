@@ -1,8 +1,8 @@
 """Where the state comes from when the document is damaged: the newest valid backup, else the journal alone."""
 
 from otel_tracker import names
-from otel_tracker.document import Document, new_document
 from otel_tracker.errors import StorageError
+from otel_tracker.state.document import Document, new_document
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -2,14 +2,14 @@
 
 import os
 
-from otel_tracker.environment import home_folder
+from otel_tracker.runtime.environment import home_folder
+from otel_tracker.runtime.vitals import vitals
 from otel_tracker.storage import lock
 from otel_tracker.storage import recorder as recorders
 from otel_tracker.storage import store as stores
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.recorder import Recorder
 from otel_tracker.storage.store import Store
-from otel_tracker.vitals import vitals
 
 _by_document: dict[str, Recorder] = {}
 _by_folder: dict[str, Recorder] = {}

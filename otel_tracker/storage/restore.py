@@ -4,10 +4,10 @@ from contextlib import suppress
 
 from otel_tracker import names
 from otel_tracker.errors import DocumentError, RestoreError
-from otel_tracker.event import happened
-from otel_tracker.fold import fold_all
-from otel_tracker.replay import Replay
-from otel_tracker.writer import uninterrupted
+from otel_tracker.runtime.writer import uninterrupted
+from otel_tracker.state.event import happened
+from otel_tracker.state.fold import fold_all
+from otel_tracker.state.replay import Replay
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -7,12 +7,12 @@ nothing, since the backups of the present are still there.
 
 import re
 
-from otel_tracker.settings import Settings
-from otel_tracker.timestamps import parse_timestamp
+from otel_tracker.runtime.timestamps import parse_timestamp
+from otel_tracker.state.settings import Settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from otel_tracker.document import Document
+    from otel_tracker.state.document import Document
     from otel_tracker.storage.backups import Backups
     from otel_tracker.storage.files import Files
     from otel_tracker.storage.journal import Journal

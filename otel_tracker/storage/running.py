@@ -3,8 +3,8 @@
 They follow the document from one look to the next, so that a look at thousands of tasks costs little more than at one.
 """
 
-from otel_tracker import owner
-from otel_tracker.timestamps import parse_timestamp
+from otel_tracker.runtime import owner
+from otel_tracker.runtime.timestamps import parse_timestamp
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

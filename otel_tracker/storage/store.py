@@ -13,26 +13,26 @@ import weakref
 from contextlib import contextmanager
 from itertools import chain
 
-from otel_tracker.document import Document, new_document
 from otel_tracker.errors import DocumentError, LaggingError, MountedAloneError, StorageError
-from otel_tracker.fold import fold_all, pruned
-from otel_tracker.guard import Guard
-from otel_tracker.log import notice, warn
 from otel_tracker.names import failures_in_a_row
-from otel_tracker.replay import SAYING_OTHERWISE, Replay
-from otel_tracker.settings import Settings, problems_in
+from otel_tracker.runtime.guard import Guard
+from otel_tracker.runtime.log import notice, warn
+from otel_tracker.runtime.timestamps import format_timestamp
+from otel_tracker.runtime.writer import is_idle, uninterrupted
+from otel_tracker.state.document import Document, new_document
+from otel_tracker.state.fold import fold_all, pruned
+from otel_tracker.state.replay import SAYING_OTHERWISE, Replay
+from otel_tracker.state.settings import Settings, problems_in
 from otel_tracker.storage import claim, lock
 from otel_tracker.storage.appender import Appender
 from otel_tracker.storage.backups import Backups
 from otel_tracker.storage.document_file import DocumentFile
 from otel_tracker.storage.files import Files
 from otel_tracker.storage.journal import Journal
+from otel_tracker.storage.maintenance import Upkeep
 from otel_tracker.storage.observer import Observer
 from otel_tracker.storage.recognition import Recognition
 from otel_tracker.storage.recovery import newest_base
-from otel_tracker.storage.upkeep import Upkeep
-from otel_tracker.timestamps import format_timestamp
-from otel_tracker.writer import is_idle, uninterrupted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -403,8 +403,8 @@ class Store:
         """
         if len(state.agents) <= len(document.agents) or self.file.damage is not None:
             return
-        from otel_tracker.lookup import similar
-        from otel_tracker.suggestion import command
+        from otel_tracker.errors import command
+        from otel_tracker.state.lookup import similar
 
         for key, entry in state.agents.items():
             like = [] if key in document.agents or entry.get("name") else similar(document, key, _ALIKE)
@@ -418,7 +418,7 @@ class Store:
         openings = state.head["metrics"]["circuit_breaks"] - document.head["metrics"]["circuit_breaks"]
         if openings <= 0 or self.file.damage is not None:
             return
-        from otel_tracker.suggestion import command
+        from otel_tracker.errors import command
 
         for key, entry in state.agents.items():
             before = document.agents.get(key)

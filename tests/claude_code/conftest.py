@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from otel_tracker.claude_code import recording
+from otel_tracker.integrations.claude_code.runs import pending_events
 from otel_tracker.storage.store import Store
 from tests.claude_code.asking import Wait
 from tests.claude_code.harness import Session
@@ -14,7 +14,7 @@ from tests.claude_code.replay import CODER, play
 @pytest.fixture
 def flushed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let nobody wait for last lines of transcripts: they are there, or never come."""
-    monkeypatch.setattr(recording, "_FLUSH_SECONDS", 0.0)
+    monkeypatch.setattr(pending_events, "_FLUSH_SECONDS", 0.0)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from otel_tracker.timestamps import format_timestamp
+from otel_tracker.runtime.timestamps import format_timestamp
 from tests.claude_code.payloads import NEWEST, Payload, like, payload_of, record_of
 from tests.claude_code.transcript_of_agent import MODEL, PRIVATE, TranscriptOfAgent, text_block, usage
 

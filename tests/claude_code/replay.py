@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from otel_tracker import names
-from otel_tracker.claude_code.hook import hook
+from otel_tracker.integrations.claude_code.hooks.hook import hook
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.store import Store
 from tests.claude_code.harness import Session, Step

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from otel_tracker.claude_code.forgetting import forget_sessions
-from otel_tracker.claude_code.session import Session as Facts
 from otel_tracker.doctor import WRONG, examine
 from otel_tracker.errors import StorageError
+from otel_tracker.integrations.claude_code.runs.forgetting import forget_sessions
+from otel_tracker.integrations.claude_code.runs.session import Session as Facts
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.store import Store
 from tests.claude_code.harness import Session

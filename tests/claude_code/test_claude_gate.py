@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from otel_tracker import names
-from otel_tracker.claude_code.hook import hook
+from otel_tracker.integrations.claude_code.hooks.hook import hook
 from tests.claude_code.asking import ask, coder, go_on, reason_of
 from tests.claude_code.harness import Session
 from tests.claude_code.replay import play

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from otel_tracker.claude_code.hook import hook
+from otel_tracker.integrations.claude_code.hooks.hook import hook
 from tests.builders import json_values
 from tests.claude_code.documented import DOCUMENTED, NOTIFICATION
 from tests.claude_code.payloads import NEWEST, seen

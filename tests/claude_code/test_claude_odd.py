@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from otel_tracker import MetricTracker, agent_files, names
-from otel_tracker.claude_code import places
-from otel_tracker.claude_code.session import Session as Facts
+from otel_tracker import MetricTracker, names
 from otel_tracker.errors import StorageError
+from otel_tracker.integrations.claude_code.runs import agent_files
+from otel_tracker.integrations.claude_code.runs.session import Session as Facts
+from otel_tracker.integrations.claude_code.transcripts import places
 from otel_tracker.storage.files import Files
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.journal import Journal

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from otel_tracker import names
-from otel_tracker.claude_code.registration import HOOKS
+from otel_tracker.integrations.claude_code.settings.registration import HOOKS
 from tests.claude_code.payloads import NEWEST, OLDEST, VERSIONS, Payload, seen
 from tests.claude_code.replay import STORIES, Ended, Story, expected, play, read, reconcile, said, send
 from tests.claude_code.stories import each_story, told

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from otel_tracker.timestamps import parse_timestamp
+from otel_tracker.runtime.timestamps import parse_timestamp
 from tests.claude_code.asking import Wait, ask, coder, go_on, probe
 from tests.claude_code.harness import Session
 from tests.claude_code.replay import play

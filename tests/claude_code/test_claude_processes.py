@@ -99,7 +99,7 @@ HEAVY = {"opentelemetry", "prometheus_client", "argparse", "logging", "typing", 
 def loaded_by(payload: Any, home: Path) -> set[str]:
     """Return which of the heavy modules a hook has loaded for a payload."""
     code = (
-        "import sys; from otel_tracker.claude_code import hook; "
+        "import sys; from otel_tracker.integrations.claude_code.hooks import hook; "
         f"hook.main(['--home', {os.fspath(home)!r}]); print(*sys.modules)"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from otel_tracker import names
-from otel_tracker.claude_code import outcome
-from otel_tracker.timestamps import parse_timestamp
+from otel_tracker.integrations.claude_code.runs import outcome
+from otel_tracker.runtime.timestamps import parse_timestamp
 from tests.claude_code.harness import Run, Session
 from tests.claude_code.replay import CODER, ends, play, prepare, read
 

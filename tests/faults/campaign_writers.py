@@ -23,9 +23,9 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanContext, TraceFlags
 
 from otel_tracker import CircuitBreakerSpanExporter, MetricTracker, TaskTracker
-from otel_tracker.claude_code.hook import hook
 from otel_tracker.cli import main as command
 from otel_tracker.doctor import examine
+from otel_tracker.integrations.claude_code.hooks.hook import hook
 from otel_tracker.storage import journal
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.store import Store

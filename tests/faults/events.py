@@ -3,9 +3,10 @@
 import time
 from typing import Any
 
-from otel_tracker import event, names
-from otel_tracker.owner import this_process
-from otel_tracker.timestamps import format_timestamp
+from otel_tracker import names
+from otel_tracker.runtime.owner import this_process
+from otel_tracker.runtime.timestamps import format_timestamp
+from otel_tracker.state import event
 
 Event = dict[str, Any]
 

@@ -16,8 +16,8 @@ import sys
 from functools import partial
 from typing import Any
 
-from otel_tracker.event import new_id
-from otel_tracker.log import shown
+from otel_tracker.runtime.ids import new_id
+from otel_tracker.runtime.log import shown
 from otel_tracker.storage import lock
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.recorder import Recorder

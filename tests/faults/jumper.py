@@ -17,14 +17,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from otel_tracker import event, names, owner, summary
+from otel_tracker import names
 from otel_tracker.cli import main as command
-from otel_tracker.metric_tracker import MetricTracker
+from otel_tracker.reporting import summary
+from otel_tracker.runtime import owner
+from otel_tracker.runtime.ids import new_id
+from otel_tracker.runtime.timestamps import format_timestamp, parse_timestamp
+from otel_tracker.state import event, permission
 from otel_tracker.storage import journal, lock
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.recorder import Recorder
 from otel_tracker.storage.store import Store
-from otel_tracker.timestamps import format_timestamp, parse_timestamp
+from otel_tracker.tracking.metric_tracker import MetricTracker
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86_400.0
 JUMPS = (-HOUR, DAY, 40 * DAY, -40 * DAY)
@@ -70,7 +74,7 @@ def tasks(home: Home) -> list[Seen]:
 
 @contextmanager
 def _in_a_block(tracker: MetricTracker, agent: str = BLOCK) -> Iterator[str]:
-    from otel_tracker.task import TaskTracker
+    from otel_tracker.tracking.task import TaskTracker
 
     with TaskTracker(agent, tracker=tracker) as task:
         yield agent
@@ -156,7 +160,7 @@ def walk(home: Home, who_asks: str, *steps: str) -> list[Seen]:
 
 
 def _asked_of_nobody(home: Home) -> bool:
-    return summary.answer(Store(home).read(), AGENT, time.time(), owner.is_seen_gone).is_admitted
+    return permission.answer(Store(home).read(), AGENT, time.time(), owner.is_seen_gone).is_admitted
 
 
 def _asked_of_the_tracker(home: Home) -> bool:
@@ -185,7 +189,7 @@ def _task(home: Home, outcome: str) -> None:
 def _ended(outcome: str = names.SUCCESS) -> event.Event:
     now = time.time()
     started = format_timestamp(now - 1)
-    return event.task_ended(AGENT, outcome, now, run_id=event.new_id(), started=started, duration_seconds=1.0)
+    return event.task_ended(AGENT, outcome, now, run_id=new_id(), started=started, duration_seconds=1.0)
 
 
 def _blacklist(home: Home, _: str) -> None:

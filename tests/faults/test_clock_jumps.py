@@ -14,14 +14,17 @@ from typing import Any
 
 import pytest
 
-from otel_tracker import MetricTracker, TaskTracker, names, owner, summary
+from otel_tracker import MetricTracker, TaskTracker, names
 from otel_tracker.cli import main as command
 from otel_tracker.doctor import OK, WRONG, examine
-from otel_tracker.event import new_id, task_ended
-from otel_tracker.fold import fold_all
+from otel_tracker.runtime import owner
+from otel_tracker.runtime.ids import new_id
+from otel_tracker.runtime.timestamps import format_timestamp, parse_timestamp
+from otel_tracker.state import permission
+from otel_tracker.state.event import task_ended
+from otel_tracker.state.fold import fold_all
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.store import Store
-from otel_tracker.timestamps import format_timestamp, parse_timestamp
 from tests.faults.components import assert_counted_exactly, finished, journal, needs, on_disk, runs, start
 from tests.faults.jumper import (
     AGENT,
@@ -211,8 +214,8 @@ def test_a_result_of_an_hour_ago_that_comes_late_does_not_end_a_cooldown(home: H
     store, now = Store(home), time.time()
     store.record([_failure(now) for _ in range(5)])
     store.record([_failure(now - HOUR)])
-    assert not summary.answer(store.read(), AGENT, now + COOLDOWN - MINUTE, owner.is_seen_gone).is_admitted
-    assert summary.answer(store.read(), AGENT, now + COOLDOWN + 1, owner.is_seen_gone).is_admitted
+    assert not permission.answer(store.read(), AGENT, now + COOLDOWN - MINUTE, owner.is_seen_gone).is_admitted
+    assert permission.answer(store.read(), AGENT, now + COOLDOWN + 1, owner.is_seen_gone).is_admitted
 
 
 _SMALL = f"segments:{SEGMENT_BYTES}"

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from otel_tracker.errors import MountedAloneError, StorageError
 from otel_tracker.storage import document_file, files
 from otel_tracker.storage.files import Files
-from otel_tracker.storage.glance import glance
 from otel_tracker.storage.home import Home
+from otel_tracker.storage.quick_read import glance
 from otel_tracker.storage.store import Store
 from tests.faults.components import miss, needs_root
 from tests.faults.events import AGENTS, begin, end

@@ -26,13 +26,15 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 
 import otel_tracker
 import otel_tracker_exporters
-from otel_tracker import CircuitBreakerSpanExporter, MetricTracker, TaskTracker, guard, names, track_agent, writer
-from otel_tracker.block import current_task
-from otel_tracker.event import new_id, task_ended
-from otel_tracker.owner import this_process
+from otel_tracker import CircuitBreakerSpanExporter, MetricTracker, TaskTracker, names, track_agent
+from otel_tracker.runtime import guard, writer
+from otel_tracker.runtime.ids import new_id
+from otel_tracker.runtime.owner import this_process
+from otel_tracker.runtime.timestamps import format_timestamp
+from otel_tracker.state.event import task_ended
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.store import Store
-from otel_tracker.timestamps import format_timestamp
+from otel_tracker.tracking.task import current_task
 from tests.faults.components import journal, runs
 
 pytestmark = pytest.mark.processes

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from otel_tracker import names
-from otel_tracker.storage import document_file, left_over
+from otel_tracker.storage import document_file, unwritten
 from otel_tracker.storage.files import Files
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.restore import restore
@@ -45,7 +45,7 @@ def record_and_back_up(home: Home, acknowledge: Acknowledge) -> None:
 
 
 def leave_events(home: Home, acknowledge: Acknowledge) -> None:
-    left_over.leave(home, Files(), [begin("left"), end("left")])
+    unwritten.leave(home, Files(), [begin("left"), end("left")])
     acknowledge("left")
 
 

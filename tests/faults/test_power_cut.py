@@ -15,10 +15,10 @@ import pytest
 
 from otel_tracker import names
 from otel_tracker.doctor import WRONG, examine, surroundings
-from otel_tracker.document import new_document
-from otel_tracker.fold import fold_all
-from otel_tracker.schema import has_changed_settings
-from otel_tracker.storage import document_file, files, left_over
+from otel_tracker.state.document import new_document
+from otel_tracker.state.fold import fold_all
+from otel_tracker.state.schema import has_changed_settings
+from otel_tracker.storage import document_file, files, unwritten
 from otel_tracker.storage import journal as journals
 from otel_tracker.storage.files import Files
 from otel_tracker.storage.home import Home
@@ -66,7 +66,7 @@ class Machine:
 
     def leave(self, runs: str) -> None:
         left = [ended(run) for run in runs.split()]
-        left_over.leave(self.home, Files(), left)
+        unwritten.leave(self.home, Files(), left)
         self.logged.note(f"leave {runs}", partial(Disk.leave, ids=tuple(event["id"] for event in left)))
 
     def edit(self, **settings: int) -> None:

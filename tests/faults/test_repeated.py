@@ -12,7 +12,7 @@ from typing import NoReturn
 import pytest
 
 from otel_tracker import names
-from otel_tracker.owner import this_process
+from otel_tracker.runtime.owner import this_process
 from otel_tracker.storage import journal as journals
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.store import Store

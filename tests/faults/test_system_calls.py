@@ -11,7 +11,7 @@ import pytest
 
 from otel_tracker import names
 from otel_tracker.doctor import WRONG, examine, surroundings
-from otel_tracker.storage import files, left_over, lock
+from otel_tracker.storage import files, lock, unwritten
 from otel_tracker.storage import journal as journals
 from otel_tracker.storage.files import Files
 from otel_tracker.storage.home import Home
@@ -101,7 +101,7 @@ def with_changed_settings(home: Home) -> Process:
 
 def with_left_events(home: Home) -> Process:
     process = without_history(home)
-    left_over.leave(home, Files(), [end("left")])
+    unwritten.leave(home, Files(), [end("left")])
     return process
 
 

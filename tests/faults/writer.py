@@ -13,7 +13,7 @@ from contextlib import suppress
 from itertools import count
 
 from otel_tracker.doctor import examine
-from otel_tracker.event import new_id
+from otel_tracker.runtime.ids import new_id
 from otel_tracker.storage import journal
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.store import Store

@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 from otel_tracker import names
-from otel_tracker.document import Document
+from otel_tracker.state.document import Document
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.store import Store
 from tests.real_claude.api import Api, Turn, marked

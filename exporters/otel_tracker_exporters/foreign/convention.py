@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 from opentelemetry.sdk.trace import ReadableSpan
 
-from otel_tracker.limits import NAME_CHARACTERS
-from otel_tracker.tokens import whole_tokens
+from otel_tracker.runtime.limits import NAME_CHARACTERS
+from otel_tracker.state.tokens import whole_tokens
 
 Attributes = Mapping[str, Any]
 Tokens = dict[str, int]

@@ -6,8 +6,8 @@ on to its parent; an agent's span keeps them. A span that comes twice gets what 
 
 from collections import OrderedDict, deque
 
-from otel_tracker.guard import Guard
 from otel_tracker.names import added_tokens, total_tokens
+from otel_tracker.runtime.guard import Guard
 from otel_tracker_exporters.foreign.convention import Tokens
 
 SpanKey = tuple[int, int]

@@ -1,0 +1,63 @@
+"""How an agent's span ended: its outcome, and what it says about an error.
+
+Sources: `error.type` and the exception event of https://opentelemetry.io/docs/specs/semconv/exceptions/; the SDK writes
+`exception.type` with the module, except for builtins.
+"""
+
+from typing import NamedTuple
+
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.trace import StatusCode
+
+from otel_tracker import names
+from otel_tracker.state import event, outages
+from otel_tracker_exporters.foreign.convention import Attributes, first_text
+
+_EXCEPTION, _TYPE, _MESSAGE = "exception", "exception.type", "exception.message"
+_CANCELLATIONS = (
+    "asyncio.exceptions.CancelledError",
+    "asyncio.CancelledError",
+    "CancelledError",
+    "KeyboardInterrupt",
+    "GeneratorExit",
+)
+
+
+class Ending(NamedTuple):
+    """How a task ended; the other fields are as in its event (docs/document.md)."""
+
+    outcome: str
+    error: str | None = None
+    error_type: str | None = None
+    environment_error: str | None = None
+    reason: str | None = None
+
+
+def ending_of(span: ReadableSpan, attributes: Attributes) -> Ending:
+    """Return how the task of an agent's span ended.
+
+    A cancellation needs no status: OpenTelemetry's own `use_span` sets none for it. A status that says OK rules it out.
+    """
+    status = span.status.status_code
+    kind, message = _exception_of(span)
+    kind = first_text((attributes.get(names.ERROR_TYPE), kind))
+    text = event.error_text(first_text((span.status.description, message)))
+    if kind in _CANCELLATIONS and status is not StatusCode.OK:
+        return Ending(names.CANCELLED, reason=text)
+    if status is not StatusCode.ERROR:
+        return Ending(names.SUCCESS)
+    name = None if kind is None else kind.rpartition(".")[2] or kind  # as a TaskTracker says it
+    return Ending(names.FAILURE, text, name, _outage(name, text))
+
+
+def _exception_of(span: ReadableSpan) -> tuple[object, object]:
+    """Return the type and the message of the last exception that a span has recorded."""
+    for happened in reversed(span.events):
+        if happened.name == _EXCEPTION and happened.attributes:
+            return happened.attributes.get(_TYPE), happened.attributes.get(_MESSAGE)
+    return None, None
+
+
+def _outage(kind: str | None, text: str | None) -> str | None:
+    """Return which outage an error tells of; its type may be a class, a code, or a status of HTTP."""
+    return outages.kind_named(kind or "") or outages.kind_of(None, text)

@@ -1,0 +1,262 @@
+"""What the home holds: the document, the journal beside it, and the backups."""
+
+import os
+import time
+from collections.abc import Iterator
+from shlex import join
+from typing import Any
+
+from otel_tracker.doctor.audit import COUNTERS, distinct, moved, totals_of
+from otel_tracker.doctor.compare import Difference, differences, numbers, with_keys_of_people
+from otel_tracker.doctor.finding import NOTE, OK, WRONG, Finding, repair_of
+from otel_tracker.doctor.subject import Base, Subject
+from otel_tracker.errors import INSTALL_AGAIN, DocumentError, OtelTrackerError, UnsupportedVersionError, command
+from otel_tracker.reporting import summary
+from otel_tracker.runtime import owner
+from otel_tracker.state.checks import is_event
+from otel_tracker.state.codec import DocumentCodec
+from otel_tracker.state.document import Document
+from otel_tracker.state.fold import fold_all
+from otel_tracker.state.schema import has_changed_settings, settings_of
+from otel_tracker.state.settings import problems_in
+from otel_tracker.storage.store import Store
+
+_SHOWN_DIFFERENCES = 5
+_MOST_FOLDED = 20_000  # events: some seconds
+
+
+def document(subject: Subject) -> Iterator[Finding]:
+    """Read the document as any process would."""
+    store = subject.store
+    path = store.home.document
+    try:
+        state = store.file.load()
+    except UnsupportedVersionError as error:
+        yield Finding("document", WRONG, str(error), INSTALL_AGAIN)
+        return
+    except DocumentError as error:
+        yield Finding("document", WRONG, str(error), f"correct {path} by hand")
+        return
+    damage = store.file.damage
+    if damage is not None:
+        yield Finding(
+            "document", WRONG, f"{path} is damaged: {damage.reason}; there are {damage.base}", repair_of(store.home)
+        )
+        return
+    if not store.file.exists:
+        yield Finding("document", NOTE, f"{path} does not exist yet; the first task makes it")
+        return
+    for problem in problems_in(state.head):
+        yield Finding("document", WRONG, problem, f"edit {path}")
+    if has_changed_settings(state.head):
+        yield Finding("document", NOTE, "its settings were changed by hand; they come into force with the next event")
+    yield Finding("document", OK, f"version {state.head['version']}, {len(state.agents)} agents, {path}")
+
+
+def journal(subject: Subject) -> Iterator[Finding]:
+    """Say what reading every line of the journal has found."""
+    audit = subject.audit
+    for path in _foreign_files(subject.store):
+        text = f"{path} is no segment of this journal, and nothing of it counts"
+        yield Finding("journal", WRONG, text, f"move it out of {subject.store.home.journal}")
+    for path in audit.disordered:
+        text = f"{path} doesn't go on where the segment before it ends, or has another first number than its name says"
+        yield Finding("journal", WRONG, text, "if it is another home's, or a copy, move it away")
+    if audit.damaged:
+        text = f"{audit.damaged} of {audit.lines} lines are no events: another program, or a person, has changed them; they don't count"
+        yield Finding("journal", NOTE, text)
+    if audit.gaps[1:] or (audit.gaps and audit.gaps[0][0]):
+        gaps = [gap for gap in audit.gaps if gap[0]]
+        text = f"gaps: {len(gaps)}, after event {gaps[0][0]} comes {gaps[0][1]}; what is between is missing"
+        yield Finding("journal", NOTE, text)
+    for what, repeated in (("ids", audit.repeated_ids()), ("ends of a run", audit.ends)):
+        if repeated.events:
+            text = f"{repeated.events} {what} stand in it that it had already, the first at event {repeated.first}"
+            yield Finding("journal", NOTE, f"{text}; what is said twice counts once")
+    if not audit.damaged:
+        yield Finding("journal", OK, f"{audit.events} events, segments: {audit.segments}")
+
+
+def lag(subject: Subject) -> Iterator[Finding]:
+    """Say how far the document is behind the journal. Starts of tasks alone wait for the next event, as they should."""
+    document = subject.document
+    if document is not None and subject.audit.unfolded:
+        text = f"it lags behind: {subject.audit.unfolded} events after event {document.sequence} are only in the journal yet"
+        yield Finding("document", NOTE, f"{text}; the next task writes them into it", repair_of(subject.store.home))
+
+
+def comparison(subject: Subject) -> Iterator[Finding]:
+    """Compare every number with those that the newest backup and the journal give, and the totals with older ones, too."""
+    actual = subject.document
+    if actual is None:
+        return
+    if not subject.bases:
+        yield from _from_the_beginning(subject)
+        return
+    oldest, newest = subject.bases[0], subject.bases[-1]
+    text = f"it is not what {os.path.basename(newest.path)} and the journal give, in "
+    found = [*_differences(newest, actual, subject)]
+    if found:
+        shown = "; ".join(str(difference) for difference in found[:_SHOWN_DIFFERENCES])
+        home = subject.store.home
+        remedy = f"{repair_of(home)} (to keep what was changed by hand: {command('backups create', home=home.option)})"
+        yield Finding("document", WRONG, f"{text}{len(found)} places: {shown}", remedy)
+        return
+    contradictions = [finding for base in subject.bases if (finding := _contradiction(base, subject))]
+    if contradictions:
+        yield max(contradictions, key=lambda finding: finding.level == WRONG)
+        return
+    base = next(base for base in subject.bases if base is newest or actual.sequence - base.sequence <= _MOST_FOLDED)
+    of_old = [] if base is newest else _differences(base, actual, subject)
+    if of_old:
+        text = f"it was changed by hand before {os.path.basename(newest.path)}, in {len(of_old)} places: "
+        yield Finding("document", NOTE, f"{text}{of_old[0]} from {os.path.basename(base.path)} on")
+        return
+    count = numbers(actual.head) + numbers(actual.history.entries())
+    given = f"{os.path.basename(base.path)} and {actual.sequence - base.sequence} events after it give"
+    if actual.sequence - base.sequence <= _MOST_FOLDED:
+        yield Finding("document", OK, f"{count} numbers are what {given}")
+    if base is not oldest or actual.sequence - base.sequence > _MOST_FOLDED:
+        given = f"{os.path.basename(oldest.path)} and {actual.sequence - oldest.sequence} events after it give"
+        yield Finding("document", OK, f"tasks and tokens of {len(actual.agents)} agents are what {given}")
+
+
+def _from_the_beginning(subject: Subject) -> Iterator[Finding]:
+    """Say what is to be said where no backup leads to the document: what was in it before the first event is unknown."""
+    text = "no backup leads to it yet, so that its numbers can't be computed again"
+    document, beginning = subject.document, Base("the journal's beginning", 0, {})
+    if document is None or not subject.audit.leads_on(beginning.sequence, document.sequence):
+        yield Finding("document", NOTE, text)
+        return
+    found = _contradiction(beginning, subject)
+    yield Finding(
+        "document", NOTE, f"{text}; {found.text if found else 'its tasks and tokens are those of all events'}"
+    )
+
+
+def contradicting(subject: Subject) -> "Base | None":
+    """Return the oldest backup after which the journal has fewer tasks, or tokens, than the document counts."""
+    return next(
+        (base for base in subject.bases if (found := _contradiction(base, subject)) and found.level == WRONG), None
+    )
+
+
+def _contradiction(base: Base, subject: Subject) -> "Finding | None":
+    """Return what the document counts otherwise than a backup and the journal do, by the doctor's own count."""
+    document = subject.document
+    if document is None:
+        return None
+    actual, sums = totals_of(document), subject.audit.totals
+    places = []
+    base_totals = {agent: dict(counted) for agent, counted in base.totals.items()}
+    for number, old, new in subject.audit.moves:
+        if base.sequence < number <= document.sequence:
+            moved(base_totals, old, new)
+    for agent in {**base_totals, **sums[document.sequence]}:
+        for counter in COUNTERS:
+            of_base, since, before, mine = (
+                totals.get(agent, {}).get(counter, 0)
+                for totals in (base_totals, sums[document.sequence], sums[base.sequence], actual)
+            )
+            expected = of_base + since - before
+            if mine != expected:
+                places.append((mine - expected, f"{agent} has {mine} {counter}, not {expected}"))
+    if not places:
+        return None
+    more = [text for excess, text in places if excess > 0]
+    shown = "; ".join((more or [text for _, text in places])[:_SHOWN_DIFFERENCES])
+    text = f"it is not what {os.path.basename(base.path)} and the events after it add up to, in {len(places)} places: {shown}"
+    if more:  # no person adds tasks by hand
+        return Finding("document", WRONG, f"{text}; something was counted twice", repair_of(subject.store.home))
+    return Finding("document", NOTE, f"{text}; a person, or another program, has taken them out since")
+
+
+def _foreign_files(store: Store) -> list[str]:
+    """Return what else is in the journal's folder."""
+    home = store.home
+    known = {os.path.basename(path) for path in [*store.journal.segments(), home.left_over]}
+    return [os.path.join(home.journal, name) for name in sorted(store.files.names(home.journal)) if name not in known]
+
+
+def backups(subject: Subject) -> Iterator[Finding]:
+    """Read every backup."""
+    store = subject.store
+    paths = store.backups.paths()
+    valid = [base.path for base in subject.valid_backups]
+    for path in paths:
+        if path not in valid:
+            yield _unreadable(path, store)
+    for path in store.backups.damaged_paths():
+        yield Finding("backups", NOTE, f"a damaged document was set aside: {path}", join(("rm", path)))
+    if valid:
+        yield Finding("backups", OK, f"{len(valid)} valid, the newest is {os.path.basename(valid[-1])}")
+    elif store.file.exists:
+        yield Finding("backups", NOTE, "none yet; the first one is made before the document is next written")
+
+
+def _unreadable(path: str, store: Store) -> Finding:
+    try:
+        store.backups.document(path)
+    except UnsupportedVersionError as error:
+        return Finding("backups", NOTE, str(error))
+    except OtelTrackerError as error:
+        return Finding("backups", WRONG, str(error), repair_of(store.home))
+    return Finding("backups", OK, path)
+
+
+def running(subject: Subject) -> Iterator[Finding]:
+    """Look for running tasks that run too long, or whose process is gone."""
+    try:
+        state = subject.store.read()
+    except DocumentError:
+        return
+    for task in summary.running_tasks(state, time.time(), owner.is_seen_gone):
+        shown = f"a task of {task['agent']} since {task['started']}"
+        if task["is_gone"]:
+            yield Finding("tasks", NOTE, f"{shown}: its process is gone; the next event records it as lost")
+        elif task["is_overdue"]:
+            yield Finding("tasks", NOTE, f"{shown} is overdue")
+
+
+def expected(base: Base, actual: Document, subject: Subject) -> Document:
+    """Return what the document should be by a backup and the events after it, each run's end once.
+
+    Settings that no event has recorded yet, and what people have written beside ours, are those of the document.
+    """
+    store = subject.store
+    events = distinct(subject.between(base.sequence, actual.sequence), subject.ends_before)
+    document = fold_all(
+        store.backups.document(base.path), events, store.journal.replay_after(base.sequence, actual.sequence)
+    )
+    head = _with_settings_of(actual, document.head) if has_changed_settings(actual.head) else document.head
+    head = {**head, "sequence": actual.sequence}  # the last event may be one that says an end again
+    return Document(with_keys_of_people(head, actual.head), document.history)
+
+
+def _differences(base: Base, actual: Document, subject: Subject) -> list[Difference]:
+    """Return in what a document differs from the fold; none where that would take too long."""
+    if actual.sequence - base.sequence > _MOST_FOLDED:
+        return []
+    given, value = _value(expected(base, actual, subject)), _value(actual)
+    # The history is a display, which people may shorten.
+    wanted = {entry["seq"]: entry for entry in given["history"] if is_event(entry)}
+    value["history"] = [entry for entry in value["history"] if is_event(entry)]
+    given["history"] = [wanted.get(entry["seq"]) for entry in value["history"]]
+    return list(differences(given, value))
+
+
+def _with_settings_of(actual: Document, head: dict[str, Any]) -> dict[str, Any]:
+    """Return a head with the settings of another document, which are in no event yet."""
+    config, of_agents = settings_of(actual.head)
+    agents = {
+        key: {name: value for name, value in agent.items() if name != "config"} for key, agent in head["agents"].items()
+    }
+    for key in of_agents.keys() & agents.keys():
+        agents[key]["config"] = of_agents[key]
+    return {**head, "config": config, "agents": agents}
+
+
+def _value(document: Document) -> dict[str, Any]:
+    """Return a document as a JSON value, as it is written."""
+    read = DocumentCodec().decode(b"".join(DocumentCodec().encode(document)), "")
+    return {**read.head, "history": read.history.entries()}

@@ -1,0 +1,116 @@
+"""Where the home is: its folders and their owners, its locks, what processes have left in it."""
+
+import os
+import stat
+from collections.abc import Iterator
+from shlex import join
+
+from otel_tracker.doctor.finding import NOTE, OK, WRONG, Finding, repair_of
+from otel_tracker.doctor.subject import Subject
+from otel_tracker.errors import LockTimeoutError, StorageError, command
+from otel_tracker.storage import claim, lock, mounts, unwritten
+from otel_tracker.storage.maintenance import temporary_files
+from otel_tracker.storage.store import Store
+
+_ANOTHER_HOME = "choose another home with --home or OTEL_TRACKER_HOME"
+
+
+def home(subject: Subject) -> Iterator[Finding]:
+    """Look at the home's folder, the file system that it is on, and whether it has its document for itself."""
+    store, home = subject.store, subject.store.home
+    kind = mounts.filesystem_of(home.folder)
+    if store.files.signature(home.folder) is None:  # raises StorageError where this user may not look
+        yield Finding("home", NOTE, f"{home.folder} does not exist yet", command("init", home=home.option))
+        return
+    if not os.path.isdir(home.folder):
+        yield Finding("home", WRONG, f"{home.folder} is not a folder", _ANOTHER_HOME)
+        return
+    warning = mounts.warning_about(home.folder)
+    if warning is not None:
+        yield Finding("home", NOTE, warning, "export OTEL_TRACKER_HOME=a folder on a disk of this machine")
+    else:
+        yield Finding("home", OK, f"{home.folder}{f' on {kind}' if kind else ''}")
+    try:
+        claim.check(home, store.files)
+    except StorageError as error:
+        yield Finding("home", WRONG, str(error), "the change that the sentence names")
+
+
+def permissions(subject: Subject) -> Iterator[Finding]:
+    """Look for folders that can't be written to, and for files that others may write to."""
+    store, home = subject.store, subject.store.home
+    folders = [folder for folder in _folders(store) if os.path.isdir(folder)]
+    closed = [folder for folder in folders if not os.access(folder, os.R_OK | os.W_OK | os.X_OK)]
+    for folder in closed:
+        yield Finding("permissions", WRONG, f"{folder} can't be written to by this user", _permission("u+rwx", folder))
+    if os.path.exists(home.document) and not os.access(home.document, os.R_OK):
+        remedy = _permission("u+rw", home.document)
+        yield Finding("permissions", WRONG, f"{home.document} can't be read by this user", remedy)
+    if mounts.is_mounted_alone(home.document):
+        yield _mounted_alone(home.document)
+    for path in open_to_others(store):
+        yield Finding("permissions", WRONG, f"everybody may write to {path}", repair_of(home))
+    if folders and not closed:
+        yield Finding("permissions", OK, f"{len(folders)} folders can be written to")
+
+
+def _permission(mode: str, path: str) -> str:
+    """Return what gives this user the permission `mode` of `path`: only its owner can change that."""
+    owner = os.stat(path).st_uid
+    if hasattr(os, "geteuid") and os.geteuid() not in (owner, 0):
+        return f"{_ANOTHER_HOME}: this one is user {owner}'s"
+    return join(("chmod", mode, path))
+
+
+def _mounted_alone(document: str) -> Finding:
+    remedy = f"mount {os.path.dirname(document)} instead"
+    if os.access(document, os.W_OK):
+        return Finding("permissions", NOTE, mounts.written_in_place(document), remedy)
+    text = f"{document} is mounted on its own, and can't be written to: what comes stays in the journal"
+    return Finding("permissions", WRONG, text, remedy)
+
+
+def open_to_others(store: Store) -> list[str]:
+    """Return the folders and files of this package that everybody may write to."""
+    home = store.home
+    files = [home.document, home.append_lock, home.document_lock, *store.journal.segments(), *store.backups.paths()]
+    existing = [path for path in [*_folders(store), *files] if os.path.exists(path)]
+    return [path for path in existing if os.stat(path).st_mode & stat.S_IWOTH]
+
+
+def locks(subject: Subject) -> Iterator[Finding]:
+    """Try to take both locks, for as long as a task would."""
+    store = subject.store
+    paths = [path for path in (store.home.document_lock, store.home.append_lock) if os.path.exists(path)]
+    stuck = next((found for found in (_stuck(path, store) for path in paths) if found), None)
+    yield stuck or Finding("lock", OK, "free" if paths else "not used yet")
+
+
+def _stuck(path: str, store: Store) -> "Finding | None":
+    try:
+        with lock.held(path, store.files):
+            return None
+    except LockTimeoutError as error:
+        pids = " ".join(str(pid) for pid in lock.holders(path))
+        return Finding("lock", WRONG, str(error), f"kill {pids}" if pids else join(("fuser", "-k", path)))
+    except StorageError as error:  # it can't be opened: no process is to blame
+        return Finding("lock", WRONG, str(error))
+
+
+def leavings(subject: Subject) -> Iterator[Finding]:
+    """Look for events that could not be written, and for what killed processes have left."""
+    store = subject.store
+    waiting = unwritten.paths(store.home, store.files)
+    if waiting:
+        count = sum(len(unwritten.read(path, store.files)) for path in waiting)
+        text = f"{count} events in {store.home.left_over} wait for the next task of this home to take them in"
+        yield Finding("journal", WRONG, text, repair_of(store.home))
+    temporary = temporary_files(store.home, store.files)
+    if temporary:
+        text = f"{len(temporary)} temporary files, of writers at work or of killed ones: {temporary[0]}"
+        yield Finding("home", NOTE, text, repair_of(store.home))
+
+
+def _folders(store: Store) -> list[str]:
+    home = store.home
+    return [home.folder, os.path.dirname(home.document), home.journal, home.backups]

@@ -1,0 +1,1 @@
+"""What Claude Code calls: a payload in, a refusal out, facts kept."""

@@ -1,0 +1,141 @@
+"""One call of a hook: a payload in, nothing out unless the gate denies.
+
+Whatever comes, a session of Claude Code must not break on it: every error is one line in the home's
+`claude-code/hook.log`, and the exit status is 0. A healthy agent's launch loads and writes as little as possible.
+"""
+
+import os
+import sys
+import time
+
+from otel_tracker.integrations.claude_code.hooks import payload as hooks
+from otel_tracker.runtime import log
+from otel_tracker.runtime.environment import chosen_home, is_run_by_copilot
+from otel_tracker.runtime.limits import ERROR_CHARACTERS, PAYLOAD_BYTES
+from otel_tracker.runtime.timestamps import format_timestamp
+from otel_tracker.storage.home import Home
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+LOG_NAME = "hook.log"
+_LONGEST_LOG = 1024 * 1024  # bytes; then it makes way for a new one
+
+
+def main(arguments: "Sequence[str]") -> bool:
+    """Run a hook with these arguments on standard input; False, and nothing done, where argparse has to look at them."""
+    options = _plain_options(arguments)
+    if options is None:
+        return False
+    home, flags = options
+    run(home, is_gated="--no-gate" not in flags, is_closed_on_doubt="--fail-closed" in flags)
+    return True
+
+
+def run(home: "str | None", *, is_gated: bool, is_closed_on_doubt: bool) -> None:
+    """Answer the payload on standard input on standard output; not one of another program, in whose way it would be."""
+    if is_run_by_copilot():
+        return
+    _print(hook(_standard_input(), home, is_gated=is_gated, is_closed_on_doubt=is_closed_on_doubt))
+
+
+def hook(data: bytes, home: "str | None" = None, *, is_gated: bool = True, is_closed_on_doubt: bool = False) -> str:
+    """Return what is to be printed for a payload: nothing, or the JSON that denies a launch. Never raises.
+
+    Where the gate can't tell, for whatever reason, it lets the launch through unless it `is_closed_on_doubt`.
+    """
+    event, place = "-", None
+    diverted: list[str] = []
+    before = log.divert(lambda text, is_fault: diverted.append(f"{'error' if is_fault else 'notice'}: {text}"))
+    try:
+        place = Home(chosen_home(home))
+        payload = hooks.Payload.parse(data)
+        event = "_".join(payload.event.split()) or "-"
+        drift = payload.drift()
+        if drift is not None:
+            _log(place, event, f"drift: {drift}")
+        answer = _answer(payload, place, is_gated=is_gated, is_closed_on_doubt=is_closed_on_doubt)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the session goes on
+        diverted.append(f"error: {type(error).__name__}: {error}")
+        answer = _in_doubt(data, error) if is_gated and is_closed_on_doubt else ""
+    finally:
+        log.divert(before)
+    for line in diverted:
+        _log(place, event, line)
+    return answer
+
+
+def _answer(payload: hooks.Payload, home: Home, *, is_gated: bool, is_closed_on_doubt: bool) -> str:
+    if payload.event == hooks.PRE_TOOL_USE:
+        if not is_gated or not payload.is_about_agents:
+            return ""
+        from otel_tracker.integrations.claude_code.hooks import admission
+
+        return admission.answer(payload, home, is_closed_on_doubt=is_closed_on_doubt)
+    if payload.session_id is not None:
+        from otel_tracker.integrations.claude_code.hooks import dispatch
+
+        dispatch.record(payload, home)
+    return ""
+
+
+def _in_doubt(data: bytes, error: Exception) -> str:
+    """Return the denial of a launch about which nothing is known; nothing where the payload isn't one."""
+    if b'"PreToolUse"' not in data:
+        return ""
+    from otel_tracker.integrations.claude_code.hooks.admission import denial
+
+    return denial(f"otel-tracker can't tell whether this agent may be called, and is set to refuse it then: {error}")
+
+
+def _plain_options(arguments: "Sequence[str]") -> "tuple[str | None, set[str]] | None":
+    """Return the home and the flags of a command line that is plain to see, else None."""
+    home, flags = None, set()
+    rest = iter(arguments)
+    for argument in rest:
+        if argument in ("--no-gate", "--fail-closed"):
+            flags.add(argument)
+        elif argument == "--home":
+            home = next(rest, "")
+            if not home.strip() or home.startswith("-"):
+                return None
+        else:
+            return None
+    return home, flags
+
+
+def _standard_input() -> bytes:
+    try:
+        return sys.stdin.buffer.read(PAYLOAD_BYTES)
+    except (AttributeError, OSError, ValueError):  # closed, or not there
+        return b""
+
+
+def _print(answer: str) -> None:
+    if not answer:
+        return
+    try:  # noqa: SIM105 - contextlib takes too long to load
+        os.write(1, answer.encode("ascii", "backslashreplace") + b"\n")
+    except OSError:
+        pass  # nobody listens
+
+
+def _log(home: "Home | None", event: str, text: str) -> None:
+    """Add a line to the log of a home that is there; never raises."""
+    try:
+        if home is None or not os.path.isdir(home.folder):
+            return
+        from otel_tracker.storage import claim
+        from otel_tracker.storage.files import Files
+
+        files, path = Files(), os.path.join(home.claude_code, LOG_NAME)
+        claim.check_links(home, files)
+        files.make_folder(home.claude_code)
+        known = files.signature(path)
+        if known is not None and known[1] > _LONGEST_LOG:
+            os.replace(path, f"{path}.1")
+        line = f"{format_timestamp(time.time())} {event} {log.shown(' '.join(text.split()))[:ERROR_CHARACTERS]}\n"
+        files.append(path, line.encode("utf-8", "replace"))
+    except Exception:  # noqa: BLE001, S110 - there is nobody left to tell
+        pass

@@ -1,0 +1,66 @@
+"""Deletes the files of sessions that ended long ago, and the temporary files of killed hooks.
+
+The home is the folder of a user's agents, and the user may keep other files in its `claude-code`: a file is deleted only
+if its name and its content prove that this package wrote it.
+"""
+
+import os
+import re
+
+from otel_tracker.errors import StorageError
+from otel_tracker.integrations.claude_code.runs import lineage
+from otel_tracker.integrations.claude_code.runs.session import BEGINNING_OF_FACTS, facts_in, paths_in
+from otel_tracker.storage.files import Files
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from otel_tracker.storage.home import Home
+
+_FORGOTTEN_SECONDS = 30 * 86_400.0  # for as long Claude Code keeps transcripts
+_ABANDONED_SECONDS = 86_400.0  # no hook runs for longer
+_SESSION = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{32}"  # as Claude Code names sessions, or a digest
+_LOCK = re.compile(rf"(?:{_SESSION})\.json\.lock")
+_TEMPORARY = re.compile(rf"(?:{_SESSION})\.json\.\d+\.[0-9a-f]{{8}}\.tmp")
+
+
+def forget_sessions(home: "Home", now: float) -> None:
+    """Delete the files of sessions without an event for 30 days whose transcript is gone, too; `now` is in seconds since 1970.
+
+    Also delete locks without a session, and temporary files of hooks that were killed a day ago. Raises StorageError.
+    """
+    files, before = Files(), now - _FORGOTTEN_SECONDS
+    for path in paths_in(home, ".json", before, files):
+        facts = facts_in(home, path, files)
+        if facts is not None and not _has_transcript(facts):
+            for run in facts.get("runs", []):
+                lineage.release(home, run.get("agent_id"), facts["session_id"], files)
+            files.remove(path)
+            _remove_lock(f"{path}.lock", files)
+    for path in paths_in(home, ".json.lock", before, files):
+        if _LOCK.fullmatch(os.path.basename(path)) and not os.path.exists(path.removesuffix(".lock")):
+            _remove_lock(path, files)
+    for path in paths_in(home, ".tmp", now - _ABANDONED_SECONDS, files):
+        if _TEMPORARY.fullmatch(os.path.basename(path)) and _is_part_of_facts(path, files):
+            files.remove(path)
+
+
+def _remove_lock(path: str, files: Files) -> None:
+    signature = files.signature(path)
+    if signature is not None and signature[1] == 0:  # nothing is ever written into a lock
+        files.remove(path)
+
+
+def _is_part_of_facts(path: str, files: Files) -> bool:
+    """Tell whether a file has the beginning of a session's, as far as it was written before its hook was killed."""
+    try:
+        read = files.read(path, 0, len(BEGINNING_OF_FACTS))
+    except StorageError:
+        return False
+    return read is not None and BEGINNING_OF_FACTS.startswith(read[1].rstrip(b"\0"))
+
+
+def _has_transcript(facts: "dict[str, Any]") -> bool:
+    transcript = facts.get("transcript")
+    return isinstance(transcript, str) and os.path.exists(os.path.expanduser(transcript))

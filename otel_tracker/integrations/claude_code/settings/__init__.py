@@ -1,0 +1,1 @@
+"""Our hooks in Claude Code's settings files, and the plugin."""

@@ -1,0 +1,166 @@
+"""How a sub-agent's transcript ends: well, interrupted, with an error of the API, or in the middle of something. Pure.
+
+What decides is the last record of type user or assistant; Claude Code's notes to itself (system, attachment, progress,
+queue-operation, summary) say nothing. An answer's `stop_reason` is often null, also where it has ended well; it decides
+where the model has refused to answer, or had no room left for the rest of its answer.
+"""
+
+from otel_tracker.integrations.claude_code.transcripts.lines import (
+    blocks_of,
+    blocks_of_type,
+    part,
+    said_by,
+    text,
+    texts_of,
+)
+from otel_tracker.integrations.claude_code.transcripts.usage import SYNTHETIC
+from otel_tracker.names import UNANSWERED_BECAUSE
+from otel_tracker.runtime.limits import ERROR_CHARACTERS
+from otel_tracker.state import outages
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from otel_tracker.integrations.claude_code.transcripts.lines import Record
+
+CLEAN, INTERRUPTED, API_ERROR, MID_TOOL, EMPTY = "clean", "interrupted", "api_error", "mid_tool", "empty"
+AFTER_TOOL = "after_tool"
+"""All the tools that it called have given their results, and no answer to these is there."""
+UNANSWERED = "unanswered"
+IN_BETWEEN = (MID_TOOL, AFTER_TOOL, EMPTY)
+"""What says nothing of how a run ended: more may have been to come."""
+
+_TO_BE_CONTINUED = ("tool_use", "pause_turn", "compaction")
+
+INTERRUPTION = "[Request interrupted by user"
+_ABORTED = "API Error: Request was aborted"
+_ERROR = "API Error"
+_NO_ERRORS = ("No response requested.", "(no content)")  # what Claude Code puts where an answer is missing
+_STOPPED_BY_USER = ("interrupted", "user-rejected")
+_THOUGHTS = ("thinking", "redacted_thinking")
+
+
+class Ending:
+    """How a transcript ends after the records that were added so far."""
+
+    __slots__ = ("_has_answered", "_message_id", "_open_tools", "error", "error_type", "kind", "outage")
+
+    def __init__(self) -> None:
+        self.kind = EMPTY
+        self.error: str | None = None
+        self.error_type: str | None = None
+        self.outage: str | None = None
+        self._has_answered = False
+        self._message_id: str | None = None
+        self._open_tools: set[str | None] = set()
+
+    def add(self, record: "Record", message: "Record") -> None:
+        """Take a record of type user or assistant into account."""
+        if record.get("type") == "user":
+            self._add_user(record, message)
+            return
+        kind = kind_of_answer(record, message)
+        if kind is not None:
+            self._add_answer(record, message, kind)
+
+    def _add_answer(self, record: "Record", message: "Record", kind: str) -> None:
+        self._has_answered = True
+        message_id = text(message.get("id"))
+        if message_id is None or message_id != self._message_id:
+            self._open_tools.clear()  # the agent has gone on without their results
+        self._message_id = message_id
+        self._open_tools.update(text(block.get("id")) for block in blocks_of_type(message, "tool_use"))
+        self._be(MID_TOOL if kind == CLEAN and self._open_tools else kind)
+        if kind == API_ERROR:
+            self.error = error_text(record, message)
+            self.outage = outage_of(record, self.error)
+        reason = text(message.get("stop_reason")) or ""
+        if kind in (API_ERROR, UNANSWERED) and reason in UNANSWERED_BECAUSE:
+            self.error, self.error_type = self.error or UNANSWERED_BECAUSE[reason], reason
+
+    def _add_user(self, record: "Record", message: "Record") -> None:
+        results = blocks_of_type(message, "tool_result")
+        self._open_tools.difference_update([text(block.get("tool_use_id")) for block in results])
+        is_stopped = record.get("toolDenialKind") in _STOPPED_BY_USER
+        if is_stopped or is_interruption(message) or any(is_interrupted_result(block) for block in results):
+            self._be(INTERRUPTED)
+        elif results and self.kind in (INTERRUPTED, API_ERROR):
+            return  # what was running then has come to an end, and changes nothing
+        elif results or (record.get("isMeta") is not True and blocks_of(message)):
+            is_answered = bool(results) and not self._open_tools
+            self._be((AFTER_TOOL if is_answered else MID_TOOL) if self._has_answered else EMPTY)
+
+    def _be(self, kind: str) -> None:
+        self.kind, self.error, self.error_type, self.outage = kind, None, None, None
+
+
+def kind_of_answer(record: "Record", message: "Record") -> "str | None":
+    """Return how a transcript ends whose last record is this one, of type assistant; None if the record says nothing."""
+    if is_interruption(message):
+        return INTERRUPTED
+    if _is_error(record, message):
+        return API_ERROR
+    if record.get("isAbortedMidStream") is True:
+        return INTERRUPTED
+    blocks, reason = blocks_of(message), text(message.get("stop_reason"))
+    if message.get("model") == SYNTHETIC or not (blocks or reason):
+        return None
+    if reason in UNANSWERED_BECAUSE:
+        return UNANSWERED
+    return MID_TOOL if reason in _TO_BE_CONTINUED or (reason is None and _is_only_thought(blocks)) else CLEAN
+
+
+def is_interruption(message: "Record") -> bool:
+    """Tell whether a message says that the user has interrupted the agent."""
+    return any(words.lstrip().startswith((INTERRUPTION, _ABORTED)) for words in texts_of(message))
+
+
+def is_interrupted_result(block: "Record") -> bool:
+    """Tell whether a tool's result says that the user has interrupted the tool."""
+    return block.get("is_error") is True and said_by(block).lstrip().startswith(INTERRUPTION)
+
+
+def _is_only_thought(blocks: "list[Record]") -> bool:
+    """Tell whether an answer has got no further than the agent's thoughts."""
+    return all(block.get("type") in _THOUGHTS for block in blocks)
+
+
+def _is_error(record: "Record", message: "Record") -> bool:
+    flag = record.get("isApiErrorMessage")
+    if flag is True or text(record.get("error")) or _status_of(record) is not None or part(record, "error"):
+        return True
+    if message.get("model") != SYNTHETIC:
+        return False
+    said = " ".join(texts_of(message)).strip()
+    if said.startswith(_ERROR) or outages.kind_of(None, said) is not None:
+        return True
+    return flag is not False and bool(said) and said not in _NO_ERRORS
+
+
+def error_text(record: "Record", message: "Record") -> str:
+    """Return what an error's record says of it, else its code."""
+    from otel_tracker.runtime.masking import masked  # few transcripts end with an error
+
+    said = text(masked(" ".join(texts_of(message))), ERROR_CHARACTERS)
+    return said or text(_code_of(record), ERROR_CHARACTERS) or _ERROR
+
+
+def outage_of(record: "Record", said: "str | None") -> "str | None":
+    """Return which outage an error's record tells of: by its status, whatever its class, its code, or its text."""
+    status = outages.STATUSES.get(_status_of(record) or 0)
+    return status or outages.kind_of(None, _code_of(record)) or outages.kind_of(None, said)
+
+
+def _code_of(record: "Record") -> "Any":
+    """Return an error's code: `error` itself, or the type in it where it is an object."""
+    error = part(record, "error")
+    return (error.get("type") or error.get("message")) if error else record.get("error")
+
+
+def _status_of(record: "Record") -> "int | None":
+    """Return the HTTP status of an error's record; a status of success is none."""
+    status = record.get("apiErrorStatus")
+    if isinstance(status, str) and len(status) == 3 and status.isascii() and status.isdigit():
+        status = int(status)
+    return status if type(status) is int and status >= 400 else None

@@ -1,0 +1,318 @@
+"""The transcript of one sub-agent: its tokens by model and type, how it ends, when it began and ended.
+
+It is the only source of a run's true tokens: what hooks and notifications say covers the last request alone. The format is
+Claude Code's own, internal, and documented nowhere officially; what is read was seen in versions up to 2.1.332.
+
+The longest lines of a transcript are results of tools. They matter only at its end, so the file is read once for
+the answers, and once more, in full, from its last answer on.
+"""
+
+import os
+import time
+
+from otel_tracker.integrations.claude_code.transcripts.ending import API_ERROR, EMPTY, MID_TOOL, Ending, kind_of_answer
+from otel_tracker.integrations.claude_code.transcripts.lines import (
+    blocks_of_type,
+    lines_in,
+    moment_of,
+    part,
+    record_in,
+    text,
+    texts_of,
+)
+from otel_tracker.integrations.claude_code.transcripts.usage import SYNTHETIC, Usage
+from otel_tracker.runtime.limits import TAIL_BYTES
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any, BinaryIO
+
+    from otel_tracker.integrations.claude_code.transcripts.lines import Record
+
+
+_COMPACTED = "compact_boundary"  # the requests that compact a conversation are in no transcript (2.1.332)
+_CUT = b"Your response above was cut off mid-stream"  # Claude Code has made up the end of the answer before (2.1.332)
+
+
+_LONG_BYTES = 32 * 2**20  # what has been read of a shorter file is read again
+_LOOK_BYTES = 2**20  # between two looks at the clock
+_RESUMED = ("skipped", "started", "ended", "idle_seconds", "version", "agent", "has_gap")
+
+
+class Transcript:
+    """What a transcript says of its run.
+
+    models         tokens by full model id and type; empty if no usage was written (unmeasured)
+    is_incomplete  the tokens are a lower bound: the usage of an answer was never written to its end, or there is a gap
+    has_gap        requests are known to have been made whose usage isn't there, or not whole
+    tool_uses      how many tools the agent has called
+    started, ended seconds since 1970 of the first and the last record, None without any
+    version        of Claude Code, as the last record has it; agent: what `attributionAgent` names
+    idle_seconds   between the end of a turn and what woke the agent for the next one
+    ending         CLEAN, INTERRUPTED, API_ERROR, UNANSWERED, MID_TOOL, AFTER_TOOL or EMPTY (the agent has said nothing yet)
+    error, outage  of an API_ERROR: its text, and which outage it tells of, if any
+    error_type     the `stop_reason` of an answer that is none, or not a whole one (ending.UNANSWERED_BECAUSE)
+    skipped        lines that can't be read
+    is_partial     the time was over before the file was: tokens, tools and idle time are those of its beginning alone
+    reading        of a long file: where reading may go on, and what was found up to there, as a JSON object
+    """
+
+    __slots__ = (
+        "agent",
+        "ended",
+        "ending",
+        "error",
+        "error_type",
+        "has_gap",
+        "idle_seconds",
+        "is_incomplete",
+        "is_partial",
+        "models",
+        "outage",
+        "reading",
+        "skipped",
+        "started",
+        "tool_uses",
+        "version",
+    )
+
+    def __init__(self) -> None:
+        self.models: dict[str, dict[str, int]] = {}
+        self.is_incomplete = self.is_partial = self.has_gap = False
+        self.reading: dict[str, Any] | None = None
+        self.skipped = 0
+        self.tool_uses = 0
+        self.started: float | None = None
+        self.ended: float | None = None
+        self.idle_seconds = 0.0
+        self.version: str | None = None
+        self.agent: str | None = None
+        self.ending = EMPTY
+        self.error: str | None = None
+        self.error_type: str | None = None
+        self.outage: str | None = None
+
+
+def read_transcript(
+    path: str,
+    since: "float | None" = None,
+    reading: "dict[str, Any] | None" = None,
+    until: float = float("inf"),
+    later: "Sequence[str]" = (),
+) -> "Transcript | None":
+    """Return what the transcript at `path` says, None if there is no such file or it can't be read. Never raises.
+
+    It goes on in the files `later`: an answer counts once, in however many of them it is.
+
+    Records from before `since` (seconds since 1970) are not the run's: a fork's transcript begins with its parent's.
+    A long file is read until the moment `until` of `time.monotonic`, from where the `reading` of an earlier call
+    has stopped.
+    """
+    try:
+        if not isinstance(path, str) or not os.path.isfile(path):  # not a pipe, which would be waited for
+            return None
+        with open(path, "rb") as file:
+            reader = _Reader.resumed(file, since, reading)
+            found = reader.read(until)
+        for following in later:
+            with open(following, "rb") as file:
+                found = reader.go_on_in(file, until)
+    except (OSError, ValueError):
+        return None
+    return found
+
+
+class _Reader:
+    """Reads one file."""
+
+    __slots__ = (
+        "_end",
+        "_file",
+        "_found",
+        "_last_answer",
+        "_message_id",
+        "_offset",
+        "_rests_since",
+        "_since",
+        "_tools",
+        "_unread",
+        "_usage",
+    )
+
+    def __init__(self, file: "BinaryIO", since: "float | None") -> None:
+        self._file = file
+        self._since = float("-inf") if since is None else since
+        self._found = Transcript()
+        self._usage = Usage()
+        self._tools: set[str] = set()
+        self._message_id: str | None = None
+        self._rests_since: float | None = None  # the end of a turn, if that is the last thing said
+        self._last_answer = 0  # where its first record begins
+        self._unread = float("inf")  # from here on, lines that only the second pass reads were left out
+        self._end = 0
+        self._offset = 0  # of the line that comes next
+
+    @classmethod
+    def resumed(cls, file: "BinaryIO", since: "float | None", reading: "dict[str, Any] | None") -> "_Reader":
+        """Return a reader that goes on from where another one has stopped, if the file is still the same."""
+        reader = cls(file, since)
+        status = os.fstat(file.fileno())
+        if reading is not None and reading.get("file") == [status.st_ino, since]:
+            try:
+                reader._take_up(reading)
+            except (KeyError, TypeError, ValueError, AttributeError):  # it is another version's
+                return cls(file, since)
+        return reader if reader._offset <= status.st_size else cls(file, since)
+
+    def read(self, until: float) -> Transcript:
+        """Return what the file says, as far as the time allows."""
+        found = self._found
+        found.is_partial = not self._read_answers(until)
+        if self._offset >= _LONG_BYTES:
+            found.reading = self._progress()
+        found.models, found.is_incomplete = self._usage.by_model(), self._usage.is_incomplete or found.has_gap
+        found.tool_uses = len(self._tools)
+        if found.is_partial:
+            self._skip_to_tail()
+        self._read_ending()
+        return found
+
+    def go_on_in(self, file: "BinaryIO", until: float) -> Transcript:
+        """Return what the files say up to the end of this one."""
+        self._file, self._message_id = file, None
+        self._offset = self._last_answer = self._end = 0
+        self._unread = float("inf")
+        self._found.reading = None
+        return self.read(until)
+
+    def _progress(self) -> "dict[str, Any]":
+        found = self._found
+        return {
+            "file": [os.fstat(self._file.fileno()).st_ino, None if self._since == float("-inf") else self._since],
+            "found": {name: getattr(found, name) for name in _RESUMED},
+            "answers": self._usage.facts(),
+            "tools": sorted(self._tools),
+            "unread": None if self._unread == float("inf") else self._unread,
+            "places": [self._offset, self._last_answer, self._message_id, self._rests_since],
+        }
+
+    def _take_up(self, reading: "dict[str, Any]") -> None:
+        for name in _RESUMED:
+            setattr(self._found, name, reading["found"][name])
+        self._usage, self._tools = Usage.of(reading["answers"]), set(reading["tools"])
+        self._unread = float("inf") if reading["unread"] is None else reading["unread"]
+        self._offset, self._last_answer, self._message_id, self._rests_since = reading["places"]
+
+    def _skip_to_tail(self) -> None:
+        """Let the end of the file say how it ends, although what is before it has not been read."""
+        self._end = os.fstat(self._file.fileno()).st_size
+        start = max(self._offset, self._end - TAIL_BYTES)
+        if start > self._offset:
+            self._file.seek(start)
+            start += len(self._file.readline(TAIL_BYTES))
+        self._last_answer, self._unread = max(start, self._last_answer), float("inf")
+
+    def _read_answers(self, until: float) -> bool:
+        """Read on to the end, and tell whether it was reached in time; some of the file is read in any case."""
+        looked_at = self._offset
+        for offset, line in lines_in(self._file, self._offset):
+            if offset - looked_at >= _LOOK_BYTES:
+                looked_at = offset
+                if time.monotonic() >= until:
+                    return False
+            self._end = offset + 1
+            if line.endswith(b"\n"):
+                self._offset = offset + len(line)
+            is_within_turn = self._found.started is not None and self._rests_since is None
+            if is_within_turn and not _needs_reading(line):
+                self._unread = min(self._unread, offset)
+                continue
+            record = record_in(line)
+            if record is None:
+                self._found.skipped += 1
+            else:
+                self._add(offset, record)
+        return True
+
+    def _add(self, offset: int, record: "Record") -> None:
+        self._found.has_gap |= record.get("subtype") == _COMPACTED or _says_that_it_was_cut(record)
+        if self._is_own(record):
+            self._take_turns(record)
+            if record["type"] == "assistant":
+                self._add_answer(offset, record, part(record, "message"))
+
+    def _take_turns(self, record: "Record") -> None:
+        """Note how long the agent was at rest, if a record of the next turn ends that.
+
+        What is said behind an answer that calls no tool begins a turn.
+        """
+        moment, message, is_answer = (
+            moment_of(record),
+            part(record, "message"),
+            record["type"] == "assistant",
+        )
+        if self._rests_since is not None and moment is not None and not is_answer:
+            self._found.idle_seconds += max(0.0, moment - self._rests_since)
+        is_rest = is_answer and kind_of_answer(record, message) not in (None, MID_TOOL)
+        self._rests_since = moment if is_rest and not blocks_of_type(message, "tool_use") else None
+
+    def _read_ending(self) -> None:
+        ending = Ending()
+        for offset, line in lines_in(self._file, self._last_answer, self._end):
+            record = record_in(line)
+            if record is None:
+                self._found.skipped += offset >= self._unread and not _needs_reading(line)
+            elif self._is_own(record):
+                ending.add(record, part(record, "message"))
+        found = self._found
+        found.ending, found.error, found.error_type, found.outage = (
+            ending.kind,
+            ending.error,
+            ending.error_type,
+            ending.outage,
+        )
+
+    def _is_own(self, record: "Record") -> bool:
+        """Tell whether a record is the agent's or said to it; note what such a record says beside its message."""
+        if record.get("type") not in ("user", "assistant"):
+            return False
+        moment = moment_of(record)
+        if moment is not None and moment < self._since:
+            return False
+        found = self._found
+        if moment is not None:
+            found.started = moment if found.started is None else min(found.started, moment)
+            found.ended = moment if found.ended is None else max(found.ended, moment)
+        found.version = text(record.get("version")) or found.version
+        found.agent = text(record.get("attributionAgent")) or found.agent
+        return True
+
+    def _add_answer(self, offset: int, record: "Record", message: "Record") -> None:
+        kind = kind_of_answer(record, message)
+        if kind is not None:
+            message_id = text(message.get("id"))
+            if message_id is None or message_id != self._message_id:
+                self._last_answer = offset
+            self._message_id = message_id
+        for block in blocks_of_type(message, "tool_use"):
+            if (tool := text(block.get("id"))) is not None:
+                self._tools.add(tool)
+        if kind != API_ERROR and message and message.get("model") != SYNTHETIC:
+            self._usage.add(record, message)
+
+
+def _needs_reading(line: bytes) -> bool:
+    """Tell whether a line may be an answer, or something damaged; the others are what users and tools say.
+
+    Quotes within a text are escaped: a line without `"assistant"` is no answer, whatever a tool has printed.
+    """
+    if b'"assistant"' in line or b'"user"' not in line or _CUT in line:
+        return True
+    return not (line.startswith(b"{") and line.rstrip().endswith(b"}"))
+
+
+def _says_that_it_was_cut(record: "Record") -> bool:
+    """Tell whether Claude Code asks for an answer again whose stream broke off: its usage is the first part's."""
+    is_meta = record.get("isMeta") is True
+    return is_meta and any(words.startswith(_CUT.decode()) for words in texts_of(part(record, "message")))

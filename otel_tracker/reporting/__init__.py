@@ -1,0 +1,1 @@
+"""What a document says to people: totals, rankings, text. Pure."""

@@ -1,0 +1,186 @@
+"""What people ask of a document: rankings, totals, the present state of each agent. Pure; `now` is passed in."""
+
+from otel_tracker import names
+from otel_tracker.errors import UnknownMetricError
+from otel_tracker.runtime.timestamps import format_timestamp, parse_timestamp
+from otel_tracker.state import breaker, permission
+from otel_tracker.state.agent_entry import circuit_of
+from otel_tracker.state.document import Document
+from otel_tracker.state.settings import Settings
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    Row = dict[str, Any]
+
+DEFAULT_METRIC = "tasks_total"
+METRICS = (
+    "tasks_total",
+    "tasks_successful",
+    "tasks_failed",
+    "tasks_cancelled",
+    "avg_duration_seconds",
+    "total_duration_seconds",
+    "tokens_total",
+    "failures",
+)
+_FASTEST_FIRST = "avg_duration_seconds"
+
+
+def next_change(document: Document, now: float) -> float:
+    """Return the moment after which what agents are let through may be another, although nothing happens."""
+    ends = [
+        parse_timestamp(text)
+        for agent in document.agents
+        for row in (agent_state(document, agent, now),)
+        for text in (row["blacklisted_until"], (row["override"] or {}).get("until"))
+        if text is not None
+    ]
+    return min(ends, default=float("inf"))
+
+
+def agent_name(agent: str, entry: "Row") -> str:
+    """Return the name that an agent was registered with, else its file's stem."""
+    name: str = entry.get("name") or names.agent_stem(agent)
+    return name
+
+
+def agent_state(document: Document, agent: str, now: float) -> "Row":
+    """Return the entry of a known agent as of `now`.
+
+    Beside what the document says: `agent_file`, `agent_name`, `state`, `in_flight` (running tasks), `success_rate`
+    (0 to 1, null without a task), `permit` and `override` (null where none is in force). `status` and
+    `blacklisted_until` are those of `now`; the status is `forced_open` where a person has ordered that, and `state` that of the
+    breaker below it. With `usage_incomplete` runs, more than none, tokens are lower bounds.
+    """
+    entry = document.agents[agent]
+    circuit = circuit_of(entry)
+    state, until = breaker.view(circuit, now, permission.settings_of_agent(document, agent))
+    metrics, order = entry["metrics"], entry["circuit"]["override"] if breaker.override_at(circuit, now) else None
+    return {
+        "agent_file": agent,
+        "agent_name": agent_name(agent, entry),
+        "state": state,
+        **entry,
+        "status": names.FORCED_OPEN if is_forced(order) else names.STATUSES[state],
+        "blacklisted_until": None if until is None else format_timestamp(until),
+        "permit": entry["circuit"]["permit"] if circuit.permit else None,
+        "override": order,
+        "in_flight": sum(1 for task in document.head["in_flight"].values() if task["agent"] == agent),
+        "success_rate": _rate(metrics["tasks_successful"], metrics["tasks_total"]),
+        "usage_incomplete": entry["tallies"]["usage_incomplete"],
+    }
+
+
+def is_forced(order: "Row | None") -> bool:
+    """Tell whether an order that is in force refuses all tasks."""
+    return order is not None and order["kind"] == names.FORCED_OPEN
+
+
+def agent_states(document: Document, now: float) -> "list[Row]":
+    """Return the state of every agent: first the refused ones, then by failures in a row, then by key."""
+    states = [agent_state(document, agent, now) for agent in document.agents]
+    rank = {names.OPEN: 0, names.HALF_OPEN: 1, names.CLOSED: 2}
+
+    def urgency(row: "Row") -> "tuple[int, int, str]":
+        return 0 if is_forced(row["override"]) else rank[row["state"]], -row["failures"], row["agent_file"]
+
+    return sorted(states, key=urgency)
+
+
+def leaderboard(document: Document, metric: str = DEFAULT_METRIC, top_n: int = 10) -> "list[Row]":
+    """Return at most `top_n` agents by a metric, the highest first; by average duration the fastest first.
+
+    Raises UnknownMetricError.
+    """
+    if metric not in METRICS:
+        raise UnknownMetricError("a metric", metric, "one of " + ", ".join(METRICS))
+    rows = [_ranked(agent, entry) for agent, entry in document.agents.items()]
+    if metric == _FASTEST_FIRST:
+        rows = [row for row in rows if row["tasks_total"]]
+        return sorted(rows, key=lambda row: (row[metric], row["agent_file"]))[:top_n]
+    return sorted(rows, key=lambda row: (-row[metric], row["agent_file"]))[:top_n]
+
+
+def token_summary(document: Document) -> "dict[str, Row]":
+    """Return tokens by model: haiku, sonnet, opus, and every other model seen.
+
+    `total`, `count` (of tasks), `measured` (those whose tokens are known; null where an older file doesn't tell), `avg` (of
+    measured tasks, null without any), tokens by type (`cache_write_1h` only where it was told), and `usage_incomplete`: the runs without their final usage of
+    all agents that have used the model. Where there are any the tokens are lower bounds.
+    """
+    numbers = ("total", "count", "measured", *names.TOKEN_KEYS)
+    summary: dict[str, Row] = {model: _no_tokens() for model in names.REPORTED_MODELS}
+    for entry in document.agents.values():
+        for model, tokens in entry["token_usage"].items():
+            row = summary.setdefault(model, _no_tokens())
+            for number in numbers:
+                if number in tokens:
+                    row[number] = _sum_if_known(row.get(number, 0), tokens[number])
+            if tokens["count"] or tokens["total"]:
+                row["usage_incomplete"] += entry["tallies"]["usage_incomplete"]
+    for row in summary.values():
+        tasks = row["count"] if row["measured"] is None else row["measured"]
+        row["avg"] = row["total"] / tasks if tasks else None
+    return summary
+
+
+def is_unmeasured(*uses: "Row") -> bool:
+    """Tell whether nothing is known of the tokens of all `uses`, entries of a `token_usage`, or of a summary of it."""
+    return not any(use["total"] or use["measured"] for use in uses)
+
+
+def _sum_if_known(one: "int | None", other: "int | None") -> "int | None":
+    return None if one is None or other is None else one + other
+
+
+def _no_tokens() -> "Row":
+    none = {"total": 0, "count": 0, "measured": 0, "avg": None}
+    return {**none, **dict.fromkeys(names.TOKEN_TYPES, 0), "usage_incomplete": 0}
+
+
+def system_metrics(document: Document) -> "Row":
+    """Return the system's counters, and `success_rate` (0 to 1, null without a task)."""
+    metrics = document.head["metrics"]
+    counted = {**metrics, "total_agents": len(document.agents)}
+    return {**counted, "success_rate": _rate(metrics["successful"], metrics["total_requests"])}
+
+
+def timeout_seconds(document: Document) -> float:
+    """Return after how many seconds a running task is overdue."""
+    return Settings.of(document.config).timeout_seconds
+
+
+def running_tasks(document: Document, now: float, is_gone: "Callable[[Row], bool]") -> "list[Row]":
+    """Return the tasks in flight, the longest running first.
+
+    Each has `run_id`, `running_seconds`, `is_overdue` (`timeout_seconds`), and `is_gone`: its process has ended, as
+    `is_gone(owner)` tells, and the next event of the home will record it as lost.
+    """
+    timeout = timeout_seconds(document)
+    rows = []
+    for run_id, task in document.head["in_flight"].items():
+        seconds = max(0.0, now - parse_timestamp(task["started"]))
+        row = {"run_id": run_id, **task, "running_seconds": round(seconds, 3), "is_overdue": seconds > timeout}
+        rows.append({**row, "is_gone": bool(task.get("owner")) and is_gone(task["owner"])})
+    return sorted(rows, key=lambda row: -row["running_seconds"])
+
+
+def _ranked(agent: str, entry: "Row") -> "Row":
+    tokens = sum(tokens["total"] for tokens in entry["token_usage"].values())
+    return {
+        "agent_file": agent,
+        "agent_name": agent_name(agent, entry),
+        **entry["metrics"],
+        "tokens_total": tokens,
+        "is_unmeasured": is_unmeasured(*entry["token_usage"].values()),
+        "usage_incomplete": entry["tallies"]["usage_incomplete"],
+        "failures": entry["failures"],
+        "success_rate": _rate(entry["metrics"]["tasks_successful"], entry["metrics"]["tasks_total"]),
+    }
+
+
+def _rate(part: int, whole: int) -> "float | None":
+    return part / whole if whole else None

@@ -1,0 +1,1 @@
+"""This process: its environment and identity, the texts of its clock, its locks between threads, its line of log."""

@@ -1,0 +1,329 @@
+"""The circuit breaker of one agent: a pure function of (circuit, ended task, settings).
+
+Nothing here asks a clock, draws a number or opens a file. Moments are seconds since 1970 (timestamps.py).
+
+    closed    --failure_threshold consecutive failures-->  open
+    open      --cooldown over, a caller asks-->            half_open: that task has the permit, it is the probe
+    half_open --the probe succeeds-->                      closed
+    half_open --the probe fails-->                         open, for twice as long
+    half_open --the probe says nothing, or hangs-->        open, its cooldown over: the next task that asks is the probe
+
+A task that has not asked first is recorded all the same. One that began after the cooldown's end, and ends while no
+permit is out, is a probe, too, unless the state has changed meanwhile. A probe that hung has none any more: how it ends
+after all moves nothing.
+"""
+
+from otel_tracker.names import (
+    CANCELLED,
+    CLOSED,
+    DISABLED,
+    HALF_OPEN,
+    OPEN,
+    REFUSED_BY_ORDER,
+    SUCCESS,
+    failures_in_a_row,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from otel_tracker.state.settings import Settings
+
+TOLERANCE_SECONDS = 60.0  # by which the clocks of machines that share a home may differ
+PROBE_RUNS = "a probe is running"
+LEASE_SECONDS = 900.0  # after which a permit is over whose task has not begun
+LONGEST_STREAK = 100  # runs; earlier failures of a longer one can't be taken back
+
+
+class Permit:
+    """The right to run the one probe of a half-open breaker."""
+
+    __slots__ = ("expires", "granted", "owner", "run_id", "task_id")
+
+    def __init__(
+        self,
+        run_id: str,
+        granted: float,
+        expires: float,
+        owner: "dict[str, Any] | None" = None,
+        task_id: "str | None" = None,
+    ) -> None:
+        self.run_id = run_id
+        """The run of the task that it is for."""
+        self.granted = granted
+        self.expires = expires
+        """When it is over unless its task has begun by then."""
+        self.owner = owner
+        """The process that has it, None where its end can't be seen."""
+        self.task_id = task_id
+
+
+class Override:
+    """What a person has decided about a breaker, whatever its state: `forced_open` or `disabled`."""
+
+    __slots__ = ("kind", "reason", "until")
+
+    def __init__(self, kind: str, until: "float | None" = None, reason: "str | None" = None) -> None:
+        self.kind, self.until, self.reason = kind, until, reason
+
+
+class Circuit:
+    """What a breaker remembers of an agent. Never changed in place."""
+
+    __slots__ = (
+        "blacklisted_until",
+        "failures",
+        "generation",
+        "last_failure",
+        "opened",
+        "override",
+        "permit",
+        "reopenings",
+        "state",
+        "streak",
+    )
+
+    def __init__(
+        self,
+        state: str = CLOSED,
+        failures: int = 0,
+        last_failure: "float | None" = None,
+        blacklisted_until: "float | None" = None,
+        generation: int = 0,
+        opened: "float | None" = None,
+        reopenings: int = 0,
+        permit: "Permit | None" = None,
+        override: "Override | None" = None,
+        streak: "tuple[str, ...]" = (),
+    ) -> None:
+        self.state = state
+        self.failures = failures
+        """Consecutive failures."""
+        self.last_failure = last_failure
+        self.blacklisted_until = blacklisted_until
+        self.generation = generation
+        """How often the state has changed; a task's end counts only in the generation of its start."""
+        self.opened = opened
+        self.reopenings = reopenings
+        """Probes that failed since the breaker was last closed."""
+        self.permit = permit
+        """The one of the probe, if the state is half_open."""
+        self.override = override
+        self.streak = streak
+        """The runs of the consecutive failures, at most the newest LONGEST_STREAK; none while the circuit isn't closed."""
+
+    def replace(self, **changes: object) -> "Circuit":
+        """Return a copy with `changes`."""
+        changed = Circuit()
+        for slot in self.__slots__:
+            setattr(changed, slot, changes.get(slot, getattr(self, slot)))
+        return changed
+
+
+class TaskEnd:
+    """The end of a task, as far as a breaker is concerned."""
+
+    __slots__ = ("at", "generation", "is_counted", "outcome", "run_id", "started")
+
+    def __init__(
+        self,
+        outcome: str,
+        at: float,
+        started: "float | None" = None,
+        generation: "int | None" = None,
+        is_counted: bool = True,
+        run_id: "str | None" = None,
+    ) -> None:
+        self.outcome = outcome
+        self.at = at
+        self.started = at if started is None else started
+        self.generation = generation
+        """The circuit's generation when the task's start was folded, None if no start is known."""
+        self.is_counted = is_counted
+        """False where the failure is not the agent's: an outage, or a lost task that is not to count."""
+        self.run_id = run_id
+
+    @property
+    def says_nothing(self) -> bool:
+        """Whether the end tells nothing about the agent."""
+        return self.outcome == CANCELLED or not self.is_counted
+
+
+class Answer:
+    """What a breaker says to a caller that asks: admitted, admitted as the probe, or refused, and why."""
+
+    __slots__ = ("is_admitted", "is_probe", "reason", "until")
+
+    def __init__(
+        self, is_admitted: bool, *, is_probe: bool = False, until: "float | None" = None, reason: str = ""
+    ) -> None:
+        self.is_admitted, self.is_probe = is_admitted, is_probe
+        self.until = until
+        """Until when it refuses, None where that isn't known."""
+        self.reason = reason
+
+
+def ask(circuit: Circuit, now: float, settings: "Settings") -> Answer:
+    """Return whether a task would be let through at `now`. Nothing moves before the permit is granted."""
+    override = override_at(circuit, now)
+    if override is not None:
+        why = f": {override.reason}" if override.reason else ""
+        if override.kind == DISABLED:
+            return Answer(True, reason=f"{DISABLED}{why}")
+        return Answer(False, until=override.until, reason=f"{REFUSED_BY_ORDER}{why}")
+    if circuit.permit is not None:
+        return Answer(False, reason=PROBE_RUNS)
+    state, until = view(circuit, now, settings)
+    if state == OPEN:
+        return Answer(False, until=until, reason=failures_in_a_row(circuit.failures))
+    return Answer(True, is_probe=state == HALF_OPEN)
+
+
+def override_at(circuit: Circuit, now: float) -> "Override | None":
+    """Return the override that is in force at `now`."""
+    override = circuit.override
+    is_over = override is not None and override.until is not None and now >= override.until
+    return None if is_over else override
+
+
+def is_lapsed(permit: Permit, now: float) -> bool:
+    """Tell whether a permit is over if its task has not begun. One of a clock that has jumped back since is, too."""
+    return not permit.expires - LEASE_SECONDS - TOLERANCE_SECONDS <= now < permit.expires
+
+
+def is_overdue(permit: Permit, now: float, settings: "Settings") -> bool:
+    """Tell whether a probe runs for so long that another one may be let through, or a clock has jumped back under it."""
+    longest = min(settings.probe_max_minutes * 60, settings.in_flight_max_hours * 3600)
+    return not permit.granted - TOLERANCE_SECONDS <= now < permit.granted + longest
+
+
+def after_grant(circuit: Circuit, permit: Permit) -> Circuit:
+    """Return the circuit after the permit was granted."""
+    return circuit.replace(state=HALF_OPEN, permit=permit, generation=circuit.generation + 1)
+
+
+def after_return(circuit: Circuit, run_id: str) -> Circuit:
+    """Return the circuit after a permit has ended without a result; the same object if it is not this one."""
+    if circuit.permit is None or circuit.permit.run_id != run_id:
+        return circuit
+    return circuit.replace(state=OPEN, permit=None, generation=circuit.generation + 1)
+
+
+def after_task(circuit: Circuit, end: TaskEnd, settings: "Settings") -> Circuit:
+    """Return the circuit after a task has ended; the same object where nothing moves."""
+    permit = circuit.permit
+    if permit is not None and end.run_id == permit.run_id:
+        return _after_probe(circuit, end, settings)
+    if permit is not None or end.says_nothing:
+        return circuit
+    if end.generation is not None and end.generation != circuit.generation:
+        return circuit  # a late result of a generation that is over
+    if circuit.state == CLOSED:
+        return _after_task_while_closed(circuit, end, settings)
+    if circuit.blacklisted_until is not None and end.started < circuit.blacklisted_until:
+        return circuit  # a late result: begun before the trip, or let run in spite of it
+    return _after_probe(circuit, end, settings)
+
+
+def _after_probe(circuit: Circuit, end: TaskEnd, settings: "Settings") -> Circuit:
+    if end.says_nothing:
+        return after_return(circuit, end.run_id or "")
+    if end.outcome == SUCCESS:
+        return _closed(circuit)
+    failed = circuit.replace(failures=circuit.failures + 1, last_failure=end.at)
+    return _opened(failed, end.at, circuit.reopenings + 1, settings)
+
+
+def _after_task_while_closed(circuit: Circuit, end: TaskEnd, settings: "Settings") -> Circuit:
+    if end.outcome == SUCCESS:
+        return circuit.replace(failures=0, streak=()) if circuit.failures else circuit
+    streak = (*circuit.streak, end.run_id or "")[-LONGEST_STREAK:]
+    failed = circuit.replace(failures=circuit.failures + 1, last_failure=end.at, streak=streak)
+    return _opened(failed, end.at, 0, settings) if failed.failures >= settings.failure_threshold else failed
+
+
+def after_correction(circuit: Circuit, run_id: str, *, is_success: bool) -> Circuit:
+    """Return the circuit after a run that had counted as a failure turned out to be none; the same object if nothing moves.
+
+    It is taken back as long as it is one of the consecutive failures of a closed circuit: a success forgets those before it.
+    """
+    if circuit.state != CLOSED or run_id not in circuit.streak:
+        return circuit
+    place = circuit.streak.index(run_id)
+    later = circuit.streak[place + 1 :]
+    if is_success:
+        return circuit.replace(failures=len(later), streak=later)
+    return circuit.replace(failures=circuit.failures - 1, streak=(*circuit.streak[:place], *later))
+
+
+def cooldown_after_clock_jump(circuit: Circuit, now: float, settings: "Settings") -> "float | None":
+    """Return when the cooldown of an open circuit should end, if it was set by a clock that has jumped; else None.
+
+    It ends at most one present cooldown from now. The finder has to record it: seen from later it would be later.
+    """
+    latest = now + cooldown_seconds(circuit.reopenings, settings)
+    is_too_late = circuit.blacklisted_until is not None and circuit.blacklisted_until > latest + TOLERANCE_SECONDS
+    return latest if is_too_late else None
+
+
+def after_clock_jump(circuit: Circuit, until: float) -> Circuit:
+    """Return an open circuit whose cooldown ends at `until`, or earlier if it did so before."""
+    if circuit.blacklisted_until is None or circuit.blacklisted_until <= until:
+        return circuit
+    return circuit.replace(blacklisted_until=until)
+
+
+def after_reset(circuit: Circuit) -> Circuit:
+    """Return the circuit closed by hand, with its cooldown back at the first one; an override stays."""
+    return _closed(circuit)
+
+
+def after_override(circuit: Circuit, override: "Override | None") -> Circuit:
+    """Return the circuit with an override in force, or with none; its state goes on beside it."""
+    return circuit.replace(override=override)
+
+
+def cooldown_seconds(reopenings: int, settings: "Settings") -> float:
+    """Return how long a breaker that has been reopened so often stays open."""
+    first, longest = settings.cooldown_minutes, max(settings.cooldown_minutes, settings.cooldown_max_minutes)
+    return min(first * float(1 << min(reopenings, 32)), longest) * 60
+
+
+def view(circuit: Circuit, now: float, settings: "Settings") -> "tuple[str, float | None]":
+    """Return the state as of `now`, and until when an open circuit refuses tasks.
+
+    A circuit whose cooldown is over is half_open: the next task is its probe. An end of the cooldown further away
+    than a whole cooldown comes from a clock that jumped, and is taken as one cooldown from now.
+    """
+    if circuit.state == CLOSED:
+        return CLOSED, None
+    if circuit.permit is not None or circuit.blacklisted_until is None:
+        return HALF_OPEN, None
+    until = cooldown_after_clock_jump(circuit, now, settings) or circuit.blacklisted_until
+    return (OPEN, until) if now < until else (HALF_OPEN, None)
+
+
+def _opened(circuit: Circuit, at: float, reopenings: int, settings: "Settings") -> Circuit:
+    return circuit.replace(
+        state=OPEN,
+        opened=at,
+        blacklisted_until=at + cooldown_seconds(reopenings, settings),
+        reopenings=reopenings,
+        permit=None,
+        generation=circuit.generation + 1,
+        streak=(),
+    )
+
+
+def _closed(circuit: Circuit) -> Circuit:
+    return circuit.replace(
+        state=CLOSED,
+        failures=0,
+        streak=(),
+        opened=None,
+        blacklisted_until=None,
+        reopenings=0,
+        permit=None,
+        generation=circuit.generation + 1,
+    )

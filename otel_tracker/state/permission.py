@@ -1,0 +1,81 @@
+"""Whether an agent would be let through now, by what a document says of its breaker. Pure; `now` is passed in."""
+
+from otel_tracker import names
+from otel_tracker.state import breaker
+from otel_tracker.state.agent_entry import circuit_of
+from otel_tracker.state.document import Document
+from otel_tracker.state.settings import Settings
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    Row = dict[str, Any]
+
+
+def answer(document: Document, agent: str, now: float, is_gone: "Callable[[Row], bool]") -> breaker.Answer:
+    """Return what the breaker of `agent` answers now; nothing speaks against an agent that is unknown.
+
+    `is_gone(owner)` tells whether a process can be seen to have ended.
+    """
+    if agent not in document.agents:
+        return breaker.Answer(True)
+    return breaker.ask(_overtaken(document, agent, now, is_gone), now, settings_of_agent(document, agent))
+
+
+def is_overtaken(document: Document, agent: str, now: float, is_gone: "Callable[[Row], bool]") -> bool:
+    """Tell whether something has happened to an agent's breaker that the next event of the home records.
+
+    Its cooldown was set by a clock that has jumped back, or the holder of its permit has ended, or hangs.
+    """
+    if agent not in document.agents:
+        return False
+    circuit, settings = circuit_of(document.agents[agent]), settings_of_agent(document, agent)
+    is_ended = circuit.permit is not None and _overtaken(document, agent, now, is_gone).permit is None
+    return is_ended or breaker.cooldown_after_clock_jump(circuit, now, settings) is not None
+
+
+def ended_permit(
+    document: Document, agent: str, now: float, is_gone: "Callable[[Row], bool]"
+) -> "tuple[str, str] | None":
+    """Return the run that an agent's permit is for and why it is over, None as long as it isn't.
+
+    A run that has begun, and whose process has ended, is lost, which ends its permit as well.
+    """
+    permit, settings = circuit_of(document.agents[agent]).permit, settings_of_agent(document, agent)
+    if permit is None:
+        return None
+    if permit.run_id in document.head["in_flight"]:
+        is_over = breaker.is_overdue(permit, now, settings) and not _is_left(document, permit, is_gone)
+        return (permit.run_id, "the probe has not ended in time") if is_over else None
+    is_left = permit.owner is not None and is_gone(permit.owner)
+    return (permit.run_id, "not used") if is_left or breaker.is_lapsed(permit, now) else None
+
+
+def _is_left(document: Document, permit: breaker.Permit, is_gone: "Callable[[Row], bool]") -> bool:
+    """Tell whether the process can be seen to have ended that runs a probe."""
+    owner = document.head["in_flight"].get(permit.run_id, {}).get("owner")
+    return owner is not None and is_gone(owner)
+
+
+def _overtaken(document: Document, agent: str, now: float, is_gone: "Callable[[Row], bool]") -> breaker.Circuit:
+    """Return the breaker as it will be once it is recorded that the holder of its permit has ended, or hangs."""
+    circuit = circuit_of(document.agents[agent])
+    if circuit.permit is None:
+        return circuit
+    ended = ended_permit(document, agent, now, is_gone)
+    if ended is not None:
+        return breaker.after_return(circuit, ended[0])
+    if not _is_left(document, circuit.permit, is_gone):
+        return circuit
+    settings = settings_of_agent(document, agent)
+    task = document.head["in_flight"][circuit.permit.run_id]
+    is_counted = settings.count_lost and not task.get("loss_error")
+    lost = breaker.TaskEnd(names.LOST, now, is_counted=is_counted, run_id=circuit.permit.run_id)
+    return breaker.after_task(circuit, lost, settings)
+
+
+def settings_of_agent(document: Document, agent: str) -> Settings:
+    """Return the settings of an agent: its own ones over the document's."""
+    return Settings.of_agent(document.config, document.agents.get(agent, {}).get("config"))

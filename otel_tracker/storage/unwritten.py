@@ -1,0 +1,77 @@
+"""Events that a process could not write before it ended, left beside the journal for the next writer to take in.
+
+A file of them appears in one step, and is deleted when its events are in the journal. A writer that takes them in may be
+killed in between: the next one finds out which of them the journal has (recognition.py).
+"""
+
+import os
+
+from otel_tracker.runtime.log import warn
+from otel_tracker.runtime.owner import is_ended
+from otel_tracker.state.checks import is_event
+from otel_tracker.state.document import decode_json, encode_line
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from otel_tracker.storage.files import Files
+    from otel_tracker.storage.home import Home
+
+    Event = dict[str, Any]
+
+_SUFFIX = ".jsonl"
+
+
+def leave(home: "Home", files: "Files", events: "list[Event]") -> str:
+    """Write `events`, which have no numbers yet, beside the journal, and return the path."""
+    files.make_folder(home.left_over)
+    path = os.path.join(home.left_over, f"{os.getpid()}-{os.urandom(4).hex()}{_SUFFIX}")
+    files.create(path, b"".join(encode_line(event) + b"\n" for event in events))
+    return path
+
+
+def paths(home: "Home", files: "Files") -> list[str]:
+    """Return the paths of the files that are to be taken in."""
+    found = [name for name in files.names(home.left_over) if name.endswith(_SUFFIX)]
+    return [os.path.join(home.left_over, name) for name in sorted(found)]
+
+
+def read(path: str, files: "Files") -> "list[Event]":
+    """Return the events of a file that was left; lines that are none are skipped with a warning."""
+    content = files.read(path)
+    events = [_parsed(line) for line in (content[1] if content else b"").splitlines()]
+    known = [event for event in events if event is not None]
+    if len(known) < len(events):
+        warn("skipped %d lines of %s that are no events", len(events) - len(known), path)
+    return known
+
+
+def remove(home: "Home", files: "Files", taken_in: list[str]) -> None:
+    """Delete files whose events are in the journal, on the disk."""
+    for path in [*taken_in, *filter(_is_abandoned, files.temporary_files(os.path.join(home.left_over, "")))]:
+        files.remove(path)
+    files.remove_folder(home.left_over)
+
+
+def _is_abandoned(temporary: str) -> bool:
+    """Tell whether the process that was writing a file has ended; its name begins with the process's id."""
+    pid = os.path.basename(temporary).partition("-")[0]
+    return pid.isdecimal() and is_ended(int(pid))
+
+
+def _parsed(line: bytes) -> "Event | None":
+    try:
+        event = decode_json(line)
+    except ValueError:
+        return None
+    is_right = isinstance(event, dict) and is_event({"seq": 0, "run_id": "", **_without_nulls(event)})
+    if not is_right:
+        return None
+    event.pop("seq", None)  # it gets its number when it is taken in
+    return event  # type: ignore[no-any-return]
+
+
+def _without_nulls(event: "Event") -> "Event":
+    """Return an event without the run that it is still to be given."""
+    return {key: value for key, value in event.items() if value is not None or key != "run_id"}

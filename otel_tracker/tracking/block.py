@@ -1,0 +1,144 @@
+"""The code that runs in a task: which one is the present one, in whatever thread, coroutine or generator."""
+
+from contextlib import AbstractContextManager
+from contextvars import ContextVar, Token
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
+
+from opentelemetry import context as otel_context
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.trace import Span
+
+from otel_tracker.runtime.writer import Watch, watch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+(SPAN_KEY,) = trace.set_span_in_context(trace.INVALID_SPAN, Context())
+"""Where a context has its span: `set_span_in_context` copies the context twice, and each task pays for it."""
+
+_innermost: "ContextVar[Block | None]" = ContextVar("otel_tracker_block", default=None)
+
+
+class Task(Protocol):
+    """A task, as its blocks see it."""
+
+    @property
+    def span(self) -> Span:
+        """The task's span."""
+
+    def context(self) -> Context:
+        """Return the present context, with the task's span as the current one."""
+
+
+class Block:
+    """Code that runs in a task.
+
+    A generator may leave it in another context than it was entered in, and before blocks that were entered later. What
+    was the present one before is so again with the next question in the context that it was entered in; in a copy of
+    that, made for another thread or coroutine, it stays: what was begun in a task is part of it even when it's over.
+    """
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        self.is_left = False
+        self._watch: Watch | None = None
+        self._token: Token[Block | None] | None = None
+        self._context: Context | None = None
+        self._attached: Token[Context] | None = None
+
+    def enter(self, context: Context, watch: "Watch | None") -> None:
+        """Make this the innermost block and `context`, with the task's span, the present one; ask `present_block` first.
+
+        When what is watched is gone the block has been left.
+        """
+        self._watch, self._context = watch, context
+        self._token = _innermost.set(self)
+        self._attached = otel_context.attach(context)
+
+    def leave(self) -> None:
+        """Make what was the present one before so again, as soon as that can be done; also where an interrupt came."""
+        self.is_left = True
+        if _innermost.get() is self:
+            self.gives_way()
+        if _innermost.get() is not self and otel_context.get_current() is self._context:
+            self.detach()
+        if _innermost.get() is not None:
+            present_block()
+
+    def is_over(self) -> bool:
+        """Tell whether the code has been left, be it by an interrupt that has kept it from saying so."""
+        return self.is_left or (self._watch is not None and self._watch.has_come())
+
+    def gives_way(self) -> bool:
+        """Make the block around this one the innermost, and tell whether that could be done."""
+        try:
+            if self._token is not None:
+                _innermost.reset(self._token)
+        except (ValueError, RuntimeError):  # of another context; of another context, and used there
+            return False
+        return self._token is not None
+
+    def detach(self) -> None:
+        """Make the OpenTelemetry context that was the present one before so again."""
+        if self._attached is not None:
+            otel_context.detach(self._attached)
+
+
+class WatchedExit:
+    """An `__exit__` whose `with` statement is known to be left also where an interrupt comes before its first step.
+
+    Only the statement holds what this descriptor returns, and it lets go of that however it is left. The writer then calls
+    the context manager's `interrupted`, unless its `watch` has been let go of before.
+    """
+
+    def __init__(self, leave: "Callable[..., Any]") -> None:
+        self._leave = leave
+
+    def __get__(self, manager: "Any", kind: type | None = None) -> "Callable[..., Any]":
+        if manager is None:
+            return self._leave
+        leave = partial(self._leave, manager)
+        manager.watch = watch(leave, manager.interrupted)
+        return leave
+
+
+class Visit(AbstractContextManager[Span]):
+    """A block of a task that goes on behind it."""
+
+    watch: Watch | None = None
+
+    def __init__(self, task: Task) -> None:
+        self._task, self._block = task, Block(task)
+
+    def __enter__(self) -> Span:
+        present_block()
+        self._block.enter(self._task.context(), self.watch)
+        return self._task.span
+
+    def _leave(self, *error: object) -> None:
+        try:
+            self._block.leave()
+        except BaseException:  # an interrupt
+            self._block.leave()
+            raise
+        self.watch = None
+
+    if TYPE_CHECKING:
+        __exit__ = _leave
+    else:
+        __exit__ = WatchedExit(_leave)
+
+    def interrupted(self) -> None:
+        """Do nothing: the block is known to be over."""
+
+
+def present_block() -> Block | None:
+    """Return the innermost block of the present context, when those have given way that were left elsewhere."""
+    left = block = _innermost.get()
+    while block is not None and block.is_over() and block.gives_way():
+        last, block = block, _innermost.get()
+    if left is not block and left is not None and trace.get_current_span() is left.task.span:
+        last.detach()
+    return block

@@ -1,0 +1,208 @@
+"""`MetricTracker.run` and `arun`: fallback(retry(breaker(timeout(task)))). All attempts of an agent are one task."""
+
+import asyncio
+import contextvars
+import inspect
+import math
+import threading
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from otel_tracker.errors import AgentTimeoutError, InvalidValueError
+from otel_tracker.runtime.interrupts import is_interrupt
+from otel_tracker.state import event
+from otel_tracker.tracking.gate import Admission
+from otel_tracker.tracking.pipeline import Tracker
+from otel_tracker.tracking.task import TaskTracker
+
+if TYPE_CHECKING:
+    from otel_tracker.tracking.retry import Retries
+
+
+class Plan(NamedTuple):
+    """What to run a function for, and how often; what is None is taken from the settings of each agent."""
+
+    tracker: Tracker
+    agent: str
+    model: str | None
+    timeout: float | None
+    retries: int | None
+    fallbacks: Sequence[str] | None
+
+    def checked(self) -> "Plan":
+        """Return the plan; raises InvalidValueError."""
+        event.checked_agent(self.agent)
+        event.checked_model(self.model)
+        event.checked_agents(self.fallbacks)
+        if self.retries is not None:
+            event.checked_count(self.retries, "a number of retries")
+        is_number = isinstance(self.timeout, (int, float)) and not isinstance(self.timeout, bool)
+        if self.timeout is not None and not (is_number and self.timeout >= 0):
+            raise InvalidValueError("a timeout", self.timeout, "seconds from 0, or None")
+        return self
+
+    def of_agents(self) -> "Iterator[_Task]":
+        """Yield a task for each agent that is let through, as long as the caller wants another one."""
+        gate = self.tracker.gate
+        for admission in gate.admissions(self.agent, self.fallbacks):
+            settings = gate.settings(admission.agent_file)
+            timeout = settings.timeout_seconds if self.timeout is None else self.timeout
+            retries = settings.retry_attempts if self.retries is None else self.retries
+            yield _Task(self, admission, None if timeout in (0, math.inf) else timeout, retries)
+
+
+class _Task(NamedTuple):
+    plan: Plan
+    admission: Admission
+    timeout: float | None
+    retries: int
+
+    def tracked(self) -> TaskTracker:
+        return TaskTracker(
+            self.admission.agent_file, self.plan.model, tracker=self.plan.tracker, admission=self.admission
+        )
+
+    def repeated(self) -> "Retries":
+        from otel_tracker.tracking.retry import Retries
+
+        return Retries(self.retries, lambda: self.plan.tracker.gate.is_open(self.admission))
+
+    def call(self, attempt: Callable[..., Any], *arguments: Any) -> Any:
+        return self.repeated().call(attempt, *arguments) if self.retries else attempt(*arguments)
+
+    async def await_call(self, attempt: Callable[..., Awaitable[Any]], *arguments: Any) -> Any:
+        call = self.repeated().await_call(attempt, *arguments) if self.retries else attempt(*arguments)
+        return await call
+
+
+def run(plan: Plan, function: Callable[[], Any]) -> Any:
+    """Run a function as `plan` says, and return its result; errors as MetricTracker.run."""
+    if inspect.iscoroutinefunction(getattr(function, "func", function)):
+        raise InvalidValueError(
+            "a function for run", function, "one that isn't a coroutine function: await arun instead"
+        )
+    failure: Exception | None = None
+    for task in plan.checked().of_agents():
+        try:
+            with task.tracked() as tracked:
+                return tracked.take_tokens(task.call(_attempt, task, tracked, function))
+        except Exception as error:
+            if is_interrupt(error):
+                raise
+            failure = error
+            if getattr(error, "is_final", False):
+                break
+    assert failure is not None  # noqa: S101 - `of_agents` raises if it yields none
+    raise failure
+
+
+async def arun(plan: Plan, function: Callable[[], Awaitable[Any]]) -> Any:
+    """Run and await a function as `plan` says, and return its result; errors as MetricTracker.run."""
+    failure: Exception | None = None
+    for task in plan.checked().of_agents():
+        try:
+            async with task.tracked() as tracked:
+                result = await task.await_call(_attempt_async, task, tracked, function)
+                return tracked.take_tokens(result)
+        except Exception as error:
+            if is_interrupt(error):
+                raise
+            failure = error
+            if getattr(error, "is_final", False):
+                break
+    assert failure is not None  # noqa: S101 - `of_agents` raises if it yields none
+    raise failure
+
+
+def _attempt(task: _Task, tracked: TaskTracker, function: Callable[[], Any]) -> Any:
+    try:
+        result = _finished(function() if task.timeout is None else _within(task, task.timeout, function))
+    except BaseException as error:
+        tracked.add_attempt(error)
+        raise
+    tracked.add_attempt()
+    return result
+
+
+def _within(task: _Task, seconds: float, function: Callable[[], Any]) -> Any:
+    """Return the function's result, from a thread that sees the caller's context; after `seconds` it is given up."""
+    ended: list[tuple[Any, BaseException | None]] = []
+
+    def call() -> None:
+        try:
+            ended.append((function(), None))
+        except BaseException as error:  # noqa: BLE001 - it is raised in the caller's thread
+            ended.append((None, error))
+
+    context = contextvars.copy_context()
+    thread = threading.Thread(
+        target=context.run, args=(call,), name=f"task of {task.admission.agent_file}", daemon=True
+    )
+    thread.start()
+    thread.join(min(seconds, threading.TIMEOUT_MAX))
+    if not ended:
+        overrun = AgentTimeoutError(task.admission.agent_file, seconds)
+        overrun.is_final = True  # it still runs: repeated, it would run twice at once
+        raise overrun
+    result, error = ended[0]
+    if error is not None:
+        raise error
+    return result
+
+
+async def _attempt_async(task: _Task, tracked: TaskTracker, function: Callable[[], Awaitable[Any]]) -> Any:
+    try:
+        result = await _awaited_within(task, function)
+    except BaseException as error:
+        tracked.add_attempt(error)
+        raise
+    tracked.add_attempt()
+    return result
+
+
+async def _awaited_within(task: _Task, function: Callable[[], Awaitable[Any]]) -> Any:
+    awaitable = function()
+    if not inspect.isawaitable(awaitable):
+        raise _wrong("arun", function, "one that returns an awaitable: call run instead")
+    running = asyncio.ensure_future(_caught(awaitable))
+    try:
+        done, _ = await asyncio.wait({running}, timeout=task.timeout)
+    except BaseException:
+        await _cancelled(running)
+        raise
+    if not done:
+        await _cancelled(running)
+        assert task.timeout is not None  # noqa: S101 - without one there is no end before the end
+        raise AgentTimeoutError(task.admission.agent_file, task.timeout)
+    result, error = running.result()
+    if error is not None:
+        raise error
+    return result
+
+
+def _finished(result: Any) -> Any:
+    """Return a result; raises InvalidValueError for one whose work has not been done yet."""
+    if inspect.isawaitable(result) or inspect.isgenerator(result) or inspect.isasyncgen(result):
+        raise _wrong("run", result, "one that does its work: await arun instead, or see track_agent for generators")
+    return result
+
+
+def _wrong(method: str, value: Any, expected: str) -> InvalidValueError:
+    wrong = InvalidValueError(f"a function for {method}", value, expected)
+    wrong.is_final = True
+    return wrong
+
+
+async def _caught(awaitable: Awaitable[Any]) -> tuple[Any, BaseException | None]:
+    """Return the result, or the error: a SystemExit that leaves a task of asyncio would end the loop at once."""
+    try:
+        return await awaitable, None
+    except asyncio.CancelledError:
+        raise
+    except BaseException as error:  # noqa: BLE001 - it is raised where the caller waits
+        return None, error
+
+
+async def _cancelled(running: "asyncio.Future[Any]") -> None:
+    running.cancel()
+    await asyncio.wait({running})
