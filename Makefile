@@ -9,14 +9,15 @@ VERSION ?= newest
 export CLAUDE_CODE_VERSION = $(VERSION)
 REAL_CLAUDE := tests/real_claude
 
+ON_ALL_PROCESSORS := --numprocesses=auto --dist=loadgroup
+
 .PHONY: demo test test-claude check bench plugin clean
 
 demo: $(VENV)/.installed
 	$(BIN)/otel-tracker demo
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest --ignore=$(REAL_CLAUDE) $(PYTEST_OPTIONS)
-	$(BIN)/python -m pytest --numprocesses=4 $(REAL_CLAUDE)
+	$(BIN)/python -m pytest $(ON_ALL_PROCESSORS) --ignore=$(REAL_CLAUDE) $(PYTEST_OPTIONS)
 
 test-claude: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.real_claude.program $(VERSION)

@@ -1,5 +1,7 @@
 import logging
+import os
 import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,11 +12,35 @@ from hypothesis import settings
 from otel_tracker import MetricTracker
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.store import Store
+from tests.clock import Clock
+from tests.places import REAL_DOCUMENT
 
 settings.register_profile("otel-tracker", deadline=None)  # how long an example takes says something about the machine
 settings.load_profile("otel-tracker")
 
-REAL_DOCUMENT = Path(__file__).parent / "data" / "circuit-breaker-v7-42-agents.json"
+
+_MEMORY, _DISK = "/dev/shm", "/var/tmp"  # noqa: S108 - the test's own folders are made in them
+_LEAST_BYTES = 2**30
+
+
+def pytest_configure() -> None:
+    """Keep temporary folders in memory where there is room, unless TMPDIR names a place for them.
+
+    A flush costs nothing there; the few tests in which it is to take its time use the fixture `disk_home`.
+    """
+    if "TMPDIR" not in os.environ and _is_good_for_temporary_folders(_MEMORY):
+        os.environ["TMPDIR"] = _MEMORY
+        tempfile.tempdir = None  # decided anew, from TMPDIR
+
+
+def _is_good_for_temporary_folders(folder: str) -> bool:
+    """Tell whether `folder` has room, and tests may write to it and run programs from it."""
+    try:
+        status = os.statvfs(folder)
+    except OSError:
+        return False
+    has_room = status.f_bavail * status.f_frsize >= _LEAST_BYTES
+    return has_room and not status.f_flag & os.ST_NOEXEC and os.access(folder, os.W_OK | os.X_OK)
 
 
 @pytest.fixture(autouse=True)
@@ -41,6 +67,13 @@ def home(tmp_path: Path) -> Home:
 
 
 @pytest.fixture
+def disk_home() -> Iterator[Home]:
+    """Return a home on a disk, where a flush takes its time and other processes come between."""
+    with tempfile.TemporaryDirectory(prefix="otel-tracker-", dir=_DISK) as folder:
+        yield Home(os.path.join(folder, "agents"))
+
+
+@pytest.fixture
 def store(home: Home) -> Store:
     return Store(home)
 
@@ -48,16 +81,6 @@ def store(home: Home) -> Store:
 @pytest.fixture
 def tracker(home: Home) -> MetricTracker:
     return MetricTracker(home.document)
-
-
-class Clock:
-    """The wall clock as a number: `clock.now`."""
-
-    def __init__(self) -> None:
-        self.now = 1_800_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

@@ -25,8 +25,9 @@ from otel_tracker.state.amendment import amendment_of
 from otel_tracker.state.outages import kind_of
 from otel_tracker.storage.home import Home
 from otel_tracker.tracking import retry
+from tests.places import DATA
 
-RESULTS = Path(__file__).parent / "data" / "claude"
+RESULTS = DATA / "claude"
 SONNET, HAIKU, OPUS = "claude-sonnet-4-5-20250929", "claude-haiku-4-5-20251001", "claude-opus-4-5-20251101"
 STREAM = "7c0f1f0a-3a51-4a0e-9a53-2f1f6c1f0b10"
 STREAM_USE = {

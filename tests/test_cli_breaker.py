@@ -10,7 +10,7 @@ import pytest
 from otel_tracker import MetricTracker, Permit, TaskTracker
 from otel_tracker.cli import main
 from otel_tracker.storage.home import Home
-from tests.conftest import Clock
+from tests.clock import Clock
 
 AGENT = "core/coder.md"
 Run = Callable[..., "tuple[int, str, str]"]

@@ -2,7 +2,6 @@ import codecs
 import itertools
 import json
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,8 +13,9 @@ from otel_tracker.errors import DocumentError, UnsupportedVersionError
 from otel_tracker.state.codec import DocumentCodec, sequence_of
 from otel_tracker.state.document import Document
 from tests.builders import AGENT, document_of, document_values, end, folded, json_values, start, text_of, value_of
+from tests.places import REAL_DOCUMENT
 
-REAL = (Path(__file__).parent / "data" / "circuit-breaker-v7-42-agents.json").read_bytes()
+REAL = REAL_DOCUMENT.read_bytes()
 PATH = "config/circuit-breaker.json"
 
 LAYOUTS: dict[str, dict[str, Any]] = {

@@ -16,9 +16,9 @@ from otel_tracker.reporting import metrics
 from otel_tracker.runtime import environment
 from otel_tracker.state.schema import new_agent, new_head
 from otel_tracker.state.settings import Settings
+from tests.places import ROOT
 from tests.real_claude import program
 
-ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 
 

@@ -27,8 +27,9 @@ from otel_tracker_exporters import circuit_breaker
 from otel_tracker_exporters.circuit_breaker import AgentSpanProcessor
 from otel_tracker_exporters.foreign import foreign_task
 from otel_tracker_exporters.foreign.pending import PendingTokens
+from tests.places import DATA
 
-RECORDED = Path(__file__).parent / "data" / "spans"
+RECORDED = DATA / "spans"
 CLAUDE, GPT = "claude-sonnet-5-20260801", "gpt-5-2026-01-01"
 OPUS = "claude-opus-5-20260801"
 AGENT = MappingProxyType({"gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": "planner"})

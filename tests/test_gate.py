@@ -31,7 +31,7 @@ from otel_tracker.errors import InvalidValueError, OtelTrackerError
 from otel_tracker.runtime.owner import this_process
 from otel_tracker.runtime.timestamps import format_timestamp
 from otel_tracker.storage.home import Home
-from tests.conftest import Clock
+from tests.clock import Clock
 
 AGENT, OTHER, THIRD = "core/coder.md", "core/debugger.md", "core/architect.md"
 COOLDOWN = 600.0

@@ -19,7 +19,7 @@ from otel_tracker.storage import unwritten
 from otel_tracker.storage.home import Home
 from otel_tracker.telemetry import meter
 from otel_tracker.telemetry.meter import TaskMeter
-from tests.conftest import Clock
+from tests.clock import Clock
 
 AGENT, OTHER = "core/coder.md", "core/debugger.md"
 TASK = {"gen_ai.agent.name": AGENT, "gen_ai.operation.name": "invoke_agent"}

@@ -25,7 +25,7 @@ from otel_tracker.errors import OtelTrackerError
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.store import Store
 from tests.builders import value_of
-from tests.conftest import Clock
+from tests.clock import Clock
 
 AGENT = "core/coder-of-many-words.md"
 COOLDOWN = 600.0

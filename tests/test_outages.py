@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from otel_tracker import MetricTracker, TaskTracker
 from otel_tracker.state.outages import kind_of
-from tests.conftest import Clock
+from tests.clock import Clock
 
 AGENT = "core/coder.md"
 

@@ -28,12 +28,12 @@ from otel_tracker import MetricTracker, TaskTracker, names
 from otel_tracker.reporting import metrics
 from otel_tracker.storage.home import Home
 from tests.faults.components import needs
+from tests.places import ROOT
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.xdist_group("prometheus")]  # one stack for all
 
 Json = dict[str, Any]
 
-ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "grafana"
 LOOPBACK = "127.0.0.1"
 BOUND = 60.0

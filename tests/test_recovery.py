@@ -19,7 +19,7 @@ from otel_tracker.storage.home import Home
 from otel_tracker.storage.quick_read import glance
 from otel_tracker.storage.store import Store
 from tests.builders import AGENT, end, start
-from tests.conftest import REAL_DOCUMENT
+from tests.places import REAL_DOCUMENT
 
 Damage = Callable[[Path], None]
 Warnings = Callable[[], list[str]]

@@ -21,7 +21,7 @@ from otel_tracker import (
 from otel_tracker.errors import InvalidValueError
 from otel_tracker.storage.home import Home
 from otel_tracker.tracking import retry
-from tests.conftest import Clock
+from tests.clock import Clock
 
 AGENT, OTHER = "core/coder.md", "core/debugger.md"
 

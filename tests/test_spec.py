@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.places import DATA
+
 pytestmark = pytest.mark.processes
 
-SPEC = (Path(__file__).parent / "data" / "metrics-tracker-v7.md").read_text()
+SPEC = (DATA / "metrics-tracker-v7.md").read_text()
 BLOCKS = dict(enumerate(re.findall(r"```python\n(.*?)```", SPEC, re.DOTALL)))
 SHELL_LINES = [line for block in re.findall(r"```bash\n(.*?)```", SPEC, re.DOTALL) for line in block.splitlines()]
 COMMANDS = [line for line in SHELL_LINES if line.startswith("python ")]

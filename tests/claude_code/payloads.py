@@ -6,12 +6,13 @@ A name's first part is the event or the record's type, then comes what is specia
 
 import json
 from functools import cache
-from pathlib import Path
 from typing import Any, NamedTuple
+
+from tests.places import DATA
 
 Payload = dict[str, Any]
 
-_FOLDER = Path(__file__).parents[1] / "data" / "claude" / "payloads"
+_FOLDER = DATA / "claude" / "payloads"
 VERSIONS = sorted((path.stem for path in _FOLDER.iterdir()), key=lambda version: [int(n) for n in version.split(".")])
 OLDEST, NEWEST = VERSIONS[0], VERSIONS[-1]
 

@@ -16,10 +16,10 @@ from otel_tracker import names
 from otel_tracker.doctor import WRONG, examine
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.store import Store
+from tests.places import ROOT
 
 Event = dict[str, Any]
 
-_ROOT = Path(__file__).parents[2]
 NO_PRIVILEGES = ("setpriv", "--bounding-set=-all", "--inh-caps=-all") if os.geteuid() == 0 else ()
 """What goes before a command so that the modes of files hold for it, even if root runs it."""
 
@@ -56,7 +56,7 @@ def start_python(
     """Start any module as a process."""
     command = [*before, sys.executable, "-m", module, *arguments]
     pipe = subprocess.PIPE
-    return subprocess.Popen(command, cwd=_ROOT, stdin=stdin, stdout=pipe, stderr=pipe, text=True, bufsize=1)
+    return subprocess.Popen(command, cwd=ROOT, stdin=stdin, stdout=pipe, stderr=pipe, text=True, bufsize=1)
 
 
 def finished(process: "subprocess.Popen[str]") -> tuple[str, list[str]]:

@@ -17,7 +17,8 @@ PROCESSES, ROUNDS = 50, 4
 TASKS = ROUNDS * len(AGENTS)
 
 
-def test_fifty_processes_at_once_record_every_task_exactly_once(home: Home) -> None:
+def test_fifty_processes_at_once_record_every_task_exactly_once(disk_home: Home) -> None:
+    home = disk_home
     Store(home).rewrite()  # whoever comes while there is no document yet may take it for one that has vanished
     ready, go = os.pipe()
     processes = [start("tasks", home.document, str(TASKS), stdin=ready) for _ in range(PROCESSES)]

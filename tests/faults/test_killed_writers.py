@@ -49,8 +49,9 @@ def ledgers(tmp_path: Path) -> list[str]:
 
 
 def test_writers_killed_at_random_moments_lose_nothing_that_was_acknowledged(
-    home: Home, ledgers: list[str], chance: random.Random, monkeypatch: pytest.MonkeyPatch
+    disk_home: Home, ledgers: list[str], chance: random.Random, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    home = disk_home
     monkeypatch.setattr(journals, "SEGMENT_BYTES", SEGMENT_BYTES)
     Store(home).record([begin("first"), end("first")])
     reader = start("reader", home.folder, *ledgers, stdin=subprocess.PIPE)

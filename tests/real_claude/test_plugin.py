@@ -1,15 +1,15 @@
 """The hooks as a plugin, and hooks that come and go while a session runs."""
 
 import json
-from pathlib import Path
 
 from otel_tracker import names
+from tests.places import ROOT
 from tests.real_claude.account import Run, assert_recorded
 from tests.real_claude.api import agent, calls, fails, says, works
 from tests.real_claude.claude import CODER, Claude
 from tests.real_claude.program import executable, is_at_least
 
-PLUGIN = Path(__file__).parents[2] / "claude-plugin"
+PLUGIN = ROOT / "claude-plugin"
 
 
 def test_it_is_valid(claude: Claude) -> None:
