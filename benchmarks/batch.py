@@ -15,6 +15,7 @@ from otel_tracker import names
 from otel_tracker.runtime import owner
 from otel_tracker.runtime.ids import new_id
 from otel_tracker.state import event
+from otel_tracker.state.shapes import Event
 from otel_tracker.storage.store import Store
 from otel_tracker_exporters.circuit_breaker import CircuitBreakerSpanExporter
 from otel_tracker_exporters.foreign import foreign_task
@@ -66,13 +67,13 @@ def _seconds_a_span(exporter: CircuitBreakerSpanExporter, spans: "Sequence[Reada
     return (time.perf_counter() - began) / len(spans)
 
 
-def _event_of(span: ReadableSpan) -> event.Event:
+def _event_of(span: ReadableSpan) -> Event:
     ended = foreign_task.event_of(span)
     assert ended is not None
     return ended
 
 
-def _seconds_an_event(store: Store, events: list[event.Event]) -> float:
+def _seconds_an_event(store: Store, events: list[Event]) -> float:
     began = time.process_time()
     store.record(events)
     return (time.process_time() - began) / len(events)
@@ -106,7 +107,7 @@ def _spans(number: int) -> list[ReadableSpan]:
     return keeping.spans
 
 
-def _start(number: int, process: "dict[str, object]") -> event.Event:
+def _start(number: int, process: "dict[str, object]") -> Event:
     run_id = new_id()
     known = {"model": "sonnet", "task_id": f"running-{number}", "owner": process}
     return event.task_started(agent_of(number), time.time(), run_id=run_id, **known)  # type: ignore[arg-type]

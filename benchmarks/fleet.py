@@ -10,6 +10,7 @@ from otel_tracker.runtime.ids import new_id
 from otel_tracker.runtime.timestamps import format_timestamp
 from otel_tracker.state import event
 from otel_tracker.state.codec import DocumentCodec
+from otel_tracker.state.shapes import Event
 from otel_tracker.storage.files import Files
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.journal import SEGMENT_BYTES, Journal
@@ -56,7 +57,7 @@ def lengthen_journal(home: Home, events: int) -> None:
     _set_sequence(home.document, events)
 
 
-def _ended_task(number: int, started: float) -> event.Event:
+def _ended_task(number: int, started: float) -> Event:
     return event.task_ended(
         agent_of(number),
         names.SUCCESS,

@@ -17,6 +17,7 @@ from otel_tracker.runtime.timestamps import format_timestamp, parse_timestamp
 from otel_tracker.state import event
 from otel_tracker.state.codec import DocumentCodec
 from otel_tracker.state.document import Document, History
+from otel_tracker.state.shapes import Event
 from otel_tracker.storage.files import Files
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.store import Store
@@ -143,7 +144,7 @@ def answer_of(number: int) -> dict[str, Any]:
     }
 
 
-def _failed_task(seconds_ago: float = 0.0) -> event.Event:
+def _failed_task(seconds_ago: float = 0.0) -> Event:
     failed = event.happened(names.TASK_FAILED, time.time(), agent=agent_of(0))
     ended = parse_timestamp(failed["timestamp"]) - seconds_ago
     return event.task_ended(

@@ -12,8 +12,7 @@ from otel_tracker.state import event
 from otel_tracker.state.codec import DocumentCodec
 from otel_tracker.state.document import Document, new_document
 from otel_tracker.state.fold import fold_all
-
-Event = dict[str, Any]
+from otel_tracker.state.shapes import Event
 
 AGENT = "core/coder.md"
 NOON = parse_timestamp("2026-02-15T12:00:00Z")

@@ -12,7 +12,8 @@ from otel_tracker.state.amendment import amended as end_amended
 from otel_tracker.state.amendment import amendment_of
 from otel_tracker.state.checks import is_event
 from otel_tracker.state.document import Document
-from tests.builders import AGENT, Event, about, document_of, end, folded, moment, start
+from otel_tracker.state.shapes import Event
+from tests.builders import AGENT, about, document_of, end, folded, moment, start
 
 OPUS, SONNET = "claude-opus-5", "claude-sonnet-5"
 CLAUDE: dict[str, Any] = {"agent_id": "a1", "tool_use_id": "toolu_1"}

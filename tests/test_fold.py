@@ -12,9 +12,9 @@ from otel_tracker.state.codec import DocumentCodec
 from otel_tracker.state.document import Document, decode_json, encode_line, new_document
 from otel_tracker.state.fold import fold, fold_all
 from otel_tracker.state.schema import has_changed_settings
+from otel_tracker.state.shapes import Event
 from tests.builders import (
     AGENT,
-    Event,
     about,
     any_event,
     document_of,

@@ -23,10 +23,11 @@ from hypothesis.stateful import (
 from otel_tracker import names
 from otel_tracker.state.fold import fold_all
 from otel_tracker.state.replay import Replay
+from otel_tracker.state.shapes import Event
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.restore import restore
 from otel_tracker.storage.store import Store
-from tests.builders import AGENT, NOON, Event, any_event, document_of, end, start, text_of, value_of
+from tests.builders import AGENT, NOON, any_event, document_of, end, start, text_of, value_of
 
 if TYPE_CHECKING:
     from otel_tracker.state.document import Document

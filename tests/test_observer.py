@@ -15,9 +15,10 @@ from otel_tracker.cli import main
 from otel_tracker.runtime import owner
 from otel_tracker.runtime.ids import new_id
 from otel_tracker.state.fold import fold_all
+from otel_tracker.state.shapes import Event
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.store import Store
-from tests.builders import AGENT, NOON, Event, end, moment, start, value_of
+from tests.builders import AGENT, NOON, end, moment, start, value_of
 
 HOUR = 3600.0
 

@@ -3,7 +3,7 @@
 import json
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -17,7 +17,10 @@ from otel_tracker.storage.files import Files
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.restore import restore
 from otel_tracker.storage.store import Store
-from tests.builders import AGENT, NOON, Event, about, any_event, document_of, end, moment, start, text_of
+from tests.builders import AGENT, NOON, about, any_event, document_of, end, moment, start, text_of
+
+if TYPE_CHECKING:
+    from otel_tracker.state.shapes import Event
 
 OTHER = "ui/designer.md"
 

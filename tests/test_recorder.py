@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 
 from otel_tracker.errors import StorageError
+from otel_tracker.state.shapes import Event
 from otel_tracker.storage import recorder, unwritten
 from otel_tracker.storage.files import Files
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.recorder import Recorder
 from otel_tracker.storage.store import Store
-from tests.builders import AGENT, Event, end, start
+from tests.builders import AGENT, end, start
 
 Warnings = Callable[[], list[str]]
 

@@ -1,12 +1,10 @@
 from itertools import count
-from typing import Any
 
 import pytest
 
 from otel_tracker import names
 from otel_tracker.state.replay import Replay
-
-Event = dict[str, Any]
+from otel_tracker.state.shapes import Event
 
 
 def journal(*said: "str | Event") -> list[Event]:

@@ -18,6 +18,7 @@ from otel_tracker.runtime.timestamps import format_timestamp, parse_timestamp
 from otel_tracker.state.codec import DocumentCodec
 from otel_tracker.state.document import Document, new_document
 from otel_tracker.state.event import task_ended, task_started
+from otel_tracker.state.shapes import Event
 from otel_tracker.storage import journal as journals
 from otel_tracker.storage.backups import KEPT_DAYS, KEPT_NEWEST, Backups
 from otel_tracker.storage.files import Files
@@ -25,8 +26,6 @@ from otel_tracker.storage.home import Home
 from otel_tracker.storage.past import history, newest_first
 from otel_tracker.storage.retention import delete_old_segments
 from otel_tracker.storage.store import Store
-
-Event = dict[str, Any]
 
 NOON = parse_timestamp("2026-02-15T12:00:00Z")
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86_400.0

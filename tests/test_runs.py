@@ -7,7 +7,8 @@ import pytest
 from otel_tracker import names
 from otel_tracker.names import FAILURE, LOST, SUCCESS
 from otel_tracker.state.resolve import as_news, ended_run, lost_run, running_task, with_run
-from tests.builders import AGENT, Event, end, folded, moment, start
+from otel_tracker.state.shapes import Event
+from tests.builders import AGENT, end, folded, moment, start
 
 OTHER = "ui/designer.md"
 RUNNING = (start("late", 20, task_id="t"), start("early", 10, task_id="t"), start("other", 5, agent=OTHER, task_id="t"))

@@ -16,12 +16,12 @@ from otel_tracker.runtime.timestamps import format_timestamp
 from otel_tracker.state.codec import DocumentCodec
 from otel_tracker.state.event import task_ended, task_started
 from otel_tracker.state.fold import fold_all
+from otel_tracker.state.shapes import Event
 from otel_tracker.storage import lock
 from otel_tracker.storage.files import Files
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.store import Store
 
-Event = dict[str, Any]
 NOW = 1_800_000_000.0
 
 

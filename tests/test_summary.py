@@ -10,8 +10,9 @@ from otel_tracker.reporting import summary
 from otel_tracker.runtime import owner
 from otel_tracker.state import permission
 from otel_tracker.state.document import Document, new_document
+from otel_tracker.state.shapes import Event
 from otel_tracker.storage import past
-from tests.builders import AGENT, NOON, Event, about, any_event, document_of, end, folded, moment, start
+from tests.builders import AGENT, NOON, about, any_event, document_of, end, folded, moment, start
 
 FAILURE, CANCELLED = names.FAILURE, names.CANCELLED
 

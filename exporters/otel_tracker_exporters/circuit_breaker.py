@@ -11,7 +11,7 @@ from otel_tracker import names
 from otel_tracker.runtime.interrupts import is_interrupt
 from otel_tracker.runtime.log import warn
 from otel_tracker.runtime.writer import uninterrupted
-from otel_tracker.state.event import Event
+from otel_tracker.state.shapes import Event
 from otel_tracker.storage.registry import recorder_of
 from otel_tracker_exporters.foreign import foreign_task
 

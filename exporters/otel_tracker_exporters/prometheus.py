@@ -30,13 +30,13 @@ from otel_tracker.runtime.timestamps import parse_timestamp
 from otel_tracker.state.agent_entry import AMENDED
 from otel_tracker.state.checks import DURATION_BOUNDS
 from otel_tracker.state.document import Document
+from otel_tracker.state.shapes import Row
 
 MOST_AGENTS = 1000
 OTHER = "(other)"
 """The label of all agents beyond these, together; see `_label` for an agent that is called so."""
 _RECENT = 500  # entries of the history that exemplars are taken from
 
-Row = dict[str, Any]
 _FAMILIES = {
     metrics.COUNTER: CounterMetricFamily,
     metrics.GAUGE: GaugeMetricFamily,

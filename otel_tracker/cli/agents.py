@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     from otel_tracker.state.document import Document
+    from otel_tracker.state.shapes import Event
     from otel_tracker.storage.store import Store
 
-    Event = dict[str, Any]
 
 _FILES = {True: "there", False: "gone", None: "-"}
 

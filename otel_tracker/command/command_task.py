@@ -15,6 +15,7 @@ from otel_tracker.runtime.owner import this_process
 from otel_tracker.runtime.timestamps import format_timestamp
 from otel_tracker.state import event
 from otel_tracker.state.outages import kind_of
+from otel_tracker.state.shapes import Event
 from otel_tracker.storage.recorder import Recorder
 from otel_tracker.storage.store import Store
 from otel_tracker.telemetry.trace_context import SpanContext, new_span
@@ -149,7 +150,7 @@ class CommandTask:
         with Tee(sys.stdout.fileno(), self._output.feed) as tee:
             return self._children.run(self._command, environment, timeout, tee.inlet, tee.start)
 
-    def _start(self, started: float) -> event.Event:
+    def _start(self, started: float) -> Event:
         return event.task_started(
             self._admission.agent_file,
             started,
@@ -159,7 +160,7 @@ class CommandTask:
             owner=this_process(),
         )
 
-    def _end(self, last: Attempt, started: float, duration: float) -> event.Event:
+    def _end(self, last: Attempt, started: float, duration: float) -> Event:
         is_failure = last.outcome == names.FAILURE
         tokens, models = self._output.usage(self._recorder.store, started)
         return event.task_ended(

@@ -16,6 +16,7 @@ from otel_tracker.state.agent_entry import TASK_COUNTERS, is_told_later, shares_
 from otel_tracker.state.checks import is_event
 from otel_tracker.state.resolve import as_news
 from otel_tracker.state.roster import is_about_removed, with_present_keys
+from otel_tracker.state.shapes import Event
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from otel_tracker.state.replay import Replay
     from otel_tracker.storage.store import Store
 
-Event = dict[str, Any]
 
 _TASKS, _TOKENS = "tasks_total", "tokens"
 _BY_OUTCOME = {outcome: counters[0] for outcome, counters in TASK_COUNTERS.items()}

@@ -11,9 +11,9 @@ from otel_tracker.state.settings import Settings
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
 
-    Row = dict[str, Any]
+    from otel_tracker.state.shapes import Row
+
 
 DEFAULT_METRIC = "tasks_total"
 METRICS = (

@@ -10,13 +10,8 @@ from otel_tracker.state.checks import DURATION_BOUNDS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from otel_tracker.state.shapes import Agent, Event, Head, Shares, Tokens
 
-    Event = dict[str, Any]
-    Head = dict[str, Any]
-    Agent = dict[str, Any]
-    Tokens = dict[str, int]
-    Shares = dict[str, Tokens | None]
 
 # What an outcome adds 1 to: in the agent's metrics, in the system's.
 TASK_COUNTERS = {

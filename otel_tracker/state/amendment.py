@@ -9,10 +9,7 @@ from otel_tracker.state.agent_entry import shares_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
-    Event = dict[str, Any]
-    Tokens = dict[str, int]
+    from otel_tracker.state.shapes import Event, Tokens
 
 
 def amendment_of(previous: "Event", now: "Event") -> "Event | None":

@@ -19,7 +19,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    Event = dict[str, Any]
+    from otel_tracker.state.shapes import Event
+
 else:
     Any, Event = object, dict  # typing takes as long to load as all of this package's own modules that a hook needs
 

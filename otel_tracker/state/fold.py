@@ -17,11 +17,8 @@ from otel_tracker.state.settings import Settings
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from typing import Any
 
-    Event = dict[str, Any]
-    Head = dict[str, Any]
-    Agent = dict[str, Any]
+    from otel_tracker.state.shapes import Agent, Event, Head
 
 
 def fold_all(document: Document, events: "Iterable[Event]", replay: "Replay | None" = None) -> Document:

@@ -9,9 +9,8 @@ from otel_tracker.state.settings import Settings
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
 
-    Row = dict[str, Any]
+    from otel_tracker.state.shapes import Row
 
 
 def answer(document: Document, agent: str, now: float, is_gone: "Callable[[Row], bool]") -> breaker.Answer:

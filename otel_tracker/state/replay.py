@@ -10,9 +10,9 @@ from otel_tracker import names
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from typing import Any
 
-    Event = dict[str, Any]
+    from otel_tracker.state.shapes import Event
+
 
 SAYING_OTHERWISE = (names.DOCUMENT_RESTORED, names.SETTINGS_CHANGED)
 """Actions of events that change which of the others count, or in which order."""

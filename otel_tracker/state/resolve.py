@@ -7,9 +7,8 @@ from otel_tracker.state.agent_entry import model_of
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from typing import Any
 
-    Event = dict[str, Any]
+    from otel_tracker.state.shapes import Event
 
 
 def is_without_run(event: "Event") -> bool:

@@ -13,11 +13,8 @@ from otel_tracker.state.schema import has_changed_settings, settings_digest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from otel_tracker.state.shapes import Agent, Event, Head
 
-    Event = dict[str, Any]
-    Head = dict[str, Any]
-    Agent = dict[str, Any]
 
 _NO_GENERATION = -1  # of a breaker that is no more: what began under it doesn't move another one
 

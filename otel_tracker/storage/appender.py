@@ -12,15 +12,13 @@ from otel_tracker.storage import lock, unwritten
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
 
+    from otel_tracker.state.shapes import Event
     from otel_tracker.storage.document_file import DocumentFile
     from otel_tracker.storage.files import Files
     from otel_tracker.storage.home import Home
     from otel_tracker.storage.journal import Journal, Mark
     from otel_tracker.storage.recognition import Recognition
-
-    Event = dict[str, Any]
 
 
 class Appended:

@@ -15,11 +15,10 @@ from otel_tracker.state.replay import SAYING_OTHERWISE, Replay
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from typing import Any
 
+    from otel_tracker.state.shapes import Event
     from otel_tracker.storage.files import Files
 
-    Event = dict[str, Any]
     Mark = tuple[str | None, int, int]  # an end of the journal: segment, bytes, number of the last event
 
 SEGMENT_BYTES = 4 * 1024 * 1024

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from otel_tracker.state.document import Document
+    from otel_tracker.state.shapes import Event
 
-    Event = dict[str, Any]
 
 _THOROUGH_SECONDS = 1.0  # between two looks that tell a process from another one that has got its pid
 

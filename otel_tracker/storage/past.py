@@ -13,12 +13,10 @@ from otel_tracker.storage.recognition import RESTORED, events_of, lines_with
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Any
 
+    from otel_tracker.state.shapes import Event
     from otel_tracker.storage.journal import Journal
     from otel_tracker.storage.store import Store
-
-    Event = dict[str, Any]
 
 
 def history(store: "Store", agent: "str | None", limit: "int | None", since: float = 0.0) -> "list[Event]":

@@ -16,9 +16,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from otel_tracker.state.document import Document
+    from otel_tracker.state.shapes import Event
     from otel_tracker.storage.home import Home
-
-    Event = dict[str, Any]
 
 
 def glance(home: "Home", about: "str | None" = None, *, is_patient: bool = False) -> "Document":

@@ -23,13 +23,12 @@ from otel_tracker.storage.journal import parsed
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from typing import Any
 
+    from otel_tracker.state.shapes import Event
     from otel_tracker.storage.backups import Backups
     from otel_tracker.storage.files import Files
     from otel_tracker.storage.journal import Journal
 
-    Event = dict[str, Any]
 
 _CLOCK_SLACK_SECONDS = 60.0  # that a run may have begun before a segment was written, and yet have its end in it
 _NEWEST_SEGMENTS = 2  # in which running tasks are looked for where the state isn't known

@@ -21,11 +21,10 @@ from otel_tracker.storage import claim, unwritten
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
 
+    from otel_tracker.state.shapes import Event
     from otel_tracker.storage.store import Store
 
-    Event = dict[str, Any]
     MakeEvent = Callable[[], Event]
 
 _LONGEST_QUEUE = 100_000  # events; beyond, the oldest are given up: an agent's memory is not ours to fill

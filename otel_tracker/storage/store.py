@@ -37,12 +37,11 @@ from otel_tracker.storage.recovery import newest_base
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from typing import Any
 
+    from otel_tracker.state.shapes import Event
     from otel_tracker.storage.files import Signature
     from otel_tracker.storage.home import Home
 
-    Event = dict[str, Any]
 
 _ALIKE = 0.85  # names of one that was misspelt: from 7 letters on a single one may differ
 

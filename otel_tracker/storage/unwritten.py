@@ -13,12 +13,10 @@ from otel_tracker.state.document import decode_json, encode_line
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
+    from otel_tracker.state.shapes import Event
     from otel_tracker.storage.files import Files
     from otel_tracker.storage.home import Home
 
-    Event = dict[str, Any]
 
 _SUFFIX = ".jsonl"
 

@@ -15,9 +15,8 @@ from otel_tracker import names
 from otel_tracker.names import VERSION
 from otel_tracker.runtime.masking import masked
 from otel_tracker.runtime.timestamps import parse_timestamp
+from otel_tracker.state.shapes import Event
 from otel_tracker.telemetry import trace_context
-
-Event = dict[str, Any]
 
 _SCOPE = InstrumentationScope("otel_tracker", VERSION, names.SCHEMA_URL)
 _FAILURES = (names.FAILURE, names.LOST)

@@ -23,6 +23,7 @@ from otel_tracker.state import breaker, event, lookup, permission
 from otel_tracker.state.document import Document, new_document
 from otel_tracker.state.fallbacks import chain_of
 from otel_tracker.state.fold import transition
+from otel_tracker.state.shapes import Event
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -192,7 +193,7 @@ class Gate:
         is_probe = row["permit"] is not None and row["permit"]["run_id"] == admission.run_id
         return not is_probe and not _answer(document, admission.agent_file).is_admitted
 
-    def transition(self, agent: str, outcome: str, make_event: "Callable[[], event.Event]") -> "str | None":
+    def transition(self, agent: str, outcome: str, make_event: "Callable[[], Event]") -> "str | None":
         """Return the state that the agent's breaker will get by the end of a task; None if it keeps its own.
 
         Where others have moved the breaker since this process last looked, a success may be judged by what was then.
@@ -223,7 +224,7 @@ class Gate:
         answers: list[tuple[Document, breaker.Answer]] = []
         owner = self._owner()  # not within `find`, which another thread calls
 
-        def find(document: Document) -> list[event.Event]:
+        def find(document: Document) -> list[Event]:
             answer = _answer(document, admission.agent_file, admission.run_id)
             answers.append((document, answer))
             if not answer.is_probe or _has_permit(document, admission.agent_file, admission.run_id):

@@ -19,6 +19,7 @@ from otel_tracker.runtime.timestamps import format_timestamp
 from otel_tracker.runtime.writer import Receipt
 from otel_tracker.state import event, lookup, outages, permission
 from otel_tracker.state.document import Document
+from otel_tracker.state.shapes import Event
 from otel_tracker.storage.files import Files
 from otel_tracker.storage.past import history
 from otel_tracker.storage.registry import recorder_of
@@ -359,7 +360,7 @@ class MetricTracker:
         receipt.wait()
         return max(0.0, duration)
 
-    def _submit(self, ended: event.Event, started_at: float, ended_at: float) -> Receipt:
+    def _submit(self, ended: Event, started_at: float, ended_at: float) -> Receipt:
         """Hand the end of a task over, with a span where one can be made."""
         try:
             pipeline = self.pipeline

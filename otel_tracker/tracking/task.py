@@ -26,6 +26,7 @@ from otel_tracker.runtime.writer import Receipt, Watch, settle
 from otel_tracker.state import event
 from otel_tracker.state.outages import kind_of
 from otel_tracker.state.raised import outcome_of
+from otel_tracker.state.shapes import Event
 from otel_tracker.storage.recorder import Recorder
 from otel_tracker.telemetry.meter import Facts
 from otel_tracker.tracking.block import SPAN_KEY, Block, Visit, WatchedExit, present_block
@@ -376,13 +377,13 @@ class TaskTracker:
         is_named = self._model is not None and not isinstance(self._model, _Default)
         return self._model if is_named or not self._full_model else names.model_family(self._full_model)
 
-    def _start(self) -> event.Event:
+    def _start(self) -> Event:
         at, owner = self._started_ns / 1e9, this_process()
         return event.task_started(
             self._agent, at, run_id=str(self._run_id), model=self._model, task_id=self._task_id, owner=owner
         )
 
-    def _end(self, error: BaseException | None = None) -> event.Event:
+    def _end(self, error: BaseException | None = None) -> Event:
         error_type = None if error is None else type(error).__qualname__
         is_cancelled, is_failure = self._outcome == names.CANCELLED, self._outcome == names.FAILURE
         return event.task_ended(

@@ -1,10 +1,11 @@
 """Table 1.11 of the reference: each known bug of Claude Code's life cycle, and what is recorded in spite of it."""
 
 from otel_tracker import names
+from otel_tracker.state.shapes import Tokens
 from tests.claude_code.harness import Session
 from tests.claude_code.outcome_stories import CUT
 from tests.claude_code.replay import IGNORED, RESET, Ended, Expected, story
-from tests.claude_code.transcript_of_agent import LAST, MODEL, WORK, Tokens
+from tests.claude_code.transcript_of_agent import LAST, MODEL, WORK
 
 
 def _and_last(tokens: Tokens, times: int = 1) -> dict[str, Tokens]:

@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 
 from otel_tracker import names
 from otel_tracker.integrations.claude_code.hooks.hook import hook
+from otel_tracker.state.shapes import Tokens
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.store import Store
 from tests.claude_code.harness import Session, Step
-from tests.claude_code.transcript_of_agent import MODEL, WORK, Tokens
+from tests.claude_code.transcript_of_agent import MODEL, WORK
 
 CODER = "core/coder.md"
 IGNORED, COUNTED, RESET = 1, 2, 0  # failures in a row of an agent that had one before

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from otel_tracker.state.shapes import Tokens
 from tests.claude_code.payloads import NEWEST, Payload, like, sidecar_of
 
 if TYPE_CHECKING:
@@ -11,7 +12,6 @@ if TYPE_CHECKING:
 
     from tests.claude_code.harness import Run, Session
 
-Tokens = dict[str, int]
 
 MODEL = "claude-sonnet-5"
 PRIVATE = "private-words-of-the-user"

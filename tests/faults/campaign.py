@@ -16,9 +16,9 @@ import time
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from otel_tracker import names
+from otel_tracker.state.shapes import Event
 from otel_tracker.storage import journal as journals
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.store import Store
@@ -29,8 +29,6 @@ from tests.faults.events import begin, end
 _CONFIG = {"history_max_entries": 3, "history_retention_days": 5 / 86_400}
 _LONGEST_LIFE_SECONDS = 0.4
 _ROUNDS_A_LOOK = 20
-
-Event = dict[str, Any]
 
 
 class Campaign:

@@ -8,17 +8,16 @@ import sys
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import pytest
 
 from otel_tracker import names
 from otel_tracker.doctor import WRONG, examine
+from otel_tracker.state.shapes import Event
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.store import Store
 from tests.places import ROOT
-
-Event = dict[str, Any]
 
 NO_PRIVILEGES = ("setpriv", "--bounding-set=-all", "--inh-caps=-all") if os.geteuid() == 0 else ()
 """What goes before a command so that the modes of files hold for it, even if root runs it."""

@@ -1,14 +1,12 @@
 """The two events of a task that takes no time, for tests at the level of the store."""
 
 import time
-from typing import Any
 
 from otel_tracker import names
 from otel_tracker.runtime.owner import this_process
 from otel_tracker.runtime.timestamps import format_timestamp
 from otel_tracker.state import event
-
-Event = dict[str, Any]
+from otel_tracker.state.shapes import Event
 
 AGENTS = ("core/coder.md", "core/tester.md", "ui/designer.md")
 

@@ -18,11 +18,12 @@ from typing import Any
 
 from otel_tracker.runtime.ids import new_id
 from otel_tracker.runtime.log import shown
+from otel_tracker.state.shapes import Event
 from otel_tracker.storage import lock
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.recorder import Recorder
 from otel_tracker.storage.store import Store
-from tests.faults.events import Event, begin, end
+from tests.faults.events import begin, end
 
 TASKS = 30
 

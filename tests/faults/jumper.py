@@ -24,6 +24,7 @@ from otel_tracker.runtime import owner
 from otel_tracker.runtime.ids import new_id
 from otel_tracker.runtime.timestamps import format_timestamp, parse_timestamp
 from otel_tracker.state import event, permission
+from otel_tracker.state.shapes import Event
 from otel_tracker.storage import journal, lock
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.recorder import Recorder
@@ -186,7 +187,7 @@ def _task(home: Home, outcome: str) -> None:
     Store(home).record([_ended(outcome)])
 
 
-def _ended(outcome: str = names.SUCCESS) -> event.Event:
+def _ended(outcome: str = names.SUCCESS) -> Event:
     now = time.time()
     started = format_timestamp(now - 1)
     return event.task_ended(AGENT, outcome, now, run_id=new_id(), started=started, duration_seconds=1.0)

@@ -23,6 +23,7 @@ from otel_tracker.runtime.timestamps import format_timestamp, parse_timestamp
 from otel_tracker.state import permission
 from otel_tracker.state.event import task_ended
 from otel_tracker.state.fold import fold_all
+from otel_tracker.state.shapes import Event
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.store import Store
 from tests.faults.components import assert_counted_exactly, finished, journal, needs, on_disk, runs, start
@@ -42,7 +43,6 @@ from tests.faults.jumper import (
 
 pytestmark = pytest.mark.processes
 
-Event = dict[str, Any]
 Seen = dict[str, Any]
 
 COOLDOWN, REOPENED = 10 * MINUTE, 20 * MINUTE

@@ -18,13 +18,14 @@ from otel_tracker.doctor import WRONG, examine, surroundings
 from otel_tracker.state.document import new_document
 from otel_tracker.state.fold import fold_all
 from otel_tracker.state.schema import has_changed_settings
+from otel_tracker.state.shapes import Event
 from otel_tracker.storage import document_file, files, unwritten
 from otel_tracker.storage import journal as journals
 from otel_tracker.storage.files import Files
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.restore import restore
 from otel_tracker.storage.store import Store
-from tests.builders import NOON, Event, end, start, value_of
+from tests.builders import NOON, end, start, value_of
 from tests.faults.power_cut import Disk, Image, LoggedOs, UnflushedOs, described, put, taken
 from tests.faults.telling import telling
 

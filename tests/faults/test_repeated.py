@@ -13,12 +13,13 @@ import pytest
 
 from otel_tracker import names
 from otel_tracker.runtime.owner import this_process
+from otel_tracker.state.shapes import Event
 from otel_tracker.storage import journal as journals
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.store import Store
 from tests.builders import document_of, text_of
 from tests.faults.components import assert_counted_exactly, assert_in_order, journal, on_disk, runs
-from tests.faults.events import AGENTS, Event, begin, end
+from tests.faults.events import AGENTS, begin, end
 from tests.faults.steps import survives
 
 pytestmark = pytest.mark.processes

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -17,7 +18,7 @@ from otel_tracker.storage.files import Files
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.recorder import Recorder
 from otel_tracker.storage.store import Store
-from tests.builders import AGENT, NOON, Event, end, start
+from tests.builders import AGENT, NOON, end, start
 from tests.faults.faulty_os import (
     ANY,
     CHANGES,
@@ -33,6 +34,9 @@ from tests.faults.faulty_os import (
 )
 from tests.faults.power_cut import UnflushedOs
 from tests.faults.telling import telling
+
+if TYPE_CHECKING:
+    from otel_tracker.state.shapes import Event
 
 HOUR = 3600.0
 

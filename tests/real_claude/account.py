@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from otel_tracker import names
-from tests.real_claude.api import Sent, Tokens
+from otel_tracker.state.shapes import Tokens
+from tests.real_claude.api import Sent
 from tests.real_claude.claude import Claude
 
 TYPES = ("input", "output", "cache_read", "cache_write", "cache_write_1h")

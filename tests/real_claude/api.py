@@ -12,10 +12,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 from typing import Any, NamedTuple
 
+from otel_tracker.state.shapes import Tokens
 from tests.real_claude.patience import PATIENCE_SECONDS
 
 Block = dict[str, Any]
-Tokens = dict[str, int]
 
 LAST_AGENT = "the last agent that was launched"
 """Stands in a tool's input for that agent's id."""

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 from opentelemetry.sdk.trace import ReadableSpan
 
 from otel_tracker.runtime.limits import NAME_CHARACTERS
+from otel_tracker.state.shapes import Tokens
 from otel_tracker.state.tokens import whole_tokens
 
 Attributes = Mapping[str, Any]
-Tokens = dict[str, int]
 
 
 class Counts(NamedTuple):

@@ -15,6 +15,7 @@ from otel_tracker.errors import InvalidValueError
 from otel_tracker.runtime.limits import LATEST_SECONDS, MOST_TOKENS
 from otel_tracker.runtime.timestamps import format_timestamp
 from otel_tracker.state import event
+from otel_tracker.state.shapes import Event
 from otel_tracker_exporters.foreign.convention import Attributes, Convention, first_text, tokens_of
 from otel_tracker_exporters.foreign.gen_ai import GEN_AI, RESPONSE_ID
 from otel_tracker_exporters.foreign.openinference import OPENINFERENCE
@@ -47,7 +48,7 @@ def is_telling(span: ReadableSpan) -> bool:
     return is_above or any(name.startswith(_PREFIXES) for name in span.attributes or ())
 
 
-def event_of(span: ReadableSpan) -> event.Event | None:
+def event_of(span: ReadableSpan) -> Event | None:
     """Return the event of the task that a span is, None if it isn't an agent's; remember what tokens it has used.
 
     Raises InvalidValueError, or what the conversion of its times raises, if it can't be recorded.
@@ -81,7 +82,7 @@ def _ended(
     attributes: Attributes,
     spoken: list[Convention],
     usage: Usage | None,
-) -> event.Event:
+) -> Event:
     trace_id, span_id = f"{span.context.trace_id:032x}", f"{span.context.span_id:016x}"
     run_id = f"{trace_id}{span_id}"
     ending, start_time = ending_of(span, attributes), end_time if span.start_time is None else span.start_time

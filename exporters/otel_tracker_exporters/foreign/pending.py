@@ -8,7 +8,7 @@ from collections import OrderedDict, deque
 
 from otel_tracker.names import added_tokens, total_tokens
 from otel_tracker.runtime.guard import Guard
-from otel_tracker_exporters.foreign.convention import Tokens
+from otel_tracker.state.shapes import Tokens
 
 SpanKey = tuple[int, int]
 Usage = dict[str | None, Tokens]  # by full model id, None where nobody has named one

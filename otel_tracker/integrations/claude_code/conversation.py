@@ -4,17 +4,16 @@ That sum has the runs of sub-agents, which hooks record as tasks of their own, a
 earlier processes of the session have used (`--resume`).
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from otel_tracker.errors import OtelTrackerError
 from otel_tracker.names import TASK_AMENDED, UNKNOWN_MODEL, added_tokens
 from otel_tracker.runtime.timestamps import parse_timestamp
 from otel_tracker.state.amendment import changed_tokens
+from otel_tracker.state.shapes import Event, Tokens
 from otel_tracker.storage.past import of_conversation
 from otel_tracker.storage.store import Store
 
-Event = dict[str, Any]
-Tokens = dict[str, int]
 Models = dict[str, Tokens]
 """Tokens by full model id, or by what stands for it, and by type."""
 

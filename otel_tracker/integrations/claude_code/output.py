@@ -13,10 +13,11 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from otel_tracker.errors import InvalidValueError
-from otel_tracker.integrations.claude_code.conversation import NOTHING, Models, Tokens, Told, told_of
+from otel_tracker.integrations.claude_code.conversation import NOTHING, Models, Told, told_of
 from otel_tracker.names import CACHE_WRITE_1H, UNANSWERED_BECAUSE, added_tokens, model_family, total_tokens
 from otel_tracker.runtime.limits import LINE_BYTES
 from otel_tracker.state.event import checked_text, error_text
+from otel_tracker.state.shapes import Tokens
 from otel_tracker.state.tokens import anthropic_tokens, tells_tokens, whole_tokens
 from otel_tracker.storage.store import Store
 

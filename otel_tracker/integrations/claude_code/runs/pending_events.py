@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from otel_tracker.integrations.claude_code.runs.run import Run
     from otel_tracker.integrations.claude_code.runs.session import Session
     from otel_tracker.integrations.claude_code.transcripts.transcript import Transcript
+    from otel_tracker.state.shapes import Event
     from otel_tracker.storage.home import Home
 
-    Event = dict[str, Any]
 
 _FLUSH_SECONDS, _PAUSE_SECONDS = 1.0, 0.025  # Claude Code writes a transcript's last line 20 to 50 ms after the event
 READING_SECONDS = 2.5  # of the 5 that most hooks have at least
