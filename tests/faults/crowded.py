@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from otel_tracker import MetricTracker, TaskTracker
+from otel_tracker import MetricTracker
 from tests.faults.events import AGENTS
 
 
@@ -40,6 +40,8 @@ def with_metric_tracker(tracker: MetricTracker, number: int) -> None:
 
 
 def record_task(tracker: MetricTracker) -> None:
+    from otel_tracker import TaskTracker  # which loads the SDK
+
     with TaskTracker(AGENTS[0], tracker=tracker):
         pass
 
