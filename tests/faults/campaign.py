@@ -23,8 +23,8 @@ from otel_tracker.storage import journal as journals
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.store import Store
 from tests.faults.campaign_writers import ACKNOWLEDGED, ATTEMPTED, SEGMENT_BYTES, WAYS
-from tests.faults.components import on_disk
 from tests.faults.events import begin, end
+from tests.home_files import on_disk
 
 _CONFIG = {"history_max_entries": 3, "history_retention_days": 5 / 86_400}
 _LONGEST_LIFE_SECONDS = 0.4

@@ -1,6 +1,5 @@
 """What the tests with faults share: what the machine must have, processes of our own, and a look at a home's files."""
 
-import json
 import os
 import shutil
 import subprocess
@@ -17,6 +16,8 @@ from otel_tracker.doctor import WRONG, examine
 from otel_tracker.state.shapes import Event
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.store import Store
+from tests import home_files
+from tests.home_files import on_disk
 from tests.places import ROOT
 
 NO_PRIVILEGES = ("setpriv", "--bounding-set=-all", "--inh-caps=-all") if os.geteuid() == 0 else ()
@@ -65,16 +66,9 @@ def finished(process: "subprocess.Popen[str]") -> tuple[str, list[str]]:
     return shown, said.splitlines()
 
 
-def on_disk(home: Home) -> Event:
-    """Return the document as any program reads it."""
-    document: Event = json.loads(Path(home.document).read_bytes())
-    return document
-
-
 def journal(home: Home) -> list[Event]:
     """Return the journal as any program reads it; it must have each number once, and no torn line."""
-    segments = sorted(Path(home.journal).glob("*.jsonl"), key=lambda path: int(path.stem))
-    events = [json.loads(line) for segment in segments for line in segment.read_bytes().splitlines()]
+    events = home_files.journal(home)
     assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
     return events
 

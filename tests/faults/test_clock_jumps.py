@@ -26,7 +26,7 @@ from otel_tracker.state.fold import fold_all
 from otel_tracker.state.shapes import Event
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.store import Store
-from tests.faults.components import assert_counted_exactly, finished, journal, needs, on_disk, runs, start
+from tests.faults.components import assert_counted_exactly, finished, journal, needs, runs, start
 from tests.faults.jumper import (
     AGENT,
     BLOCK,
@@ -40,6 +40,7 @@ from tests.faults.jumper import (
     clock_ahead,
     set_clock,
 )
+from tests.home_files import on_disk
 
 pytestmark = pytest.mark.processes
 

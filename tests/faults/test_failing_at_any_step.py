@@ -14,9 +14,10 @@ from otel_tracker.state.shapes import Event
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.recorder import Recorder
 from otel_tracker.storage.store import Store
-from tests.faults.components import assert_counted_exactly, assert_in_order, journal, on_disk
+from tests.faults.components import assert_counted_exactly, assert_in_order, journal
 from tests.faults.events import begin, end
 from tests.faults.steps import FaultyOs, fail, use
+from tests.home_files import on_disk
 
 pytestmark = pytest.mark.processes
 

@@ -7,9 +7,10 @@ import pytest
 from otel_tracker import names
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.store import Store
-from tests.faults.components import assert_counted_exactly, assert_in_order, finished, journal, on_disk, runs, start
+from tests.faults.components import assert_counted_exactly, assert_in_order, finished, journal, runs, start
 from tests.faults.events import AGENTS
 from tests.faults.tasks import TOKENS
+from tests.home_files import on_disk
 
 pytestmark = pytest.mark.processes
 

@@ -18,11 +18,11 @@ from tests.faults.components import (
     finished,
     journal,
     needs,
-    on_disk,
     runs,
     start,
 )
 from tests.faults.events import AGENTS, begin, end
+from tests.home_files import on_disk
 
 pytestmark = pytest.mark.processes
 

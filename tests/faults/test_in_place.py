@@ -21,10 +21,10 @@ from otel_tracker.storage.files import Files
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.quick_read import glance
 from otel_tracker.storage.store import Store
+from tests.faults.acknowledged import Acknowledge, assert_whole, record, write_line
 from tests.faults.components import miss, needs_root
 from tests.faults.events import AGENTS, begin, end
 from tests.faults.steps import survives
-from tests.faults.test_killed_at_any_step import Acknowledge, assert_whole, record, write_line
 
 pytestmark = pytest.mark.processes
 TASKS = 100

@@ -8,30 +8,23 @@ from pathlib import Path
 
 import pytest
 
-from otel_tracker import names
 from otel_tracker.storage import document_file, unwritten
 from otel_tracker.storage.files import Files
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.restore import restore
 from otel_tracker.storage.store import Store
-from tests.faults.components import assert_counted_exactly, assert_in_order, journal, on_disk, runs
+from tests.faults.acknowledged import Acknowledge, assert_whole, record, write_line
 from tests.faults.events import begin, end
 from tests.faults.steps import survives
 
 pytestmark = pytest.mark.processes
 
-Acknowledge = Callable[[str], None]
 Act = Callable[[Home, Acknowledge], None]
 FEWEST_STEPS = 10
 
 
 def nothing(home: Home, acknowledge: Acknowledge) -> None:
     """Leave the home to be made by the first task."""
-
-
-def record(run_id: str, home: Home, acknowledge: Acknowledge) -> None:
-    Store(home).record([begin(run_id), end(run_id)])
-    acknowledge(run_id)
 
 
 def record_and_back_up(home: Home, acknowledge: Acknowledge) -> None:
@@ -101,18 +94,3 @@ def test_whoever_is_killed_at_any_step_has_lost_nothing_that_was_acknowledged(
         if is_through:
             break
     assert step > FEWEST_STEPS
-
-
-def write_line(ledger: Path, run_id: str) -> None:
-    with ledger.open("a") as file:
-        file.write(f"{run_id}\n")
-
-
-def assert_whole(home: Home, ledger: Path) -> None:
-    acknowledged = ledger.read_text().splitlines() if ledger.exists() else []
-    completed = runs(journal(home), names.TASK_COMPLETED)
-    assert {*acknowledged, "last"} <= set(completed)
-    assert len(completed) == len(set(completed))
-    assert_counted_exactly(home)
-    assert on_disk(home)["in_flight"] == {}
-    assert_in_order(home)

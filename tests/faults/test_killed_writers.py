@@ -20,12 +20,12 @@ from tests.faults.components import (
     assert_in_order,
     finished,
     journal,
-    on_disk,
     runs,
     start,
 )
 from tests.faults.events import begin, end
 from tests.faults.writer import ATTEMPTED, ENDED, SEGMENT_BYTES, STARTED, read_ledger
+from tests.home_files import on_disk
 
 pytestmark = pytest.mark.processes
 

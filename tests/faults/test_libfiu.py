@@ -18,12 +18,12 @@ from tests.faults.components import (
     finished,
     journal,
     needs,
-    on_disk,
     runs,
     start,
 )
 from tests.faults.events import begin, end
 from tests.faults.injected import TASKS
+from tests.home_files import on_disk
 
 pytestmark = pytest.mark.processes
 

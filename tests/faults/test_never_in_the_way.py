@@ -18,13 +18,13 @@ from tests.faults.components import (
     assert_in_order,
     finished,
     journal,
-    on_disk,
     runs,
     start,
     start_python,
 )
 from tests.faults.events import AGENTS, begin, end
 from tests.faults.patient import WAIT_SECONDS
+from tests.home_files import on_disk
 
 pytestmark = pytest.mark.processes
 

@@ -18,9 +18,10 @@ from otel_tracker.storage import journal as journals
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.store import Store
 from tests.builders import document_of, text_of
-from tests.faults.components import assert_counted_exactly, assert_in_order, journal, on_disk, runs
+from tests.faults.components import assert_counted_exactly, assert_in_order, journal, runs
 from tests.faults.events import AGENTS, begin, end
 from tests.faults.steps import survives
+from tests.home_files import on_disk
 
 pytestmark = pytest.mark.processes
 

@@ -6,7 +6,6 @@ import shutil
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -34,9 +33,7 @@ from tests.faults.faulty_os import (
 )
 from tests.faults.power_cut import UnflushedOs
 from tests.faults.telling import telling
-
-if TYPE_CHECKING:
-    from otel_tracker.state.shapes import Event
+from tests.home_files import journal
 
 HOUR = 3600.0
 
@@ -220,9 +217,3 @@ def assert_whole(home: Home) -> None:
     """See that any program can read the document, if there is one."""
     if Path(home.document).exists():
         json.loads(Path(home.document).read_bytes())
-
-
-def journal(home: Home) -> "list[Event]":
-    """Return what any program reads in the journal."""
-    segments = sorted(Path(home.journal).glob("*.jsonl"), key=lambda path: int(path.stem))
-    return [json.loads(line) for segment in segments for line in segment.read_bytes().splitlines()]
