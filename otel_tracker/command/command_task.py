@@ -98,7 +98,7 @@ class CommandTask:
         Without `retries` there is a single attempt.
         """
         began, started = time.perf_counter(), time.time()
-        self._recorder.announce(lambda: self._start(started))
+        self._recorder.announce(self._start(started))
         known = {**environment, "TRACEPARENT": str(self._span), "OTEL_TRACKER_AGENT": self._admission.agent_file}
         try:
             with self._children.interruptible():
@@ -107,8 +107,7 @@ class CommandTask:
             last = Attempt(names.CANCELLED, -(self._children.ending_signal or SIGINT), "interrupted")
         except AttemptFailedError as error:
             last = error.attempt
-        ended = self._end(last, started, time.perf_counter() - began)
-        self._recorder.record(lambda: ended)
+        self._recorder.record(self._end(last, started, time.perf_counter() - began))
         return last
 
     def _attempt_until(

@@ -1,8 +1,7 @@
 """The recorder: hands events to a store and never raises into the task that they are about.
 
 Events that can't be written now wait in memory, in order, and go with the next one, or at exit; what can't be written
-then is left beside the journal for the next writer, if that can be. A recorder is given a function that makes the event: a
-recorder that drops events does not pay for making them.
+then is left beside the journal for the next writer, if that can be.
 """
 
 import atexit
@@ -20,12 +19,8 @@ from otel_tracker.storage import claim, unwritten
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from otel_tracker.state.shapes import Event
     from otel_tracker.storage.store import Store
-
-    MakeEvent = Callable[[], Event]
 
 _LONGEST_QUEUE = 100_000  # events; beyond, the oldest are given up: an agent's memory is not ours to fill
 
@@ -46,26 +41,26 @@ class Recorder:
         self._waiting, self._writers = [], set()
 
     @uninterrupted
-    def announce(self, make_event: "MakeEvent") -> None:
+    def announce(self, event: "Event") -> None:
         """Write the start of a task."""
-        self._hand_over(lambda: [make_event()], is_start=True)
+        self._hand_over([event], is_start=True)
 
     @uninterrupted
-    def record(self, make_event: "MakeEvent", *, may_repeat: bool = False) -> None:
+    def record(self, event: "Event", *, may_repeat: bool = False) -> None:
         """Write an event; where that succeeds it is on the disk, and in the document, on return.
 
         One that `may_repeat` another one, with the same `id`, is recorded unless that has been.
         """
-        self._hand_over(lambda: [make_event()], is_start=False, may_repeat=may_repeat)
+        self._hand_over([event], is_start=False, may_repeat=may_repeat)
 
-    def submit(self, make_event: "MakeEvent", *, may_repeat: bool = False) -> Receipt:
+    def submit(self, event: "Event", *, may_repeat: bool = False) -> Receipt:
         """Have an event written like one of `record`, and return at once; `wait` of the receipt returns when it is."""
-        return submit(partial(self.record, make_event, may_repeat=may_repeat))
+        return submit(partial(self.record, event, may_repeat=may_repeat))
 
     @uninterrupted
     def record_all(self, events: "list[Event]") -> None:
         """Write several events like one."""
-        self._hand_over(lambda: events, is_start=False)
+        self._hand_over(events, is_start=False)
 
     def flush(self) -> bool:
         """Try to write what waits, and tell whether nothing waits any more."""
@@ -96,12 +91,7 @@ class Recorder:
         else:
             warn("%d events are left in %s for the next task of this home to take in", len(waiting), path)
 
-    def _hand_over(self, make_events: "Callable[[], list[Event]]", *, is_start: bool, may_repeat: bool = False) -> None:
-        try:
-            new = make_events()
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is not the fault of the user's task
-            warn("cannot tell what has happened: %r", error)
-            return
+    def _hand_over(self, new: "list[Event]", *, is_start: bool, may_repeat: bool = False) -> None:
         with self._guard:
             if get_ident() in self._writers:
                 # A signal handler, or a generator that is collected, has come in the middle of writing.

@@ -193,15 +193,15 @@ class Gate:
         is_probe = row["permit"] is not None and row["permit"]["run_id"] == admission.run_id
         return not is_probe and not _answer(document, admission.agent_file).is_admitted
 
-    def transition(self, agent: str, outcome: str, make_event: "Callable[[], Event]") -> "str | None":
-        """Return the state that the agent's breaker will get by the end of a task; None if it keeps its own.
+    def transition(self, ended: Event) -> "str | None":
+        """Return the state that the agent's breaker will get by the event of a task's end; None if it keeps its own.
 
         Where others have moved the breaker since this process last looked, a success may be judged by what was then.
         """
-        entry = self._recorder.store.last_known(agent)
-        if outcome != names.FAILURE and (entry is None or entry["status"] == names.STATUSES[names.CLOSED]):
+        entry = self._recorder.store.last_known(ended["agent"])
+        if ended["action"] != names.TASK_FAILED and (entry is None or entry["status"] == names.STATUSES[names.CLOSED]):
             return None
-        return transition(self._document().head, make_event())
+        return transition(self._document().head, ended)
 
     def give_back(self, admission: Admission) -> "Receipt | None":
         """Hand over that a probe whose task has not begun returns its permit: the next caller that asks gets it."""
@@ -258,7 +258,7 @@ class Gate:
     def _submit(self, agent: str, action: str, **fields: "str | None") -> "Receipt":
         given = {key: value for key, value in {**self._fields, **fields}.items() if value is not None}
         happened = event.happened(action, time.time(), agent=agent, **given)
-        return self._recorder.submit(lambda: happened, may_repeat="id" in self._fields)
+        return self._recorder.submit(happened, may_repeat="id" in self._fields)
 
 
 def _tell_span(rejection: Rejection) -> None:

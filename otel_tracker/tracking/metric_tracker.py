@@ -86,7 +86,7 @@ class MetricTracker:
         )
         timestamp: str = started["timestamp"]
         try:
-            self._recorder.announce(lambda: started)
+            self._recorder.announce(started)
             return timestamp  # noqa: TRY300 - an interrupt here is one of the start, too
         except BaseException:  # an interrupt: the caller doesn't get what would end the task
             ended = event.task_ended(
@@ -100,7 +100,7 @@ class MetricTracker:
                 task_id=task_id,
                 reason="interrupted",
             )
-            self._recorder.submit(lambda: ended)
+            self._recorder.submit(ended)
             raise
 
     def record_task_complete(
@@ -148,7 +148,7 @@ class MetricTracker:
         amended = event.happened(
             names.TASK_AMENDED, time.time(), agent=agent, model=model, tokens_used=number, tokens={"untyped": number}
         )
-        self._recorder.record(lambda: amended)
+        self._recorder.record(amended)
 
     def get_agent(self, agent_file: str) -> dict[str, Any]:
         """Return an agent's entry as the document has it; raises UnknownAgentError."""
@@ -355,7 +355,7 @@ class MetricTracker:
         try:
             receipt = self._submit(ended, started_at, ended_at)
         except BaseException:  # an interrupt: what the caller has told holds
-            self._recorder.submit(lambda: ended, may_repeat=True)
+            self._recorder.submit(ended, may_repeat=True)
             raise
         receipt.wait()
         return max(0.0, duration)
@@ -370,7 +370,7 @@ class MetricTracker:
             if not self._has_complained:
                 self._has_complained = True
                 warn("tasks are recorded without their spans: %r", error)
-            return self._recorder.submit(lambda: ended)
+            return self._recorder.submit(ended)
         return pipeline.record_span(ended, started_at, ended_at)
 
 

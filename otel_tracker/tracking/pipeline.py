@@ -5,7 +5,6 @@ application's global provider is never set from here.
 """
 
 import weakref
-from collections.abc import Callable
 from typing import Any, Protocol
 
 from opentelemetry import trace
@@ -25,14 +24,13 @@ from otel_tracker.runtime.guard import Guard
 from otel_tracker.runtime.interrupts import is_interrupt
 from otel_tracker.runtime.log import warn
 from otel_tracker.runtime.writer import Receipt, is_idle, uninterrupted
+from otel_tracker.state.shapes import Event
 from otel_tracker.storage.recorder import Recorder
 from otel_tracker.storage.registry import recorder_of
 from otel_tracker.telemetry.meter import Facts, TaskMeter
 from otel_tracker.telemetry.propagation import inherited_context
 from otel_tracker.tracking.gate import Gate
 from otel_tracker_exporters.circuit_breaker import AgentSpanProcessor, CircuitBreakerSpanExporter
-
-MakeEvent = Callable[[], dict[str, Any]]
 
 _guard = Guard()
 _processors: "weakref.WeakKeyDictionary[trace.TracerProvider, AgentSpanProcessor]" = weakref.WeakKeyDictionary()
@@ -97,17 +95,17 @@ class Pipeline:
             warn("cannot start the span of a task: %r", error)
             return trace.INVALID_SPAN
 
-    def end_span(self, span: Span, agent: str, outcome: str, make_event: MakeEvent, end_time: int) -> Receipt:
-        """Hand a task's event over, end its span at `end_time`, in nanoseconds since 1970, and return the event's receipt.
+    def end_span(self, span: Span, ended: Event, end_time: int) -> Receipt:
+        """Hand over the event of a task's end, end its span at `end_time`, in nanoseconds since 1970, and return the event's receipt.
 
         Where spans or metrics are seen, the span is told if the task moves its agent's breaker.
         """
         is_seen = self._provider is not _own_provider or self.meter.is_on
         # What an interrupted call has left to be done isn't waited for.
-        state = self.gate.transition(agent, outcome, make_event) if is_seen and is_idle() else None
-        receipt = self.recorder.submit(make_event)
+        state = self.gate.transition(ended) if is_seen and is_idle() else None
+        receipt = self.recorder.submit(ended)
         if state is not None:
-            self.add_transition(span, agent, state)
+            self.add_transition(span, ended["agent"], state)
         try:
             if span.is_recording():  # not where an interrupt makes the caller do it again
                 span.end(end_time)
@@ -122,7 +120,7 @@ class Pipeline:
         span.add_event(names.CIRCUIT_TRANSITION, {names.SPAN_CIRCUIT_STATE: state})
         self.meter.transition(agent, state)
 
-    def record_span(self, event: dict[str, Any], started: float, ended: float) -> Receipt:
+    def record_span(self, event: Event, started: float, ended: float) -> Receipt:
         """Make the span of a task that is over, from its `event`, and return the event's receipt.
 
         The moments are seconds since 1970.
@@ -150,7 +148,7 @@ class Pipeline:
         if outcome == names.FAILURE:
             span.set_status(StatusCode.ERROR, event.get("error"))
         event.update(self.ids_of(span, event["run_id"] or event["id"]))
-        return self.end_span(span, event["agent"], outcome, lambda: event, int(ended * 1e9))
+        return self.end_span(span, event, int(ended * 1e9))
 
     def _current_tracer(self) -> Tracer:
         chosen = self._passed_in or environment.configured.get("tracer_provider")

@@ -4,7 +4,6 @@ import time
 import traceback
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -229,7 +228,7 @@ class TaskTracker:
         if self._run_id is not None and self._receipt is None and guard.forks == self._forks:
             self._take_time()
             self._outcome, self._message = names.CANCELLED, "interrupted"
-            self._receipt = self._pipeline.recorder.submit(self._end)
+            self._receipt = self._pipeline.recorder.submit(self._end())
 
     def begin(self) -> None:
         """Start the task without a `with` block; its span isn't made the current one. End it with `end`.
@@ -247,7 +246,7 @@ class TaskTracker:
             if self._is_asked and self._admission is None:
                 self._take_permit(self._run_id)
             context = self._start_span(self._run_id)
-            self._pipeline.recorder.announce(self._start)
+            self._pipeline.recorder.announce(self._start())
             if is_block:
                 self._block = Block(self)
                 self._block.enter(context, self.watch)
@@ -322,8 +321,7 @@ class TaskTracker:
         pipeline, span = self._pipeline, self._span or trace.INVALID_SPAN
         if span.is_recording():
             self._describe(span, error)
-        make_event = self._end if error is None else partial(self._end, error)
-        receipt = self._receipt = pipeline.end_span(span, self._agent, self._outcome, make_event, self._ended_ns)
+        receipt = self._receipt = pipeline.end_span(span, self._end(error), self._ended_ns)
         self._is_ended, self.watch = True, None
         if pipeline.meter.is_on:
             pipeline.meter.task_ended(self._facts())

@@ -61,9 +61,9 @@ from otel_tracker.storage.recorder import Recorder
 name = sys.argv[1]
 write = getattr(Recorder, name)
 
-def disturbed(recorder, make_event):
+def disturbed(recorder, event):
     os.kill(os.getpid(), signal.SIGTERM)
-    write(recorder, make_event)
+    write(recorder, event)
 
 setattr(Recorder, name, disturbed)
 sys.exit(main(["exec", *sys.argv[2:]]))

@@ -13,12 +13,10 @@ import logging
 import os
 import re
 import sys
-from functools import partial
 from typing import Any
 
 from otel_tracker.runtime.ids import new_id
 from otel_tracker.runtime.log import shown
-from otel_tracker.state.shapes import Event
 from otel_tracker.storage import lock
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.recorder import Recorder
@@ -71,8 +69,8 @@ def record_tasks(recorder: Recorder) -> dict[str, list[str]]:
     for _ in range(TASKS):
         run_id = new_id()
         events = begin(run_id), end(run_id)
-        recorder.announce(partial(_itself, events[0]))
-        recorder.record(partial(_itself, events[1]))
+        recorder.announce(events[0])
+        recorder.record(events[1])
         ids += [event["id"] for event in events]
         unsure.append(run_id)
         if not recorder._waiting:
@@ -107,10 +105,6 @@ def error_under(fault: Libfiu, call: str, path: str) -> int | None:
     finally:
         fault.disable()
     return None
-
-
-def _itself(event: Event) -> Event:
-    return event
 
 
 if __name__ == "__main__":

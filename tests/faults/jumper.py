@@ -229,11 +229,11 @@ def wait(home: Home, which: str, seconds: str, free_after: str) -> Seen:
     lock.WAIT_SECONDS = WAIT_SECONDS
     recorder = Recorder(Store(home))
     time.sleep = pauses.make  # type: ignore[assignment]
-    recorder.record(_ended)
+    recorder.record(_ended())
     seen = {"pauses": pauses.made, "waiting": len(recorder._waiting), "in_journal": Store(home).journal.last()}
     if pauses.made < int(free_after):
         os.close(holder)
-    recorder.record(_ended)
+    recorder.record(_ended())
     return seen
 
 

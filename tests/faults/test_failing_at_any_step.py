@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import Callable
-from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -51,7 +50,7 @@ def record(home: Home, events: list[Event]) -> None:
     recorder = Recorder(Store(home))
     for event in events:
         hand_over = recorder.announce if event["action"] == names.TASK_STARTED else recorder.record
-        hand_over(partial(dict, event))
+        hand_over(dict(event))
         json.loads(Path(home.document).read_bytes())
     recorder.leave()
 

@@ -46,10 +46,10 @@ class Process:
         self.recorder = Recorder(Store(home, clock=lambda: self.now))
 
     def start(self, run: str) -> None:
-        self.recorder.announce(lambda: start(run))
+        self.recorder.announce(start(run))
 
     def end(self, run: str) -> None:
-        self.recorder.record(lambda: end(run))
+        self.recorder.record(end(run))
 
     def edit(self, **settings: int) -> None:
         """Change settings by hand."""

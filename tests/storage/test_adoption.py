@@ -285,7 +285,7 @@ def test_what_is_no_file_stays(home: Home, make: Callable[[str], None], warnings
     make(home.document)
     kind = os.lstat(home.document).st_mode
     recorder = Recorder(Store(home))
-    recorder.record(lambda: end("r1"))
+    recorder.record(end("r1"))
     recorder.leave()
     assert os.lstat(home.document).st_mode == kind
     assert "it is no file" in warnings_logged()[0]
