@@ -28,7 +28,6 @@ _NONBLOCK = getattr(os, "O_NONBLOCK", 0)  # a pipe in the place of a file must n
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NOFOLLOW
 _FILE_MODE, _FOLDER_MODE = 0o600, 0o700
 _BLOCK_BYTES = 128 * 1024
-_CANNOT_RESERVE = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
 _ATTEMPTS = 5
 _MOST_LINKS = 40  # one after the other, as the system has it
 _TEMPORARY = r"\.\d+\.[0-9a-f]{8}\.tmp$"
@@ -149,14 +148,9 @@ class Files:
         """Add `content` to the end of a file, all of it or, where that fails, nothing."""
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | _NOFOLLOW | _NONBLOCK
         with saying("append to", path), _Opened(path, flags) as descriptor:
-            size = os.fstat(descriptor).st_size
-            if not size:
+            if not os.fstat(descriptor).st_size:
                 _make_ours(descriptor, path)
-            try:
-                _write(descriptor, content)
-            except OSError:
-                os.ftruncate(descriptor, size)
-                raise
+            _extend(descriptor, content)
 
     def truncate(self, path: str, size: int) -> None:
         """Cut a file off after `size` bytes."""
@@ -217,12 +211,13 @@ class Files:
     def overwrite(self, path: str, parts: "Iterable[bytes | memoryview]") -> "Signature":
         """Write the joined `parts` into a file that can't be replaced, and return its signature when they are on the disk.
 
-        The first byte is written last, and is zero until then. So neither a reader in the meantime nor a process that reads
-        what a killed writer left can take a part of the content for the whole.
+        The file first gets as long as it must, with spaces, which JSON allows at its end: a full disk refuses before anything
+        is overwritten. The first byte is written last, and is zero until then, so that neither a reader in the meantime nor
+        a process that reads what a killed writer left can take a part of the content for the whole.
         """
         content = b"".join(parts)
         with saying("write", path), _Opened(path, os.O_WRONLY | _NOFOLLOW | _NONBLOCK) as descriptor:
-            _reserve(descriptor, len(content))
+            _extend(descriptor, b" " * (len(content) - os.fstat(descriptor).st_size))
             for start, part in ((0, b"\0"), (1, content[1:]), (0, content[:1])):
                 os.lseek(descriptor, start, os.SEEK_SET)
                 _write(descriptor, part)
@@ -320,19 +315,6 @@ def _is_opened(path: str) -> bool:
     return os.path.realpath(os.path.dirname(path)).startswith("/proc/")
 
 
-def _reserve(descriptor: int, size: int) -> None:
-    """Make a file longer, so that a full disk refuses before anything in the file is overwritten."""
-    old = os.fstat(descriptor).st_size
-    if size <= old or not hasattr(os, "posix_fallocate"):
-        return
-    try:
-        os.posix_fallocate(descriptor, 0, size)
-    except OSError as error:
-        os.ftruncate(descriptor, old)
-        if error.errno not in _CANNOT_RESERVE:
-            raise
-
-
 class _Opened:
     """An open file descriptor that closes itself."""
 
@@ -372,6 +354,16 @@ def _write(descriptor: int, content: "bytes | memoryview") -> None:
         rest = rest[written:]
 
 
+def _extend(descriptor: int, content: bytes) -> None:
+    """Write `content` to the end of a file, all of it or, where that fails, nothing."""
+    size = os.lseek(descriptor, 0, os.SEEK_END)
+    try:
+        _write(descriptor, content)
+    except OSError:
+        os.ftruncate(descriptor, size)
+        raise
+
+
 def _flush(descriptor: int) -> None:
     getattr(os, "fdatasync", os.fsync)(descriptor)
 
@@ -381,13 +373,8 @@ def _write_parts(descriptor: int, parts: "list[bytes | memoryview]") -> None:
     if not hasattr(os, "writev"):
         _write(descriptor, b"".join(parts))
         return
-    size = sum(len(part) for part in parts)
-    if size and hasattr(os, "posix_fallocate"):
-        # Else ext4 hands the data to the disk inside the rename, which takes longer than all the rest of a task.
-        with ignoring(OSError):
-            os.posix_fallocate(descriptor, 0, size)
     written = os.writev(descriptor, parts)
-    if written < size:
+    if written < sum(len(part) for part in parts):
         _write(descriptor, b"".join(parts)[written:])
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 ERRORS = {
     **dict.fromkeys(("open", "listdir"), errno.EMFILE),
-    **dict.fromkeys(("write", "writev", "posix_fallocate", "mkdir"), errno.ENOSPC),
+    **dict.fromkeys(("write", "writev", "mkdir"), errno.ENOSPC),
     **dict.fromkeys(("read", "lseek", "fstat", "ftruncate", "fsync", "fdatasync"), errno.EIO),
     **dict.fromkeys(("stat", "lstat", "replace", "unlink", "rmdir"), errno.EACCES),
     **dict.fromkeys(("chmod", "fchmod", "chown"), errno.EPERM),

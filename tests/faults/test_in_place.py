@@ -99,11 +99,14 @@ def test_a_disk_that_is_full_says_so_before_anything_is_overwritten(
 ) -> None:
     path = tmp_path / "document"
     path.write_text("{}")
+    real, room = os.write, 3
 
-    def refuse(*arguments: Any) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
+    def write_into_the_room(descriptor: int, content: bytes) -> int:
+        if os.lseek(descriptor, 0, os.SEEK_CUR) >= len("{}") + room:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(descriptor, content[:room])
 
-    monkeypatch.setattr(os, "posix_fallocate", refuse)
+    monkeypatch.setattr(os, "write", write_into_the_room)
     with pytest.raises(StorageError, match="No space left"):
         Files().overwrite(str(path), [b'{"longer": true}'])
     assert path.read_text() == "{}"
@@ -118,7 +121,7 @@ class CutOs:
 
     def __getattr__(self, name: str) -> Any:
         real = getattr(os, name)
-        return partial(self._note, real) if name in ("write", "ftruncate", "posix_fallocate", "fdatasync") else real
+        return partial(self._note, real) if name in ("write", "ftruncate", "fdatasync") else real
 
     def _note(self, real: Callable[..., Any], *arguments: Any) -> Any:
         result = real(*arguments)
@@ -149,7 +152,7 @@ def test_a_power_cut_leaves_the_old_document_the_new_one_or_what_is_none(
     length = len(data.draw(st.sampled_from(moments)))
     blocks = [data.draw(st.sampled_from(moments)).ljust(length, b"\0")[at : at + 8] for at in range(0, length, 8)]
     found = b"".join(blocks)[:length]
-    assert found in (old, new) or not _is_json(found)
+    assert found.rstrip(b" ") in (old, new) or not _is_json(found)
 
 
 def _is_json(content: bytes) -> bool:
