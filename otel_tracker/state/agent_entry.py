@@ -129,10 +129,13 @@ def count_task(agent: "Agent", outcome: str, event: "Event") -> None:
 
 
 def is_told_later(event: "Event") -> bool:
-    """Tell whether an event may be older than those recorded before it.
+    """Tell whether an event may be older than those recorded before it, as its writer says in `told_later`.
 
-    The moments of a run that Claude Code has named are read in its transcript, however late.
+    Journals from before that key have only one such writer: the events of Claude Code's runs, which have one of these ids.
     """
+    is_told_later: bool | None = event.get("told_later")
+    if is_told_later is not None:
+        return is_told_later
     return event.get("agent_id") is not None or event.get("tool_use_id") is not None
 
 

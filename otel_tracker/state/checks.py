@@ -415,6 +415,7 @@ _EVENT: "dict[str, Check]" = {
     "usage_incomplete": _flag_or_null,
     "previous_usage_incomplete": _flag_or_null,
     "suspect": _flag_or_null,
+    "told_later": _flag_or_null,
     "agent_id": _text_or_null,
     "tool_use_id": _text_or_null,
     "parent_run_id": _text_or_null,

@@ -267,18 +267,18 @@ def test_a_suspect_success_of_a_probe_gives_the_permit_back_and_closes_nothing()
     assert (agent["status"], agent["circuit"]["permit"], agent["failures"]) == ("blacklisted", None, 1)
 
 
-@pytest.mark.parametrize("key", ["agent_id", "tool_use_id"])
-def test_a_run_that_is_told_later_does_not_turn_the_clock_back(key: str) -> None:
-    told = end("r2", after=10.0, **{key: "x"})
-    document = folded(end("r1", after=90.0), told)
+@pytest.mark.parametrize("flags", [{"told_later": True}, {"agent_id": "x"}, {"tool_use_id": "x"}])
+def test_a_run_that_is_told_later_does_not_turn_the_clock_back(flags: dict[str, Any]) -> None:
+    document = folded(end("r1", after=90.0), end("r2", after=10.0, **flags))
     metrics = document.agents[AGENT]["metrics"]
     assert (metrics["first_task_timestamp"], metrics["last_task_timestamp"]) == (moment(10), moment(90))
     assert document.head["updated"] == moment(90)
     assert document.history.entries()[-1]["timestamp"] == moment(10)
 
 
-def test_any_other_event_is_the_newest_one_whatever_its_clock_said() -> None:
-    document = folded(end("r1", after=90.0), end("r2", after=10.0))
+@pytest.mark.parametrize("flags", [{}, {"told_later": False, "agent_id": "x"}])
+def test_any_other_event_is_the_newest_one_whatever_its_clock_said(flags: dict[str, Any]) -> None:
+    document = folded(end("r1", after=90.0), end("r2", after=10.0, **flags))
     assert document.head["updated"] == document.agents[AGENT]["metrics"]["last_task_timestamp"] == moment(10)
 
 

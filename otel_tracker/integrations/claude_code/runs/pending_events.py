@@ -183,7 +183,7 @@ class Recording:
             clock=boot_clock(),
             loss_error=outcome.SESSION_ENDED,
         )
-        self._events.append({**started, **self._ids(run)})
+        self._events.append({**started, **self._origin(run)})
         self._starts.append(run)
 
     def _ended(self, run: "Run", verdict: "Verdict", found: "Transcript | None") -> "Event":
@@ -211,7 +211,7 @@ class Recording:
             skipped_lines=(found.skipped or None) if found is not None else None,
             claude_code_version=found.version if found is not None else None,
             unexported=True,
-            **self._ids(run),
+            **self._origin(run),
             **self._span(run),
         )
 
@@ -230,9 +230,10 @@ class Recording:
             return began, ended, (ended - began if run.took is None else run.took) if is_timed else None
         return began, ended, max(0.0, ended - began - found.idle_seconds)
 
-    def _ids(self, run: "Run") -> "Event":
-        known = {"conversation_id": self.session.id, "agent_id": run.agent_id, "tool_use_id": run.tool_use_id}
-        return {key: value for key, value in known.items() if value is not None}
+    def _origin(self, run: "Run") -> "Event":
+        """Return the ids that Claude Code has given to a run, whose moments are read in its transcript, however late."""
+        ids = {"conversation_id": self.session.id, "agent_id": run.agent_id, "tool_use_id": run.tool_use_id}
+        return {"told_later": True, **{key: value for key, value in ids.items() if value is not None}}
 
     def _span(self, run: "Run") -> "Event":
         """Return the ids of the run's span: all runs of a session are in one trace, below the run that launched them."""
