@@ -58,10 +58,20 @@ def shown(text: str) -> str:
 
 
 def complain(message: str) -> None:
-    """Write a line to standard error, in the name of the command; never raise."""
+    """Write a line to standard error, in the name of the command; raise nothing but an interrupt of the application."""
     try:
-        sys.stderr.write(f"otel-tracker: {shown(message)}\n")
+        sys.stderr.write(f"otel-tracker: {_shown_if_possible(message)}\n")
         sys.stderr.flush()
     except Exception as error:
         if is_interrupt(error):
             raise
+
+
+def _shown_if_possible(text: str) -> str:
+    """Return what is shown of a text; where no file can be opened any more, nothing can mask its secrets."""
+    try:
+        return shown(text)
+    except Exception as error:
+        if is_interrupt(error):
+            raise
+        return f"a warning can't be shown: {error}"

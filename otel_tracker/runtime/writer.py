@@ -15,6 +15,7 @@ from _thread import allocate_lock, get_ident, start_new_thread
 from functools import partial, wraps
 
 from otel_tracker.runtime import environment
+from otel_tracker.runtime.interrupts import is_interrupt
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -194,8 +195,12 @@ def _is_done_here() -> bool:
 
 def _find_main_thread() -> int:
     global _main_thread  # noqa: PLW0603 - found once, and again after a fork
-    import threading  # now: the thread that loads it is taken for the main one
-
+    try:
+        import threading  # now: the thread that loads it is taken for the main one
+    except Exception as error:  # no file can be opened: whichever thread this is does its work itself
+        if is_interrupt(error):
+            raise
+        return 0
     _main_thread = threading.main_thread().ident or 0
     return _main_thread
 
