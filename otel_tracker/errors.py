@@ -4,7 +4,7 @@ Here, too, are made the commands that messages tell people, and Claude, to run, 
 command, None for the default one.
 """
 
-from otel_tracker.names import REFUSED_BY_ORDER
+from otel_tracker.names import FORCED_OPEN, NO_FALLBACK
 
 INSTALL_AGAIN = "git pull && pip install . in a clone of otel-tracker"
 """How this package, which no index has, is updated."""
@@ -92,20 +92,30 @@ class UnknownMetricError(InvalidValueError):
 
 
 class AgentBlacklistedError(OtelTrackerError):
-    """A task was refused: the `agent`, `until` when (a timestamp, or None), the `reason`, and the `fallback` to use."""
+    """A task was refused: the `agent`, `until` when (a timestamp, or None), the `reason`, and the `fallback` to use.
+
+    The `reason` is in words; `code` is the same as a constant: `failures`, `probe_running`, `forced_open`, `no_fallback`.
+    """
 
     def __init__(
-        self, agent: str, until: str | None, reason: str, fallback: str | None, home: str | None = None
+        self,
+        agent: str,
+        until: str | None,
+        reason: str,
+        fallback: str | None,
+        home: str | None = None,
+        code: str | None = None,
     ) -> None:
-        super().__init__(agent, until, reason, fallback, home)
-        self.agent, self.until, self.reason, self.fallback, self.home = agent, until, reason, fallback, home
+        super().__init__(agent, until, reason, fallback, home, code)
+        self.agent, self.until, self.reason, self.fallback = agent, until, reason, fallback
+        self.home, self.code = home, code
 
     def message(self) -> str:
         """Return the sentence that a person reads."""
         until = f" until {self.until}" if self.until else ""
         instead = f"use {self.fallback} instead" if self.fallback else "wait" if self.until else "wait for it"
         mended = f"lift that with: {command('breaker', self.agent, 'auto', home=self.home)}"
-        if not self.reason.startswith(REFUSED_BY_ORDER):
+        if self.code != FORCED_OPEN:
             mended = f"close its breaker with: {command('reset', self.agent, home=self.home)}"
         return f"cannot run a task of {self.agent}: it is refused{until} ({self.reason}); {instead}, or {mended}"
 
@@ -115,7 +125,7 @@ class NoAgentAvailableError(AgentBlacklistedError):
 
     def __init__(self, agent: str, refused: "tuple[tuple[str, str | None, str], ...]", home: str | None = None) -> None:
         first = min((until for _, until, _ in refused if until), default=None)
-        super().__init__(agent, first, "no fallback is let through", None, home)
+        super().__init__(agent, first, "no fallback is let through", None, home, NO_FALLBACK)
         self.refused = refused
         self.fields = (agent, refused, home)
 

@@ -57,8 +57,15 @@ UNKNOWN_MODEL = "unknown"
 CLOSED, OPEN, HALF_OPEN = "closed", "open", "half_open"
 FORCED_OPEN, DISABLED = "forced_open", "disabled"
 STATUSES = {CLOSED: "healthy", OPEN: "blacklisted", HALF_OPEN: "half_open"}
-REFUSED_BY_ORDER = "forced open"
-"""How the reason of a refusal begins that a person has ordered."""
+
+# Why a breaker refuses a task, beside FORCED_OPEN; reporting/wording.py has the words for it.
+FAILURES, PROBE_RUNNING = "failures", "probe_running"
+NO_FALLBACK = "no_fallback"  # the agent is refused, and so are all of its fallbacks
+
+# Why a permit ended without its task, as the journal's events say it.
+PERMIT_NOT_USED = "not used"
+PERMIT_GIVEN_BACK = "given back"
+PROBE_OVERDUE = "the probe has not ended in time"
 
 # The conventions' version, as their repository declares it; there is no release yet.
 SCOPE = "otel_tracker"

@@ -7,7 +7,7 @@ from otel_tracker.cli.commands import store_of
 from otel_tracker.cli.terminal import plain, print_json, print_table
 from otel_tracker.errors import InvalidValueError, command
 from otel_tracker.integrations.claude_code.runs.agent_files import has_file
-from otel_tracker.reporting import reports, summary
+from otel_tracker.reporting import summary, wording
 from otel_tracker.state import lookup
 from otel_tracker.state.event import checked_agent, happened
 
@@ -50,7 +50,7 @@ def agents_list(options: "Namespace") -> int:
             _FILES[row["has_file"]],
             ", ".join(row["former_keys"]) or "-",
             row["tasks_total"],
-            reports.moment(row["last_task_timestamp"]),
+            wording.moment(row["last_task_timestamp"]),
         )
         for row in rows
     ]

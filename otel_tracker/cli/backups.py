@@ -5,7 +5,7 @@ import os
 from otel_tracker.cli.commands import store_of
 from otel_tracker.cli.terminal import plain, print_json, print_table
 from otel_tracker.errors import command
-from otel_tracker.reporting import reports
+from otel_tracker.reporting import wording
 from otel_tracker.runtime.timestamps import format_timestamp
 from otel_tracker.storage.restore import restore
 
@@ -42,7 +42,7 @@ def backups_list(options: "Namespace") -> int:
     shown = [
         (
             os.path.basename(row["path"]),
-            reports.moment(row["made_at"]),
+            wording.moment(row["made_at"]),
             row["bytes"],
             "damaged" if row["sequence"] is None else row["sequence"],
         )

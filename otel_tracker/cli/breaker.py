@@ -6,7 +6,7 @@ from otel_tracker.cli.commands import store_of, tracker_of
 from otel_tracker.cli.terminal import plain, print_json, shown_state
 from otel_tracker.errors import InvalidValueError
 from otel_tracker.names import CLOSED, DISABLED, FORCED_OPEN, failures_in_a_row
-from otel_tracker.reporting import reports
+from otel_tracker.reporting import wording
 from otel_tracker.runtime.owner import is_seen_gone
 from otel_tracker.state import breaker as policy
 from otel_tracker.state import permission
@@ -46,12 +46,12 @@ def breaker(options: "Namespace") -> int:
         return 0
     print(f"{plain(agent)}: {shown_state(row)}")
     shown = {
-        "next task": "let through" if answer.is_admitted else f"refused: {plain(answer.reason)}",
-        "override": plain(reports.shown_override(row["override"])) if row["override"] else "-",
-        "permit": plain(reports.shown_permit(row["permit"])) if row["permit"] else "-",
-        "last failure": f"{reports.moment(row['last_failure'])} UTC" if row["last_failure"] else "-",
+        "next task": "let through" if answer.is_admitted else f"refused: {plain(wording.reason_of(answer))}",
+        "override": plain(wording.shown_override(row["override"])) if row["override"] else "-",
+        "permit": plain(wording.shown_permit(row["permit"])) if row["permit"] else "-",
+        "last failure": f"{wording.moment(row['last_failure'])} UTC" if row["last_failure"] else "-",
         "opens": f"after {failures_in_a_row(settings.failure_threshold)}",
-        "next cooldown": reports.seconds(facts["next_cooldown_seconds"]),
+        "next cooldown": wording.seconds(facts["next_cooldown_seconds"]),
     }
     for label, value in shown.items():
         print(f"{label:<15}{value}")

@@ -17,7 +17,7 @@ from otel_tracker.cli.terminal import (
 )
 from otel_tracker.errors import command
 from otel_tracker.integrations.claude_code.runs.agent_files import has_file
-from otel_tracker.reporting import reports, summary
+from otel_tracker.reporting import markdown, summary, wording
 from otel_tracker.runtime import owner
 from otel_tracker.runtime.environment import chosen_home
 from otel_tracker.runtime.timestamps import format_timestamp
@@ -43,7 +43,7 @@ def report(options: "Namespace") -> int:
     """Print the report, or write it to a file."""
     document, now = store_of(options).read(), time.time()
     is_json = options.format == "json"
-    text = as_json(reports.report_data(document, now)) if is_json else reports.markdown(document, now)
+    text = as_json(summary.report(document, now)) if is_json else markdown.report(document, now)
     if not is_standard_output(options.output):
         Files().export(options.output, text.encode())
         print(f"wrote {plain(options.output)}")
@@ -67,7 +67,7 @@ def leaderboard(options: "Namespace") -> int:
             row["agent_name"],
             _measure(options.metric, row),
             row["tasks_total"],
-            reports.percent(row["success_rate"]),
+            wording.percent(row["success_rate"]),
         )
         for rank, row in enumerate(rows, 1)
     ]
@@ -86,17 +86,17 @@ def agent(options: "Namespace") -> int:
     metrics = row["metrics"]
     print(
         f"tasks: {metrics['tasks_total']:,}, {metrics['tasks_successful']:,} successful "
-        f"({reports.percent(row['success_rate'])}), {metrics['tasks_failed']:,} failed, "
+        f"({wording.percent(row['success_rate'])}), {metrics['tasks_failed']:,} failed, "
         f"{metrics['tasks_cancelled']:,} cancelled, {row['in_flight']:,} running"
     )
     average, total = metrics["avg_duration_seconds"], metrics["total_duration_seconds"]
-    print(f"duration: {reports.seconds(average)} on average, {reports.seconds(total)} in all")
+    print(f"duration: {wording.seconds(average)} on average, {wording.seconds(total)} in all")
     first, last = metrics["first_task_timestamp"], metrics["last_task_timestamp"]
-    print(f"first task: {reports.moment(first)} UTC, last task: {reports.moment(last)} UTC\n")
+    print(f"first task: {wording.moment(first)} UTC, last task: {wording.moment(last)} UTC\n")
     tokens = [
         (
             model,
-            reports.shown_tokens(use["total"], row["usage_incomplete"] and use["count"], use),
+            wording.shown_tokens(use["total"], row["usage_incomplete"] and use["count"], use),
             use["last"],
             use["count"],
             use["measured"],
@@ -119,7 +119,7 @@ def tokens(options: "Namespace") -> int:
     if options.format == "json":
         print_json(summary.token_summary(document))
         return 0
-    print_table(reports.TOKENS_BY_MODEL, reports.tokens_by_model(document), "lrrrr")
+    print_table(markdown.TOKENS_BY_MODEL, markdown.tokens_by_model(document), "lrrrr")
     _say_what_is_missing(sum(agent["tallies"]["usage_incomplete"] for agent in document.agents.values()))
     return 0
 
@@ -140,12 +140,12 @@ def history(options: "Namespace") -> int:
         return 0
     shown = (
         (
-            _as_far_as_possible(reports.moment, row.get("timestamp")),
+            _as_far_as_possible(wording.moment, row.get("timestamp")),
             row.get("agent"),
             str(row.get("action", "")).removeprefix("task_").replace("_", " "),
             row.get("model"),
             _tokens_of(row),
-            _as_far_as_possible(reports.seconds, row.get("duration_seconds")),
+            _as_far_as_possible(wording.seconds, row.get("duration_seconds")),
             row.get("task_id"),
             _cut(_why(row)),
         )
@@ -176,7 +176,7 @@ def reset(options: "Namespace") -> int:
     row = tracker.get_agent_metrics(options.agent)
     agent, override = row["agent_file"], row["override"]
     lift = command("breaker", agent, "auto", home=store_of(options).home.option)
-    order = f"; still {plain(reports.shown_override(override))} (lift that with: {plain(lift)})" if override else ""
+    order = f"; still {plain(wording.shown_override(override))} (lift that with: {plain(lift)})" if override else ""
     print(f"{plain(agent)}: healthy, 0 failures{order}")
     return 0
 
@@ -208,13 +208,13 @@ def _print_status(document: "Document", now: float, form: str, home: Home) -> No
             row["agent_file"],
             row["status"],
             row["failures"],
-            "-" if row["blacklisted_until"] is None else reports.left(row["blacklisted_until"], now),
-            reports.shown_permit(row["permit"]) if row["permit"] else "-",
-            reports.shown_override(row["override"]) if row["override"] else "-",
+            "-" if row["blacklisted_until"] is None else wording.left(row["blacklisted_until"], now),
+            wording.shown_permit(row["permit"]) if row["permit"] else "-",
+            wording.shown_override(row["override"]) if row["override"] else "-",
             row["in_flight"] or "-",
             row["metrics"]["tasks_total"],
-            reports.percent(row["success_rate"]),
-            reports.moment(row["metrics"]["last_task_timestamp"]),
+            wording.percent(row["success_rate"]),
+            wording.moment(row["metrics"]["last_task_timestamp"]),
             "file gone" if has_files and row["has_file"] is False else "",
         )
         for row in agents
@@ -240,14 +240,14 @@ def _print_status(document: "Document", now: float, form: str, home: Home) -> No
 
 def _print_running(running: "list[dict[str, Any]]", timeout: float) -> None:
     """Print the running tasks; those that are overdue or gone have the colour of a breaker that is not closed."""
-    overdue = f"overdue (more than {reports.seconds(timeout)})"
+    overdue = f"overdue (more than {wording.seconds(timeout)})"
     shown = [
         (
             task["agent"],
             task["task_id"],
             task["model"],
-            reports.moment(task["started"]),
-            reports.seconds(task["running_seconds"]),
+            wording.moment(task["started"]),
+            wording.seconds(task["running_seconds"]),
             "its process is gone" if task["is_gone"] else overdue if task["is_overdue"] else "",
         )
         for task in running
@@ -267,7 +267,7 @@ def _why(row: "dict[str, Any]") -> str:
     if row.get("action") == names.AGENT_RENAMED:
         return f"to {row.get('to')}"
     if row.get("action") == names.BREAKER_OVERRIDE:
-        return str(_as_far_as_possible(reports.shown_override, row.get("override") or None) or "lifted")
+        return str(_as_far_as_possible(wording.shown_override, row.get("override") or None) or "lifted")
     said = [str(row.get("error") or row.get("reason") or "")]
     if row.get("environment_error"):
         said = [f"{row['environment_error']}: {said[0]}"]
@@ -293,17 +293,17 @@ def _tokens_of(row: "dict[str, Any]") -> object:
     tokens = row.get("tokens_used")
     if not isinstance(tokens, int):
         return tokens
-    return f"~ {tokens:,}" if row.get("estimated") else reports.at_least(tokens, row.get("usage_incomplete"))
+    return f"~ {tokens:,}" if row.get("estimated") else wording.at_least(tokens, row.get("usage_incomplete"))
 
 
 def _say_what_is_missing(incomplete: int) -> None:
     if incomplete:
-        print(f"\n{reports.lower_bound(incomplete)}")
+        print(f"\n{wording.lower_bound(incomplete)}")
 
 
 def _measure(metric: str, row: "dict[str, Any]") -> str:
     if metric.endswith("_seconds"):
-        return reports.seconds(row[metric])
+        return wording.seconds(row[metric])
     if metric != "tokens_total":
         return plain(row[metric])
-    return "-" if row["is_unmeasured"] else plain(reports.at_least(row[metric], row["usage_incomplete"]))
+    return "-" if row["is_unmeasured"] else plain(wording.at_least(row[metric], row["usage_incomplete"]))

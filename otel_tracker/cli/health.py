@@ -5,7 +5,7 @@ import time
 from otel_tracker import names
 from otel_tracker.cli.terminal import plain, print_json, shown_state
 from otel_tracker.errors import InvalidValueError
-from otel_tracker.reporting import summary
+from otel_tracker.reporting import summary, wording
 from otel_tracker.runtime.environment import chosen_home
 from otel_tracker.state import lookup, permission
 from otel_tracker.storage.home import Home
@@ -33,16 +33,21 @@ def health(agent: str, home: "str | None" = None, form: str = "table") -> int:
         from otel_tracker.storage.store import Store
 
         Store(place).settle()
-    said = permission.answer(document, agent, now, is_gone)
+    answer = permission.answer(document, agent, now, is_gone)
     is_known = agent in document.agents
     row = summary.agent_state(document, agent, now) if is_known else {"state": names.CLOSED, "failures": 0}
     if form == "json":
         facts = {key: row.get(key) for key in ("state", "failures", "last_failure", "blacklisted_until", "override")}
-        known = {"agent": agent, "is_admitted": said.is_admitted, "reason": said.reason or None, "is_known": is_known}
+        known = {
+            "agent": agent,
+            "is_admitted": answer.is_admitted,
+            "reason": wording.reason_of(answer) or None,
+            "is_known": is_known,
+        }
         print_json({**known, **facts})
     else:
         print(f"{plain(agent)}: {shown_state(row) if is_known else plain(_unknown(document, agent))}")
-    return 0 if said.is_admitted else 1
+    return 0 if answer.is_admitted else 1
 
 
 def _unknown(document: "Document", agent: str) -> str:

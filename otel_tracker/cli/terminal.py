@@ -6,7 +6,7 @@ import sys
 from itertools import chain, islice, repeat
 
 from otel_tracker import names
-from otel_tracker.reporting.reports import moment, padded, shown_override, shown_permit
+from otel_tracker.reporting.wording import moment, padded, shown_override, shown_permit
 from otel_tracker.runtime.environment import has_colour
 from otel_tracker.runtime.printable import columns, printable
 

@@ -26,7 +26,20 @@ METRICS = (
     "tokens_total",
     "failures",
 )
+_LEADERS = 10  # of the report
 _FASTEST_FIRST = "avg_duration_seconds"
+
+
+def report(document: Document, now: float) -> "Row":
+    """Return the JSON report: `generated_at`, `version`, `system`, `tokens`, `leaderboard`, `agents`."""
+    return {
+        "generated_at": format_timestamp(now),
+        "version": document.head["version"],
+        "system": system_metrics(document),
+        "tokens": token_summary(document),
+        "leaderboard": leaderboard(document, top_n=_LEADERS),
+        "agents": {row["agent_file"]: row for row in agent_states(document, now)},
+    }
 
 
 def next_change(document: Document, now: float) -> float:

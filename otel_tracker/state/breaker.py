@@ -17,11 +17,12 @@ from otel_tracker.names import (
     CANCELLED,
     CLOSED,
     DISABLED,
+    FAILURES,
+    FORCED_OPEN,
     HALF_OPEN,
     OPEN,
-    REFUSED_BY_ORDER,
+    PROBE_RUNNING,
     SUCCESS,
-    failures_in_a_row,
 )
 
 TYPE_CHECKING = False
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from otel_tracker.state.settings import Settings
 
 TOLERANCE_SECONDS = 60.0  # by which the clocks of machines that share a home may differ
-PROBE_RUNS = "a probe is running"
 LEASE_SECONDS = 900.0  # after which a permit is over whose task has not begun
 LONGEST_STREAK = 100  # runs; earlier failures of a longer one can't be taken back
 
@@ -151,32 +151,43 @@ class TaskEnd:
 
 
 class Answer:
-    """What a breaker says to a caller that asks: admitted, admitted as the probe, or refused, and why."""
+    """What a breaker answers a caller that asks: admitted, admitted as the probe, or refused, and why."""
 
-    __slots__ = ("is_admitted", "is_probe", "reason", "until")
+    __slots__ = ("failures", "is_admitted", "is_probe", "note", "reason", "until")
 
     def __init__(
-        self, is_admitted: bool, *, is_probe: bool = False, until: "float | None" = None, reason: str = ""
+        self,
+        is_admitted: bool,
+        *,
+        is_probe: bool = False,
+        until: "float | None" = None,
+        reason: "str | None" = None,
+        failures: int = 0,
+        note: "str | None" = None,
     ) -> None:
         self.is_admitted, self.is_probe = is_admitted, is_probe
         self.until = until
         """Until when it refuses, None where that isn't known."""
         self.reason = reason
+        """FAILURES, PROBE_RUNNING, FORCED_OPEN or DISABLED; None where the agent is simply healthy."""
+        self.failures = failures
+        """How many there are in a row, if they are the reason."""
+        self.note = note
+        """The reason that a person has given for an override."""
 
 
 def ask(circuit: Circuit, now: float, settings: "Settings") -> Answer:
     """Return whether a task would be let through at `now`. Nothing moves before the permit is granted."""
     override = override_at(circuit, now)
     if override is not None:
-        why = f": {override.reason}" if override.reason else ""
         if override.kind == DISABLED:
-            return Answer(True, reason=f"{DISABLED}{why}")
-        return Answer(False, until=override.until, reason=f"{REFUSED_BY_ORDER}{why}")
+            return Answer(True, reason=DISABLED, note=override.reason)
+        return Answer(False, until=override.until, reason=FORCED_OPEN, note=override.reason)
     if circuit.permit is not None:
-        return Answer(False, reason=PROBE_RUNS)
+        return Answer(False, reason=PROBE_RUNNING)
     state, until = view(circuit, now, settings)
     if state == OPEN:
-        return Answer(False, until=until, reason=failures_in_a_row(circuit.failures))
+        return Answer(False, until=until, reason=FAILURES, failures=circuit.failures)
     return Answer(True, is_probe=state == HALF_OPEN)
 
 

@@ -47,9 +47,9 @@ def ended_permit(
         return None
     if permit.run_id in document.head["in_flight"]:
         is_over = breaker.is_overdue(permit, now, settings) and not _is_left(document, permit, is_gone)
-        return (permit.run_id, "the probe has not ended in time") if is_over else None
+        return (permit.run_id, names.PROBE_OVERDUE) if is_over else None
     is_left = permit.owner is not None and is_gone(permit.owner)
-    return (permit.run_id, "not used") if is_left or breaker.is_lapsed(permit, now) else None
+    return (permit.run_id, names.PERMIT_NOT_USED) if is_left or breaker.is_lapsed(permit, now) else None
 
 
 def _is_left(document: Document, permit: breaker.Permit, is_gone: "Callable[[Row], bool]") -> bool:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from otel_tracker import names
 from otel_tracker.errors import AgentBlacklistedError, NoAgentAvailableError, OtelTrackerError
-from otel_tracker.reporting import summary
+from otel_tracker.reporting import summary, wording
 from otel_tracker.runtime import guard
 from otel_tracker.runtime.ids import new_id
 from otel_tracker.runtime.interrupts import is_interrupt
@@ -79,7 +79,13 @@ class Rejection:
     """Why a task may not run now. False, unlike a permit."""
 
     def __init__(
-        self, agent_file: str, until: "str | None", reason: str, fallback: "str | None", home: "str | None" = None
+        self,
+        agent_file: str,
+        until: "str | None",
+        reason: str,
+        fallback: "str | None",
+        home: "str | None" = None,
+        code: "str | None" = None,
     ) -> None:
         self.agent_file = agent_file
         self.home = home
@@ -87,6 +93,9 @@ class Rejection:
         self.until = until
         """The timestamp until which the agent is refused, None where that isn't known."""
         self.reason = reason
+        """Why, in words."""
+        self.code = code
+        """Why, as a constant: `failures`, `probe_running` or `forced_open`."""
         self.fallback = fallback
         """The agent that would be let through instead, None if there is none."""
 
@@ -98,7 +107,7 @@ class Rejection:
 
     def error(self) -> AgentBlacklistedError:
         """Return the same facts as an error."""
-        return AgentBlacklistedError(self.agent_file, self.until, self.reason, self.fallback, self.home)
+        return AgentBlacklistedError(self.agent_file, self.until, self.reason, self.fallback, self.home, self.code)
 
 
 class Selection(NamedTuple):
@@ -246,14 +255,16 @@ class Gate:
     def _rejection(self, document: Document, agent: str, answer: breaker.Answer) -> Rejection:
         until = None if answer.until is None else format_timestamp(answer.until)
         fallback = _first_admitted(document, chain_of(document, agent)[1:])
-        return Rejection(agent, until, answer.reason, fallback, self._home)
+        return Rejection(agent, until, wording.reason_of(answer), fallback, self._home, answer.reason)
 
     def _all_refused(self, agent: str, refused: list[Rejection]) -> NoAgentAvailableError:
         listed = tuple((rejection.agent_file, rejection.until, rejection.reason) for rejection in refused)
         return NoAgentAvailableError(agent, listed, self._home)
 
     def _submit_return(self, admission: Admission) -> "Receipt":
-        return self._submit(admission.agent_file, names.PROBE_RETURNED, permit=admission.run_id, reason="given back")
+        return self._submit(
+            admission.agent_file, names.PROBE_RETURNED, permit=admission.run_id, reason=names.PERMIT_GIVEN_BACK
+        )
 
     def _submit(self, agent: str, action: str, **fields: "str | None") -> "Receipt":
         given = {key: value for key, value in {**self._fields, **fields}.items() if value is not None}

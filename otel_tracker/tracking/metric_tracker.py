@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from otel_tracker import names
 from otel_tracker.errors import InvalidValueError
-from otel_tracker.reporting import reports, summary
+from otel_tracker.reporting import markdown, summary
 from otel_tracker.runtime.ids import new_id
 from otel_tracker.runtime.interrupts import is_interrupt
 from otel_tracker.runtime.log import warn
@@ -191,7 +191,7 @@ class MetricTracker:
 
         A link is followed, and a pipe or a device written into. Raises StorageError where that is not possible.
         """
-        text = reports.markdown(self._read(), time.time())
+        text = markdown.report(self._read(), time.time())
         if output_file == "-":
             _print(text)
         elif output_file is not None:

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from otel_tracker import names
-from otel_tracker.reporting import reports
+from otel_tracker.reporting import markdown, summary, wording
 from otel_tracker.runtime.printable import columns
 from otel_tracker.state.document import Document, new_document
 from tests.builders import AGENT, NOON, about, any_event, document_of, end, folded, moment, start
@@ -16,7 +16,7 @@ HEADINGS = ["## Blacklisted", "## System", "## Tokens by model", "## Agents"]
 
 
 def lines_of(document: Document, after: float = 0.0) -> list[str]:
-    return reports.markdown(document, NOON + after).splitlines()
+    return markdown.report(document, NOON + after).splitlines()
 
 
 def cells(line: str) -> list[str]:
@@ -34,7 +34,7 @@ def rows(document: Document, heading: str, after: float = 0.0) -> list[list[str]
 
 def test_the_json_report_has_what_its_readers_rely_on() -> None:
     document = folded(start("r0"), end("r1", tokens={"output": 5}), end("r2", FAILURE, agent="x.md"))
-    data = reports.report_data(document, NOON + 0.5)
+    data = summary.report(document, NOON + 0.5)
     assert list(data) == ["generated_at", "version", "system", "tokens", "leaderboard", "agents"]
     assert (data["generated_at"], data["version"]) == ("2026-02-15T12:00:00.500000Z", "7.0")
     assert data["system"]["total_requests"] == 2
@@ -45,7 +45,7 @@ def test_the_json_report_has_what_its_readers_rely_on() -> None:
 
 
 def test_the_json_reports_leaderboard_has_ten_agents_and_the_report_all() -> None:
-    data = reports.report_data(folded(*(end(f"r{n}", agent=f"{n}.md") for n in range(12))), NOON)
+    data = summary.report(folded(*(end(f"r{n}", agent=f"{n}.md") for n in range(12))), NOON)
     assert (len(data["leaderboard"]), len(data["agents"])) == (10, 12)
 
 
@@ -130,7 +130,7 @@ def test_totals_that_lack_a_runs_final_usage_are_shown_as_at_least() -> None:
     ]
     assert [row[-2] for row in rows(document, "## Agents")] == ["2,000", "≥ 10,500"]
     assert "≥ is at least: the final token usage of 1 run is missing." in lines_of(document)
-    data = reports.report_data(document, NOON)
+    data = summary.report(document, NOON)
     assert (data["tokens"]["sonnet"]["usage_incomplete"], data["agents"]["b.md"]["usage_incomplete"]) == (1, 0)
     assert data["agents"][AGENT]["token_usage"]["sonnet"]["output"] == 10500
 
@@ -174,8 +174,8 @@ def test_a_report_of_nothing_is_a_report() -> None:
     ],
 )
 def test_what_markdown_would_interpret_is_escaped_in_a_cell(name: object, cell: str) -> None:
-    assert reports.escape(name) == cell
-    assert cells(reports.table(("Name", "Next"), [(name, "x")], "ll").splitlines()[2]) == [cell, "x"]
+    assert markdown.escape(name) == cell
+    assert cells(markdown.table(("Name", "Next"), [(name, "x")], "ll").splitlines()[2]) == [cell, "x"]
 
 
 @settings(max_examples=50)
@@ -192,11 +192,11 @@ def test_no_agents_name_breaks_a_table(agents: list[str]) -> None:
 def test_any_document_has_both_reports(events: list[dict[str, object]], after: float) -> None:
     document = folded(*events)
     assert [line for line in lines_of(document, after) if line.startswith("## ")] == HEADINGS
-    json.dumps(reports.report_data(document, NOON + after), allow_nan=False)
+    json.dumps(summary.report(document, NOON + after), allow_nan=False)
 
 
 def test_the_columns_of_a_table_are_as_wide_as_their_widest_cell() -> None:
-    assert reports.table(("Agent", "Tasks"), [("a.md", 1), ("much/longer.md", 12345)], "lr").splitlines() == [
+    assert markdown.table(("Agent", "Tasks"), [("a.md", 1), ("much/longer.md", 12345)], "lr").splitlines() == [
         "| Agent          |  Tasks |",
         "| :------------- | -----: |",
         "| a.md           |      1 |",
@@ -209,16 +209,16 @@ def test_the_columns_of_a_table_are_as_wide_as_their_widest_cell() -> None:
     [(0, "0.00s"), (0.25, "0.25s"), (45.2, "45.2s"), (185, "3m 05s"), (3599.6, "1h 00m"), (7800, "2h 10m")],
 )
 def test_a_duration_is_shown_in_a_unit_that_suits_it(seconds: float, text: str) -> None:
-    assert reports.seconds(seconds) == text
+    assert wording.seconds(seconds) == text
 
 
 def test_shares_and_moments_that_are_missing_are_a_dash() -> None:
-    assert (reports.percent(None), reports.moment(None)) == ("-", "-")
-    assert (reports.percent(1 / 3), reports.moment("2026-02-15T21:30:00.999+01:00")) == ("33.3%", "2026-02-15 20:30:00")
+    assert (wording.percent(None), wording.moment(None)) == ("-", "-")
+    assert (wording.percent(1 / 3), wording.moment("2026-02-15T21:30:00.999+01:00")) == ("33.3%", "2026-02-15 20:30:00")
 
 
 def test_columns_line_up_in_a_terminal_where_letters_are_wide_or_combine() -> None:
-    table = reports.table(
+    table = markdown.table(
         ("Agent", "Tasks"), [("core/日本.md", 1), ("core/cafe\u0301.md", 2), ("core/coder.md", 3)], "lr"
     )
     ends = [columns(line[: line.rindex("|", 0, -1)]) for line in table.splitlines()]

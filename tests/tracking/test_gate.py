@@ -24,6 +24,7 @@ from otel_tracker import (
     Rejection,
     Selection,
     TaskTracker,
+    names,
     track_agent,
 )
 from otel_tracker.cli import main
@@ -134,13 +135,14 @@ def test_after_the_cooldown_one_task_is_let_through_and_the_next_one_waits_for_i
 ) -> None:
     fail(tracker)
     clock.now += COOLDOWN - 0.001
-    assert refused(tracker).reason == "5 failures in a row"
+    assert (refused(tracker).reason, refused(tracker).code) == ("5 failures in a row", names.FAILURES)
     clock.now += 0.001
     assert tracker.check_agent_health(AGENT)
     probe = acquired(tracker)
     assert probe.is_probe
     assert not tracker.check_agent_health(AGENT)
     assert (refused(tracker).reason, refused(tracker).until) == ("a probe is running", None)
+    assert refused(tracker).code == names.PROBE_RUNNING
     permit = tracker.get_agent_metrics(AGENT)["permit"]
     assert (permit["owner"], permit["granted"]) == (this_process(), format_timestamp(clock.now))
     with probe:
@@ -378,6 +380,7 @@ def test_an_override_is_lifted_by_hand_and_survives_a_reset(tracker: MetricTrack
     tracker.reset_agent_failures(AGENT)
     rejection = refused(tracker)
     assert (rejection.until, rejection.reason) == (None, "forced open")
+    assert (rejection.code, rejection.error().code) == (names.FORCED_OPEN, names.FORCED_OPEN)
     tracker.override_breaker(AGENT, None)
     assert acquired(tracker)
 

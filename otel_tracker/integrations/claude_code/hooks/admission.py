@@ -16,10 +16,9 @@ from otel_tracker.integrations.claude_code.runs.agent_types import (
     resolved,
     type_of,
 )
-from otel_tracker.names import REFUSED_BY_ORDER
+from otel_tracker.names import FORCED_OPEN, PROBE_RUNNING
 from otel_tracker.runtime.printable import printable
 from otel_tracker.state import permission
-from otel_tracker.state.breaker import PROBE_RUNS
 from otel_tracker.storage.quick_read import glance, is_gone
 
 TYPE_CHECKING = False
@@ -48,7 +47,7 @@ def answer(payload: "Payload", home: "Home", *, is_closed_on_doubt: bool) -> str
     verdict = permission.answer(document, agent, time.time(), is_gone)
     if verdict.is_admitted and not verdict.is_probe:
         return ""
-    if verdict.reason == PROBE_RUNS:
+    if verdict.reason == PROBE_RUNNING:
         from otel_tracker.integrations.claude_code.hooks.reconciler import end_abandoned
 
         end_abandoned(home, payload.session_id or "", time.time())  # the probe may have ended with its session
@@ -110,7 +109,7 @@ def _reason(document: "Document", home: "Home", response: "Rejection", agent_typ
         if response.agent_file == agent_type
         else f"Agent '{agent_type}' ({response.agent_file})"
     )
-    is_ordered = response.reason.startswith(REFUSED_BY_ORDER)
+    is_ordered = response.code == FORCED_OPEN
     by, when = " by a person" if is_ordered else "", f"until {response.until[:19]}Z" if response.until else "now"
     alone = "Do without it, or wait." if response.until or not is_ordered else "Do without it."
     instead = f"Use agent '{type_of(document, response.fallback)}' instead." if response.fallback else alone

@@ -1,0 +1,91 @@
+"""The words and figures that reports, commands and refusals show to people. Pure."""
+
+from otel_tracker import names
+from otel_tracker.reporting import summary
+from otel_tracker.runtime.printable import columns
+from otel_tracker.runtime.timestamps import format_timestamp, parse_timestamp
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from otel_tracker.state.breaker import Answer
+
+
+def padded(line: "Sequence[str]", widths: "Sequence[int]", alignment: str) -> "list[str]":
+    """Return the cells of a line, each as wide as its column."""
+    shown = zip(line, widths, alignment, strict=True)
+    return [_filled(cell, " " * (width - columns(cell)), to) for cell, width, to in shown]
+
+
+def _filled(cell: str, space: str, to: str) -> str:
+    return cell + space if to == "l" else space + cell
+
+
+def shown_tokens(tokens: int, incomplete: "object", *uses: "dict[str, Any]") -> "int | str":
+    """Return tokens as they are shown: as lower bounds where they are, and as a dash where those of all `uses` are unknown."""
+    return "-" if summary.is_unmeasured(*uses) else at_least(tokens, incomplete)
+
+
+def at_least(tokens: int, incomplete: "object") -> "int | str":
+    """Return tokens as they are shown: a lower bound where the final usage of something in them is missing."""
+    return f"≥ {tokens:,}" if incomplete else tokens
+
+
+def lower_bound(incomplete: int) -> str:
+    """Return in words what the lower bounds of some incomplete runs mean."""
+    runs = "1 run" if incomplete == 1 else f"{incomplete:,} runs"
+    return f"≥ is at least: the final token usage of {runs} is missing."
+
+
+def moment(text: "str | None") -> str:
+    """Return a timestamp for people: to the second, UTC."""
+    if text is None:
+        return "-"
+    return format_timestamp(parse_timestamp(text))[:19].replace("T", " ")
+
+
+def percent(share: "float | None") -> str:
+    """Return a share of 0 to 1 as a percentage, a dash where there is none."""
+    return "-" if share is None else f"{share * 100:.1f}%"
+
+
+def seconds(duration: float) -> str:
+    """Return a duration in a unit that suits it: `0.25s`, `45.2s`, `3m 05s`, `2h 10m`."""
+    if duration < 9.995:
+        return f"{duration:.2f}s"
+    if duration < 99.95:
+        return f"{duration:.1f}s"
+    minutes, rest = divmod(round(duration), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h {minutes:02d}m" if hours else f"{minutes}m {rest:02d}s"
+
+
+def left(until: str, now: float) -> str:
+    """Return how long it is until a timestamp."""
+    return seconds(max(0.0, parse_timestamp(until) - now))
+
+
+def shown_permit(permit: "dict[str, Any]") -> str:
+    """Return in words which task is the probe."""
+    task = f"task {permit['task_id']}, " if permit.get("task_id") else ""
+    process = f"process {permit['owner'].get('pid')}, " if permit.get("owner") else ""
+    return f"{task}{process}since {moment(permit['granted'])} UTC"
+
+
+def reason_of(answer: "Answer") -> str:
+    """Return in words why a breaker answers as it does, empty where it has no reason to give."""
+    if answer.reason == names.FAILURES:
+        return names.failures_in_a_row(answer.failures)
+    if answer.reason == names.PROBE_RUNNING:
+        return "a probe is running"
+    override = (answer.reason or "").replace("_", " ")
+    return f"{override}: {answer.note}" if answer.note else override
+
+
+def shown_override(override: "dict[str, Any]") -> str:
+    """Return in words what a person has ordered."""
+    until = f" until {moment(override['until'])} UTC" if override.get("until") else ""
+    reason = f": {override['reason']}" if override.get("reason") else ""
+    return f"{override['kind'].replace('_', ' ')}{until}{reason}"
