@@ -8,11 +8,13 @@ from typing import Any, NamedTuple
 
 from otel_tracker.doctor.finding import NOTE, OK, WRONG, Finding
 from otel_tracker.errors import OtelTrackerError, command
+from otel_tracker.integrations.claude_code import NAME
 from otel_tracker.integrations.claude_code.hooks.hook import LOG_NAME
 from otel_tracker.integrations.claude_code.settings import registration, settings_file, settings_places, settings_shape
 from otel_tracker.integrations.claude_code.settings.settings_places import Place
 from otel_tracker.runtime.environment import DEFAULT_HOME
 from otel_tracker.runtime.timestamps import parse_timestamp
+from otel_tracker.storage import claim
 from otel_tracker.storage.files import Files
 from otel_tracker.storage.home import Home
 
@@ -166,8 +168,10 @@ def _elsewhere(mine: list[Place], plugins: list[str], home: Home) -> Iterator[Fi
 
 
 def _logged(home: Home) -> Iterator[Finding]:
-    path = os.path.join(home.claude_code, LOG_NAME)
+    folder = home.of_integration(NAME)
+    path = os.path.join(folder, LOG_NAME)
     try:
+        claim.check_links(home, Files(), folder)
         lines = list(_lines(path))
     except OtelTrackerError as error:
         yield Finding(_TOPIC, WRONG, str(error))

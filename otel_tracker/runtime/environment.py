@@ -25,8 +25,6 @@ DEFAULT_HOME = "~/.claude/agents"
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 _ENFORCE_KEY = os.fsencode(OTEL_TRACKER_ENFORCE) if os.name == "posix" else OTEL_TRACKER_ENFORCE
 
-_LONGEST_PID = 10
-
 is_command = False
 """Whether this process is a command of this package's own, which does one thing and ends: the main thread then writes
 itself (writer.py), for nothing in it survives an interrupt, and loading what a thread needs takes longer than the work."""
@@ -58,26 +56,9 @@ def is_folder(name: str) -> bool:
     return is_known and bool(name.strip()) and "\0" not in name
 
 
-def claude_folder() -> str:
-    """Return the folder of the user's Claude Code, with its settings and agents."""
-    return absolute(os.environ.get("CLAUDE_CONFIG_DIR") or "~/.claude")
-
-
-def user_agents() -> str:
-    """Return the folder of the user's agents of Claude Code."""
-    return os.path.join(claude_folder(), "agents")
-
-
-def project_agents(project: "str | None") -> "str | None":
-    """Return the folder of a project's agents: of the one that Claude Code names, else of `project`; None if that is None."""
-    project = os.environ.get("CLAUDE_PROJECT_DIR") or project
-    return os.path.join(project, ".claude", "agents") if project else None
-
-
-def claude_process() -> "int | None":
-    """Return the id of the process of Claude Code that runs this hook, None where it doesn't tell (before 2.1.240)."""
-    told = os.environ.get("CLAUDE_PID", "")
-    return int(told) if told.isascii() and told.isdigit() and len(told) < _LONGEST_PID else None
+def value_of(variable: str) -> str:
+    """Return the value of a variable of another program, an empty text if it is unset."""
+    return os.environ.get(variable, "")
 
 
 def absolute(path: str) -> str:
@@ -100,14 +81,6 @@ def is_enforced() -> bool:
 def handles_signals() -> bool:
     """Tell whether SIGTERM ends running tasks as cancelled."""
     return _is_set("handle_signals", OTEL_TRACKER_HANDLE_SIGNALS)
-
-
-def is_run_by_copilot() -> bool:
-    """Tell whether GitHub's Copilot CLI has started this process as a hook, which reads Claude Code's settings, too.
-
-    `CLAUDE_PID` is Claude Code's own: then that was started by Copilot, and has started this process.
-    """
-    return bool(os.environ.get("COPILOT_CLI")) and not os.environ.get("CLAUDE_PID")
 
 
 def masks_secrets() -> bool:

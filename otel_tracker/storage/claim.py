@@ -27,9 +27,12 @@ def check(home: Home, files: "Files") -> None:
             raise SharedDocumentError(home.document, (home.folder, other.folder))
 
 
-def check_links(home: Home, files: "Files") -> None:
-    """Raise StorageError if a link that another user has planted leads into the home, or out of it."""
-    inside = (home.journal, home.left_over, home.backups, home.claude_code, home.scripts)
+def check_links(home: Home, files: "Files", *others: str) -> None:
+    """Raise StorageError if a link that another user has planted leads into the home, or out of it.
+
+    `others` are folders in the home that only the caller knows.
+    """
+    inside = (home.journal, home.left_over, home.backups, home.scripts, *others)
     for path in (*parents(home.folder), home.folder, os.path.dirname(home.named), home.named, *inside):
         files.refuse_planted_link(path)
 

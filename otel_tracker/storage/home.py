@@ -15,10 +15,10 @@ class Home:
     """
 
     __slots__ = (
+        "_own",
         "append_lock",
         "backups",
         "claim",
-        "claude_code",
         "document",
         "document_lock",
         "folder",
@@ -43,12 +43,15 @@ class Home:
         self.document_lock = os.path.join(place, f".{real_name}.document.lock")
         self.claim = os.path.join(place, f".{real_name}.home")
         # Documents that share a folder have a journal each: `journal-team`, and `journal-config+team` for config/team.json.
-        own = "" if named == usual else f"-{_inner(_stem(named), self.folder)}"
+        own = self._own = "" if named == usual else f"-{_inner(_stem(named), self.folder)}"
         self.journal = os.path.join(self.folder, f"journal{own}")
         self.left_over = os.path.join(self.journal, "left-over")
         self.backups = os.path.join(self.folder, f"backups{own}")
-        self.claude_code = os.path.join(self.folder, f"claude-code{own}")
         self.scripts = os.path.join(self.folder, "scripts")
+
+    def of_integration(self, name: str) -> str:
+        """Return the folder in which the integration `name` keeps what it notes of a coding agent's sessions."""
+        return os.path.join(self.folder, f"{name}{self._own}")
 
     @property
     def option(self) -> "str | None":

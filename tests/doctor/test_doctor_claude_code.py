@@ -12,6 +12,7 @@ import pytest
 
 from otel_tracker.doctor import NOTE, OK, WRONG, Finding, examine
 from otel_tracker.doctor.claude_code import claude_code
+from otel_tracker.integrations.claude_code import NAME
 from otel_tracker.integrations.claude_code.settings import registration, settings_places
 from otel_tracker.integrations.claude_code.settings.registration import Choice
 from otel_tracker.runtime.timestamps import format_timestamp
@@ -251,8 +252,8 @@ def test_hooks_that_record_elsewhere_are_worth_a_note(used: Home, put: Put, tmp_
 
 
 def log(home: Home, *lines: str) -> None:
-    Path(home.claude_code).mkdir(parents=True, exist_ok=True)
-    with (Path(home.claude_code) / "hook.log").open("a") as file:
+    Path(home.of_integration(NAME)).mkdir(parents=True, exist_ok=True)
+    with (Path(home.of_integration(NAME)) / "hook.log").open("a") as file:
         file.writelines(f"{line}\n" for line in lines)
 
 
@@ -294,7 +295,7 @@ def test_only_the_end_of_a_long_log_is_read_and_odd_lines_are_passed_over(used: 
 
 def test_a_log_that_cannot_be_read_is_wrong(used: Home, put: Put) -> None:
     put(registered())
-    (Path(used.claude_code) / "hook.log").mkdir(parents=True)
+    (Path(used.of_integration(NAME)) / "hook.log").mkdir(parents=True)
     assert "hook.log" in wrong(used).text
 
 

@@ -12,6 +12,7 @@ from otel_tracker import names
 from otel_tracker.cli import main
 from otel_tracker.doctor import WRONG, examine, repair
 from otel_tracker.errors import LaggingError
+from otel_tracker.integrations.claude_code import NAME
 from otel_tracker.integrations.claude_code.hooks.hook import hook
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.quick_read import glance
@@ -118,7 +119,7 @@ def test_the_gate_of_claude_code_answers_at_once_and_says_in_its_log_why(behind:
     wanted = {"tool_name": "Agent", "tool_use_id": "t1", "tool_input": {"subagent_type": "coder"}}
     payload = json.dumps({"hook_event_name": "PreToolUse", "session_id": "s", **wanted}).encode()
     assert hook(payload, behind.folder) == ""
-    assert "cannot tell the state of" in Path(behind.claude_code, "hook.log").read_text()
+    assert "cannot tell the state of" in Path(behind.of_integration(NAME), "hook.log").read_text()
     assert '"deny"' in hook(payload, behind.folder, is_closed_on_doubt=True)
     Store(behind).read()
     assert '"deny"' in hook(payload, behind.folder)

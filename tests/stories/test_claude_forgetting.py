@@ -10,6 +10,7 @@ import pytest
 
 from otel_tracker.doctor import WRONG, examine
 from otel_tracker.errors import StorageError
+from otel_tracker.integrations.claude_code import NAME
 from otel_tracker.integrations.claude_code.runs.forgetting import forget_sessions
 from otel_tracker.integrations.claude_code.runs.session import Session as Facts
 from otel_tracker.storage.home import Home
@@ -51,7 +52,7 @@ OURS = {
 
 @pytest.fixture
 def kept(home: Home) -> Path:
-    folder = Path(home.claude_code)
+    folder = Path(home.of_integration(NAME))
     folder.mkdir(parents=True)
     for name, text in {**THEIRS, **OURS}.items():
         (folder / name).write_text(text)
@@ -103,8 +104,8 @@ def test_a_planted_link_in_the_place_of_the_folder_is_not_followed(home: Home, t
     (elsewhere / f"{ID}.json").write_text(OURS[f"{ID}.json"])
     age(elsewhere, 400 * DAY)
     Path(home.folder).mkdir(parents=True)
-    os.symlink(elsewhere, home.claude_code)
-    os.chown(home.claude_code, 12_345, 12_345, follow_symlinks=False)
+    os.symlink(elsewhere, home.of_integration(NAME))
+    os.chown(home.of_integration(NAME), 12_345, 12_345, follow_symlinks=False)
     with pytest.raises(StorageError, match="12345"):
         forget_sessions(home, time.time())
     with pytest.raises(StorageError, match="12345"), Facts.opened(home, ID):
@@ -116,7 +117,7 @@ def test_a_planted_link_in_the_place_of_the_folder_is_not_followed(home: Home, t
 def test_a_link_of_ones_own_is_followed(home: Home, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     Path(home.folder).mkdir(parents=True)
-    os.symlink(tmp_path / "elsewhere", home.claude_code)
+    os.symlink(tmp_path / "elsewhere", home.of_integration(NAME))
     with Facts.opened(home, ID) as session:
         session.note_permit("tool", "a.md", None)
     assert (tmp_path / "elsewhere" / f"{ID}.json").exists()

@@ -8,9 +8,11 @@ import os
 import sys
 import time
 
+from otel_tracker.integrations.claude_code import NAME
 from otel_tracker.integrations.claude_code.hooks import payload as hooks
+from otel_tracker.integrations.claude_code.variables import is_run_by_copilot
 from otel_tracker.runtime import log
-from otel_tracker.runtime.environment import chosen_home, is_run_by_copilot
+from otel_tracker.runtime.environment import chosen_home
 from otel_tracker.runtime.limits import ERROR_CHARACTERS, PAYLOAD_BYTES
 from otel_tracker.runtime.timestamps import format_timestamp
 from otel_tracker.storage.home import Home
@@ -129,9 +131,10 @@ def _log(home: "Home | None", event: str, text: str) -> None:
         from otel_tracker.storage import claim
         from otel_tracker.storage.files import Files
 
-        files, path = Files(), os.path.join(home.claude_code, LOG_NAME)
-        claim.check_links(home, files)
-        files.make_folder(home.claude_code)
+        files, folder = Files(), home.of_integration(NAME)
+        path = os.path.join(folder, LOG_NAME)
+        claim.check_links(home, files, folder)
+        files.make_folder(folder)
         known = files.signature(path)
         if known is not None and known[1] > _LONGEST_LOG:
             os.replace(path, f"{path}.1")

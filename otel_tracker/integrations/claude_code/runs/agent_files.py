@@ -4,7 +4,7 @@ import os
 import re
 
 from otel_tracker.errors import StorageError
-from otel_tracker.runtime.environment import project_agents, user_agents
+from otel_tracker.integrations.claude_code.variables import project_agents, user_agents
 from otel_tracker.runtime.limits import FRONT_MATTER_CHARACTERS, NAME_CHARACTERS
 from otel_tracker.runtime.log import warn
 from otel_tracker.state.event import is_name

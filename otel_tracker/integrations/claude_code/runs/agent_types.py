@@ -9,7 +9,7 @@ The key of an agent is its file relative to its agents folder (`core/coder.md`).
 import os
 
 from otel_tracker import names
-from otel_tracker.runtime.environment import project_agents, user_agents
+from otel_tracker.integrations.claude_code.variables import project_agents, user_agents
 from otel_tracker.state import lookup
 
 TYPE_CHECKING = False

@@ -7,6 +7,7 @@ for each agent, `claude-code/agents/<agent id>`, names the session whose file ha
 import os
 
 from otel_tracker.errors import StorageError
+from otel_tracker.integrations.claude_code import NAME
 from otel_tracker.integrations.claude_code.transcripts import places
 from otel_tracker.runtime.limits import NAME_CHARACTERS
 from otel_tracker.storage.files import Files
@@ -45,4 +46,4 @@ def release(home: "Home", agent_id: "str | None", session_id: str, files: Files)
 
 def _path(home: "Home", agent_id: "str | None") -> "str | None":
     is_safe = agent_id is not None and places.is_safe(agent_id)
-    return os.path.join(home.claude_code, FOLDER, agent_id) if agent_id is not None and is_safe else None
+    return os.path.join(home.of_integration(NAME), FOLDER, agent_id) if agent_id is not None and is_safe else None

@@ -10,13 +10,15 @@ import os
 from contextlib import contextmanager
 
 from otel_tracker.errors import StorageError
+from otel_tracker.integrations.claude_code import NAME
 from otel_tracker.integrations.claude_code.runs import lineage
 from otel_tracker.integrations.claude_code.runs.run import Run, digest, run_id_of, types_of
 from otel_tracker.integrations.claude_code.runs.validation import is_sound
 from otel_tracker.integrations.claude_code.transcripts import places
 from otel_tracker.integrations.claude_code.transcripts.lines import lines_in
 from otel_tracker.integrations.claude_code.transcripts.statuses import FAILED, KILLED
-from otel_tracker.runtime import environment, owner
+from otel_tracker.integrations.claude_code.variables import process_id
+from otel_tracker.runtime import owner
 from otel_tracker.runtime.timestamps import format_timestamp, parse_timestamp
 from otel_tracker.storage import claim, lock
 from otel_tracker.storage.files import Files
@@ -64,7 +66,7 @@ class Session:
     def opened(cls, home: "Home", session_id: str) -> "Iterator[Session]":
         """Hold a session, so that no other hook of it changes it meanwhile; errors are StorageErrors."""
         files, path = Files(), path_of(home, session_id)
-        claim.check_links(home, files)
+        claim.check_links(home, files, home.of_integration(NAME))
         with lock.held(f"{path}.lock", files):
             read = files.read(path)
             session = cls(home, session_id, _decoded(read[1]) if read else {}, files)
@@ -257,14 +259,14 @@ class Session:
 
 def session_process() -> "dict[str, Any] | None":
     """Return the process of the session that this hook belongs to (owner.py), None where Claude Code doesn't tell it."""
-    pid = environment.claude_process()
+    pid = process_id()
     return owner.process(pid) if pid is not None else None
 
 
 def path_of(home: "Home", session_id: str) -> str:
     """Return the path of a session's file."""
     is_plain = session_id.isascii() and session_id.replace("-", "").replace("_", "").isalnum() and len(session_id) <= 64
-    return os.path.join(home.claude_code, f"{session_id if is_plain else digest(session_id)}.json")
+    return os.path.join(home.of_integration(NAME), f"{session_id if is_plain else digest(session_id)}.json")
 
 
 def is_unsettled(home: "Home", session_id: str, transcript: "str | None") -> bool:
@@ -277,7 +279,7 @@ def is_unsettled(home: "Home", session_id: str, transcript: "str | None") -> boo
 
 def beginning(home: "Home") -> float:
     """Return when the home has first heard of a session, long ago if that wasn't noted: what ran before isn't looked for."""
-    read = Files().read(os.path.join(home.claude_code, _BEGINNING))
+    read = Files().read(os.path.join(home.of_integration(NAME), _BEGINNING))
     try:
         return parse_timestamp(read[1].decode()) if read else 0.0
     except ValueError:
@@ -286,10 +288,10 @@ def beginning(home: "Home") -> float:
 
 def note_beginning(home: "Home", now: float) -> None:
     """Note that the home hears of its first session, if it does."""
-    files, path = Files(), os.path.join(home.claude_code, _BEGINNING)
+    files, path = Files(), os.path.join(home.of_integration(NAME), _BEGINNING)
     if files.signature(path) is None:
-        claim.check_links(home, files)
-        files.make_folder(home.claude_code)
+        claim.check_links(home, files, home.of_integration(NAME))
+        files.make_folder(home.of_integration(NAME))
         files.create(path, format_timestamp(now).encode())
 
 
@@ -314,8 +316,12 @@ def is_gone(process: "dict[str, Any] | None") -> bool:
 
 def paths_in(home: "Home", suffix: str, before: float, files: Files) -> "list[str]":
     """Return the paths in the folder of sessions that end with `suffix` and weren't written to since `before`."""
-    claim.check_links(home, files)
-    paths = [os.path.join(home.claude_code, name) for name in files.names(home.claude_code) if name.endswith(suffix)]
+    claim.check_links(home, files, home.of_integration(NAME))
+    paths = [
+        os.path.join(home.of_integration(NAME), name)
+        for name in files.names(home.of_integration(NAME))
+        if name.endswith(suffix)
+    ]
     return [path for path in paths if (places.modified(path) or before) < before]
 
 

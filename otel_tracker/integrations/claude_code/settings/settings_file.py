@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 from otel_tracker.errors import OtelTrackerError, StorageError
 from otel_tracker.integrations.claude_code.settings import settings_shape, settings_text
 from otel_tracker.integrations.claude_code.settings.registration import is_ours
-from otel_tracker.runtime.environment import absolute, claude_folder
+from otel_tracker.integrations.claude_code.variables import user_folder
+from otel_tracker.runtime.environment import absolute
 from otel_tracker.storage.failures import saying
 from otel_tracker.storage.files import Files
 
@@ -68,7 +69,7 @@ class Change(NamedTuple):
 
 def user_path() -> str:
     """Return the path of the user's settings file."""
-    return os.path.join(claude_folder(), "settings.json")
+    return os.path.join(user_folder(), "settings.json")
 
 
 def project_path(name: str = "settings.json") -> str:

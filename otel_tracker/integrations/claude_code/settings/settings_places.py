@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from otel_tracker.errors import command
 from otel_tracker.integrations.claude_code.settings import registration, settings_file
-from otel_tracker.runtime.environment import claude_folder
+from otel_tracker.integrations.claude_code.variables import user_folder
 
 PLUGIN = "otel-tracker@"
 MANAGED = (
@@ -106,6 +106,6 @@ def registered() -> list[tuple[str, str]]:
 
 def is_in_use(places: Iterable[Place]) -> bool:
     """Tell whether there is anything of Claude Code's own in the user's folder, or on this machine."""
-    own = (os.path.join(claude_folder(), "projects"), os.path.expanduser("~/.claude.json"))
+    own = (os.path.join(user_folder(), "projects"), os.path.expanduser("~/.claude.json"))
     has_settings = any(place.is_managed or place.path == settings_file.user_path() for place in places)
     return has_settings or any(map(os.path.exists, own))

@@ -1,0 +1,44 @@
+"""What Claude Code says in environment variables: of its user's folder, of the project, and of its own process."""
+
+import os
+
+from otel_tracker.runtime.environment import absolute, value_of
+
+_FOLDER, _PROJECT, _PROCESS = "CLAUDE_CONFIG_DIR", "CLAUDE_PROJECT_DIR", "CLAUDE_PID"
+_COPILOT = "COPILOT_CLI"
+_LONGEST_PID = 10
+
+
+def user_folder() -> str:
+    """Return the folder of the user's Claude Code, with its settings and agents."""
+    return absolute(value_of(_FOLDER) or "~/.claude")
+
+
+def user_agents() -> str:
+    """Return the folder of the user's agents."""
+    return os.path.join(user_folder(), "agents")
+
+
+def project_agents(project: "str | None") -> "str | None":
+    """Return the folder of a project's agents: of the one that Claude Code names, else of `project`; None if that is None."""
+    project = value_of(_PROJECT) or project
+    return os.path.join(project, ".claude", "agents") if project else None
+
+
+def process_id() -> "int | None":
+    """Return the id of the process of Claude Code that runs this hook, None where the variable is missing (before 2.1.240)."""
+    pid = value_of(_PROCESS)
+    return int(pid) if pid.isascii() and pid.isdigit() and len(pid) < _LONGEST_PID else None
+
+
+def is_in_session() -> bool:
+    """Tell whether Claude Code, or a coding agent that sets the same variable, has started this process."""
+    return bool(value_of(_PROJECT))
+
+
+def is_run_by_copilot() -> bool:
+    """Tell whether GitHub's Copilot CLI, which reads Claude Code's settings too, has started this process as a hook.
+
+    A process that also has Claude Code's id was started by a Claude Code that Copilot has started.
+    """
+    return bool(value_of(_COPILOT)) and not value_of(_PROCESS)
