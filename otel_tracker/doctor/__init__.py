@@ -16,7 +16,7 @@ from otel_tracker.storage.store import Store
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["NOTE", "OK", "WRONG", "Finding", "examine", "repair"]
+__all__ = ["NOTE", "OK", "WRONG", "Finding", "examine", "examine_home", "repair"]
 
 _OF_THE_HOME = (
     folders.home,
@@ -34,11 +34,16 @@ _OF_THE_HOME = (
 
 
 def examine(store: Store) -> list[Finding]:
-    """Return what there is to say of a home, in a fixed order of topics. Nothing is changed."""
+    """Return what there is to say of a home and of what is around it, in a fixed order of topics. Nothing is changed."""
+    around = (surroundings.packages(), telemetry.telemetry(), claude_code.claude_code(store.home))
+    return [*examine_home(store), *(finding for findings in around for finding in findings)]
+
+
+def examine_home(store: Store) -> list[Finding]:
+    """Return what there is to say of a home's own files, in a fixed order of topics. Nothing is changed."""
     subject = Subject(store)
     checks = _OF_THE_HOME if os.path.isdir(store.home.folder) else (folders.home,)
-    of_home = [finding for check in checks for finding in _found(check, subject)]
-    return [*of_home, *surroundings.packages(), *telemetry.telemetry(), *claude_code.claude_code(store.home)]
+    return [finding for check in checks for finding in _found(check, subject)]
 
 
 def _found(check: "Callable[[Subject], Iterator[Finding]]", subject: Subject) -> list[Finding]:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoints, entry_points
 
 from otel_tracker.doctor.finding import NOTE, OK, WRONG, Finding
 from otel_tracker.errors import INSTALL_AGAIN
@@ -18,7 +18,8 @@ _RECORDED = "tasks are recorded in the document all the same"
 
 def telemetry() -> Iterator[Finding]:
     """Look at the variables of OpenTelemetry, and at the packages that they need."""
-    found = [*_switched_off(), *_exporters(), *_sampler(), *_auto_instrumentation()]
+    points = entry_points()
+    found = [*_switched_off(), *_exporters(points), *_sampler(points), *_auto_instrumentation(points)]
     yield from found
     if all(finding.level != WRONG for finding in found):
         yield Finding(_TOPIC, OK, "the environment asks for nothing that isn't there")
@@ -33,14 +34,14 @@ def _switched_off() -> Iterator[Finding]:
         yield Finding(_TOPIC, NOTE, text)
 
 
-def _exporters() -> Iterator[Finding]:
-    known = _names("opentelemetry_traces_exporter")
+def _exporters(points: EntryPoints) -> Iterator[Finding]:
+    known = _names(points, "opentelemetry_traces_exporter")
     for name in _listed("OTEL_TRACES_EXPORTER"):
         if name not in known | {"otlp", "none"}:
             text = f"OTEL_TRACES_EXPORTER names {name}, which no installed package has: the SDK would not start"
             yield Finding(_TOPIC, WRONG, text, f"one of {', '.join(sorted(known))}, or install the package that has it")
     protocol = _value("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL") or _value("OTEL_EXPORTER_OTLP_PROTOCOL")
-    is_asked_for = "otlp" in (_listed("OTEL_TRACES_EXPORTER") or ["otlp"]) and _names("opentelemetry_distro")
+    is_asked_for = "otlp" in (_listed("OTEL_TRACES_EXPORTER") or ["otlp"]) and _names(points, "opentelemetry_distro")
     if not protocol and is_asked_for and "otlp_proto_grpc" not in known:
         text = "opentelemetry-instrument exports by OTLP over grpc unless it is told otherwise, for which nothing is installed"
         yield Finding(_TOPIC, NOTE, text, "export OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf")
@@ -50,17 +51,17 @@ def _exporters() -> Iterator[Finding]:
         yield Finding(_TOPIC, WRONG, text, f"pip install {package}, or set it to http/protobuf")
 
 
-def _sampler() -> Iterator[Finding]:
+def _sampler(points: EntryPoints) -> Iterator[Finding]:
     name = _value("OTEL_TRACES_SAMPLER")
-    if name and name not in _BUILT_IN_SAMPLERS | _names("opentelemetry_traces_sampler"):
+    if name and name not in _BUILT_IN_SAMPLERS | _names(points, "opentelemetry_traces_sampler"):
         text = f"OTEL_TRACES_SAMPLER names {name}, which nobody has: the SDK would use parentbased_always_on"
         yield Finding(_TOPIC, WRONG, text, f"one of {', '.join(sorted(_BUILT_IN_SAMPLERS))}")
     elif name.endswith("always_off"):
         yield Finding(_TOPIC, NOTE, f"OTEL_TRACES_SAMPLER is {name}: no span leaves a process; {_RECORDED}")
 
 
-def _auto_instrumentation() -> Iterator[Finding]:
-    if "otel_tracker" not in _names("opentelemetry_instrumentor"):
+def _auto_instrumentation(points: EntryPoints) -> Iterator[Finding]:
+    if "otel_tracker" not in _names(points, "opentelemetry_instrumentor"):
         text = "opentelemetry-instrument doesn't find otel_tracker: it was installed without its metadata"
         yield Finding(_TOPIC, WRONG, text, INSTALL_AGAIN)
     try:
@@ -73,7 +74,7 @@ def _auto_instrumentation() -> Iterator[Finding]:
         ("opentelemetry_distro", "OTEL_PYTHON_DISTRO"),
         ("opentelemetry_configurator", "OTEL_PYTHON_CONFIGURATOR"),
     ):
-        known, chosen = _names(group), _value(variable)
+        known, chosen = _names(points, group), _value(variable)
         if chosen and chosen not in known:
             text = (
                 f"{variable} names {chosen}, which no installed package has: opentelemetry-instrument uses another one"
@@ -84,8 +85,8 @@ def _auto_instrumentation() -> Iterator[Finding]:
             yield Finding(_TOPIC, WRONG, text, "pip install opentelemetry-distro")
 
 
-def _names(group: str) -> set[str]:
-    return {point.name for point in entry_points(group=group)}
+def _names(points: EntryPoints, group: str) -> set[str]:
+    return {point.name for point in points.select(group=group)}
 
 
 def _value(variable: str) -> str:

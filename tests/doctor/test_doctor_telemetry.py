@@ -1,4 +1,4 @@
-from importlib.metadata import EntryPoint
+from importlib.metadata import EntryPoint, EntryPoints, entry_points
 
 import pytest
 
@@ -65,16 +65,16 @@ def test_the_protocol_that_opentelemetry_instrument_takes_by_itself_is_said(monk
 
 
 def test_a_missing_distro_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    ours = EntryPoint("otel_tracker", "otel_tracker.tracking.instrumentor:AgentTrackerInstrumentor", "")
-    monkeypatch.delenv("OTEL_EXPORTER_OTLP_PROTOCOL")
-    monkeypatch.setattr(
-        telemetry, "entry_points", lambda group: [ours] if group == "opentelemetry_instrumentor" else []
+    ours = EntryPoint(
+        "otel_tracker", "otel_tracker.tracking.instrumentor:AgentTrackerInstrumentor", "opentelemetry_instrumentor"
     )
+    monkeypatch.delenv("OTEL_EXPORTER_OTLP_PROTOCOL")
+    monkeypatch.setattr(telemetry, "entry_points", lambda: EntryPoints([ours]))
     assert "would set up no SDK" in worst().text
     assert worst().remedy == "pip install opentelemetry-distro"
 
 
 def test_a_missing_instrumentor_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    names = {"distro", "otlp_proto_http"}
-    monkeypatch.setattr(telemetry, "_names", lambda group: set() if "instrumentor" in group else names)
+    others = EntryPoints(point for point in entry_points() if point.group != "opentelemetry_instrumentor")
+    monkeypatch.setattr(telemetry, "entry_points", lambda: others)
     assert "doesn't find otel_tracker" in worst().text

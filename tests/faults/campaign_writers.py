@@ -24,7 +24,7 @@ from opentelemetry.trace import SpanContext, TraceFlags
 
 from otel_tracker import CircuitBreakerSpanExporter, MetricTracker, TaskTracker
 from otel_tracker.cli import main as command
-from otel_tracker.doctor import examine
+from otel_tracker.doctor import examine_home
 from otel_tracker.integrations.claude_code.hooks.hook import hook
 from otel_tracker.storage import journal
 from otel_tracker.storage.home import Home
@@ -130,7 +130,7 @@ def people(home: Home, agent: str, names: Iterator[int], say: Say) -> None:
         tracker.reset_agent_failures(agent)
         tracker.check_agent_health(agent)
         if number % 5 == 0:
-            examine(Store(home))
+            examine_home(Store(home))
 
 
 WAYS = {way.__name__: way for way in (blocks, calls, batches, hooks, commands, people)}
@@ -139,7 +139,7 @@ WAYS = {way.__name__: way for way in (blocks, calls, batches, hooks, commands, p
 def main() -> None:
     home = Home(sys.argv[1])
     journal.SEGMENT_BYTES = SEGMENT_BYTES
-    examine(Store(home))  # loads what is loaded when it is first needed
+    examine_home(Store(home))  # loads what is loaded when it is first needed
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the killed
     for line in sys.stdin:
         way, agent, ledger = line.split()

@@ -12,7 +12,7 @@ from typing import NoReturn
 import pytest
 
 from otel_tracker import names
-from otel_tracker.doctor import WRONG, examine
+from otel_tracker.doctor import WRONG, examine_home
 from otel_tracker.state.shapes import Event
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.store import Store
@@ -101,4 +101,4 @@ def assert_in_order(home: Home) -> None:
     """Look for what a process may have left behind, and ask the doctor."""
     assert list(Path(home.folder).rglob("*.tmp")) == []
     assert not Path(home.left_over).exists()
-    assert [finding for finding in examine(Store(home)) if finding.level == WRONG] == []
+    assert [finding for finding in examine_home(Store(home)) if finding.level == WRONG] == []

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from otel_tracker import names
-from otel_tracker.doctor import WRONG, examine, surroundings
+from otel_tracker.doctor import WRONG, examine_home
 from otel_tracker.state.document import new_document
 from otel_tracker.state.fold import fold_all
 from otel_tracker.state.schema import has_changed_settings
@@ -243,7 +243,6 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogC
     caplog.set_level(logging.CRITICAL, "otel_tracker")  # there is much to say of what is damaged here
     monkeypatch.setattr(journals, "SEGMENT_BYTES", SEGMENT_BYTES)
     monkeypatch.setattr(document_file, "REREAD_SECONDS", 0)  # nobody is writing
-    monkeypatch.setattr(surroundings, "packages", lambda: iter(()))  # they don't change
     (tmp_path / "machine").mkdir()
     made = Machine(tmp_path / "machine")
     monkeypatch.setattr(files, "os", made.logged)
@@ -344,7 +343,7 @@ class Aftermath:
         """Ask the doctor, and see that what was just recorded is there even if the document gets lost."""
         key = hash(frozenset(item for item in image.items() if ".corrupt-" not in item[0]))
         if key not in self._healthy:
-            assert [finding.text for finding in examine(self._process()) if finding.level == WRONG] == []
+            assert [finding.text for finding in examine_home(self._process()) if finding.level == WRONG] == []
             os.unlink(self._home.document)
             assert ended("z")["id"] in [entry["id"] for entry in self._process().read().history.entries()]
             self._healthy.add(key)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from otel_tracker import names
-from otel_tracker.doctor import WRONG, examine, surroundings
+from otel_tracker.doctor import WRONG, examine_home
 from otel_tracker.storage import files, lock, unwritten
 from otel_tracker.storage import journal as journals
 from otel_tracker.storage.files import Files
@@ -135,7 +135,6 @@ Fault = tuple[GoWrong, tuple[str, ...], int]
 def _with_small_costs(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.setattr(journals, "SEGMENT_BYTES", journals.SEGMENT_BYTES)
     monkeypatch.setattr(files, "os", UnflushedOs())
-    monkeypatch.setattr(surroundings, "packages", lambda: iter(()))  # they don't change
     caplog.set_level(logging.CRITICAL, "otel_tracker")  # there is a warning for everything that fails here
 
 
@@ -210,7 +209,7 @@ def assert_counted_once(runs: set[str], home: Home) -> None:
     assert document["agents"][AGENT]["metrics"]["tasks_total"] == len(ended)
     assert set(document["in_flight"]) == set(started) - set(ended)
     assert list(Path(home.folder).rglob("*.tmp")) == []
-    assert [finding.text for finding in examine(Store(home)) if finding.level == WRONG] == []
+    assert [finding.text for finding in examine_home(Store(home)) if finding.level == WRONG] == []
 
 
 def assert_whole(home: Home) -> None:

@@ -12,7 +12,7 @@ import warnings
 from contextlib import suppress
 from itertools import count
 
-from otel_tracker.doctor import examine
+from otel_tracker.doctor import examine_home
 from otel_tracker.runtime.ids import new_id
 from otel_tracker.storage import journal
 from otel_tracker.storage.home import Home
@@ -52,7 +52,7 @@ def read_ledger(path: str) -> dict[str, set[str]]:
 def main() -> None:
     home = Home(sys.argv[1])
     journal.SEGMENT_BYTES = SEGMENT_BYTES
-    examine(Store(home))  # loads what is loaded when it is first needed
+    examine_home(Store(home))  # loads what is loaded when it is first needed
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the killed
     # Python warns of a fork beside a thread, here the one that writes, which is idle then; its child starts one of its own.
     warnings.simplefilter("ignore", DeprecationWarning)

@@ -10,7 +10,7 @@ import pytest
 
 from otel_tracker import names
 from otel_tracker.cli import main
-from otel_tracker.doctor import WRONG, examine, repair
+from otel_tracker.doctor import WRONG, examine_home, repair
 from otel_tracker.errors import LaggingError
 from otel_tracker.integrations.claude_code import NAME
 from otel_tracker.integrations.claude_code.hooks.hook import hook
@@ -86,7 +86,7 @@ def test_a_command_brings_the_document_up(behind: Home, arguments: "tuple[str, .
 
 def test_a_repair_brings_the_document_up(behind: Home) -> None:
     assert repair(Store(behind)) == ["wrote what only the journal had into the document"]
-    assert [finding for finding in examine(Store(behind)) if finding.level == WRONG] == []
+    assert [finding for finding in examine_home(Store(behind)) if finding.level == WRONG] == []
     assert tasks(behind, OTHER) == 100
 
 

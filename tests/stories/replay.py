@@ -193,6 +193,11 @@ def _errors(home: Path) -> list[str]:
     return [line for line in lines if " error: " in line]
 
 
-def everything_under(folder: Path) -> dict[str, bytes]:
-    """Return every file under a folder, with what is in it."""
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+def everything_under(folder: Path, but: "Path | None" = None) -> dict[str, bytes]:
+    """Return every file under a folder, with what is in it; `but` is a folder in it that is left out."""
+    files = {}
+    for inside, folders, file_names in os.walk(folder):
+        folders[:] = [name for name in folders if but is None or os.path.join(inside, name) != str(but)]
+        for path in (Path(inside, name) for name in file_names):
+            files[str(path.relative_to(folder))] = path.read_bytes()
+    return files
