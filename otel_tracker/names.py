@@ -34,6 +34,12 @@ SUCCESS, FAILURE, CANCELLED, LOST = "success", "failure", "cancelled", "lost"
 OUTCOMES = {TASK_COMPLETED: SUCCESS, TASK_FAILED: FAILURE, TASK_CANCELLED: CANCELLED, TASK_LOST: LOST}
 ACTIONS = {outcome: action for action, outcome in OUTCOMES.items()}
 
+# What is counted of an agent beside its tasks.
+TALLIES = (
+    *("lost", "amended", "opened", "rejected", "fallback"),
+    *("usage_incomplete", "amended_success", "amended_failure", "amended_cancelled"),
+)
+
 # An answer that ends for one of these reasons is none, or not a whole one, whatever it has said before.
 UNANSWERED_BECAUSE = {
     "refusal": "the model refused to answer",

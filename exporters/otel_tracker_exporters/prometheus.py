@@ -24,11 +24,11 @@ from otel_tracker import names
 from otel_tracker.names import VERSION
 from otel_tracker.reporting import metrics, summary
 from otel_tracker.runtime.interrupts import is_interrupt
+from otel_tracker.runtime.limits import DURATION_BOUNDS
 from otel_tracker.runtime.log import warn
 from otel_tracker.runtime.printable import printable
 from otel_tracker.runtime.timestamps import parse_timestamp
 from otel_tracker.state.agent_entry import AMENDED
-from otel_tracker.state.checks import DURATION_BOUNDS
 from otel_tracker.state.document import Document
 from otel_tracker.state.shapes import Row
 

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from otel_tracker import names
 from otel_tracker.runtime.timestamps import parse_timestamp
-from otel_tracker.state.agent_entry import TASK_COUNTERS, is_told_later, shares_of
-from otel_tracker.state.checks import is_event
+from otel_tracker.state.agent_entry import TASK_COUNTERS, is_told_later
+from otel_tracker.state.event_checks import is_event
 from otel_tracker.state.resolve import as_news
 from otel_tracker.state.roster import is_about_removed, with_present_keys
 from otel_tracker.state.shapes import Event
+from otel_tracker.state.token_use import shares_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

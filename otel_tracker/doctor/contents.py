@@ -13,9 +13,9 @@ from otel_tracker.doctor.subject import Base, Subject
 from otel_tracker.errors import INSTALL_AGAIN, DocumentError, OtelTrackerError, UnsupportedVersionError, command
 from otel_tracker.reporting import summary
 from otel_tracker.runtime import owner
-from otel_tracker.state.checks import is_event
 from otel_tracker.state.codec import DocumentCodec
 from otel_tracker.state.document import Document
+from otel_tracker.state.event_checks import is_event
 from otel_tracker.state.fold import fold_all
 from otel_tracker.state.schema import has_changed_settings, settings_of
 from otel_tracker.state.settings import problems_in

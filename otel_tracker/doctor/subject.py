@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from otel_tracker import names
 from otel_tracker.doctor.audit import Audit, Totals, totals_of
 from otel_tracker.errors import DocumentError
-from otel_tracker.state.checks import is_event
+from otel_tracker.state.event_checks import is_event
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

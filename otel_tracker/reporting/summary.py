@@ -4,7 +4,7 @@ from otel_tracker import names
 from otel_tracker.errors import UnknownMetricError
 from otel_tracker.runtime.timestamps import format_timestamp, parse_timestamp
 from otel_tracker.state import breaker, permission
-from otel_tracker.state.agent_entry import circuit_of
+from otel_tracker.state.circuit import circuit_of
 from otel_tracker.state.document import Document
 from otel_tracker.state.settings import Settings
 

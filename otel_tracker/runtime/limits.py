@@ -38,3 +38,6 @@ LAST_EVENT = 10**18
 
 LARGEST_NUMBER = 10**300
 """The largest number of a document: a float holds it, and sums of it."""
+
+DURATION_BOUNDS = (0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0)
+"""Upper bounds of the buckets that durations are counted in, in seconds; one more bucket counts longer ones."""

@@ -1,16 +1,16 @@
-"""How an event changes the entry of an agent: its counters, its tokens, its breaker. Pure.
+"""How an event changes the counters in the entry of an agent: tasks, outcomes, durations, moments. Pure.
 
-An entry's parts are replaced, never changed in place: the document before the event still has them.
+circuit.py has the breaker in it, token_use.py its tokens. An entry's parts are replaced, never changed in place: the document before the event still has them.
 """
 
 from otel_tracker import names
-from otel_tracker.runtime.timestamps import format_timestamp, parse_timestamp
-from otel_tracker.state import breaker, schema
-from otel_tracker.state.checks import DURATION_BOUNDS
+from otel_tracker.runtime.limits import DURATION_BOUNDS
+from otel_tracker.runtime.timestamps import parse_timestamp
+from otel_tracker.state import schema
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from otel_tracker.state.shapes import Agent, Event, Head, Shares, Tokens
+    from otel_tracker.state.shapes import Agent, Event, Head
 
 
 # What an outcome adds 1 to: in the agent's metrics, in the system's.
@@ -34,84 +34,6 @@ def open_agent(head: "Head", key: str) -> "Agent":
     entry = dict(head["agents"].get(key) or schema.new_agent())
     head["agents"] = {**head["agents"], key: entry}
     return entry
-
-
-def circuit_of(agent: "Agent") -> breaker.Circuit:
-    """Return the breaker that an agent's entry describes. Its `status` rules, since people edit it by hand."""
-    is_open = agent["status"] in (names.STATUSES[names.OPEN], names.STATUSES[names.HALF_OPEN])
-    circuit = agent["circuit"]
-    permit = _permit_of(circuit["permit"]) if agent["status"] == names.STATUSES[names.HALF_OPEN] else None
-    return breaker.Circuit(
-        state=names.HALF_OPEN if permit else names.OPEN if is_open else names.CLOSED,
-        failures=agent["failures"],
-        last_failure=seconds_of(agent["last_failure"]),
-        blacklisted_until=seconds_of(agent["blacklisted_until"]) if is_open else None,
-        generation=circuit["generation"],
-        opened=seconds_of(circuit["opened"]) if is_open else None,
-        reopenings=circuit["reopenings"] if is_open else 0,
-        permit=permit,
-        override=override_of(circuit["override"]),
-        streak=tuple(circuit.get("streak", ()))[-agent["failures"] :] if agent["failures"] and not is_open else (),
-    )
-
-
-def write_circuit(agent: "Agent", before: breaker.Circuit, after: breaker.Circuit) -> None:
-    """Write a breaker that has moved into an agent's entry; what did not change keeps its text."""
-    if after is before:
-        return
-    agent["status"] = names.STATUSES[after.state]
-    agent["failures"] = after.failures
-    agent["blacklisted_until"] = _timestamp(after.blacklisted_until)
-    if after.last_failure != before.last_failure:
-        agent["last_failure"] = _timestamp(after.last_failure)
-    agent["circuit"] = {
-        **agent["circuit"],
-        "state": after.state,
-        "generation": after.generation,
-        "opened": _timestamp(after.opened),
-        "reopenings": after.reopenings,
-        "permit": _permit_value(after.permit),
-        "override": _override_value(after.override),
-    }
-    if after.streak or "streak" in agent["circuit"]:
-        agent["circuit"]["streak"] = list(after.streak)
-
-
-def _permit_of(value: "Agent | None") -> "breaker.Permit | None":
-    if value is None:
-        return None
-    return breaker.Permit(
-        value["run_id"],
-        parse_timestamp(value["granted"]),
-        parse_timestamp(value["expires"]),
-        value.get("owner"),
-        value.get("task_id"),
-    )
-
-
-def _permit_value(permit: "breaker.Permit | None") -> "Agent | None":
-    if permit is None:
-        return None
-    return {
-        "run_id": permit.run_id,
-        "task_id": permit.task_id,
-        "granted": format_timestamp(permit.granted),
-        "expires": format_timestamp(permit.expires),
-        "owner": permit.owner,
-    }
-
-
-def override_of(value: "Agent | None") -> "breaker.Override | None":
-    """Return the override that a JSON value describes."""
-    if value is None:
-        return None
-    return breaker.Override(value["kind"], seconds_of(value.get("until")), value.get("reason"))
-
-
-def _override_value(override: "breaker.Override | None") -> "Agent | None":
-    if override is None:
-        return None
-    return {"kind": override.kind, "until": _timestamp(override.until), "reason": override.reason}
 
 
 def count_task(agent: "Agent", outcome: str, event: "Event") -> None:
@@ -205,75 +127,6 @@ def _bucket(duration: float) -> int:
     return bisect_left(DURATION_BOUNDS, duration)
 
 
-def model_of(end: "Event", known: "Event") -> "str | None":
-    """Return the model that the end of a run counts under: full ids that it has come before a name given at its start."""
-    model: str | None = end.get("model") or (None if end.get("models") else known.get("model"))
-    return model
-
-
-def count_tokens(agent: "Agent", event: "Event", model: "str | None", tasks: int) -> None:
-    """Add the event's tokens under its full ids, and under what they are rolled up to.
-
-    The task that it is about has them measured now, also where it was counted without them before.
-    """
-    models, is_of_task = event.get("models") or {}, bool(tasks or event.get("run_id"))
-    for part, shares in (("models", models), ("token_usage", shares_of(model, event.get("tokens"), models))):
-        for name, tokens in shares.items():
-            total = names.total_tokens(tokens or {})
-            # An amendment that takes tokens away is not the last task.
-            is_last = tokens is not None and (tasks or total > 0)
-            measured = int(is_of_task and tokens is not None)
-            _add_tokens(agent, part, name, tokens or {}, tasks, measured, max(0, total) if is_last else None)
-
-
-def shares_of(model: "str | None", tokens: "Tokens | None", models: "Shares") -> "Shares":
-    """Return a run's tokens under the model that the user named, else under the family of each full id.
-
-    None in the place of tokens is a run that is counted and not measured.
-    """
-    if model:
-        return {model: tokens}
-    if not models:
-        return {names.UNKNOWN_MODEL: tokens} if tokens else {}
-    shares: Shares = {}
-    for full_id, of_model in models.items():
-        family = names.model_family(full_id)
-        shares[family] = _sum_of(shares.get(family), of_model)
-    return shares
-
-
-def amend_tokens(agent: "Agent", event: "Event") -> None:
-    """Add the differences that an amendment says; the task is counted under other models if it says what it was."""
-    if event.get("previous_models") is None:
-        count_tokens(agent, event, event.get("model"), tasks=0)
-        return
-    before, tokens = event["previous_models"], event.get("previous_tokens")
-    models = {name: _changed(before.get(name), change) for name, change in (event.get("models") or {}).items()}
-    _exchange(agent, "models", before, models)
-    shares_before = shares_of(event.get("previous_model"), tokens, before)
-    shares = shares_of(event.get("model"), _changed(tokens, event.get("tokens")), models)
-    _exchange(agent, "token_usage", shares_before, shares)
-
-
-def _changed(tokens: "Tokens | None", change: "Tokens | None") -> "Tokens | None":
-    """Return tokens after a change; without one they turned out unmeasured."""
-    if change is None:
-        return None
-    return {kind: number for kind, number in names.added_tokens(tokens or {}, change).items() if number}
-
-
-def _exchange(agent: "Agent", part: str, before: "Shares", after: "Shares") -> None:
-    """Put the shares that a run has in the place of those that it was counted with."""
-    for name in {**before, **after}:
-        if name not in after and name not in agent[part]:
-            continue  # a person has taken it out
-        was, tokens = before.get(name) or {}, after.get(name)
-        change = {kind: (tokens or {}).get(kind, 0) - was.get(kind, 0) for kind in {**was, **(tokens or {})}}
-        last = max(0, names.total_tokens(tokens)) if tokens else None
-        measured = (tokens is not None) - (before.get(name) is not None)
-        _add_tokens(agent, part, name, change, (name in after) - (name in before), measured, last)
-
-
 def _set_average(metrics: "Agent") -> None:
     total = metrics["tasks_total"]
     metrics["avg_duration_seconds"] = round(metrics["total_duration_seconds"] / total, 6) if total else 0.0
@@ -285,36 +138,3 @@ def add(owner: "Agent", part: str, **changes: float) -> None:
     changed = {key: max(0, round(numbers[key] + change, 6)) for key, change in changes.items() if change}
     if changed:
         owner[part] = {**numbers, **changed}
-
-
-def _add_tokens(
-    agent: "Agent", part: str, model: str, change: "Tokens", tasks: int, measured: int, last: "int | None"
-) -> None:
-    use = dict(agent[part].get(model) or schema.new_token_entry())
-    use["count"] = max(0, use["count"] + tasks)
-    if use["measured"] is not None:  # else nobody knows how many were, of those that an older file has counted
-        use["measured"] = max(0, use["measured"] + measured)
-    for kind, number in change.items():
-        use[kind] = max(0, use.get(kind, 0) + number)
-    if use.get(names.CACHE_WRITE_1H) == 0:
-        del use[names.CACHE_WRITE_1H]  # what nobody has told isn't shown as none
-    use["total"] = max(0, use["total"] + names.total_tokens(change))
-    if last is not None:
-        use["last"] = last
-    agent[part] = {**agent[part], model: use}
-
-
-def _sum_of(one: "Tokens | None", other: "Tokens | None") -> "Tokens | None":
-    """Return the sum of tokens by type; unmeasured is unmeasured only where both are."""
-    if one is None or other is None:
-        return one if other is None else other
-    return names.added_tokens(one, other)
-
-
-def seconds_of(text: "str | None") -> "float | None":
-    """Return the moment of a timestamp that may be missing."""
-    return None if text is None else parse_timestamp(text)
-
-
-def _timestamp(seconds: "float | None") -> "str | None":
-    return None if seconds is None else format_timestamp(seconds)

@@ -5,7 +5,7 @@ Only a breaker has seen the first one.
 """
 
 from otel_tracker import names
-from otel_tracker.state.agent_entry import shares_of
+from otel_tracker.state.token_use import shares_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -24,101 +24,14 @@ from otel_tracker.names import (
     PROBE_RUNNING,
     SUCCESS,
 )
+from otel_tracker.state.circuit import LONGEST_STREAK, Circuit, Override, ProbePermit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
     from otel_tracker.state.settings import Settings
 
 TOLERANCE_SECONDS = 60.0  # by which the clocks of machines that share a home may differ
 LEASE_SECONDS = 900.0  # after which a permit is over whose task has not begun
-LONGEST_STREAK = 100  # runs; earlier failures of a longer one can't be taken back
-
-
-class Permit:
-    """The right to run the one probe of a half-open breaker."""
-
-    __slots__ = ("expires", "granted", "owner", "run_id", "task_id")
-
-    def __init__(
-        self,
-        run_id: str,
-        granted: float,
-        expires: float,
-        owner: "dict[str, Any] | None" = None,
-        task_id: "str | None" = None,
-    ) -> None:
-        self.run_id = run_id
-        """The run of the task that it is for."""
-        self.granted = granted
-        self.expires = expires
-        """When it is over unless its task has begun by then."""
-        self.owner = owner
-        """The process that has it, None where its end can't be seen."""
-        self.task_id = task_id
-
-
-class Override:
-    """What a person has decided about a breaker, whatever its state: `forced_open` or `disabled`."""
-
-    __slots__ = ("kind", "reason", "until")
-
-    def __init__(self, kind: str, until: "float | None" = None, reason: "str | None" = None) -> None:
-        self.kind, self.until, self.reason = kind, until, reason
-
-
-class Circuit:
-    """What a breaker remembers of an agent. Never changed in place."""
-
-    __slots__ = (
-        "blacklisted_until",
-        "failures",
-        "generation",
-        "last_failure",
-        "opened",
-        "override",
-        "permit",
-        "reopenings",
-        "state",
-        "streak",
-    )
-
-    def __init__(
-        self,
-        state: str = CLOSED,
-        failures: int = 0,
-        last_failure: "float | None" = None,
-        blacklisted_until: "float | None" = None,
-        generation: int = 0,
-        opened: "float | None" = None,
-        reopenings: int = 0,
-        permit: "Permit | None" = None,
-        override: "Override | None" = None,
-        streak: "tuple[str, ...]" = (),
-    ) -> None:
-        self.state = state
-        self.failures = failures
-        """Consecutive failures."""
-        self.last_failure = last_failure
-        self.blacklisted_until = blacklisted_until
-        self.generation = generation
-        """How often the state has changed; a task's end counts only in the generation of its start."""
-        self.opened = opened
-        self.reopenings = reopenings
-        """Probes that failed since the breaker was last closed."""
-        self.permit = permit
-        """The one of the probe, if the state is half_open."""
-        self.override = override
-        self.streak = streak
-        """The runs of the consecutive failures, at most the newest LONGEST_STREAK; none while the circuit isn't closed."""
-
-    def replace(self, **changes: object) -> "Circuit":
-        """Return a copy with `changes`."""
-        changed = Circuit()
-        for slot in self.__slots__:
-            setattr(changed, slot, changes.get(slot, getattr(self, slot)))
-        return changed
 
 
 class TaskEnd:
@@ -198,18 +111,18 @@ def override_at(circuit: Circuit, now: float) -> "Override | None":
     return None if is_over else override
 
 
-def is_lapsed(permit: Permit, now: float) -> bool:
+def is_lapsed(permit: ProbePermit, now: float) -> bool:
     """Tell whether a permit is over if its task has not begun. One of a clock that has jumped back since is, too."""
     return not permit.expires - LEASE_SECONDS - TOLERANCE_SECONDS <= now < permit.expires
 
 
-def is_overdue(permit: Permit, now: float, settings: "Settings") -> bool:
+def is_overdue(permit: ProbePermit, now: float, settings: "Settings") -> bool:
     """Tell whether a probe runs for so long that another one may be let through, or a clock has jumped back under it."""
     longest = min(settings.probe_max_minutes * 60, settings.in_flight_max_hours * 3600)
     return not permit.granted - TOLERANCE_SECONDS <= now < permit.granted + longest
 
 
-def after_grant(circuit: Circuit, permit: Permit) -> Circuit:
+def after_grant(circuit: Circuit, permit: ProbePermit) -> Circuit:
     """Return the circuit after the permit was granted."""
     return circuit.replace(state=HALF_OPEN, permit=permit, generation=circuit.generation + 1)
 

@@ -1,58 +1,28 @@
 """The text of `circuit-breaker.json` and back.
 
-Our own layout is indented, and made to be read in parts: an agent's entry is a block of lines at one depth, the
-history is the last key with one entry a line. So a reader of the head stops at the history, and a codec that has
-seen a file before parses and writes only the agents that changed. A file in any other layout is read whole.
+A codec that has seen a file before parses and writes only the agents and running tasks that changed. layout.py says how
+this package writes the file; a file in any other layout is read whole.
 """
 
-import json
-from functools import lru_cache
 from operator import is_
 
 from otel_tracker.errors import DocumentError, UnsupportedVersionError
 from otel_tracker.names import normal_name
 from otel_tracker.runtime.limits import LAST_EVENT
-from otel_tracker.state import checks, schema
+from otel_tracker.state import checks, layout, schema
 from otel_tracker.state.document import Document, History, decode_json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    Agents = dict[str, dict[str, Any]]
+    from otel_tracker.state.shapes import Agent
 
-_SEQUENCE = b'\n  "sequence": '
-_AGENTS, _AGENTS_END = b'\n  "agents": {\n    "', b"\n    }\n  }"
-_ANY_AGENTS = b'\n  "agents": {'
-_RUNNING, _RUNNING_END = b'\n  "in_flight": {\n    "', b"}\n  }"
-_ANY_RUNNING = b'\n  "in_flight": {'
-_SEPARATOR = b',\n    "'
-_ENTRY = b'\n    {"'
-HISTORY_MARK = b'\n  "history": ['
-"""What stands between the head and the entries of the history, in our own layout."""
-_HISTORY_END, _EMPTY_HISTORY_END = b"\n  ]\n}\n", b"]\n}\n"
-
-# Objects this deep are written on one line: `"haiku": {"total": 0, "last": null, "count": 0}`.
-_INLINE_DEPTH = 4
-_INLINE_KEYS = ("circuit", "durations", "tallies")  # and so are the parts of an agent that are for machines
-_ENTRY_DEPTHS = {"agents": 2, "in_flight": _INLINE_DEPTH}  # whose entries are remembered one by one
+_ENTRY_DEPTHS = {"agents": 2, "in_flight": layout.INLINE_DEPTH}  # whose entries are remembered one by one
 _MOST_FORGOTTEN = 1000  # entries that are gone from a document, and still remembered
 
 _SMALL_LETTERS = bytes(range(256)).lower()
 _NO_ENTRY: "tuple[Any, bytes]" = (None, b"")
-
-
-class _Encoder:
-    """Python's encoder, for values, and for keys, of which a document has few."""
-
-    __slots__ = ("key", "value")
-
-    def __init__(self, *, is_ascii: bool) -> None:
-        self.value = json.JSONEncoder(ensure_ascii=is_ascii, allow_nan=False).encode
-        self.key = lru_cache(maxsize=4096)(self.value)
-
-
-_UTF8, _ASCII = _Encoder(is_ascii=False), _Encoder(is_ascii=True)
 
 
 class DocumentCodec:
@@ -71,8 +41,8 @@ class DocumentCodec:
 
         Raises DocumentError where it isn't one, with the place of the first wrong value.
         """
-        if sequence_of(text) is not None:  # written by this package, or at least in its layout
-            parts = _split_history(text, path)
+        if layout.sequence_of(text) is not None:  # written by this package, or at least in its layout
+            parts = layout.split_history(text, path)
             if parts is not None:
                 try:
                     return Document(self._decode_head(parts[0], path), parts[1])
@@ -87,27 +57,28 @@ class DocumentCodec:
     def decode_beginning(self, beginning: bytes, path: str, about: "str | None" = None) -> "Document | None":
         """Return a document without its history from the first bytes of its file.
 
-        With `about`, agents whose key and entry don't contain that text may be left out (names.normal_name compares). None where the bytes end before the history, are damaged, or not in our own layout.
+        With `about`, agents whose key and entry don't contain that text may be left out (names.normal_name compares).
+        None where the bytes end before the history, are damaged, or not in our own layout.
         """
-        at = beginning.find(HISTORY_MARK)
-        if at < 0 or sequence_of(beginning) is None or beginning.find(_ANY_AGENTS, 0, at) < 0:
+        at = beginning.find(layout.HISTORY_MARK)
+        if at < 0 or layout.sequence_of(beginning) is None or beginning.find(layout.ANY_AGENTS, 0, at) < 0:
             return None
         try:
-            return Document(self._decode_head(_closed_head(beginning, at), path, about), History.of([], path))
+            return Document(self._decode_head(layout.closed_head(beginning, at), path, about), History.of([], path))
         except ValueError:
             return None
 
     def _decode_head(self, text: bytes, path: str, about: "str | None" = None) -> "dict[str, Any]":
         """Return the head that a document in our own layout holds up to its history."""
-        at = text.find(_AGENTS)
-        end = text.find(_AGENTS_END, at)
-        if not (0 < at < end and _is_at_the_top(text, at, _ANY_AGENTS)):
+        at = text.find(layout.AGENTS)
+        end = text.find(layout.AGENTS_END, at)
+        if not (0 < at < end and layout.is_at_the_top(text, at, layout.ANY_AGENTS)):
             return _checked(_loads(text, path), path)
-        opening, closing = at + len(_AGENTS) - len(_SEPARATOR) + 1, end + len(_AGENTS_END) - 1
+        opening, closing = at + len(layout.AGENTS) - len(layout.SEPARATOR) + 1, end + len(layout.AGENTS_END) - 1
         value = self._decode_rest(text[:opening] + text[closing:], path)
         if value.get("agents") != {}:
             raise ValueError("these were not the document's agents")
-        blocks = (text[at + len(_AGENTS) : end] + b"\n    }").split(_SEPARATOR)
+        blocks = (text[at + len(layout.AGENTS) : end] + b"\n    }").split(layout.SEPARATOR)
         wanted = [] if about is None else _wanted(about, value.get("renamed", {}))
         if wanted and all(text.isascii() and not {'"', "\\"} & set(text) for text in wanted):  # others may be escaped
             parts = [text.encode() for text in wanted]
@@ -117,15 +88,18 @@ class DocumentCodec:
 
     def _decode_rest(self, text: bytes, path: str) -> "Any":
         """Return the head that a text without agents holds; of its running tasks those that are remembered aren't parsed."""
-        at = text.find(_RUNNING)
-        end = text.find(_RUNNING_END, at)
-        if not (self._entries["in_flight"] and 0 < at < end and _is_at_the_top(text, at, _ANY_RUNNING)):
+        at = text.find(layout.RUNNING)
+        end = text.find(layout.RUNNING_END, at)
+        if not (self._entries["in_flight"] and 0 < at < end and layout.is_at_the_top(text, at, layout.ANY_RUNNING)):
             return _loads(text, path)
-        opening, closing = at + len(_RUNNING) - len(_SEPARATOR) + 1, end + len(_RUNNING_END) - 1
+        opening, closing = at + len(layout.RUNNING) - len(layout.SEPARATOR) + 1, end + len(layout.RUNNING_END) - 1
         value = _loads(text[:opening] + text[closing:], path)
         if value.get("in_flight") != {}:
             raise ValueError("these were not the document's running tasks")
-        return {**value, "in_flight": self._decode_tasks(text[at + len(_RUNNING) : end + 1].split(_SEPARATOR))}
+        return {
+            **value,
+            "in_flight": self._decode_tasks(text[at + len(layout.RUNNING) : end + 1].split(layout.SEPARATOR)),
+        }
 
     def _decode_tasks(self, blocks: list[bytes]) -> "dict[str, Any]":
         remembered = {block: (key, task) for key, (task, block) in self._entries["in_flight"].items()}
@@ -136,12 +110,12 @@ class DocumentCodec:
                 (known,) = decode_json(b'{"' + block + b"}").items()
                 checks.check_task(*known)
             key, tasks[key] = known[0], known[1]
-            if block in remembered or block == _entry_text(known[0], known[1], _INLINE_DEPTH, _UTF8):
+            if block in remembered or block == layout.entry_text(known[0], known[1], layout.INLINE_DEPTH, layout.UTF8):
                 entries[key] = (known[1], block)
         self._entries["in_flight"] = entries
         return tasks
 
-    def _decode_agents(self, blocks: list[bytes]) -> "Agents":
+    def _decode_agents(self, blocks: list[bytes]) -> "dict[str, Agent]":
         remembered = {block: (key, agent) for key, (agent, block) in self._entries["agents"].items()}
         agents, entries = {}, {}
         for block in blocks:
@@ -162,12 +136,12 @@ class DocumentCodec:
     def encode(self, document: Document) -> "list[bytes | memoryview]":
         """Return the content of the file, in parts."""
         try:
-            head = self._encode_head(document.head, _UTF8)
+            head = self._encode_head(document.head, layout.UTF8)
         except UnicodeEncodeError:  # half of a surrogate pair somewhere
             self._forget()
-            head = self._encode_head(document.head, _ASCII)
-        end = _HISTORY_END if document.history.count else _EMPTY_HISTORY_END
-        return [*head, HISTORY_MARK, *document.history.pieces(), end]
+            head = self._encode_head(document.head, layout.ASCII)
+        end = layout.HISTORY_END if document.history.count else layout.EMPTY_HISTORY_END
+        return [*head, layout.HISTORY_MARK, *document.history.pieces(), end]
 
     def is_text_of(self, document: Document, text: bytes) -> bool:
         """Tell whether `text` is what `encode` would write, to the last byte."""
@@ -178,7 +152,7 @@ class DocumentCodec:
             at += len(part)
         return at == len(text)
 
-    def _encode_head(self, head: "dict[str, Any]", encode: "_Encoder") -> "list[bytes]":
+    def _encode_head(self, head: "dict[str, Any]", encode: "layout.Encoder") -> "list[bytes]":
         parts = [b"{"]
         for key, value in head.items():
             known = self._values.get(key)
@@ -186,26 +160,21 @@ class DocumentCodec:
                 if key in _ENTRY_DEPTHS and value:
                     text = self._encode_entries(key, value, encode)
                 else:
-                    text = f"\n  {encode.key(key)}: {_indented(value, 1, encode)},".encode()
+                    text = f"\n  {encode.key(key)}: {layout.indented(value, 1, encode)},".encode()
                 known = self._values[key] = (value, text)
             parts.append(known[1])
         return parts
 
-    def _encode_entries(self, part: str, entries: "dict[str, Any]", encode: "_Encoder") -> bytes:
+    def _encode_entries(self, part: str, entries: "dict[str, Any]", encode: "layout.Encoder") -> bytes:
         known, depth, blocks = self._entries[part], _ENTRY_DEPTHS[part], []
         for key, value in entries.items():
             entry = known.get(key, _NO_ENTRY)
             if entry[0] is not value:
-                entry = known[key] = (value, _entry_text(key, value, depth, encode))
+                entry = known[key] = (value, layout.entry_text(key, value, depth, encode))
             blocks.append(entry[1])
         if len(known) > len(entries) + _MOST_FORGOTTEN:
             self._entries[part] = {key: known[key] for key in entries}
-        return b'\n  "%b": {\n    "%b\n  },' % (part.encode(), _SEPARATOR.join(blocks))
-
-
-def _is_at_the_top(text: bytes, at: int, mark: bytes) -> bool:
-    """Tell whether a place in a head is in none of its inner objects, as far as counting tells, and `mark` in no other."""
-    return text.count(b"{", 0, at) - text.count(b"}", 0, at) == 1 == text.count(mark)
+        return b'\n  "%b": {\n    "%b\n  },' % (part.encode(), layout.SEPARATOR.join(blocks))
 
 
 def _is_unchanged(before: "Any", now: "Any") -> bool:
@@ -218,11 +187,6 @@ def _is_unchanged(before: "Any", now: "Any") -> bool:
     return len(before) == len(now) and all(map(is_, before.values(), now.values())) and list(before) == list(now)
 
 
-def _entry_text(key: str, value: "Any", depth: int, encode: "_Encoder") -> bytes:
-    """Return the text of an entry of an object in the head, without the quote that it begins with."""
-    return f"{encode.key(key)[1:]}: {_indented(value, depth, encode)}".encode()
-
-
 def _wanted(about: str, renamed: "Any") -> list[str]:
     """Return what agents that are about a text contain: that text, or the key that an agent has now which had it before."""
     wanted = normal_name(about)
@@ -230,47 +194,10 @@ def _wanted(about: str, renamed: "Any") -> list[str]:
     return [wanted, *(normal_name(str(new)) for old, new in old_keys.items() if wanted in normal_name(old))]
 
 
-def sequence_of(beginning: bytes) -> "int | None":
-    """Return the `sequence` of a document from the first bytes of its file, None where only a full read tells."""
-    at = beginning.find(_SEQUENCE)
-    end = beginning.find(b",", at)
-    digits = beginning[at + len(_SEQUENCE) : end] if 0 < at < end else b""
-    # The key must stand before any nested object, where it could be another program's.
-    return int(digits) if digits.isdigit() and beginning.find(b"{", 1, at) < 0 else None
-
-
-def is_torn(text: bytes) -> bool:
-    """Tell whether a text in our own layout lacks its end, or has zeros in it, as a power cut or a full disk leaves it."""
-    return b"\0" in text or not text.endswith((_HISTORY_END, _EMPTY_HISTORY_END))
-
-
 def _newest_number(history: "Any") -> int:
     entries = history if isinstance(history, list) else []
     numbers = [entry.get("seq") for entry in entries if isinstance(entry, dict)]
     return max((number for number in numbers if type(number) is int and 0 <= number <= LAST_EVENT), default=0)
-
-
-def _split_history(text: bytes, path: str) -> "tuple[bytes, History] | None":
-    """Split a file in our own layout without parsing or copying its history; None for any other layout."""
-    at = text.find(HISTORY_MARK)
-    if at < 0 or b"\0" in text:
-        return None
-    head, start = _closed_head(text, at), at + len(HISTORY_MARK)
-    if text.startswith(_EMPTY_HISTORY_END, start) and len(text) == start + len(_EMPTY_HISTORY_END):
-        return head, History.of([], path)
-    end = len(text) - len(_HISTORY_END)
-    lines = text.count(b"\n", start, end)
-    is_an_entry_each = lines == text.count(_ENTRY, start, end) and text.startswith(_ENTRY, start)
-    # An entry may hold a list of objects, but then it takes the longer way: its end could be that of the history.
-    may_end_early = text.find(b'}], "', start) > 0
-    if not is_an_entry_each or may_end_early or not text.endswith(b"}" + _HISTORY_END):
-        return None
-    return head, History(text, start, end, lines, source=path)
-
-
-def _closed_head(text: bytes, end: int) -> bytes:
-    """Return the head of a document as an object of its own; its history begins at `end`."""
-    return text[:end].rstrip(b",") + b"\n}"
 
 
 def _loads(text: bytes, path: str) -> "Any":
@@ -295,7 +222,9 @@ def _checked(value: "Any", path: str) -> "dict[str, Any]":
         except checks.NewerVersionError as error:
             raise UnsupportedVersionError(path, error.place, error.reason) from error
         except checks.ShapeError:
-            value = checks.with_usual_numbers(value)
+            from otel_tracker.state.usual_numbers import with_usual_numbers  # only other programs need it
+
+            value = with_usual_numbers(value)
             checks.check_head(value)
     except checks.ShapeError as error:
         raise DocumentError(path, error.place, error.reason) from error
@@ -307,7 +236,9 @@ def _checked_agent(key: str, agent: "Any") -> "Any":
     try:
         checks.check_agent(key, agent)
     except checks.ShapeError:
-        agent = checks.agent_with_usual_numbers(agent)
+        from otel_tracker.state.usual_numbers import agent_with_usual_numbers
+
+        agent = agent_with_usual_numbers(agent)
         checks.check_agent(key, agent)
     return agent
 
@@ -318,16 +249,3 @@ def _checked_history(history: "Any", path: str) -> History:
     except checks.ShapeError as error:
         raise DocumentError(path, error.place, error.reason) from error
     return History.of(history, path)
-
-
-def _indented(value: "Any", depth: int, encode: "_Encoder") -> str:
-    if type(value) is int:
-        return repr(value)
-    if value is None:
-        return "null"
-    if depth >= _INLINE_DEPTH or not value or not isinstance(value, dict):
-        return encode.value(value)
-    pad = "\n" + "  " * (depth + 1)
-    inner = [(key, _INLINE_DEPTH if key in _INLINE_KEYS else depth + 1) for key in value]
-    items = [f"{encode.key(key)}: {_indented(value[key], below, encode)}" for key, below in inner]
-    return "{" + pad + ("," + pad).join(items) + pad[:-2] + "}"

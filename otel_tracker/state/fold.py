@@ -8,7 +8,8 @@ from itertools import takewhile
 
 from otel_tracker import names
 from otel_tracker.runtime.timestamps import parse_timestamp
-from otel_tracker.state import agent_entry, breaker, roster
+from otel_tracker.state import agent_entry, breaker, roster, token_use
+from otel_tracker.state.circuit import Circuit, ProbePermit, circuit_of, override_of, seconds_of, write_circuit
 from otel_tracker.state.document import Document, event_line
 from otel_tracker.state.replay import Replay
 from otel_tracker.state.schema import new_agent, settings_digest
@@ -126,7 +127,7 @@ def _apply_shortened(head: "Head", event: "Event", settings: Settings) -> None:
 
 def _apply_granted(head: "Head", event: "Event", settings: Settings) -> None:
     granted, expires = parse_timestamp(event["timestamp"]), parse_timestamp(event["expires"])
-    permit = breaker.Permit(event["permit"], granted, expires, event.get("owner"), event.get("task_id"))
+    permit = ProbePermit(event["permit"], granted, expires, event.get("owner"), event.get("task_id"))
     _move(head, event, lambda circuit: breaker.after_grant(circuit, permit))
 
 
@@ -136,15 +137,15 @@ def _apply_returned(head: "Head", event: "Event", settings: Settings) -> None:
 
 
 def _apply_override(head: "Head", event: "Event", settings: Settings) -> None:
-    override = agent_entry.override_of(event.get("override"))
+    override = override_of(event.get("override"))
     _move(head, event, lambda circuit: breaker.after_override(circuit, override))
 
 
-def _move(head: "Head", event: "Event", change: "Callable[[breaker.Circuit], breaker.Circuit]") -> None:
+def _move(head: "Head", event: "Event", change: "Callable[[Circuit], Circuit]") -> None:
     """Change the breaker of the agent that an event is about."""
     agent = agent_entry.open_agent(head, event["agent"])
-    before = agent_entry.circuit_of(agent)
-    agent_entry.write_circuit(agent, before, change(before))
+    before = circuit_of(agent)
+    write_circuit(agent, before, change(before))
 
 
 def _apply_rejected(head: "Head", event: "Event", settings: Settings) -> None:
@@ -165,7 +166,7 @@ def _apply_ended(head: "Head", event: "Event", settings: Settings) -> None:
     outcome = names.OUTCOMES[event["action"]]
     agent = agent_entry.open_agent(head, event["agent"])
     agent_entry.count_task(agent, outcome, event)
-    agent_entry.count_tokens(agent, event, agent_entry.model_of(event, task), tasks=1)
+    token_use.count_tokens(agent, event, token_use.model_of(event, task), tasks=1)
     _, system_counter = agent_entry.TASK_COUNTERS[outcome]
     agent_entry.add(head, "metrics", total_requests=1, **{system_counter: 1})
     _move_breaker(head, agent, event, task)
@@ -177,7 +178,7 @@ def _apply_ended(head: "Head", event: "Event", settings: Settings) -> None:
 
 def _move_breaker(head: "Head", agent: "Agent", event: "Event", task: "Agent") -> None:
     before, after = _moved(head, agent, event, task)
-    agent_entry.write_circuit(agent, before, after)
+    write_circuit(agent, before, after)
     if _is_opening(before, after):
         agent_entry.add(agent, "tallies", opened=1)
         agent_entry.add(head, "metrics", circuit_breaks=1)
@@ -191,21 +192,21 @@ def transition(head: "Head", event: "Event") -> "str | None":
     return after.state if after.state != before.state or _is_opening(before, after) else None
 
 
-def _is_opening(before: breaker.Circuit, after: breaker.Circuit) -> bool:
+def _is_opening(before: Circuit, after: Circuit) -> bool:
     return after.state == names.OPEN and after.failures > before.failures  # not where a permit comes back
 
 
-def _moved(head: "Head", agent: "Agent", event: "Event", task: "Agent") -> "tuple[breaker.Circuit, breaker.Circuit]":
+def _moved(head: "Head", agent: "Agent", event: "Event", task: "Agent") -> "tuple[Circuit, Circuit]":
     """Return the agent's breaker before and after the end of a task."""
     outcome = names.OUTCOMES[event["action"]]
     settings = Settings.of_agent(head["config"], agent.get("config"))
     at = parse_timestamp(event["timestamp"])
-    started = agent_entry.seconds_of(event.get("started") or task.get("started"))
+    started = seconds_of(event.get("started") or task.get("started"))
     if started is None or started > at:  # a clock that has jumped back says nothing of when it began
         started = at - (event.get("duration_seconds") or 0.0)
     is_outage = event.get("environment_error") or settings.is_environment_error(event)
     is_counted = not is_outage and not event.get("suspect") and (outcome != names.LOST or settings.count_lost)
-    before = agent_entry.circuit_of(agent)
+    before = circuit_of(agent)
     end = breaker.TaskEnd(outcome, at, started, task.get("generation"), is_counted, event.get("run_id"))
     return before, breaker.after_task(before, end, settings)
 
@@ -218,15 +219,15 @@ def _apply_amended(head: "Head", event: "Event", settings: Settings) -> None:
             agent_entry.add(head, "metrics", **{system_counter: change})
     if not roster.is_about_removed(head, event):
         agent = agent_entry.open_agent(head, event["agent"])
-        agent_entry.amend_tokens(agent, event)
+        token_use.amend_tokens(agent, event)
         agent_entry.amend_duration(agent, event)
         agent_entry.amend_incompleteness(agent, event)
         agent_entry.amend_moments(agent, event)
         agent_entry.amend_outcome(agent, event)
         if event.get("previous_outcome") in (names.FAILURE, names.LOST) and event.get("outcome") in _NO_FAILURES:
-            before = agent_entry.circuit_of(agent)
+            before = circuit_of(agent)
             is_success = event["outcome"] == names.SUCCESS and not event.get("suspect")
-            agent_entry.write_circuit(
+            write_circuit(
                 agent, before, breaker.after_correction(before, event.get("run_id") or "", is_success=is_success)
             )
 

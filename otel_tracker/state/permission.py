@@ -2,7 +2,7 @@
 
 from otel_tracker import names
 from otel_tracker.state import breaker
-from otel_tracker.state.agent_entry import circuit_of
+from otel_tracker.state.circuit import Circuit, ProbePermit, circuit_of
 from otel_tracker.state.document import Document
 from otel_tracker.state.settings import Settings
 
@@ -52,13 +52,13 @@ def ended_permit(
     return (permit.run_id, names.PERMIT_NOT_USED) if is_left or breaker.is_lapsed(permit, now) else None
 
 
-def _is_left(document: Document, permit: breaker.Permit, is_gone: "Callable[[Row], bool]") -> bool:
+def _is_left(document: Document, permit: ProbePermit, is_gone: "Callable[[Row], bool]") -> bool:
     """Tell whether the process can be seen to have ended that runs a probe."""
     owner = document.head["in_flight"].get(permit.run_id, {}).get("owner")
     return owner is not None and is_gone(owner)
 
 
-def _overtaken(document: Document, agent: str, now: float, is_gone: "Callable[[Row], bool]") -> breaker.Circuit:
+def _overtaken(document: Document, agent: str, now: float, is_gone: "Callable[[Row], bool]") -> Circuit:
     """Return the breaker as it will be once it is recorded that the holder of its permit has ended, or hangs."""
     circuit = circuit_of(document.agents[agent])
     if circuit.permit is None:

@@ -2,7 +2,7 @@
 
 from otel_tracker import names
 from otel_tracker.runtime.timestamps import parse_timestamp
-from otel_tracker.state.agent_entry import model_of
+from otel_tracker.state.token_use import model_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

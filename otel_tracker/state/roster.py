@@ -6,9 +6,10 @@ which agents were removed, by their keys: what is told later of their tasks coun
 """
 
 from otel_tracker import names
+from otel_tracker.runtime.limits import DURATION_BOUNDS
 from otel_tracker.runtime.timestamps import parse_timestamp
 from otel_tracker.state import agent_entry
-from otel_tracker.state.checks import DURATION_BOUNDS
+from otel_tracker.state.circuit import seconds_of
 from otel_tracker.state.schema import has_changed_settings, settings_digest
 
 TYPE_CHECKING = False
@@ -150,7 +151,7 @@ def _is_number(value: object) -> bool:
 
 
 def _last(agent: "Agent") -> float:
-    return agent_entry.seconds_of(agent["metrics"]["last_task_timestamp"]) or 0.0
+    return seconds_of(agent["metrics"]["last_task_timestamp"]) or 0.0
 
 
 def _set(head: "Head", key: str, texts: "dict[str, str]") -> None:

@@ -7,7 +7,8 @@ docs/document.md lists. Keys that are not named here pass through untouched.
 import json
 
 from otel_tracker import names
-from otel_tracker.state.checks import DURATION_BOUNDS, TALLIES, version_of
+from otel_tracker.runtime.limits import DURATION_BOUNDS
+from otel_tracker.state.checks import version_of
 from otel_tracker.state.settings import default_config
 
 TYPE_CHECKING = False
@@ -97,7 +98,7 @@ def complete_agent(agent: "dict[str, Any]") -> "dict[str, Any]":
     completed["models"] = {model: _complete_tokens(use) for model, use in agent.get("models", {}).items()}
     completed["circuit"] = _new_circuit() | agent.get("circuit", {})
     completed["durations"] = {"buckets": [0] * (len(DURATION_BOUNDS) + 1), "sum": 0.0} | agent.get("durations", {})
-    completed["tallies"] = dict.fromkeys(TALLIES, 0) | agent.get("tallies", {})
+    completed["tallies"] = dict.fromkeys(names.TALLIES, 0) | agent.get("tallies", {})
     return completed
 
 

@@ -9,7 +9,8 @@ from datetime import UTC
 
 from otel_tracker.errors import DocumentError, StorageError, UnknownBackupError
 from otel_tracker.runtime.timestamps import parse_timestamp
-from otel_tracker.state.codec import DocumentCodec, sequence_of
+from otel_tracker.state.codec import DocumentCodec
+from otel_tracker.state.layout import sequence_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

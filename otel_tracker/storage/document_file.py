@@ -4,9 +4,10 @@ import re
 import time
 
 from otel_tracker.errors import DocumentError, UnsupportedVersionError
-from otel_tracker.state.codec import DocumentCodec, is_torn, sequence_of
+from otel_tracker.state.codec import DocumentCodec
 from otel_tracker.state.document import Document, new_document
 from otel_tracker.state.fold import fold_all
+from otel_tracker.state.layout import is_torn, sequence_of
 from otel_tracker.state.schema import has_changed_settings
 from otel_tracker.storage.recovery import Base, newest_base
 

@@ -8,8 +8,8 @@ import os
 
 from otel_tracker.errors import StorageError
 from otel_tracker.runtime.log import warn
-from otel_tracker.state.checks import is_event
 from otel_tracker.state.document import decode_json, event_line
+from otel_tracker.state.event_checks import is_event
 from otel_tracker.state.replay import SAYING_OTHERWISE, Replay
 
 TYPE_CHECKING = False

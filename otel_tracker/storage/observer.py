@@ -9,8 +9,8 @@ import time
 from otel_tracker import names
 from otel_tracker.runtime import owner
 from otel_tracker.runtime.timestamps import format_timestamp, parse_timestamp
-from otel_tracker.state.agent_entry import circuit_of
 from otel_tracker.state.breaker import cooldown_after_clock_jump
+from otel_tracker.state.circuit import circuit_of
 from otel_tracker.state.permission import ended_permit, settings_of_agent
 from otel_tracker.state.schema import settings_of
 from otel_tracker.state.settings import Settings

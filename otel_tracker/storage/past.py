@@ -4,8 +4,8 @@ from itertools import islice
 
 from otel_tracker import names
 from otel_tracker.state import lookup
-from otel_tracker.state.checks import is_event
 from otel_tracker.state.document import encode_line
+from otel_tracker.state.event_checks import is_event
 from otel_tracker.state.fold import is_before
 from otel_tracker.state.replay import not_discarded
 from otel_tracker.storage.recognition import RESTORED, events_of, lines_with

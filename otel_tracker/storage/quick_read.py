@@ -4,8 +4,9 @@ It reads the document's head and the journal's tail, takes no lock, and loads no
 """
 
 from otel_tracker import names
-from otel_tracker.state.codec import HISTORY_MARK, DocumentCodec
+from otel_tracker.state.codec import DocumentCodec
 from otel_tracker.state.fold import fold_all
+from otel_tracker.state.layout import HISTORY_MARK
 from otel_tracker.state.replay import SAYING_OTHERWISE
 from otel_tracker.state.roster import with_present_keys
 from otel_tracker.storage.files import Files
@@ -37,12 +38,20 @@ def glance(home: "Home", about: "str | None" = None, *, is_patient: bool = False
         from otel_tracker.storage.store import Store
 
         return Store(home).read(is_patient=is_patient)
+    return _with(document, later, about) if later else document
+
+
+def _with(document: "Document", later: "list[Event]", about: "str | None") -> "Document":
+
     present = [with_present_keys(document.head, event) for event in later]
     return fold_all(document, [event for event in present if about is None or event["agent"] in document.agents])
 
 
 def _are_enough(document: "Document", later: "list[Event]", about: "str | None") -> bool:
     """Tell whether the agents in `document` are those that `later` events are about, as far as they concern `about`."""
+    if not later:
+        return True
+
     if any(event["action"] in (*SAYING_OTHERWISE, names.AGENT_REMOVED, names.AGENT_RENAMED) for event in later):
         return False
     others = [event for event in later if event["agent"] not in document.agents]

@@ -8,8 +8,8 @@ import os
 
 from otel_tracker.runtime.log import warn
 from otel_tracker.runtime.owner import is_ended
-from otel_tracker.state.checks import is_event
 from otel_tracker.state.document import decode_json, encode_line
+from otel_tracker.state.event_checks import is_event
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

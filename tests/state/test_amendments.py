@@ -10,8 +10,8 @@ from otel_tracker import names
 from otel_tracker.names import CANCELLED, FAILURE, LOST, SUCCESS
 from otel_tracker.state.amendment import amended as end_amended
 from otel_tracker.state.amendment import amendment_of
-from otel_tracker.state.checks import is_event
 from otel_tracker.state.document import Document
+from otel_tracker.state.event_checks import is_event
 from otel_tracker.state.shapes import Event
 from tests.builders import AGENT, about, document_of, end, folded, moment, start
 

@@ -8,9 +8,6 @@ from otel_tracker.state.breaker import (
     LEASE_SECONDS,
     TOLERANCE_SECONDS,
     Answer,
-    Circuit,
-    Override,
-    Permit,
     TaskEnd,
     after_clock_jump,
     after_grant,
@@ -25,6 +22,7 @@ from otel_tracker.state.breaker import (
     override_at,
     view,
 )
+from otel_tracker.state.circuit import Circuit, Override, ProbePermit
 from otel_tracker.state.settings import Settings
 
 MINUTE = 60.0
@@ -48,7 +46,7 @@ def opened(at: float = 0.0) -> Circuit:
 
 def granted(to: str = "probe", at: float = COOLDOWN, circuit: Circuit | None = None) -> Circuit:
     """Return a breaker, by default one that was opened at 0, whose permit a run has got."""
-    return after_grant(circuit or opened(), Permit(to, at, at + LEASE_SECONDS))
+    return after_grant(circuit or opened(), ProbePermit(to, at, at + LEASE_SECONDS))
 
 
 def probe_end(outcome: str, at: float = 2 * COOLDOWN, is_counted: bool = True) -> TaskEnd:
@@ -469,7 +467,7 @@ def test_an_override_leaves_a_permit_out() -> None:
 
 
 def test_a_permit_whose_task_has_not_begun_is_over_at_its_end() -> None:
-    permit = Permit("probe", 1000, 1000 + LEASE_SECONDS)
+    permit = ProbePermit("probe", 1000, 1000 + LEASE_SECONDS)
     assert not is_lapsed(permit, 1000)
     assert not is_lapsed(permit, 999.5 + LEASE_SECONDS)
     assert is_lapsed(permit, 1000 + LEASE_SECONDS)
@@ -477,7 +475,7 @@ def test_a_permit_whose_task_has_not_begun_is_over_at_its_end() -> None:
 
 
 def test_a_permit_of_a_clock_that_has_jumped_back_since_is_over() -> None:
-    permit = Permit("probe", 1000, 1900)
+    permit = ProbePermit("probe", 1000, 1900)
     assert (LEASE_SECONDS, TOLERANCE_SECONDS) == (900, 60)
     assert not is_lapsed(permit, 940)
     assert is_lapsed(permit, 939.5)

@@ -18,9 +18,6 @@ from hypothesis.stateful import (
 
 from otel_tracker.names import CANCELLED, CLOSED, DISABLED, FAILURE, FORCED_OPEN, HALF_OPEN, LOST, OPEN, SUCCESS
 from otel_tracker.state.breaker import (
-    Circuit,
-    Override,
-    Permit,
     TaskEnd,
     after_clock_jump,
     after_grant,
@@ -33,6 +30,7 @@ from otel_tracker.state.breaker import (
     is_overdue,
     view,
 )
+from otel_tracker.state.circuit import Circuit, Override, ProbePermit
 from otel_tracker.state.settings import Settings
 
 DAWN = 1_800_000_000.0
@@ -223,7 +221,7 @@ class Agents(RuleBasedStateMachine):
         if not ask(self.circuit, self.now, self.settings).is_probe:
             return
         run = next(self.names)
-        self.circuit = after_grant(self.circuit, Permit(run, self.now, self.now + 900))
+        self.circuit = after_grant(self.circuit, ProbePermit(run, self.now, self.now + 900))
         self.model.grant(run, self.now)
         self.out.add(run)
         self.unused.append(run)
@@ -369,7 +367,7 @@ def test_tasks_one_after_the_other_are_let_through_and_counted_as_by_pybreaker(
             said = ask(circuit, now, own_settings)
             assert said.is_admitted == call(theirs, is_success)
             if said.is_probe and asks:
-                circuit = after_grant(circuit, Permit(run, now, now + 900))
+                circuit = after_grant(circuit, ProbePermit(run, now, now + 900))
                 assert not ask(circuit, now, own_settings).is_admitted
             if said.is_admitted:
                 outcome = SUCCESS if is_success else FAILURE

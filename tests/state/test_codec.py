@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from otel_tracker import names
 from otel_tracker.errors import DocumentError, UnsupportedVersionError
-from otel_tracker.state.codec import DocumentCodec, sequence_of
+from otel_tracker.state.codec import DocumentCodec
 from otel_tracker.state.document import Document
+from otel_tracker.state.layout import sequence_of
 from tests.builders import AGENT, document_of, document_values, end, folded, json_values, start, text_of, value_of
 from tests.places import REAL_DOCUMENT
 

@@ -7,9 +7,10 @@ from hypothesis import assume, example, given, reject, settings
 from hypothesis import strategies as st
 
 from otel_tracker import names
-from otel_tracker.state.checks import DURATION_BOUNDS, is_event
+from otel_tracker.runtime.limits import DURATION_BOUNDS
 from otel_tracker.state.codec import DocumentCodec
 from otel_tracker.state.document import Document, decode_json, encode_line, new_document
+from otel_tracker.state.event_checks import is_event
 from otel_tracker.state.fold import fold, fold_all
 from otel_tracker.state.schema import has_changed_settings
 from otel_tracker.state.shapes import Event

@@ -2,7 +2,7 @@
 
 from otel_tracker.integrations.claude_code.runs.run import Run
 from otel_tracker.integrations.claude_code.transcripts.statuses import STATUSES
-from otel_tracker.state.checks import is_event
+from otel_tracker.state.event_checks import is_event
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

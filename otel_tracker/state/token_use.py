@@ -1,0 +1,105 @@
+"""How an event changes the tokens that an agent's entry counts by model. Pure.
+
+`token_usage` is by what people call a model, `models` by full model id. Like other parts of an entry they are replaced,
+never changed in place.
+"""
+
+from otel_tracker import names
+from otel_tracker.state import schema
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from otel_tracker.state.shapes import Agent, Event, Shares, Tokens
+
+
+def model_of(end: "Event", known: "Event") -> "str | None":
+    """Return the model that the end of a run counts under: full ids that it has come before a name given at its start."""
+    model: str | None = end.get("model") or (None if end.get("models") else known.get("model"))
+    return model
+
+
+def count_tokens(agent: "Agent", event: "Event", model: "str | None", tasks: int) -> None:
+    """Add the event's tokens under its full ids, and under what they are rolled up to.
+
+    The task that it is about has them measured now, also where it was counted without them before.
+    """
+    models, is_of_task = event.get("models") or {}, bool(tasks or event.get("run_id"))
+    for part, shares in (("models", models), ("token_usage", shares_of(model, event.get("tokens"), models))):
+        for name, tokens in shares.items():
+            total = names.total_tokens(tokens or {})
+            # An amendment that takes tokens away is not the last task.
+            is_last = tokens is not None and (tasks or total > 0)
+            measured = int(is_of_task and tokens is not None)
+            _add_tokens(agent, part, name, tokens or {}, tasks, measured, max(0, total) if is_last else None)
+
+
+def shares_of(model: "str | None", tokens: "Tokens | None", models: "Shares") -> "Shares":
+    """Return a run's tokens under the model that the user named, else under the family of each full id.
+
+    None in the place of tokens is a run that is counted and not measured.
+    """
+    if model:
+        return {model: tokens}
+    if not models:
+        return {names.UNKNOWN_MODEL: tokens} if tokens else {}
+    shares: Shares = {}
+    for full_id, of_model in models.items():
+        family = names.model_family(full_id)
+        shares[family] = _sum_of(shares.get(family), of_model)
+    return shares
+
+
+def amend_tokens(agent: "Agent", event: "Event") -> None:
+    """Add the differences that an amendment says; the task is counted under other models if it says what it was."""
+    if event.get("previous_models") is None:
+        count_tokens(agent, event, event.get("model"), tasks=0)
+        return
+    before, tokens = event["previous_models"], event.get("previous_tokens")
+    models = {name: _changed(before.get(name), change) for name, change in (event.get("models") or {}).items()}
+    _exchange(agent, "models", before, models)
+    shares_before = shares_of(event.get("previous_model"), tokens, before)
+    shares = shares_of(event.get("model"), _changed(tokens, event.get("tokens")), models)
+    _exchange(agent, "token_usage", shares_before, shares)
+
+
+def _changed(tokens: "Tokens | None", change: "Tokens | None") -> "Tokens | None":
+    """Return tokens after a change; without one they turned out unmeasured."""
+    if change is None:
+        return None
+    return {kind: number for kind, number in names.added_tokens(tokens or {}, change).items() if number}
+
+
+def _exchange(agent: "Agent", part: str, before: "Shares", after: "Shares") -> None:
+    """Put the shares that a run has in the place of those that it was counted with."""
+    for name in {**before, **after}:
+        if name not in after and name not in agent[part]:
+            continue  # a person has taken it out
+        was, tokens = before.get(name) or {}, after.get(name)
+        change = {kind: (tokens or {}).get(kind, 0) - was.get(kind, 0) for kind in {**was, **(tokens or {})}}
+        last = max(0, names.total_tokens(tokens)) if tokens else None
+        measured = (tokens is not None) - (before.get(name) is not None)
+        _add_tokens(agent, part, name, change, (name in after) - (name in before), measured, last)
+
+
+def _add_tokens(
+    agent: "Agent", part: str, model: str, change: "Tokens", tasks: int, measured: int, last: "int | None"
+) -> None:
+    use = dict(agent[part].get(model) or schema.new_token_entry())
+    use["count"] = max(0, use["count"] + tasks)
+    if use["measured"] is not None:  # else nobody knows how many were, of those that an older file has counted
+        use["measured"] = max(0, use["measured"] + measured)
+    for kind, number in change.items():
+        use[kind] = max(0, use.get(kind, 0) + number)
+    if use.get(names.CACHE_WRITE_1H) == 0:
+        del use[names.CACHE_WRITE_1H]  # what nobody has told isn't shown as none
+    use["total"] = max(0, use["total"] + names.total_tokens(change))
+    if last is not None:
+        use["last"] = last
+    agent[part] = {**agent[part], model: use}
+
+
+def _sum_of(one: "Tokens | None", other: "Tokens | None") -> "Tokens | None":
+    """Return the sum of tokens by type; unmeasured is unmeasured only where both are."""
+    if one is None or other is None:
+        return one if other is None else other
+    return names.added_tokens(one, other)
