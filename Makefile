@@ -1,4 +1,4 @@
-# make demo, make test, make test-claude, make check, make bench, make plugin: each makes the virtual environment first, if it is missing or old.
+# make demo, make test, make test-claude, make check, make bench, make plugin, make prices: each makes the virtual environment first, if it is missing or old.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -11,7 +11,7 @@ REAL_CLAUDE := tests/real_claude
 
 ON_ALL_PROCESSORS := --numprocesses=auto --dist=loadgroup
 
-.PHONY: demo test test-claude check bench plugin clean
+.PHONY: demo test test-claude check bench plugin prices clean
 
 demo: $(VENV)/.installed
 	$(BIN)/otel-tracker demo
@@ -34,6 +34,9 @@ bench: $(VENV)/.installed-bench
 
 plugin: $(VENV)/.installed
 	$(BIN)/python -m otel_tracker.integrations.claude_code.settings.plugin
+
+prices: $(VENV)/.installed-dev
+	$(BIN)/python -m tools.prices
 
 clean:
 	rm -rf $(VENV) build dist

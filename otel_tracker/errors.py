@@ -204,6 +204,12 @@ class UnsupportedVersionError(DocumentError):
     advice = f"the file was not changed; update otel-tracker: {INSTALL_AGAIN}"
 
 
+class PriceFileError(DocumentError):
+    """A file of prices can't be used: `path` of the file, `place` in it (`$.models["m"].input`), and the `reason`."""
+
+    advice = "correct it by hand, or delete it; until then the prices that the package brings hold"
+
+
 class StorageError(OtelTrackerError, OSError):
     """A file operation failed: what was `attempted`, on which `path`, and the `reason`."""
 

@@ -26,6 +26,7 @@ class Home:
         "left_over",
         "name",
         "named",
+        "prices",
         "scripts",
         "spans_position",
     )
@@ -37,6 +38,7 @@ class Home:
         config, file_name = os.path.split(named)
         self.name = _stem(file_name)
         self.named, self.document = named, os.path.realpath(named) if os.path.isabs(named) else named
+        self.prices = os.path.join(config, "prices.json")
         self.append_lock = os.path.join(config, f".{self.name}.lock")
         self.spans_position = os.path.join(config, f".{self.name}.spans")
         place, real_name = os.path.split(_stem(self.document))
