@@ -3,6 +3,7 @@
 import os
 import sys
 
+from otel_tracker import integrations
 from otel_tracker.errors import OtelTrackerError
 from otel_tracker.runtime import environment
 from otel_tracker.runtime.log import complain
@@ -20,7 +21,11 @@ def main(arguments: "Sequence[str] | None" = None) -> int:
     environment.is_command = arguments is None
     given = sys.argv[1:] if arguments is None else list(arguments)
     _open_standard_files()
-    if given[:2] == ["claude-code", "hook"] and _is_done_by_hook(given[2:], is_process=arguments is None):
+    if (
+        given[1:2] == ["hook"]
+        and given[0] in integrations.NAMES
+        and _is_done_by_hook(*given, is_process=arguments is None)
+    ):
         return 0
     failure = EXIT_CANNOT_TELL if _command(given) == "health" else EXIT_FAILURE
     if hasattr(sys.stdout, "reconfigure"):
@@ -71,18 +76,16 @@ def _command(arguments: "list[str]") -> "str | None":
     return next((argument for argument in rest if not argument.startswith("-")), None)
 
 
-def _is_done_by_hook(arguments: "list[str]", *, is_process: bool) -> bool:
-    """Run a hook of Claude Code, and tell whether its arguments were plain to see. Whatever happens, it has succeeded.
+def _is_done_by_hook(name: str, _hook: str, *arguments: str, is_process: bool) -> bool:
+    """Run a hook of a coding agent, and tell whether its arguments were plain to see. Whatever happens, it has succeeded.
 
-    Claude waits for each hook: nothing is collected, and a command that `is_process` ends without taking Python apart.
+    The agent waits for each hook: nothing is collected, and a command that `is_process` ends without taking Python apart.
     """
     import gc
 
     gc.disable()
     try:
-        from otel_tracker.integrations.claude_code.hooks import hook
-
-        is_done = hook.main(arguments)
+        is_done = integrations.load(name).run_hook(arguments)
     except BaseException:  # noqa: BLE001 - a session must not break on it
         is_done = True
     if is_done and is_process:

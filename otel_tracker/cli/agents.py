@@ -6,7 +6,7 @@ from otel_tracker import names
 from otel_tracker.cli.commands import store_of
 from otel_tracker.cli.terminal import plain, print_json, print_table
 from otel_tracker.errors import InvalidValueError, command
-from otel_tracker.integrations.claude_code.runs.agent_files import has_file
+from otel_tracker.integrations.agent_files import has_file
 from otel_tracker.reporting import summary, wording
 from otel_tracker.state import lookup
 from otel_tracker.state.event import checked_agent, happened

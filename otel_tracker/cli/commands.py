@@ -16,7 +16,7 @@ from otel_tracker.cli.terminal import (
     shown_state,
 )
 from otel_tracker.errors import command
-from otel_tracker.integrations.claude_code.runs.agent_files import has_file
+from otel_tracker.integrations.agent_files import has_file
 from otel_tracker.reporting import markdown, summary, wording
 from otel_tracker.runtime import owner
 from otel_tracker.runtime.environment import chosen_home

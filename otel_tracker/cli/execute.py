@@ -3,11 +3,11 @@
 import os
 from typing import TYPE_CHECKING
 
-from otel_tracker import names
+from otel_tracker import integrations, names
 from otel_tracker.command.child import Children, end_like
 from otel_tracker.command.command_task import CommandTask
 from otel_tracker.errors import AgentBlacklistedError
-from otel_tracker.integrations.claude_code.output import ClaudeOutput
+from otel_tracker.integrations.outputs import Outputs
 from otel_tracker.runtime.environment import chosen_home
 from otel_tracker.runtime.log import complain
 from otel_tracker.state import event
@@ -40,7 +40,8 @@ def execute(options: "Namespace") -> int:
                 if admission.fallback_for:
                     complain(f"{admission.agent_file} runs it in the place of {admission.fallback_for}")
                 timeout, retries = _limits(gate, admission, options)
-                task = CommandTask(recorder, admission, options.command_line, options.model, children, ClaudeOutput())
+                output = Outputs([integration.output() for integration in integrations.load_all()])
+                task = CommandTask(recorder, admission, options.command_line, options.model, children, output)
                 last = task.run(timeout, retries, environment)
                 if last.outcome != names.FAILURE or children.ending_signal is not None:
                     break

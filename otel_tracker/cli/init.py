@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from otel_tracker import names
 from otel_tracker.cli.commands import store_of
 from otel_tracker.cli.terminal import plain
-from otel_tracker.integrations.claude_code.runs.agent_files import agent_files
+from otel_tracker.integrations.agent_files import agent_files
 from otel_tracker.state import event
 from otel_tracker.storage import claim, mounts
 from otel_tracker.storage.files import Files

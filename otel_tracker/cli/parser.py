@@ -1,9 +1,10 @@
 """The arguments of every command, and which function runs it."""
 
 import argparse
-import os
 import time
+from functools import partial
 
+from otel_tracker import integrations
 from otel_tracker.names import VERSION
 from otel_tracker.reporting.summary import DEFAULT_METRIC, METRICS
 from otel_tracker.runtime.printable import printable
@@ -13,6 +14,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any, NoReturn
+
+    from otel_tracker.storage.store import Store
 
 
 ORDERS = {
@@ -58,16 +61,17 @@ def _words_first(given: "list[str]") -> "list[str]":
 
 
 def _is_hook(given: "list[str]") -> bool:
-    """Tell whether Claude Code calls a hook; one that doesn't know `args` yet (before 2.1.139) gives none of them."""
+    """Tell whether a coding agent calls its hook; some call it without any arguments."""
     before = 2 if given[:1] == ["--home"] else 1 if given[:1] and given[0].startswith("--home=") else 0
     rest = given[before:]
-    return rest[:2] == ["claude-code", "hook"] or (not given and "CLAUDE_PROJECT_DIR" in os.environ)
+    is_named = rest[1:2] == ["hook"] and rest[0] in integrations.NAMES
+    return is_named or (not given and any(integration.is_calling() for integration in integrations.load_all()))
 
 
 def _parse_hook(given: "list[str]") -> argparse.Namespace:
     """Return the options of a hook, which has been registered by another version, perhaps.
 
-    Status 2 would tell Claude Code to refuse the launch, the prompt or the end of the turn.
+    Status 2 would tell the coding agent to refuse the launch, the prompt or the end of the turn.
     """
     try:
         return parser().parse_known_args(given)[0]
@@ -162,7 +166,7 @@ def _add_changing_commands(commands: "Any") -> None:
     _add_breaker_commands(commands)
     _add_exporting_commands(commands)
     _add_exec(commands)
-    _add_claude_code(commands)
+    _add_integrations(commands)
 
     demo = _add(commands, "demo", "record a small fleet's tasks in a home of its own, and report")
     demo.add_argument("--into", metavar="DIR", help="the demo's home, as --home; without either a new folder")
@@ -225,42 +229,39 @@ def _add_exec(commands: "Any") -> None:
     execute.set_defaults(command_line=[])
 
 
-def _add_claude_code(commands: "Any") -> None:
-    claude = commands.add_parser(
-        "claude-code", help="Claude Code's sub-agents", description="Claude Code's sub-agents."
-    )
-    actions = claude.add_subparsers(title="commands", metavar="COMMAND", dest="action", required=True, prog=claude.prog)
-    install = _add(
-        actions, "install", "register the hooks that record sub-agents and refuse some", function="claude_code_install"
-    )
-    _add_scope(install)
-    gate = install.add_mutually_exclusive_group()
-    gate.add_argument("--gate", action="store_true", help="refuse agents whose breaker is open (as it is by default)")
-    gate.add_argument("--no-gate", action="store_true", help="only record")
-    install.add_argument("--fail-closed", action="store_true", help="refuse also where the breaker can't be asked")
-    _add_scope(_add(actions, "uninstall", "take the hooks away again", function="claude_code_uninstall"))
-    hook = _add(actions, "hook", "what Claude Code calls: a payload on standard input", function="claude_code_hook")
-    hook.add_argument("--no-gate", action="store_true", help="only record")
-    hook.add_argument("--fail-closed", action="store_true", help="refuse also where the breaker can't be asked")
+def _add_integrations(commands: "Any") -> None:
+    for name in integrations.NAMES:
+        integration = integrations.load(name)
+        group = commands.add_parser(name, help=integration.TITLE, description=f"{integration.TITLE}.")
+        actions = group.add_subparsers(
+            title="commands", metavar="COMMAND", dest="action", required=True, prog=group.prog
+        )
+        integration.add_commands(partial(_add_run, actions), _make_home)
 
 
-def _add_scope(parser: argparse.ArgumentParser) -> None:
-    scope = parser.add_mutually_exclusive_group()
-    scope.add_argument("--user", action="store_true", help="in the user's settings (as it is by default)")
-    scope.add_argument("--project", action="store_true", help="in .claude/settings.json of this folder")
-    parser.add_argument("--dry-run", action="store_true", help="show the difference, write nothing")
+def _make_home(store: "Store") -> str:
+    from otel_tracker.cli.init import make_home
+
+    return make_home(store)
 
 
 def _add(
     commands: "Any", name: str, description: str, formats: "tuple[str, ...]" = (), function: "str | None" = None
 ) -> argparse.ArgumentParser:
+    parser = _add_run(commands, name, description, _loaded(function or name))
+    if formats:
+        parser.add_argument("--format", choices=formats, default=formats[0], help=f"how to show it ({formats[0]})")
+    return parser
+
+
+def _add_run(
+    commands: "Any", name: str, description: str, run: "Callable[[argparse.Namespace], int]"
+) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = commands.add_parser(
         name, help=description, description=f"{description[0].upper()}{description[1:]}."
     )
     _add_home(parser, default=argparse.SUPPRESS)
-    if formats:
-        parser.add_argument("--format", choices=formats, default=formats[0], help=f"how to show it ({formats[0]})")
-    parser.set_defaults(command=_loaded(function or name))
+    parser.set_defaults(command=run)
     return parser
 
 
@@ -294,7 +295,6 @@ _MODULES = {
     "spans": "spans",
     "serve": "serve",
     "metrics": "serve",
-    **dict.fromkeys(("claude_code_install", "claude_code_uninstall", "claude_code_hook"), "claude_code"),
     **dict.fromkeys(("agents_list", "agents_remove", "agents_rename", "agents_merge"), "agents"),
     **dict.fromkeys(("backups_create", "backups_list", "backups_restore"), "backups"),
 }

@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from signal import SIGINT, strsignal
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 from otel_tracker import names
 from otel_tracker.command.child import Children, Ended
@@ -17,9 +17,9 @@ from otel_tracker.state import event
 from otel_tracker.state.outages import kind_of
 from otel_tracker.state.shapes import Event
 from otel_tracker.storage.recorder import Recorder
-from otel_tracker.storage.store import Store
 from otel_tracker.telemetry.trace_context import SpanContext, new_span
 from otel_tracker.tracking.gate import Admission
+from otel_tracker.tracking.output import Output
 
 if TYPE_CHECKING:
     from otel_tracker.tracking.retry import Retries
@@ -44,33 +44,6 @@ class AttemptFailedError(Exception):
     def __init__(self, attempt: Attempt, *, is_final: bool = False) -> None:
         super().__init__(attempt.error)
         self.attempt, self.is_final = attempt, is_final
-
-
-class Output(Protocol):
-    """What a command's output says of the task: a coding agent's reports of its own work (integrations)."""
-
-    @property
-    def error(self) -> str | None:
-        """The error that the present attempt tells of, None if it tells of none."""
-
-    @property
-    def conversation_id(self) -> str | None:
-        """The conversation that the agent has had."""
-
-    def begin(self) -> None:
-        """Get ready for the output of the next attempt."""
-
-    def feed(self, chunk: bytes) -> None:
-        """Look at the next bytes of the output."""
-
-    def close(self) -> None:
-        """Look at what the output ends with, which may lack a line's end."""
-
-    def usage(self, store: Store, began: float) -> "tuple[dict[str, int] | None, dict[str, dict[str, int]]]":
-        """Return the tokens of the task by type, None if unmeasured, and by full model id and type.
-
-        `began` is the moment in seconds since 1970 when the task began. What `store` has recorded for other tasks of the same conversation doesn't count again.
-        """
 
 
 class CommandTask:

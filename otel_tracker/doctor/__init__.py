@@ -1,16 +1,17 @@
 """Examines a home, says what is wrong and the command that mends it, and mends what needs no person.
 
-Reading order: finding, subject, place, audit, state (with compare), surroundings, telemetry, claude_code; repair.
+Reading order: subject, folders, audit, contents (with compare), surroundings, telemetry; repair.
 """
 
 import os
 from typing import TYPE_CHECKING
 
-from otel_tracker.doctor import claude_code, contents, folders, surroundings, telemetry
-from otel_tracker.doctor.finding import NOTE, OK, WRONG, Finding
+from otel_tracker import integrations
+from otel_tracker.doctor import contents, folders, surroundings, telemetry
 from otel_tracker.doctor.repair import repair
 from otel_tracker.doctor.subject import Subject
 from otel_tracker.errors import OtelTrackerError
+from otel_tracker.reporting.finding import NOTE, OK, WRONG, Finding
 from otel_tracker.storage.store import Store
 
 if TYPE_CHECKING:
@@ -35,7 +36,8 @@ _OF_THE_HOME = (
 
 def examine(store: Store) -> list[Finding]:
     """Return what there is to say of a home and of what is around it, in a fixed order of topics. Nothing is changed."""
-    around = (surroundings.packages(), telemetry.telemetry(), claude_code.claude_code(store.home))
+    of_agents = (integration.findings(store.home) for integration in integrations.load_all())
+    around = (surroundings.packages(), telemetry.telemetry(), *of_agents)
     return [*examine_home(store), *(finding for findings in around for finding in findings)]
 
 

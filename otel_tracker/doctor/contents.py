@@ -8,10 +8,10 @@ from typing import Any
 
 from otel_tracker.doctor.audit import COUNTERS, distinct, moved, totals_of
 from otel_tracker.doctor.compare import Difference, differences, numbers, with_keys_of_people
-from otel_tracker.doctor.finding import NOTE, OK, WRONG, Finding, repair_of
 from otel_tracker.doctor.subject import Base, Subject
 from otel_tracker.errors import INSTALL_AGAIN, DocumentError, OtelTrackerError, UnsupportedVersionError, command
 from otel_tracker.reporting import summary
+from otel_tracker.reporting.finding import NOTE, OK, WRONG, Finding, repair_of
 from otel_tracker.runtime import owner
 from otel_tracker.state.codec import DocumentCodec
 from otel_tracker.state.document import Document

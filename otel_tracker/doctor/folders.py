@@ -5,9 +5,9 @@ import stat
 from collections.abc import Iterator
 from shlex import join
 
-from otel_tracker.doctor.finding import NOTE, OK, WRONG, Finding, repair_of
 from otel_tracker.doctor.subject import Subject
 from otel_tracker.errors import LockTimeoutError, StorageError, command
+from otel_tracker.reporting.finding import NOTE, OK, WRONG, Finding, repair_of
 from otel_tracker.storage import claim, lock, mounts, unwritten
 from otel_tracker.storage.maintenance import temporary_files
 from otel_tracker.storage.store import Store

@@ -5,9 +5,9 @@ import stat
 from contextlib import suppress
 
 from otel_tracker.doctor import contents, folders
-from otel_tracker.doctor.finding import WRONG
 from otel_tracker.doctor.subject import Subject
 from otel_tracker.errors import DocumentError, StorageError, UnsupportedVersionError
+from otel_tracker.reporting.finding import WRONG
 from otel_tracker.runtime.writer import uninterrupted
 from otel_tracker.state.fold import fold_all
 from otel_tracker.storage.maintenance import temporary_files

@@ -5,9 +5,9 @@ import time
 from collections.abc import Iterator
 from importlib import metadata
 
-from otel_tracker.doctor.finding import NOTE, OK, WRONG, Finding
 from otel_tracker.doctor.subject import Subject
 from otel_tracker.names import VERSION
+from otel_tracker.reporting.finding import NOTE, OK, WRONG, Finding
 from otel_tracker.runtime.timestamps import format_timestamp
 
 _TOLERANCE_SECONDS = 60.0

@@ -4,8 +4,8 @@ import os
 from collections.abc import Iterator
 from importlib.metadata import EntryPoints, entry_points
 
-from otel_tracker.doctor.finding import NOTE, OK, WRONG, Finding
 from otel_tracker.errors import INSTALL_AGAIN
+from otel_tracker.reporting.finding import NOTE, OK, WRONG, Finding
 
 _TOPIC = "opentelemetry"
 _BUILT_IN_SAMPLERS = {

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from otel_tracker.doctor import NOTE, OK, WRONG, Finding, examine
-from otel_tracker.doctor.claude_code import claude_code
 from otel_tracker.integrations.claude_code import NAME
+from otel_tracker.integrations.claude_code.findings import findings
 from otel_tracker.integrations.claude_code.settings import registration, settings_places
 from otel_tracker.integrations.claude_code.settings.registration import Choice
 from otel_tracker.runtime.timestamps import format_timestamp
@@ -65,12 +65,12 @@ def registered(
 
 
 def one(home: Home) -> Finding:
-    (finding,) = claude_code(home)
+    (finding,) = findings(home)
     return finding
 
 
 def wrong(home: Home) -> Finding:
-    (finding,) = [finding for finding in claude_code(home) if finding.level == WRONG]
+    (finding,) = [finding for finding in findings(home) if finding.level == WRONG]
     return finding
 
 
@@ -83,7 +83,7 @@ def test_hooks_that_are_not_registered_are_worth_a_note(used: Home) -> None:
 
 def test_where_nobody_has_claude_code_there_is_nothing_to_say(used: Home, tmp_path: Path) -> None:
     (tmp_path / "user" / ".claude" / "projects").rmdir()
-    assert list(claude_code(used)) == []
+    assert list(findings(used)) == []
 
 
 def test_hooks_that_are_registered_once_are_in_order(used: Home, put: Put) -> None:
@@ -115,7 +115,7 @@ def test_hooks_of_user_and_project_are_twice(used: Home, put: Put) -> None:
 
 def test_settings_and_plugin_are_twice_unless_the_plugin_is_switched_off(used: Home, put: Put) -> None:
     path = put(registered(enabledPlugins={"otel-tracker@market": True, "another@market": True}))
-    finding = next(found for found in claude_code(used) if "times" in found.text)
+    finding = next(found for found in findings(used) if "times" in found.text)
     assert finding.text == f"hooks are registered 2 times: {path}, the plugin otel-tracker@market"
     assert finding.remedy == "/plugin uninstall otel-tracker@market"
     put({"enabledPlugins": {"otel-tracker@market": False}}, "local")
@@ -229,7 +229,7 @@ def test_settings_that_cannot_be_read_are_wrong(used: Home, put: Put, text: str)
 @pytest.mark.parametrize("hooks", [None, [], {"Stop": 5}, {"Stop": [1, {"hooks": 2}, {"hooks": [3, {"command": 4}]}]}])
 def test_hooks_of_any_shape_are_looked_at(used: Home, put: Put, hooks: Any) -> None:
     put({"hooks": hooks, "enabledPlugins": hooks, "disableAllHooks": hooks})
-    assert {finding.level for finding in claude_code(used)} == {NOTE, WRONG}
+    assert {finding.level for finding in findings(used)} == {NOTE, WRONG}
 
 
 def test_a_hook_of_the_users_own_making_is_named(used: Home, put: Put) -> None:
@@ -242,10 +242,10 @@ def test_a_hook_of_the_users_own_making_is_named(used: Home, put: Put) -> None:
 
 def test_hooks_that_record_elsewhere_are_worth_a_note(used: Home, put: Put, tmp_path: Path) -> None:
     put(registered(choice=Choice(str(tmp_path / "fleet"))))
-    assert [finding.level for finding in claude_code(used)] == [OK, NOTE]
-    *_, finding = claude_code(used)
+    assert [finding.level for finding in findings(used)] == [OK, NOTE]
+    *_, finding = findings(used)
     assert finding.remedy == f"otel-tracker doctor --home {tmp_path / 'fleet'}"
-    assert [finding.level for finding in claude_code(Home(str(tmp_path / "fleet")))] == [OK]
+    assert [finding.level for finding in findings(Home(str(tmp_path / "fleet")))] == [OK]
 
 
 # The log
@@ -264,11 +264,11 @@ def days_ago(days: float) -> str:
 def test_repeated_drift_of_late_is_wrong_and_other_drift_worth_a_note(used: Home, put: Put) -> None:
     put(registered())
     log(used, f"{days_ago(30)} Stop drift: an old thing")
-    note = list(claude_code(used))[-1]
+    note = list(findings(used))[-1]
     assert (note.level, "0 times in 7 days" in note.text) == (NOTE, True)
     stamp = days_ago(1)
     log(used, f"{days_ago(2)} Stop drift: a")
-    assert list(claude_code(used))[-1].level == NOTE
+    assert list(findings(used))[-1].level == NOTE
     log(used, f"{days_ago(2)} Stop drift: a", f"{stamp} PostToolUse drift: status is  'new thing'")
     finding = wrong(used)
     assert "3 times in 7 days" in finding.text
@@ -280,7 +280,7 @@ def test_errors_of_late_are_worth_a_note(used: Home, put: Put) -> None:
     log(used, f"{days_ago(8)} - error: old")
     assert one(used).level == OK
     log(used, f"{days_ago(1)} - error: disk full")
-    _, finding = claude_code(used)
+    _, finding = findings(used)
     assert finding.level == NOTE
     assert finding.text.startswith("hooks failed 1 times in 7 days, last at ")
     assert finding.text.endswith(" with -: disk full")
@@ -312,9 +312,9 @@ def test_settings_that_claude_code_drops_whole_are_wrong(
     if place != "user":
         put(registered())
     path = put(settings, place)
-    texts = [finding.text for finding in claude_code(used) if finding.level == WRONG]
+    texts = [finding.text for finding in findings(used) if finding.level == WRONG]
     assert f"{path}: {said}: Claude Code drops the whole file for it, with all of its hooks" in texts
-    are_on = any(finding.level == OK and "registered" in finding.text for finding in claude_code(used))
+    are_on = any(finding.level == OK and "registered" in finding.text for finding in findings(used))
     assert are_on is (place != "user")
 
 
@@ -322,7 +322,7 @@ def test_an_odd_entry_of_ours_is_wrong_too(used: Home, put: Put) -> None:
     settings = registered()
     settings["hooks"]["Stop"][0]["hooks"][0]["timeout"] = "10"
     put(settings)
-    texts = [finding.text for finding in claude_code(used) if finding.level == WRONG]
+    texts = [finding.text for finding in findings(used) if finding.level == WRONG]
     assert any(
         "$.hooks.Stop[0].hooks[0].timeout: expected a number of seconds above 0, got a text" in text for text in texts
     )

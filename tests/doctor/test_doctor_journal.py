@@ -15,8 +15,8 @@ from otel_tracker import names
 from otel_tracker.doctor import NOTE, OK, WRONG, Finding, contents, examine, repair
 from otel_tracker.doctor.audit import Audit, distinct, totals_of
 from otel_tracker.doctor.compare import with_keys_of_people
-from otel_tracker.doctor.finding import repair_of
 from otel_tracker.doctor.subject import Subject
+from otel_tracker.reporting.finding import repair_of
 from otel_tracker.state.amendment import amendment_of
 from otel_tracker.state.fold import fold_all
 from otel_tracker.state.replay import Replay

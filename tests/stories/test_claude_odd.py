@@ -12,7 +12,7 @@ import pytest
 
 from otel_tracker import MetricTracker, names
 from otel_tracker.errors import StorageError
-from otel_tracker.integrations.claude_code.runs import agent_files
+from otel_tracker.integrations import agent_files
 from otel_tracker.integrations.claude_code.runs.session import Session as Facts
 from otel_tracker.integrations.claude_code.transcripts import places
 from otel_tracker.storage.files import Files

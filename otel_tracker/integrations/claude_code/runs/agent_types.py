@@ -84,7 +84,7 @@ def _is_named(document: "Document", key: str, agent_type: str) -> bool:
 
 def _files_of(folders: "Iterable[str]", agent_type: str) -> "tuple[Resolved | None, Resolved | None]":
     """Return the first file that has the type for its name, to the letter if there is one, and the only one that is called so."""
-    from otel_tracker.integrations.claude_code.runs.agent_files import agent_files
+    from otel_tracker.integrations.agent_files import agent_files
 
     wanted, named, called_so = names.normal_name(agent_type), None, []
     for key, name in (file for folder in folders for file in agent_files(folder)):

@@ -1,10 +1,13 @@
-"""The agents of a folder: its Markdown files, with the `name` that their front matter gives them."""
+"""The agents of a folder: its Markdown files, with the `name` that their front matter gives them.
+
+So are the agents of a home, and those of the coding agents that read such files, too.
+"""
 
 import os
 import re
 
+from otel_tracker import integrations
 from otel_tracker.errors import StorageError
-from otel_tracker.integrations.claude_code.variables import project_agents, user_agents
 from otel_tracker.runtime.limits import FRONT_MATTER_CHARACTERS, NAME_CHARACTERS
 from otel_tracker.runtime.log import warn
 from otel_tracker.state.event import is_name
@@ -16,7 +19,7 @@ if TYPE_CHECKING:
 
     from otel_tracker.storage.home import Home
 
-_NOT_AGENTS = ("config", "journal", "backups", "scripts", "claude-code")
+_NOT_AGENTS = ("config", "journal", "backups", "scripts")
 _KEY = re.compile(r"""(name|"name"|'name')[ \t]*:(?=[ \t]|$)""")
 _PLAIN = re.compile(r"name:[ \t]+(\w(?:[\w.+/()@-]|[ \t](?!#)|:(?![ \t]))*?)[ \t]*")
 """A name that is what stands there: no quotes, no comment, nothing that means more to YAML."""
@@ -51,7 +54,9 @@ def _markdown_files(top: str, home: str, walked: "set[tuple[int, int]]", links: 
             folders.clear()
             continue
         walked.add(identity)
-        folders[:] = sorted(name for name in folders if inside != home or name not in _NOT_AGENTS)
+        folders[:] = sorted(
+            name for name in folders if inside != home or name not in (*_NOT_AGENTS, *integrations.NAMES)
+        )
         found = [os.path.join(inside, name) for name in folders]
         links += [path for path in found if os.path.islink(path) and not _leads_back(path, home)]
         paths = [os.path.join(inside, name) for name in files if name.endswith(".md")]
@@ -75,11 +80,14 @@ def _leads_back(link: str, home: str) -> bool:
 
 
 def has_file(key: str, home: "Home") -> "bool | None":
-    """Tell whether an agent's file is in the home, or in an agents folder of Claude Code's; None for a key that names none."""
+    """Tell whether an agent's file is in the home, or where a coding agent finds its own; None for a key that names no file."""
     if not key.endswith(".md"):
         return None
-    folders = (home.folder, project_agents(os.curdir), user_agents())
-    return any(os.path.isfile(os.path.join(folder, key)) for folder in folders if folder)
+    folders = [
+        home.folder,
+        *(folder for integration in integrations.load_all() for folder in integration.agent_folders()),
+    ]
+    return any(os.path.isfile(os.path.join(folder, key)) for folder in folders)
 
 
 def _name_of(path: str) -> "str | None":

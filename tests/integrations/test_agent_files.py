@@ -11,7 +11,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otel_tracker.integrations.claude_code.runs.agent_files import agent_files, front_matter_name
+from otel_tracker.integrations.agent_files import agent_files, front_matter_name
 
 
 @pytest.fixture
@@ -161,6 +161,6 @@ def test_a_name_that_yaml_has_written_is_read_back(name: str, style: "str | None
 
 def test_an_ordinary_file_is_read_without_the_yaml_library(agents: Path) -> None:
     put(agents / "coder.md")
-    code = f"import sys; from otel_tracker.integrations.claude_code.runs.agent_files import agent_files as f; print(*f({str(agents)!r}), 'yaml' in sys.modules)"
+    code = f"import sys; from otel_tracker.integrations.agent_files import agent_files as f; print(*f({str(agents)!r}), 'yaml' in sys.modules)"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert shown == "('coder.md', 'coder') False\n"

@@ -1,4 +1,4 @@
-"""`otel-tracker claude-code`: hooks into the settings of Claude Code and out of them, and a hook's own call."""
+"""`otel-tracker claude-code`: hooks into the settings of Claude Code and out of them."""
 
 import difflib
 import os
@@ -7,26 +7,27 @@ import shutil
 import time
 from io import StringIO
 
-from otel_tracker.cli.commands import store_of
-from otel_tracker.cli.init import make_home
-from otel_tracker.cli.terminal import plain
 from otel_tracker.errors import command
 from otel_tracker.integrations.claude_code.runs.session import note_beginning
 from otel_tracker.integrations.claude_code.settings import registration, settings_file, settings_places
 from otel_tracker.runtime.environment import DEFAULT_HOME, chosen_home
 from otel_tracker.runtime.log import complain
+from otel_tracker.runtime.printable import printable
 from otel_tracker.storage import mounts
 from otel_tracker.storage.home import Home
+from otel_tracker.storage.store import Store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import Namespace
     from typing import Any
 
+    from otel_tracker.integrations.protocol import MakeHome
+
 EXIT_USAGE = 2
 
 
-def claude_code_install(options: "Namespace") -> int:
+def install(options: "Namespace", make_home: "MakeHome") -> int:
     """Make the home, put the hooks into the settings, and say what was done; or show what would be."""
     if options.no_gate and options.fail_closed:
         complain("--fail-closed is about the gate, which --no-gate leaves out")
@@ -38,31 +39,31 @@ def claude_code_install(options: "Namespace") -> int:
     if options.dry_run:
         return _show(change)
     settings_file.refuse_read_only(before.path)
-    store = store_of(options)
+    store = Store(Home(chosen_home(options.home)))
     made = make_home(store)
     note_beginning(store.home, time.time())
     copied = settings_file.write(change)
     print(made)
-    print(f"settings: {plain(before.path)} ({_what_became(change)})")
+    print(f"settings: {printable(before.path)} ({_what_became(change)})")
     print(f"hooks:    {_counted(before)}")
-    print(f"command:  {plain(shlex.join([program, *registration.arguments(choice)]))}")
+    print(f"command:  {printable(shlex.join([program, *registration.arguments(choice)]))}")
     print(f"gate:     {_gate(choice)}")
     for old in {registration.choice_of(entry) for entry in _ours(before)} - {choice}:
-        print(f"note:     before, the hooks were called with: {plain(shlex.join(registration.arguments(old)))}")
+        print(f"note:     before, the hooks were called with: {printable(shlex.join(registration.arguments(old)))}")
     _tell_backup(before.path, copied)
     for place, remedy in _others(before.path):
-        print(f"note:     they are registered in {plain(place)}, too; once is enough: {remedy}")
+        print(f"note:     they are registered in {printable(place)}, too; once is enough: {remedy}")
     if options.project and os.path.isabs(program):
         print(f"note:     other users of this file need {registration.PROGRAM} at that place; it isn't in PATH here")
     print("next:     sessions that are started from now on have the hooks; end those that run, and resume them")
-    status, doctor = (plain(command(name, home=choice.home)) for name in ("status", "doctor"))
+    status, doctor = (printable(command(name, home=choice.home)) for name in ("status", "doctor"))
     print(f"see:      {status}, after the first sub-agent; {doctor}, if nothing comes")
     scope = ("--project",) if options.project else ()
     print(f"undo:     {command('claude-code uninstall', options=scope)}")
     return 0
 
 
-def claude_code_uninstall(options: "Namespace") -> int:
+def uninstall(options: "Namespace") -> int:
     """Take the hooks out of the settings, and say what was done; or show what would be."""
     before = settings_file.read(_path(options))
     change = settings_file.uninstall(before)
@@ -70,23 +71,15 @@ def claude_code_uninstall(options: "Namespace") -> int:
         return _show(change)
     copied = settings_file.write(change)
     removed = len(_ours(before))
-    print(f"settings: {plain(before.path)} ({_what_became(change)})")
+    print(f"settings: {printable(before.path)} ({_what_became(change)})")
     print(f"hooks:    {f'{removed} removed' if removed else 'there were none of ours'}")
     _tell_backup(before.path, copied)
     for place, remedy in _others(before.path):
-        print(f"note:     they stay registered in {plain(place)}; that is ended by: {remedy}")
+        print(f"note:     they stay registered in {printable(place)}; that is ended by: {remedy}")
     if removed:
         print("next:     sessions that run may go on calling them until they end")
     for folder in dict.fromkeys(registration.choice_of(entry).home or DEFAULT_HOME for entry in _ours(before)):
-        print(f"kept:     {plain(os.path.expanduser(folder))}, with all that was recorded")
-    return 0
-
-
-def claude_code_hook(options: "Namespace") -> int:
-    """Answer one payload; the status is 0 whatever happens, since another one would reach into the session."""
-    from otel_tracker.integrations.claude_code.hooks import hook
-
-    hook.run(options.home, is_gated=not options.no_gate, is_closed_on_doubt=options.fail_closed)
+        print(f"kept:     {printable(os.path.expanduser(folder))}, with all that was recorded")
     return 0
 
 
@@ -117,11 +110,11 @@ def _program(is_shared: bool) -> str:
 
 
 def _show(change: settings_file.Change) -> int:
-    before, path = change.before, plain(change.before.path)
+    before, path = change.before, printable(change.before.path)
     old, new = StringIO((before.content or b"").decode()), StringIO(change.text)
     shown = list(difflib.unified_diff(list(old), list(new), path, path))
     for line in shown:
-        print(plain(line.rstrip("\r\n")))
+        print(printable(line.rstrip("\r\n")))
         if not line.endswith("\n"):
             print("\\ No newline at end of file")
     if not shown:
@@ -159,9 +152,9 @@ def _gate(choice: registration.Choice) -> str:
 
 def _tell_backup(path: str, copied: "str | None") -> None:
     if copied is not None:
-        print(f"backup:   {plain(copied)}")
+        print(f"backup:   {printable(copied)}")
         if mounts.is_mounted_alone(path):
-            print(f"note:     {plain(mounts.written_in_place(path))}")
+            print(f"note:     {printable(mounts.written_in_place(path))}")
 
 
 def _others(path: str) -> "list[tuple[str, str]]":

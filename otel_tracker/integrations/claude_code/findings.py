@@ -6,12 +6,12 @@ import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from otel_tracker.doctor.finding import NOTE, OK, WRONG, Finding
 from otel_tracker.errors import OtelTrackerError, command
 from otel_tracker.integrations.claude_code import NAME
 from otel_tracker.integrations.claude_code.hooks.hook import LOG_NAME
 from otel_tracker.integrations.claude_code.settings import registration, settings_file, settings_places, settings_shape
 from otel_tracker.integrations.claude_code.settings.settings_places import Place
+from otel_tracker.reporting.finding import NOTE, OK, WRONG, Finding
 from otel_tracker.runtime.environment import DEFAULT_HOME
 from otel_tracker.runtime.timestamps import parse_timestamp
 from otel_tracker.storage import claim
@@ -34,7 +34,7 @@ class _Line(NamedTuple):
     text: str
 
 
-def claude_code(home: Home) -> Iterator[Finding]:
+def findings(home: Home) -> Iterator[Finding]:
     """Look at the settings that Claude Code reads in this folder, and at the log of the hooks in a home."""
     places, broken = settings_places.found()
     for error in broken:
