@@ -96,11 +96,11 @@ def _is_done_by_hook(name: str, _hook: str, *arguments: str, is_process: bool) -
 
 def _run(arguments: "list[str]") -> int:
     if arguments[:1] == ["health"]:  # without argparse, which takes as long to load as all the rest
-        from otel_tracker.cli.health import health, plain_call
+        from otel_tracker.cli.health import answer_health, plain_call
 
         call = plain_call(arguments[1:])
         if call is not None:
-            return health(**call)
+            return answer_health(**call)
     from otel_tracker.cli.parser import parse
 
     try:

@@ -3,7 +3,7 @@
 import time
 
 from otel_tracker import names
-from otel_tracker.cli.commands import store_of
+from otel_tracker.cli.stores import store_of
 from otel_tracker.cli.terminal import plain, print_json, print_table
 from otel_tracker.errors import InvalidValueError, command
 from otel_tracker.integrations.agent_files import has_file

@@ -2,7 +2,7 @@
 
 import os
 
-from otel_tracker.cli.commands import store_of
+from otel_tracker.cli.stores import store_of
 from otel_tracker.cli.terminal import plain, print_json, print_table
 from otel_tracker.errors import command
 from otel_tracker.reporting import wording

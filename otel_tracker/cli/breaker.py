@@ -1,10 +1,10 @@
-"""`otel-tracker breaker`: what an agent's breaker is doing, and orders that stand above it."""
+"""`otel-tracker breaker` and `reset`: what an agent's breaker is doing, and what people order it to do."""
 
 import time
 
-from otel_tracker.cli.commands import store_of, tracker_of
+from otel_tracker.cli.stores import store_of, tracker_of
 from otel_tracker.cli.terminal import plain, print_json, shown_state
-from otel_tracker.errors import InvalidValueError
+from otel_tracker.errors import InvalidValueError, command
 from otel_tracker.names import CLOSED, DISABLED, FORCED_OPEN, failures_in_a_row
 from otel_tracker.reporting import wording
 from otel_tracker.runtime.owner import is_seen_gone
@@ -55,6 +55,18 @@ def breaker(options: "Namespace") -> int:
     }
     for label, value in shown.items():
         print(f"{label:<15}{value}")
+    return 0
+
+
+def reset(options: "Namespace") -> int:
+    """Close an agent's breaker and forget its failures."""
+    tracker = tracker_of(options)
+    tracker.reset_agent_failures(options.agent)
+    row = tracker.get_agent_metrics(options.agent)
+    agent, override = row["agent_file"], row["override"]
+    lift = command("breaker", agent, "auto", home=store_of(options).home.option)
+    order = f"; still {plain(wording.shown_override(override))} (lift that with: {plain(lift)})" if override else ""
+    print(f"{plain(agent)}: healthy, 0 failures{order}")
     return 0
 
 

@@ -1,7 +1,7 @@
 """`otel-tracker doctor`: what is wrong with the home, and what mends it. Status 1 if something is."""
 
 from otel_tracker import doctor as doctors
-from otel_tracker.cli.commands import store_of
+from otel_tracker.cli.stores import store_of
 from otel_tracker.cli.terminal import coloured, plain, print_json
 
 TYPE_CHECKING = False

@@ -13,6 +13,7 @@ from otel_tracker.storage.quick_read import glance, is_gone
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from argparse import Namespace
     from collections.abc import Sequence
 
     from otel_tracker.state.document import Document
@@ -20,7 +21,12 @@ if TYPE_CHECKING:
 _FORMATS = ("table", "json")
 
 
-def health(agent: str, home: "str | None" = None, form: str = "table") -> int:
+def health(options: "Namespace") -> int:
+    """Say whether a task of an agent would be let through: status 0, else 1."""
+    return answer_health(options.agent, options.home, options.format)
+
+
+def answer_health(agent: str, home: "str | None" = None, form: str = "table") -> int:
     """Say whether a task of an agent would be let through: status 0, else 1."""
     if not agent.strip():
         raise InvalidValueError("an agent", agent, 'a text such as "core/coder.md"')

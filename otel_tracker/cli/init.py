@@ -6,7 +6,7 @@ import time
 from importlib.util import find_spec
 
 from otel_tracker import names
-from otel_tracker.cli.commands import store_of
+from otel_tracker.cli.stores import store_of
 from otel_tracker.cli.terminal import plain
 from otel_tracker.integrations.agent_files import agent_files
 from otel_tracker.state import event

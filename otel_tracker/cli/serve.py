@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, generate_latest
 
-from otel_tracker.cli.commands import store_of
+from otel_tracker.cli.stores import store_of
 from otel_tracker.cli.terminal import is_standard_output, plain, print_data
 from otel_tracker.storage.files import Files
 from otel_tracker_exporters.prometheus import StateCollector

@@ -12,8 +12,9 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from otel_tracker import names
-from otel_tracker.cli.commands import store_of
-from otel_tracker.errors import BusyError, ExportError, ExporterSetupError, MissingExporterError, OtelTrackerError
+from otel_tracker.cli.export_errors import BusyError, ExportError, ExporterSetupError, MissingExporterError
+from otel_tracker.cli.stores import store_of
+from otel_tracker.errors import OtelTrackerError
 from otel_tracker.runtime.log import complain
 from otel_tracker.state.amendment import amended
 from otel_tracker.storage import lock

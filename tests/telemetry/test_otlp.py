@@ -549,7 +549,7 @@ def test_a_second_one_is_refused_while_the_first_is_at_work(
     second = programs.start([*TRACKER, "spans"])
     printed, said = second.communicate(timeout=BOUND)
     assert (second.returncode, printed) == (1, "")
-    assert f"process {following.process.pid} is at it; one at a time does" in said
+    assert f"process {following.process.pid} is already exporting them; only one process may" in said
     following.end(signal.SIGKILL)
     programs.execute(OTHER, "true")
     assert programs.export() == "exported 1 spans\n"

@@ -1,0 +1,121 @@
+"""`otel-tracker report`, `leaderboard`, `agent` and `tokens`: what agents have done, and what it has cost."""
+
+import sys
+import time
+
+from otel_tracker import names
+from otel_tracker.cli.stores import store_of, tracker_of
+from otel_tracker.cli.terminal import (
+    as_json,
+    is_standard_output,
+    plain,
+    print_data,
+    print_json,
+    print_table,
+    shown_state,
+)
+from otel_tracker.reporting import markdown, summary, wording
+from otel_tracker.storage.files import Files
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from typing import Any
+
+
+def report(options: "Namespace") -> int:
+    """Print the report, or write it to a file."""
+    document, now = store_of(options).read(), time.time()
+    is_json = options.format == "json"
+    text = as_json(summary.report(document, now)) if is_json else markdown.report(document, now)
+    if not is_standard_output(options.output):
+        Files().export(options.output, text.encode())
+        print(f"wrote {plain(options.output)}")
+    elif is_json:
+        print_data(text)
+    else:
+        sys.stdout.write(text)
+    return 0
+
+
+def leaderboard(options: "Namespace") -> int:
+    """Print agents by a metric."""
+    rows = summary.leaderboard(store_of(options).read(), options.metric, options.number)
+    if options.format == "json":
+        print_json(rows)
+        return 0
+    shown = [
+        (
+            rank,
+            row["agent_file"],
+            row["agent_name"],
+            _measure(options.metric, row),
+            row["tasks_total"],
+            wording.percent(row["success_rate"]),
+        )
+        for rank, row in enumerate(rows, 1)
+    ]
+    print_table(("#", "Agent", "Name", options.metric, "Tasks", "Success"), shown, "rllrrr")
+    return 0
+
+
+def agent(options: "Namespace") -> int:
+    """Print what is known of one agent."""
+    row = tracker_of(options).get_agent_metrics(options.agent)
+    if options.format == "json":
+        print_json(row)
+        return 0
+    print(f"{plain(row['agent_file'])} ({plain(row['agent_name'])})")
+    print(f"breaker: {shown_state(row)}")
+    metrics = row["metrics"]
+    print(
+        f"tasks: {metrics['tasks_total']:,}, {metrics['tasks_successful']:,} successful "
+        f"({wording.percent(row['success_rate'])}), {metrics['tasks_failed']:,} failed, "
+        f"{metrics['tasks_cancelled']:,} cancelled, {row['in_flight']:,} running"
+    )
+    average, total = metrics["avg_duration_seconds"], metrics["total_duration_seconds"]
+    print(f"duration: {wording.seconds(average)} on average, {wording.seconds(total)} in all")
+    first, last = metrics["first_task_timestamp"], metrics["last_task_timestamp"]
+    print(f"first task: {wording.moment(first)} UTC, last task: {wording.moment(last)} UTC\n")
+    tokens = [
+        (
+            model,
+            wording.shown_tokens(use["total"], row["usage_incomplete"] and use["count"], use),
+            use["last"],
+            use["count"],
+            use["measured"],
+            *(None if summary.is_unmeasured(use) else use.get(kind) for kind in names.TOKEN_KEYS),
+        )
+        for model, use in row["token_usage"].items()
+    ]
+    print_table(
+        ("Model", "Tokens", "Last", "Tasks", "Measured", *names.TOKEN_KEYS),
+        tokens,
+        "lrrrr" + "r" * len(names.TOKEN_KEYS),
+    )
+    _say_what_is_missing(row["usage_incomplete"])
+    return 0
+
+
+def tokens(options: "Namespace") -> int:
+    """Print tokens by model."""
+    document = store_of(options).read()
+    if options.format == "json":
+        print_json(summary.token_summary(document))
+        return 0
+    print_table(markdown.TOKENS_BY_MODEL, markdown.tokens_by_model(document), "lrrrr")
+    _say_what_is_missing(sum(agent["tallies"]["usage_incomplete"] for agent in document.agents.values()))
+    return 0
+
+
+def _say_what_is_missing(incomplete: int) -> None:
+    if incomplete:
+        print(f"\n{wording.lower_bound(incomplete)}")
+
+
+def _measure(metric: str, row: "dict[str, Any]") -> str:
+    if metric.endswith("_seconds"):
+        return wording.seconds(row[metric])
+    if metric != "tokens_total":
+        return plain(row[metric])
+    return "-" if row["is_unmeasured"] else plain(wording.at_least(row[metric], row["usage_incomplete"]))
