@@ -210,6 +210,12 @@ class PriceFileError(DocumentError):
     advice = "correct it by hand, or delete it; until then the prices that the package brings hold"
 
 
+class PackagedPricesError(PriceFileError):
+    """The file of prices that the package brings is missing or damaged."""
+
+    advice = f"install the package again: {INSTALL_AGAIN}; until then no model but yours has a price"
+
+
 class StorageError(OtelTrackerError, OSError):
     """A file operation failed: what was `attempted`, on which `path`, and the `reason`."""
 

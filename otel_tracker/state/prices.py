@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     Period = tuple[float, Tiers, Tiers | None]  # from when on it holds, its prices, and those of the fast mode
 
 _MILLION_TOKENS = 1_000_000
+_MICRO_DOLLARS = 1_000_000  # of a dollar
 _DECIMALS = 6  # of a price in dollars: one more digit would be a part of a micro-dollar for a million tokens
 _DIGITS = 9  # before the point: a limit that only a slip exceeds
 _FAST = "fast"
@@ -92,6 +93,18 @@ class PriceTable:
         return periods
 
 
+def micro_dollars(dollars: "Any") -> "int | None":
+    """Return a cost that another program reports in dollars, in micro-dollars; None for anything that is no cost.
+
+    Half a micro-dollar of what it has written is rounded to the even one.
+    """
+    if type(dollars) not in (int, float) or not 0 <= dollars < 10**_DIGITS:
+        return None
+    from decimal import Decimal  # a hook seldom reads such a report
+
+    return round(Decimal(repr(dollars)) * _MICRO_DOLLARS)
+
+
 def spellings(model: str) -> "Iterator[str]":
     """Yield a model's name as it was recorded, in small letters, and then with less and less around it."""
     name = model.strip().lower()
@@ -155,7 +168,7 @@ def _tiers(place: str, prices: "Any") -> "Tiers":
 
 def _rates(place: str, prices: "Mapping[str, Any]") -> "Rates":
     """Return the prices of each type of token: what has none of its own costs as much as what it is a kind of."""
-    rate = {key: _micro_dollars(f"{place}.{key}", prices[key]) for key in _PRICES if key in prices}
+    rate = {key: _rate(f"{place}.{key}", prices[key]) for key in _PRICES if key in prices}
     for key in ("input", "output"):
         if key not in rate:
             raise ShapeError(f"{place}.{key}", f"expected {_A_PRICE}, got none")
@@ -163,7 +176,7 @@ def _rates(place: str, prices: "Mapping[str, Any]") -> "Rates":
     return rate["input"], rate["output"], read, write, rate.get(CACHE_WRITE_1H, write)
 
 
-def _micro_dollars(place: str, price: "Any") -> int:
+def _rate(place: str, price: "Any") -> int:
     """Return a price in dollars, a whole number or the text of one with decimals, in micro-dollars."""
     whole, _, fraction = str(price).partition(".")
     digits = whole + fraction.ljust(_DECIMALS, "0")

@@ -3,7 +3,7 @@
 import json
 import os
 
-from otel_tracker.errors import PriceFileError, StorageError
+from otel_tracker.errors import PackagedPricesError, PriceFileError, StorageError
 from otel_tracker.runtime.log import warn
 from otel_tracker.state.checks import ShapeError
 from otel_tracker.state.prices import PriceTable
@@ -21,29 +21,39 @@ PACKAGED = os.path.join(os.path.dirname(os.path.dirname(__file__)), "prices.json
 def price_table(home: "Home", files: "Files") -> PriceTable:
     """Return the prices that hold in a home.
 
-    A fault in the user's file is logged, and the package's prices hold. Raises StorageError or PriceFileError where the
-    package's own file is missing or damaged.
+    A fault in a file is logged; what the other one says holds.
     """
-    packaged = _models(PACKAGED, files)
+    packaged: dict[str, Any] = {}
     try:
-        return PriceTable(packaged, _models(home.prices, files) if files.signature(home.prices) else None)
+        packaged = _models(PACKAGED, files)
+    except ShapeError as error:
+        warn("%s", PackagedPricesError(PACKAGED, error.place, error.reason))
+    try:
+        return PriceTable(packaged, _models(home.prices, files, without_file={}))
     except ShapeError as error:
         warn("%s", PriceFileError(home.prices, error.place, error.reason))
-    except (PriceFileError, StorageError) as error:
-        warn("%s", error)
     return PriceTable(packaged)
 
 
-def _models(path: str, files: "Files") -> "dict[str, Any]":
-    """Return the models of a file of prices, their prices as yet unchecked."""
-    read = files.read(path)
-    if read is None:
-        raise StorageError("read", path, "there is no such file")
+def _models(path: str, files: "Files", without_file: "dict[str, Any] | None" = None) -> "dict[str, Any]":
+    """Return the models of a file of prices, their prices as yet unchecked; raise ShapeError where there are none."""
     try:
-        content = json.loads(read[1], parse_float=str)
+        read = files.read(path)
+    except StorageError as error:
+        raise ShapeError("", error.reason) from error
+    if read is not None:
+        return _decoded(read[1])
+    if without_file is None:
+        raise ShapeError("", "there is no such file")
+    return without_file
+
+
+def _decoded(text: bytes) -> "dict[str, Any]":
+    try:
+        content = json.loads(text, parse_float=str)
     except (ValueError, RecursionError) as error:
-        raise PriceFileError(path, "", f"not JSON ({error})") from error
+        raise ShapeError("", f"not JSON ({error})") from error
     models = content.get("models") if isinstance(content, dict) else None
     if not isinstance(models, dict):
-        raise PriceFileError(path, "$.models", "expected an object with the prices of each model")
+        raise ShapeError("$.models", "expected an object with the prices of each model")
     return models
