@@ -35,6 +35,10 @@ KEYS = {
 }
 FAST = {"anthropic": {"speed": "fast"}, "openai": {"service_tier": "fast"}}
 _OTHER_THAN_TEXT = ("audio", "image", "video")
+_NAME = re.compile(r"(?!.*-20\d\d$)[a-z][^:/]*\w")  # and no beginning of a name that ends within a date
+_VERSION = re.compile(r"^([a-z-]+\..*)-v\d+$")  # of a model of Bedrock
+_DASHED_DATE = re.compile(r"-(20\d\d)-(\d\d)-(\d\d)$")
+_OF_BEDROCK = re.compile(r"(?!regional\.)(?:[a-z-]+\.)+")  # `regional.` is the library's word for us., eu. and so on
 _REGIONS = ("", *(f"{region}." for region in ("us", "us-gov", "eu", "apac", "au", "jp")))
 
 
@@ -53,22 +57,22 @@ def table() -> Json:
 
 def names_of(provider: types.Provider, model: types.ModelInfo) -> list[str]:
     """Return the names by which a model is found: first its own one, or the shortest."""
-    spelled = [name.lower() for name in (model.id, *_spelled(model.match))]
-    if provider.id == "aws":
-        whole = [name for name in spelled if re.match(r"(?!regional\.)(?:[a-z-]+\.)+", name)]
-        spelled = whole or [f"{region}anthropic.{name}" for name in spelled[1:] for region in _REGIONS]
-    elif provider.id == "google":
-        spelled = [name for name in spelled if "claude" not in name]
+    spelled = _whole_names(provider, [text.lower() for text in (model.id, *_spelled(model.match))])
     names = {
-        re.sub(r"^(.*[a-z]\..*)-v\d+$", r"\1", name)
-        for name in spelled
-        if re.fullmatch(r"[a-z].*\w", name) and ":" not in name and "/" not in name and not re.search(r"-20\d\d$", name)
-        if provider.find_model(name) is model
+        _VERSION.sub(r"\1", name) for name in spelled if _NAME.fullmatch(name) if provider.find_model(name) is model
     }
-    names |= {re.sub(r"-(20\d\d)-(\d\d)-(\d\d)$", r"-\1\2\3", name) for name in names}  # as LiteLLM writes dates
+    names |= {_DASHED_DATE.sub(r"-\1\2\3", name) for name in names}  # LiteLLM writes dates without dashes
     needed = {name for name in names if not names.intersection(list(spellings(name))[1:])}
     own = next((name for name in spellings(model.id) if name in needed), None)
     return sorted(needed, key=lambda name: (name != own, len(name), name))
+
+
+def _whole_names(provider: types.Provider, spelled: list[str]) -> list[str]:
+    """Return those that are names of this provider alone: on Bedrock, where Claude costs something else, with `anthropic.`."""
+    if provider.id == "aws":
+        whole = [name for name in spelled if _OF_BEDROCK.match(name)]
+        return whole or [f"{region}anthropic.{name}" for name in spelled[1:] for region in _REGIONS]
+    return [name for name in spelled if not (provider.id == "google" and "claude" in name)]
 
 
 def _spelled(clause: Any) -> Iterator[str]:
@@ -153,12 +157,12 @@ def text(models: Json, version: str, date: str) -> str:
 
 
 def main() -> None:
-    """Write the table; its date is that of the day on which it has changed."""
-    version, models = importlib.metadata.version(LIBRARY), table()
-    before = json.loads(PATH.read_text(encoding="utf-8")) if PATH.exists() else {}
-    today = dt.datetime.now(dt.UTC).date().isoformat()
-    date = before["date"] if before.get("models") == models else today
-    PATH.write_text(text(models, version, date), encoding="utf-8")
+    """Write the table; its date is the day on which this version of the library first gave it."""
+    before = PATH.read_text(encoding="utf-8") if PATH.exists() else "{}"
+    models, version = table(), importlib.metadata.version(LIBRARY)
+    if before != text(models, version, json.loads(before).get("date", "")):
+        today = dt.datetime.now(dt.UTC).date().isoformat()
+        PATH.write_text(text(models, version, today), encoding="utf-8")
 
 
 if __name__ == "__main__":
