@@ -14,6 +14,7 @@ from otel_tracker.storage.home import Home
 from otel_tracker.storage.store import Store
 from tests.clock import Clock
 from tests.places import REAL_DOCUMENT
+from tests.stores import store_of
 
 settings.register_profile("otel-tracker", deadline=None)  # how long an example takes says something about the machine
 settings.load_profile("otel-tracker")
@@ -86,10 +87,10 @@ def tracker(home: Home) -> MetricTracker:
 @pytest.fixture
 def clock(tracker: MetricTracker, monkeypatch: pytest.MonkeyPatch) -> Clock:
     """Give `tracker`, and all that asks for the time, a clock that only the test moves."""
-    clock, store = Clock(), tracker._store
+    clock, store = Clock(), store_of(tracker)
     monkeypatch.setattr(time, "time", clock)
     monkeypatch.setattr(time, "time_ns", lambda: int(clock.now * 1e9))
-    monkeypatch.setattr(store, "clock", clock)
+    monkeypatch.setattr(store, "_clock", clock)
     store.forget()
     return clock
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from otel_tracker.state.document import Document
     from otel_tracker.state.shapes import Event
-    from otel_tracker.storage.store import Store
+    from otel_tracker.storage.port import Port
 
 
 _FILES = {True: "there", False: "gone", None: "-"}
@@ -102,7 +102,7 @@ def agents_merge(options: "Namespace") -> int:
     return 0
 
 
-def _recorded(store: "Store", make_event: "Callable[[Document], Event]") -> "Event":
+def _recorded(store: "Port", make_event: "Callable[[Document], Event]") -> "Event":
     """Return the event that is made of the present state, recorded after a backup."""
     make_event(store.read())  # raises before a backup is made
     store.back_up()

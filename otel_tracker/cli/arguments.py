@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from otel_tracker.storage.store import Store
+    from otel_tracker.storage.port import Port
 
 ORDERS = {
     "open": "refuse every task",
@@ -181,7 +181,7 @@ def _add_integrations(commands: "Any") -> None:
         integration.add_commands(partial(_add_run, actions), _make_home)
 
 
-def _make_home(store: "Store") -> str:
+def _make_home(store: "Port") -> str:
     from otel_tracker.cli.init import make_home
 
     return make_home(store)

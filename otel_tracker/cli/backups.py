@@ -6,13 +6,11 @@ from otel_tracker.cli.stores import store_of
 from otel_tracker.cli.terminal import plain, print_json, print_table
 from otel_tracker.errors import command
 from otel_tracker.reporting import wording
-from otel_tracker.runtime.timestamps import format_timestamp
-from otel_tracker.storage.restore import restore
+from otel_tracker.storage.restore import backup_rows, damaged_documents, restore
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import Namespace
-    from typing import Any
 
 
 def backups_create(options: "Namespace") -> int:
@@ -26,16 +24,8 @@ def backups_create(options: "Namespace") -> int:
 
 def backups_list(options: "Namespace") -> int:
     """Print all backups, oldest first, and the damaged documents that were set aside."""
-    backups = store_of(options).backups
-    rows: list[dict[str, Any]] = [
-        {
-            "path": path,
-            "made_at": format_timestamp(backups.made_at(path)),
-            "bytes": os.path.getsize(path),
-            "sequence": None if backups.sequence(path) < 0 else backups.sequence(path),
-        }
-        for path in backups.paths()
-    ]
+    store = store_of(options)
+    rows = backup_rows(store)
     if options.format == "json":
         print_json(rows)
         return 0
@@ -49,7 +39,7 @@ def backups_list(options: "Namespace") -> int:
         for row in rows
     ]
     print_table(("Name", "Made (UTC)", "Bytes", "Up to event"), shown, "llrr")
-    for path in backups.damaged_paths():
+    for path in damaged_documents(store):
         print(f"set aside as damaged: {plain(path)}")
     return 0
 

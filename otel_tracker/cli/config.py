@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from otel_tracker.state.document import Document
-    from otel_tracker.storage.store import Store
+    from otel_tracker.storage.port import Port
 
 _WORDS = {"get": (0, 1), "set": (2, 2), "unset": (1, 1)}
 
@@ -73,14 +73,14 @@ def _parsed(document: "Document", key: str, text: str) -> "Any":
     return [lookup.key_of(document, name) or name for name in value] if key == "fallbacks" else value
 
 
-def _tell_of_unknown(document: "Document", fallbacks: "list[str]", store: "Store") -> None:
+def _tell_of_unknown(document: "Document", fallbacks: "list[str]", store: "Port") -> None:
     """Log the fallbacks that are no agents of the document: Claude Code's own are none before their first run, a slip never is."""
     for name in (name for name in fallbacks if name not in document.agents):
         listed = command("status", home=store.home.option)
         notice("the fallback %s is no agent that is known yet; list these with: %s", name, listed)
 
 
-def _change(store: "Store", agent: "str | None", key: str, value: "Any") -> None:
+def _change(store: "Port", agent: "str | None", key: str, value: "Any") -> None:
     """Set a setting, or unset it with None, after a backup; what a person has changed meanwhile stays."""
 
     def find(document: "Document") -> "list[dict[str, Any]]":

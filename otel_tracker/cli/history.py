@@ -1,5 +1,7 @@
 """`otel-tracker history`: what has happened, newest first."""
 
+from itertools import islice
+
 from otel_tracker import names
 from otel_tracker.cli.stores import store_of
 from otel_tracker.cli.terminal import (
@@ -7,7 +9,6 @@ from otel_tracker.cli.terminal import (
     print_table,
 )
 from otel_tracker.reporting import wording
-from otel_tracker.storage import past
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ HISTORY_ENTRIES = 20
 def history(options: "Namespace") -> int:
     """Print the newest entries of the history, newest first; all since a moment if only that is given."""
     number = options.number if options.number is not None or options.since is not None else HISTORY_ENTRIES
-    rows = past.newest_first(store_of(options), options.agent, number, options.since or 0.0)
+    rows = islice(store_of(options).history(options.agent, options.since or 0.0), number)
     if options.format == "json":
         print_json_list(rows)
         return 0

@@ -17,7 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import Namespace
 
-    from otel_tracker.storage.store import Store
+    from otel_tracker.storage.port import Port
 
 _MADE_BY = b"Made by `otel-tracker init`"
 _DROP_IN = "metric_tracker.py"
@@ -29,7 +29,7 @@ def init(options: "Namespace") -> int:
     return 0
 
 
-def make_home(store: "Store") -> str:
+def make_home(store: "Port") -> str:
     """Make the home, register its agents, write the drop-in module, and return what was done, for people."""
     home, files = store.home, Files()
     claim.check(home, files)
@@ -64,7 +64,7 @@ def keep_foreign_module(module: str, files: Files) -> "str | None":
     return copy
 
 
-def register_agents(store: "Store") -> int:
+def register_agents(store: "Port") -> int:
     """Register the home's agent files that aren't yet, and return how many these were."""
     known = store.read().agents
     found = [

@@ -1,6 +1,5 @@
 """`otel-tracker spans`: exports the spans of tasks that were recorded without one, each once."""
 
-import json
 import logging
 import os
 import time
@@ -17,8 +16,7 @@ from otel_tracker.cli.stores import store_of
 from otel_tracker.errors import OtelTrackerError
 from otel_tracker.runtime.log import complain
 from otel_tracker.state.amendment import amended
-from otel_tracker.storage import lock
-from otel_tracker.storage.files import Files
+from otel_tracker.storage.export_position import ExportPosition
 from otel_tracker.telemetry.spans import span_of
 
 if TYPE_CHECKING:
@@ -27,7 +25,7 @@ if TYPE_CHECKING:
 
     from opentelemetry.sdk.trace import ReadableSpan
 
-    from otel_tracker.storage.store import Store
+    from otel_tracker.storage.port import Port
 
 POLL_SECONDS = 1.0
 _BATCH = 512  # as OTEL_BSP_MAX_EXPORT_BATCH_SIZE
@@ -42,24 +40,23 @@ def spans(options: "Namespace") -> int:
         return 0
     logging.getLogger("opentelemetry.exporter").setLevel(logging.CRITICAL)  # what it says of retries we say at the end
     store, exporter = store_of(options), _exporter()
-    lock_path = f"{store.home.spans_position}.lock"
-    Files().make_folder(os.path.dirname(lock_path))
+    position = ExportPosition(store.home)
     try:
-        with lock.held_if_free(lock_path, store.files) as is_alone:
+        with position.held() as is_alone:
             if not is_alone:
-                by = " and ".join(f"process {pid}" for pid in lock.holders(lock_path)) or "another process"
+                by = " and ".join(f"process {pid}" for pid in position.holders()) or "another process"
                 raise BusyError(by)
             return _follow(store, exporter) if options.follow else _export_once(store, exporter)
     finally:
         exporter.shutdown()
 
 
-def _export_once(store: "Store", exporter: SpanExporter) -> int:
+def _export_once(store: "Port", exporter: SpanExporter) -> int:
     print(f"exported {_export_all(store, exporter, Resource.create())} spans")
     return 0
 
 
-def _follow(store: "Store", exporter: SpanExporter) -> int:
+def _follow(store: "Port", exporter: SpanExporter) -> int:
     resource, said = Resource.create(), None
     with suppress(KeyboardInterrupt):
         while True:
@@ -68,7 +65,7 @@ def _follow(store: "Store", exporter: SpanExporter) -> int:
     return 0
 
 
-def _try_to_export(store: "Store", exporter: SpanExporter, resource: Resource, said: str | None) -> str | None:
+def _try_to_export(store: "Port", exporter: SpanExporter, resource: Resource, said: str | None) -> str | None:
     """Export what has come; where the receiver is away, say so once, and try again later. Return what has been said."""
     try:
         _export_all(store, exporter, resource)
@@ -79,17 +76,19 @@ def _try_to_export(store: "Store", exporter: SpanExporter, resource: Resource, s
     return None
 
 
-def _export_all(store: "Store", exporter: SpanExporter, resource: Resource) -> int:
-    exported, (position, lost) = 0, _position(store)
-    for events in _batches(store, position):
+def _export_all(store: "Port", exporter: SpanExporter, resource: Resource) -> int:
+    exported, position = 0, ExportPosition(store.home)
+    number, lost = position.load()
+    if number > store.last_number():  # the journal isn't the one that the position was of
+        number, lost = 0, []
+    for events in _batches(store, number):
         ends = _ends(events, set(lost))
-        found = [span for event in ends if (span := span_of(event, resource)) is not None]
-        if found:
-            _export(exporter, found)
-        exported += len(found)
+        batch = [span for event in ends if (span := span_of(event, resource)) is not None]
+        if batch:
+            _export(exporter, batch)
+        exported += len(batch)
         lost = [*lost, *(event["run_id"] for event in ends if event["action"] == names.TASK_LOST)][-_LOST:]
-        known = {"seq": events[-1]["seq"], **({"lost": lost} if lost else {})}
-        store.files.replace(store.home.spans_position, [json.dumps(known).encode()])
+        position.save(events[-1]["seq"], lost)
     return exported
 
 
@@ -109,9 +108,9 @@ def _ends(events: "Sequence[dict[str, Any]]", lost: set[str]) -> list[dict[str, 
     return list(ends.values())
 
 
-def _batches(store: "Store", position: int) -> "Iterator[list[dict[str, Any]]]":
-    """Yield the events after a position, a segment of the journal at a time, and at most as many as go at once."""
-    for events in store.journal.segments_after(position):
+def _batches(store: "Port", number: int) -> "Iterator[list[dict[str, Any]]]":
+    """Yield the events after the number, at most as many in a list as go at once."""
+    for events in store.events_after(number):
         for begin in range(0, len(events), _BATCH):
             yield events[begin : begin + _BATCH]
 
@@ -123,20 +122,6 @@ def _export(exporter: SpanExporter, found: "Sequence[ReadableSpan]") -> None:
         said = repr(error)
     if said is not None:
         raise ExportError(len(found), type(exporter).__name__, said)
-
-
-def _position(store: "Store") -> tuple[int, list[str]]:
-    """Return the number of the last event whose span has been exported, 0 if there is none, and the lost runs before.
-
-    A journal that ends before it is another one than that which the position was of.
-    """
-    read = store.files.read(store.home.spans_position)
-    try:
-        known: dict[str, Any] = json.loads(read[1]) if read else {"seq": 0}
-        position, lost = int(known["seq"]), [str(run) for run in known.get("lost", ())]
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
-        return 0, []
-    return (position, lost) if position <= store.journal.last() else (0, [])
 
 
 def _listed_exporters() -> list[str]:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from otel_tracker.state.document import Document
     from otel_tracker.state.replay import Replay
-    from otel_tracker.storage.store import Store
+    from otel_tracker.storage.parts import Parts
 
 
 _TASKS, _TOKENS = "tasks_total", "tokens"
@@ -100,10 +100,10 @@ class Audit:
         for end in before:
             self._ended.note(end)
 
-    def read(self, store: "Store") -> None:
+    def read(self, parts: "Parts") -> None:
         """Read every line of every segment."""
-        for segment in store.journal.segments():
-            read = store.files.read(segment)
+        for segment in parts.journal.segments():
+            read = parts.files.read(segment)
             lines = (read[1] if read else b"").split(b"\n")[:-1]
             self.segments += 1
             self.lines += len(lines)

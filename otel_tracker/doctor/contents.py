@@ -19,7 +19,7 @@ from otel_tracker.state.event_checks import is_event
 from otel_tracker.state.fold import fold_all
 from otel_tracker.state.schema import has_changed_settings, settings_of
 from otel_tracker.state.settings import problems_in
-from otel_tracker.storage.store import Store
+from otel_tracker.storage.parts import Parts
 
 _SHOWN_DIFFERENCES = 5
 _MOST_FOLDED = 20_000  # events: some seconds
@@ -27,23 +27,23 @@ _MOST_FOLDED = 20_000  # events: some seconds
 
 def document(subject: Subject) -> Iterator[Finding]:
     """Read the document as any process would."""
-    store = subject.store
-    path = store.home.document
+    parts = subject.parts
+    path = parts.home.document
     try:
-        state = store.file.load()
+        state = parts.document_file.load()
     except UnsupportedVersionError as error:
         yield Finding("document", WRONG, str(error), INSTALL_AGAIN)
         return
     except DocumentError as error:
         yield Finding("document", WRONG, str(error), f"correct {path} by hand")
         return
-    damage = store.file.damage
+    damage = parts.document_file.damage
     if damage is not None:
         yield Finding(
-            "document", WRONG, f"{path} is damaged: {damage.reason}; there are {damage.base}", repair_of(store.home)
+            "document", WRONG, f"{path} is damaged: {damage.reason}; there are {damage.base}", repair_of(parts.home)
         )
         return
-    if not store.file.exists:
+    if not parts.document_file.exists:
         yield Finding("document", NOTE, f"{path} does not exist yet; the first task makes it")
         return
     for problem in problems_in(state.head):
@@ -56,9 +56,9 @@ def document(subject: Subject) -> Iterator[Finding]:
 def journal(subject: Subject) -> Iterator[Finding]:
     """Say what reading every line of the journal has found."""
     audit = subject.audit
-    for path in _foreign_files(subject.store):
+    for path in _foreign_files(subject.parts):
         text = f"{path} is no segment of this journal, and nothing of it counts"
-        yield Finding("journal", WRONG, text, f"move it out of {subject.store.home.journal}")
+        yield Finding("journal", WRONG, text, f"move it out of {subject.parts.home.journal}")
     for path in audit.disordered:
         text = f"{path} doesn't go on where the segment before it ends, or has another first number than its name says"
         yield Finding("journal", WRONG, text, "if it is another home's, or a copy, move it away")
@@ -82,7 +82,7 @@ def lag(subject: Subject) -> Iterator[Finding]:
     document = subject.document
     if document is not None and subject.audit.unfolded:
         text = f"it lags behind: {subject.audit.unfolded} events after event {document.sequence} are only in the journal yet"
-        yield Finding("document", NOTE, f"{text}; the next task writes them into it", repair_of(subject.store.home))
+        yield Finding("document", NOTE, f"{text}; the next task writes them into it", repair_of(subject.parts.home))
 
 
 def comparison(subject: Subject) -> Iterator[Finding]:
@@ -98,7 +98,7 @@ def comparison(subject: Subject) -> Iterator[Finding]:
     found = [*_differences(newest, actual, subject)]
     if found:
         shown = "; ".join(str(difference) for difference in found[:_SHOWN_DIFFERENCES])
-        home = subject.store.home
+        home = subject.parts.home
         remedy = f"{repair_of(home)} (to keep what was changed by hand: {command('backups create', home=home.option)})"
         yield Finding("document", WRONG, f"{text}{len(found)} places: {shown}", remedy)
         return
@@ -167,40 +167,40 @@ def _contradiction(base: Base, subject: Subject) -> "Finding | None":
     shown = "; ".join((more or [text for _, text in places])[:_SHOWN_DIFFERENCES])
     text = f"it is not what {os.path.basename(base.path)} and the events after it add up to, in {len(places)} places: {shown}"
     if more:  # no person adds tasks by hand
-        return Finding("document", WRONG, f"{text}; something was counted twice", repair_of(subject.store.home))
+        return Finding("document", WRONG, f"{text}; something was counted twice", repair_of(subject.parts.home))
     return Finding("document", NOTE, f"{text}; a person, or another program, has taken them out since")
 
 
-def _foreign_files(store: Store) -> list[str]:
+def _foreign_files(parts: Parts) -> list[str]:
     """Return what else is in the journal's folder."""
-    home = store.home
-    known = {os.path.basename(path) for path in [*store.journal.segments(), home.left_over]}
-    return [os.path.join(home.journal, name) for name in sorted(store.files.names(home.journal)) if name not in known]
+    home = parts.home
+    known = {os.path.basename(path) for path in [*parts.journal.segments(), home.left_over]}
+    return [os.path.join(home.journal, name) for name in sorted(parts.files.names(home.journal)) if name not in known]
 
 
 def backups(subject: Subject) -> Iterator[Finding]:
     """Read every backup."""
-    store = subject.store
-    paths = store.backups.paths()
+    parts = subject.parts
+    paths = parts.backups.paths()
     valid = [base.path for base in subject.valid_backups]
     for path in paths:
         if path not in valid:
-            yield _unreadable(path, store)
-    for path in store.backups.damaged_paths():
+            yield _unreadable(path, parts)
+    for path in parts.backups.damaged_paths():
         yield Finding("backups", NOTE, f"a damaged document was set aside: {path}", join(("rm", path)))
     if valid:
         yield Finding("backups", OK, f"{len(valid)} valid, the newest is {os.path.basename(valid[-1])}")
-    elif store.file.exists:
+    elif parts.document_file.exists:
         yield Finding("backups", NOTE, "none yet; the first one is made before the document is next written")
 
 
-def _unreadable(path: str, store: Store) -> Finding:
+def _unreadable(path: str, parts: Parts) -> Finding:
     try:
-        store.backups.document(path)
+        parts.backups.document(path)
     except UnsupportedVersionError as error:
         return Finding("backups", NOTE, str(error))
     except OtelTrackerError as error:
-        return Finding("backups", WRONG, str(error), repair_of(store.home))
+        return Finding("backups", WRONG, str(error), repair_of(parts.home))
     return Finding("backups", OK, path)
 
 
@@ -223,10 +223,10 @@ def expected(base: Base, actual: Document, subject: Subject) -> Document:
 
     Settings that no event has recorded yet, and what people have written beside ours, are those of the document.
     """
-    store = subject.store
+    parts = subject.parts
     events = distinct(subject.between(base.sequence, actual.sequence), subject.ends_before)
     document = fold_all(
-        store.backups.document(base.path), events, store.journal.replay_after(base.sequence, actual.sequence)
+        parts.backups.document(base.path), events, parts.journal.replay_after(base.sequence, actual.sequence)
     )
     head = _with_settings_of(actual, document.head) if has_changed_settings(actual.head) else document.head
     head = {**head, "sequence": actual.sequence}  # the last event may be one that says an end again

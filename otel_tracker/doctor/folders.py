@@ -10,16 +10,16 @@ from otel_tracker.errors import LockTimeoutError, StorageError, command
 from otel_tracker.reporting.finding import NOTE, OK, WRONG, Finding, repair_of
 from otel_tracker.storage import claim, lock, mounts, unwritten
 from otel_tracker.storage.maintenance import temporary_files
-from otel_tracker.storage.store import Store
+from otel_tracker.storage.parts import Parts
 
 _ANOTHER_HOME = "choose another home with --home or OTEL_TRACKER_HOME"
 
 
 def home(subject: Subject) -> Iterator[Finding]:
     """Look at the home's folder, the file system that it is on, and whether it has its document for itself."""
-    store, home = subject.store, subject.store.home
+    parts, home = subject.parts, subject.parts.home
     kind = mounts.filesystem_of(home.folder)
-    if store.files.signature(home.folder) is None:  # raises StorageError where this user may not look
+    if parts.files.signature(home.folder) is None:  # raises StorageError where this user may not look
         yield Finding("home", NOTE, f"{home.folder} does not exist yet", command("init", home=home.option))
         return
     if not os.path.isdir(home.folder):
@@ -31,15 +31,15 @@ def home(subject: Subject) -> Iterator[Finding]:
     else:
         yield Finding("home", OK, f"{home.folder}{f' on {kind}' if kind else ''}")
     try:
-        claim.check(home, store.files)
+        claim.check(home, parts.files)
     except StorageError as error:
         yield Finding("home", WRONG, str(error), "the change that the sentence names")
 
 
 def permissions(subject: Subject) -> Iterator[Finding]:
     """Look for folders that can't be written to, and for files that others may write to."""
-    store, home = subject.store, subject.store.home
-    folders = [folder for folder in _folders(store) if os.path.isdir(folder)]
+    parts, home = subject.parts, subject.parts.home
+    folders = [folder for folder in _folders(parts) if os.path.isdir(folder)]
     closed = [folder for folder in folders if not os.access(folder, os.R_OK | os.W_OK | os.X_OK)]
     for folder in closed:
         yield Finding("permissions", WRONG, f"{folder} can't be written to by this user", _permission("u+rwx", folder))
@@ -48,7 +48,7 @@ def permissions(subject: Subject) -> Iterator[Finding]:
         yield Finding("permissions", WRONG, f"{home.document} can't be read by this user", remedy)
     if mounts.is_mounted_alone(home.document):
         yield _mounted_alone(home.document)
-    for path in open_to_others(store):
+    for path in open_to_others(parts):
         yield Finding("permissions", WRONG, f"everybody may write to {path}", repair_of(home))
     if folders and not closed:
         yield Finding("permissions", OK, f"{len(folders)} folders can be written to")
@@ -70,25 +70,25 @@ def _mounted_alone(document: str) -> Finding:
     return Finding("permissions", WRONG, text, remedy)
 
 
-def open_to_others(store: Store) -> list[str]:
+def open_to_others(parts: Parts) -> list[str]:
     """Return the folders and files of this package that everybody may write to."""
-    home = store.home
-    files = [home.document, home.append_lock, home.document_lock, *store.journal.segments(), *store.backups.paths()]
-    existing = [path for path in [*_folders(store), *files] if os.path.exists(path)]
+    home = parts.home
+    files = [home.document, home.append_lock, home.document_lock, *parts.journal.segments(), *parts.backups.paths()]
+    existing = [path for path in [*_folders(parts), *files] if os.path.exists(path)]
     return [path for path in existing if os.stat(path).st_mode & stat.S_IWOTH]
 
 
 def locks(subject: Subject) -> Iterator[Finding]:
     """Try to take both locks, for as long as a task would."""
-    store = subject.store
-    paths = [path for path in (store.home.document_lock, store.home.append_lock) if os.path.exists(path)]
-    stuck = next((found for found in (_stuck(path, store) for path in paths) if found), None)
+    parts = subject.parts
+    paths = [path for path in (parts.home.document_lock, parts.home.append_lock) if os.path.exists(path)]
+    stuck = next((found for found in (_stuck(path, parts) for path in paths) if found), None)
     yield stuck or Finding("lock", OK, "free" if paths else "not used yet")
 
 
-def _stuck(path: str, store: Store) -> "Finding | None":
+def _stuck(path: str, parts: Parts) -> "Finding | None":
     try:
-        with lock.held(path, store.files):
+        with lock.held(path, parts.files):
             return None
     except LockTimeoutError as error:
         pids = " ".join(str(pid) for pid in lock.holders(path))
@@ -99,18 +99,18 @@ def _stuck(path: str, store: Store) -> "Finding | None":
 
 def leavings(subject: Subject) -> Iterator[Finding]:
     """Look for events that could not be written, and for what killed processes have left."""
-    store = subject.store
-    waiting = unwritten.paths(store.home, store.files)
+    parts = subject.parts
+    waiting = unwritten.paths(parts.home, parts.files)
     if waiting:
-        count = sum(len(unwritten.read(path, store.files)) for path in waiting)
-        text = f"{count} events in {store.home.left_over} wait for the next task of this home to take them in"
-        yield Finding("journal", WRONG, text, repair_of(store.home))
-    temporary = temporary_files(store.home, store.files)
+        count = sum(len(unwritten.read(path, parts.files)) for path in waiting)
+        text = f"{count} events in {parts.home.left_over} wait for the next task of this home to take them in"
+        yield Finding("journal", WRONG, text, repair_of(parts.home))
+    temporary = temporary_files(parts.home, parts.files)
     if temporary:
         text = f"{len(temporary)} temporary files, of writers at work or of killed ones: {temporary[0]}"
-        yield Finding("home", NOTE, text, repair_of(store.home))
+        yield Finding("home", NOTE, text, repair_of(parts.home))
 
 
-def _folders(store: Store) -> list[str]:
-    home = store.home
+def _folders(parts: Parts) -> list[str]:
+    home = parts.home
     return [home.folder, os.path.dirname(home.document), home.journal, home.backups]

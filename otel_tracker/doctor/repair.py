@@ -3,6 +3,7 @@
 import os
 import stat
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from otel_tracker.doctor import contents, folders
 from otel_tracker.doctor.subject import Subject
@@ -12,6 +13,11 @@ from otel_tracker.runtime.writer import uninterrupted
 from otel_tracker.state.fold import fold_all
 from otel_tracker.storage.maintenance import temporary_files
 from otel_tracker.storage.store import Store
+
+if TYPE_CHECKING:
+    from otel_tracker.storage.backups import Backups
+    from otel_tracker.storage.parts import Parts
+    from otel_tracker.storage.transaction import Transaction
 
 _ALL = 1_000_000
 
@@ -25,41 +31,41 @@ def repair(store: Store) -> list[str]:
     DocumentError where that is not possible.
     """
     done = []
-    for path in folders.open_to_others(store):
+    for path in folders.open_to_others(store.parts):
         with suppress(PermissionError):  # it is another user's: the doctor goes on saying so
             os.chmod(path, stat.S_IMODE(os.stat(path).st_mode) & ~stat.S_IWOTH)
             done.append(f"closed {path} to others")
-    waiting = store.take_in_left_over()
-    if waiting:
-        done.append(f"took in {waiting} events that were left over")
+    count = store.take_in_unwritten()
+    if count:
+        done.append(f"took in {count} events that were left over")
     if store.is_far_behind():
         store.read()  # before the lock, for which tasks wait
         done.append("wrote what only the journal had into the document")
-    with store.locked():
-        for path in temporary_files(store.home, store.files):
-            store.files.remove(path)
+    with store.transaction() as transaction:
+        for path in temporary_files(store.home, store.parts.files):
+            store.parts.files.remove(path)
             done.append(f"removed {path}")
-        done += _set_aside_backups(store)
-        done += _mend_document(store)
+        done += _set_aside_backups(store.parts)
+        done += _mend_document(store, transaction)
     return done
 
 
-def _set_aside_backups(store: Store) -> list[str]:
+def _set_aside_backups(parts: "Parts") -> list[str]:
     done = []
-    valid = {path for path, _ in store.backups.valid()}
-    for path in store.backups.paths():
-        if path not in valid and _is_damaged(path, store):
-            read = store.files.read(path)
-            kept = store.backups.keep_damaged(read[1] if read else b"", store.clock(), most=_ALL)
-            store.files.remove(path)
+    valid = {path for path, _ in parts.backups.valid()}
+    for path in parts.backups.paths():
+        if path not in valid and _is_damaged(path, parts.backups):
+            read = parts.files.read(path)
+            kept = parts.backups.keep_damaged(read[1] if read else b"", parts.clock(), most=_ALL)
+            parts.files.remove(path)
             done.append(f"set {path} aside as {kept}")
     return done
 
 
-def _is_damaged(path: str, store: Store) -> bool:
+def _is_damaged(path: str, backups: "Backups") -> bool:
     """Tell whether a backup can be read and makes no sense; one of a newer version does, to others."""
     try:
-        store.backups.document(path)
+        backups.document(path)
     except (UnsupportedVersionError, StorageError):
         return False
     except DocumentError:
@@ -67,13 +73,14 @@ def _is_damaged(path: str, store: Store) -> bool:
     return False
 
 
-def _mend_document(store: Store) -> list[str]:
-    store.file.load()
-    damage = store.file.damage
+def _mend_document(store: Store, transaction: "Transaction") -> list[str]:
+    parts = store.parts
+    parts.document_file.load()
+    damage = parts.document_file.damage
     if damage is not None:
-        store.write(store.present())
+        transaction.write(transaction.present())
         return [f"rebuilt the document from {damage.base}"]
-    store.present()  # records settings that were changed by hand: they stay
+    transaction.present()  # records settings that were changed by hand: they stay
     subject = Subject(store)
     document = subject.document
     if document is None:
@@ -82,12 +89,12 @@ def _mend_document(store: Store) -> list[str]:
     if not wrong and not subject.audit.unfolded:
         return []
     if not wrong:
-        store.write(store.present())
+        transaction.write(transaction.present())
         return [f"wrote {subject.audit.unfolded} events into the document that only the journal had"]
     base = contents.contradicting(subject) or subject.bases[-1]
     mended = contents.expected(base, document, subject)
     # Set aside, not among the backups: from there it could come back.
-    kept = store.backups.keep_damaged(store.file.valid_text() or b"", store.clock())
-    store.write(fold_all(mended, store.journal.after(mended.sequence)))
-    store.keep_copy()
+    kept = parts.backups.keep_damaged(parts.document_file.valid_text() or b"", parts.clock())
+    transaction.write(fold_all(mended, parts.journal.after(mended.sequence)))
+    transaction.back_up()
     return [f"wrote what the journal gives; the document as it was is {kept}"]

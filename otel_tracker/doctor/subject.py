@@ -28,7 +28,7 @@ class Subject:
     """A home as it was when the doctor looked. Of the journal and the backups only what they add up to is kept."""
 
     def __init__(self, store: "Store") -> None:
-        self.store = store
+        self.store, self.parts = store, store.parts
         self.ends_before: list[dict[str, Any]] = []
         """Ends of runs that only documents know, from before the journal's first event; complete with `bases`."""
         self._renamed: dict[str, str] = {}
@@ -36,7 +36,7 @@ class Subject:
     @cached_property
     def document(self) -> "Document | None":
         """The document on the disk, None if there is none that can be read."""
-        file = self.store.file
+        file = self.parts.document_file
         try:
             document = file.load()
         except DocumentError:
@@ -47,7 +47,7 @@ class Subject:
     def valid_backups(self) -> list[Base]:
         """The backups that hold a document, oldest first."""
         bases = []
-        for path, document in self.store.backups.valid():
+        for path, document in self.parts.backups.valid():
             bases.append(Base(path, document.sequence, totals_of(document)))
             self._renamed = dict(document.renamed)  # at last those of the oldest
             self._note_ends(document)
@@ -60,8 +60,8 @@ class Subject:
         if self.document is not None:
             marks.append(self.document.sequence)
             self._note_ends(self.document)
-        audit = Audit(self.store.journal.replay_after(0), marks, self.ends_before, self._renamed)
-        audit.read(self.store)
+        audit = Audit(self.parts.journal.replay_after(0), marks, self.ends_before, self._renamed)
+        audit.read(self.parts)
         return audit
 
     @cached_property
@@ -75,7 +75,7 @@ class Subject:
 
     def between(self, sequence: int, until: int) -> "Iterator[dict[str, Any]]":
         """Yield the journal's events after the number `sequence` up to `until`."""
-        later = chain.from_iterable(self.store.journal.segments_after(sequence))
+        later = chain.from_iterable(self.parts.journal.segments_after(sequence))
         return (event for event in later if event["seq"] <= until)
 
     def _says_its_number(self, base: Base) -> bool:
@@ -84,10 +84,10 @@ class Subject:
         The document that was adopted says no number. Nor does one from which another program has dropped the key later.
         """
         is_first = base.path == min(other.path for other in self.valid_backups)
-        return is_first or self.store.backups.says_its_number(base.path)
+        return is_first or self.parts.backups.says_its_number(base.path)
 
     def _note_ends(self, document: "Document") -> None:
-        first = self.store.journal.first() or 0
+        first = self.parts.journal.first() or 0
         self.ends_before += [
             entry
             for entry in document.history.entries()

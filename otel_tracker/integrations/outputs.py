@@ -6,7 +6,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from otel_tracker.state.shapes import Tokens
-    from otel_tracker.storage.store import Store
+    from otel_tracker.storage.port import Port
     from otel_tracker.tracking.output import Output
 
 _Answer = TypeVar("_Answer")
@@ -43,7 +43,7 @@ class Outputs:
         for reader in self._readers:
             reader.close()
 
-    def usage(self, store: "Store", began: float) -> "tuple[Tokens | None, dict[str, Tokens]]":
+    def usage(self, store: "Port", began: float) -> "tuple[Tokens | None, dict[str, Tokens]]":
         """Return the tokens of the task by type, None if unmeasured, and by full model id and type."""
         usages = (reader.usage(store, began) for reader in self._readers)
         return next((usage for usage in usages if usage[0] is not None), (None, {}))

@@ -14,10 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from otel_tracker.state.shapes import Event
-    from otel_tracker.storage.document_file import DocumentFile
-    from otel_tracker.storage.files import Files
-    from otel_tracker.storage.home import Home
-    from otel_tracker.storage.journal import Journal, Mark
+    from otel_tracker.storage.journal import Mark
+    from otel_tracker.storage.parts import Parts
     from otel_tracker.storage.recognition import Recognition
 
 
@@ -36,15 +34,8 @@ class Appended:
 class Appender:
     """Appends to one journal what is news to `recognition`."""
 
-    def __init__(
-        self,
-        home: "Home",
-        files: "Files",
-        journal: "Journal",
-        document_file: "DocumentFile",
-        recognition: "Recognition",
-    ) -> None:
-        self._home, self._files, self._journal, self._file = home, files, journal, document_file
+    def __init__(self, parts: "Parts", recognition: "Recognition") -> None:
+        self._home, self._files, self._journal, self._file = parts.home, parts.files, parts.journal, parts.document_file
         self._recognition = recognition
         self._unreadable: set[str] = set()  # files that were left over, and that this process can't take in
         self._flushed: Mark | None = None  # an end of the journal: what comes after it may not be on the disk
@@ -58,7 +49,7 @@ class Appender:
         with lock.held(self._home.append_lock, self._files), _Attempt(self):
             doubt = self._flushed if self._is_in_doubt else None
             segments, written = self._write_again(doubt) if doubt else ([], {})
-            self._take_in_left_over()
+            self._take_in_unwritten()
             appended = [written[event["id"]] for event in events if event["id"] in written]
             rest = [event for event in events if event["id"] not in written]
             new = self._recognition.news(rest, may_repeat=may_repeat)
@@ -96,10 +87,10 @@ class Appender:
                 self._files.sync(segment)
             return events
 
-    def take_in_left_over(self) -> int:
+    def take_in_unwritten(self) -> int:
         """Append what others have left over, and return how many events that are, when they are on the disk."""
         with lock.held(self._home.append_lock, self._files), _Attempt(self):
-            return self._take_in_left_over()
+            return self._take_in_unwritten()
 
     def last_number(self) -> int:
         """Return the number of the last event; raises UnsupportedVersionError."""
@@ -144,11 +135,11 @@ class Appender:
             found.update((event["id"], event) for event in lost)
         return segments, found
 
-    def _take_in_left_over(self) -> int:
+    def _take_in_unwritten(self) -> int:
         if self._files.signature(self._home.left_over) is None:
             return 0
         paths = [path for path in unwritten.paths(self._home, self._files) if path not in self._unreadable]
-        events = [event for path in paths for event in self._read_left_over(path)]
+        events = [event for path in paths for event in self._read_unwritten(path)]
         paths = [path for path in paths if path not in self._unreadable]
         if not paths:
             unwritten.remove(self._home, self._files, [])
@@ -165,7 +156,7 @@ class Appender:
             warn("%s", error)
         return len(new)
 
-    def _read_left_over(self, path: str) -> "list[Event]":
+    def _read_unwritten(self, path: str) -> "list[Event]":
         try:
             return unwritten.read(path, self._files)
         except StorageError as error:

@@ -55,6 +55,8 @@ class DocumentFile:
         """Whether a hand has changed the settings of the document in memory since it was last written."""
         self.is_foreign = False
         """Whether the document in memory comes from a file that this package would not have written like that."""
+        self.is_in_place = False
+        """Whether the last `write` overwrote the file in place."""
 
     @property
     def exists(self) -> bool:
@@ -125,7 +127,7 @@ class DocumentFile:
             put = self._files.overwrite if in_place else self._files.replace
             self.signature = put(self._path, text)
         self._hold(document)
-        self._is_known = True
+        self._is_known, self.is_in_place = True, in_place
 
     def _read(self) -> "tuple[Signature, bytes] | None":
         return self._files.steadily(self._path, lambda: self._files.read(self._path))

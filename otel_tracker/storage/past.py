@@ -1,7 +1,5 @@
 """The history beyond what the document holds: the journal's older events."""
 
-from itertools import islice
-
 from otel_tracker import names
 from otel_tracker.state import lookup
 from otel_tracker.state.document import encode_line
@@ -14,25 +12,21 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from otel_tracker.state.document import Document
     from otel_tracker.state.shapes import Event
     from otel_tracker.storage.journal import Journal
-    from otel_tracker.storage.store import Store
 
 
-def history(store: "Store", agent: "str | None", limit: "int | None", since: float = 0.0) -> "list[Event]":
-    """Return what `newest_first` yields, oldest first."""
-    return list(newest_first(store, agent, limit, since))[::-1]
-
-
-def newest_first(store: "Store", agent: "str | None", limit: "int | None", since: float = 0.0) -> "Iterator[Event]":
-    """Yield the newest `limit` events, all of them if it is None, from the moment `since` on, newest first.
+def newest_first(
+    document: "Document", journal: "Journal", agent: "str | None" = None, since: float = 0.0
+) -> "Iterator[Event]":
+    """Yield the events of a document and its journal, newest first, from the moment `since` on.
 
     Those of an `agent` are also those under keys that it had before; raises AmbiguousAgentError. Starts of tasks are left
     out. One segment of the journal is in memory at a time.
     """
-    document = store.read()
     agents = None if agent is None else lookup.all_keys(document, agent)
-    return islice(_newest_first(store.journal, document.history.entries(), agents, since), limit)
+    return _newest_first(journal, document.history.entries(), agents, since)
 
 
 def _newest_first(
@@ -51,15 +45,15 @@ def _newest_first(
             return  # clocks jump, but nothing of a whole segment is young enough
 
 
-def of_conversation(store: "Store", conversation: str) -> "list[Event]":
+def of_conversation(journal: "Journal", conversation: str) -> "list[Event]":
     """Return what the journal holds of the ends of a conversation's tasks, and of what amends them, oldest first."""
     text = encode_line({"conversation_id": conversation})[1:-1]
     discarded: list[tuple[int, int]] = []
-    told: list[Event] = []
-    for content in store.journal.contents():
-        told = not_discarded(events_of(lines_with({text, RESTORED}, content)), discarded) + told
-    is_about_ends = (*names.OUTCOMES, names.TASK_AMENDED)
-    return [one for one in told if one.get("conversation_id") == conversation and one["action"] in is_about_ends]
+    events: list[Event] = []
+    for content in journal.contents():
+        events = not_discarded(events_of(lines_with({text, RESTORED}, content)), discarded) + events
+    about_ends = (*names.OUTCOMES, names.TASK_AMENDED)
+    return [event for event in events if event.get("conversation_id") == conversation and event["action"] in about_ends]
 
 
 def selected(entries: "list[Event]", agents: "set[str] | None" = None, since: float = 0.0) -> "list[Event]":

@@ -25,9 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from otel_tracker.state.shapes import Event
-    from otel_tracker.storage.backups import Backups
-    from otel_tracker.storage.files import Files
-    from otel_tracker.storage.journal import Journal
+    from otel_tracker.storage.parts import Parts
 
 
 _CLOCK_SLACK_SECONDS = 60.0  # that a run may have begun before a segment was written, and yet have its end in it
@@ -45,8 +43,8 @@ class Recognition:
     `state` returns the present state of the document.
     """
 
-    def __init__(self, journal: "Journal", backups: "Backups", files: "Files", state: "Callable[[], Document]") -> None:
-        self._journal, self._backups, self._files, self._state = journal, backups, files, state
+    def __init__(self, parts: "Parts", state: "Callable[[], Document]") -> None:
+        self._journal, self._backups, self._files, self._state = parts.journal, parts.backups, parts.files, state
         self._lately: tuple[int, Document] | None = None  # by the number of the journal's last event
         self._listings: dict[str, _Listing] = {}  # of the segments that were listed last
 

@@ -15,12 +15,11 @@ from otel_tracker.runtime.guard import Guard
 from otel_tracker.runtime.log import warn
 from otel_tracker.runtime.vitals import vitals
 from otel_tracker.runtime.writer import Receipt, is_idle, submit, uninterrupted
-from otel_tracker.storage import claim, unwritten
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from otel_tracker.state.shapes import Event
-    from otel_tracker.storage.store import Store
+    from otel_tracker.storage.port import Port
 
 _LONGEST_QUEUE = 100_000  # events; beyond, the oldest are given up: an agent's memory is not ours to fill
 
@@ -28,7 +27,7 @@ _LONGEST_QUEUE = 100_000  # events; beyond, the oldest are given up: an agent's 
 class Recorder:
     """Writes the events of this process to one store. Safe from several threads."""
 
-    def __init__(self, store: "Store") -> None:
+    def __init__(self, store: "Port") -> None:
         self.store = store
         self._guard = Guard()
         self._writers: set[int] = set()  # the threads that are writing
@@ -83,8 +82,7 @@ class Recorder:
             waiting, self._waiting = self._waiting, []
         store = self.store
         try:
-            claim.check_links(store.home, store.files)
-            path = unwritten.leave(store.home, store.files, waiting)
+            path = store.leave(waiting)
         except Exception as error:  # noqa: BLE001 - whatever it is, the process ends
             vitals.count(dropped=len(waiting))
             warn("%d events of %s could not be written and are lost: %s", len(waiting), store.home.document, error)

@@ -12,21 +12,15 @@ from otel_tracker.state.settings import Settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from otel_tracker.state.document import Document
-    from otel_tracker.storage.backups import Backups
     from otel_tracker.storage.files import Files
-    from otel_tracker.storage.journal import Journal
+    from otel_tracker.storage.parts import Parts
 
 _TIMESTAMP = rb'"timestamp": "([\x20-\x7e]{1,40}?)"'
 
 
-def delete_old_segments(
-    document: "Document", journal: "Journal", backups: "Backups", files: "Files", now: float
-) -> None:
-    """Delete the segments that neither the settings nor a backup wants; the caller must hold the document's lock.
-
-    `document` is the one on the disk.
-    """
+def delete_old_segments(parts: "Parts") -> None:
+    """Delete the segments that neither the settings nor a backup needs; the caller must hold the document lock."""
+    document, journal, backups, files = parts.document_file.load(), parts.journal, parts.backups, parts.files
     segments = journal.segments()
     oldest_backup = backups.oldest_sequence()
     if len(segments) < 3 or oldest_backup is None:
@@ -37,10 +31,10 @@ def delete_old_segments(
     if not deletable:
         return
     recent = [moment for segment in segments[-2:] for moment in _moments(segment, files)]
-    oldest_now = min([now, *recent, *(backups.made_at(path) for path in backups.paths())])
+    oldest_now = min([parts.clock(), *recent, *(backups.made_at(path) for path in backups.paths())])
     limit = oldest_now - Settings.of(document.config).history_retention_days * 86_400
     for segment in deletable:
-        if max(_moments(segment, files), default=now) >= limit:
+        if max(_moments(segment, files), default=oldest_now) >= limit:
             break  # those after it must go on from it
         files.remove(segment)
 
@@ -48,8 +42,8 @@ def delete_old_segments(
 def _moments(segment: str, files: "Files") -> list[float]:
     """Return the moments of a segment's events, in seconds since 1970."""
     read = files.read(segment)
-    known = (_moment(match[1].decode()) for match in re.finditer(_TIMESTAMP, read[1] if read else b""))
-    return [moment for moment in known if moment is not None]
+    moments = (_moment(match[1].decode()) for match in re.finditer(_TIMESTAMP, read[1] if read else b""))
+    return [moment for moment in moments if moment is not None]
 
 
 def _moment(text: str) -> "float | None":

@@ -5,6 +5,7 @@ import os
 import sys
 import time
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,6 @@ from otel_tracker.state import event, lookup, outages, permission
 from otel_tracker.state.document import Document
 from otel_tracker.state.shapes import Event
 from otel_tracker.storage.files import Files
-from otel_tracker.storage.past import history
 from otel_tracker.storage.registry import recorder_of
 from otel_tracker.tracking import starts
 from otel_tracker.tracking.gate import Gate, Rejection, Selection
@@ -184,7 +184,8 @@ class MetricTracker:
         What the document no longer holds comes from the journal.
         """
         self._recorder.flush()
-        return history(self._store, agent_file, event.checked_count(limit, "a limit"))
+        count = event.checked_count(limit, "a limit")
+        return list(islice(self._store.history(agent_file), count))[::-1]
 
     def generate_report(self, output_file: "str | os.PathLike[str] | None" = None) -> str:
         """Return a report in Markdown, and write it to `output_file` if there is one; `-` is standard output.

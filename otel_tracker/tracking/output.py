@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from otel_tracker.state.shapes import Tokens
-from otel_tracker.storage.store import Store
+from otel_tracker.storage.port import Port
 
 
 class Output(Protocol):
@@ -26,7 +26,7 @@ class Output(Protocol):
     def close(self) -> None:
         """Look at the end of the output, which may be an unfinished line."""
 
-    def usage(self, store: Store, began: float) -> tuple[Tokens | None, dict[str, Tokens]]:
+    def usage(self, store: Port, began: float) -> tuple[Tokens | None, dict[str, Tokens]]:
         """Return the tokens of the task by type, None if unmeasured, and by full model id and type.
 
         The task began at the moment `began`, in seconds since 1970. What `store` has recorded for other tasks of the same

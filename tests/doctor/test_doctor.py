@@ -141,13 +141,13 @@ def test_a_document_of_a_newer_version_is_named(used: Home) -> None:
 
 
 def test_a_damaged_backup_is_found_and_set_aside(used: Home) -> None:
-    path = Store(used).backups.paths()[0]
+    path = Store(used).parts.backups.paths()[0]
     Path(path).write_text("{")
     (finding,) = found(used, WRONG)
     assert path in finding.text
     repair(Store(used))
     assert not os.path.exists(path)
-    assert [Path(kept).read_text() for kept in Store(used).backups.damaged_paths()] == ["{"]
+    assert [Path(kept).read_text() for kept in Store(used).parts.backups.damaged_paths()] == ["{"]
     assert found(used, WRONG) == []
 
 

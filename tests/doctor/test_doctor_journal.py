@@ -142,7 +142,7 @@ def test_a_start_that_waits_for_the_next_event_is_no_lag(used: Home) -> None:
 def test_what_is_no_segment_of_this_journal_is_named(used: Home, tmp_path: Path) -> None:
     other = Store(Home(str(tmp_path / "other")))
     other.record([end(f"other {number}") for number in range(3)])
-    shutil.copy(other.journal.segments()[0], Path(used.journal, "4.jsonl"))
+    shutil.copy(other.parts.journal.segments()[0], Path(used.journal, "4.jsonl"))
     Path(used.journal, "1.jsonl.orig").write_text("")
     paths = [finding.text.partition(" ")[0] for finding in found(used, WRONG, "journal")]
     assert paths == [os.path.join(used.journal, "1.jsonl.orig"), os.path.join(used.journal, "4.jsonl")]
@@ -256,7 +256,7 @@ def test_what_a_restore_has_discarded_is_not_counted(used: Home) -> None:
     from otel_tracker.storage.restore import restore
 
     store = Store(used)
-    restore(store, store.backups.paths()[0], discard_later=True)
+    restore(store, store.parts.backups.paths()[0], discard_later=True)
     store.record([end("r9")])
     assert tasks(used) == 2
     assert [finding for finding in examine(Store(used)) if finding.level != OK and finding.topic != "clock"] == []

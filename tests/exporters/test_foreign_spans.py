@@ -606,7 +606,7 @@ def test_no_span_makes_the_exporter_raise_or_record_what_cannot_be_read(spans: l
         patch.setattr(circuit_breaker, "recorder_of", lambda _: recorder)
         assert CircuitBreakerSpanExporter().export(spans) is SpanExportResult.SUCCESS
         store = Store(home)
-        read = store.journal.after(0)
+        read = store.parts.journal.after(0)
         assert all(_is_valid(said) for said in read)
         assert {f"{span.context.span_id:016x}" for span in spans if _is_named_agent(span)} <= {
             said["span_id"] for said in read

@@ -113,7 +113,7 @@ class Campaign:
 
     def deleted_segments(self) -> int:
         """Return how many segments the retention has deleted."""
-        return len(list(self.copies.iterdir())) - len(Store(self.home).journal.segments())
+        return len(list(self.copies.iterdir())) - len(Store(self.home).parts.journal.segments())
 
     def _link_segments(self) -> None:
         for segment in Path(self.home.journal).glob("*.jsonl"):

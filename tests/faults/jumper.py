@@ -230,7 +230,7 @@ def wait(home: Home, which: str, seconds: str, free_after: str) -> Seen:
     recorder = Recorder(Store(home))
     time.sleep = pauses.make  # type: ignore[assignment]
     recorder.record(_ended())
-    seen = {"pauses": pauses.made, "waiting": len(recorder._waiting), "in_journal": Store(home).journal.last()}
+    seen = {"pauses": pauses.made, "waiting": len(recorder._waiting), "in_journal": Store(home).parts.journal.last()}
     if pauses.made < int(free_after):
         os.close(holder)
     recorder.record(_ended())

@@ -234,14 +234,14 @@ def test_a_clock_that_is_ahead_for_a_while_deletes_nothing_of_the_present(
     machine: Machine, home: Home, ahead: list[str]
 ) -> None:
     machine.walk(_SMALL, "live:42")
-    before, backups = _in_segments(home), Store(home).backups.paths()
+    before, backups = _in_segments(home), Store(home).parts.backups.paths()
     assert before[0]["seq"] > 1
     machine.walk(AHEAD, *ahead, BACK, "success", "success")
     after = _in_segments(home)
     young = [event["seq"] for event in before if parse_timestamp(event["timestamp"]) >= machine.now() - RETENTION]
     assert set(young) <= {event["seq"] for event in after}
     assert [event["seq"] for event in after] == list(range(after[0]["seq"], after[-1]["seq"] + 1))
-    assert len(set(backups) & set(Store(home).backups.paths())) >= 5
+    assert len(set(backups) & set(Store(home).parts.backups.paths())) >= 5
     assert on_disk(home)["metrics"]["total_requests"] == after[-1]["seq"]
     _assert_document_is_the_fold_of_each_backup(home)
 
@@ -249,9 +249,9 @@ def test_a_clock_that_is_ahead_for_a_while_deletes_nothing_of_the_present(
 @pytest.mark.parametrize("back", [-HOUR, -40 * DAY], ids=["an hour", "40 days"])
 def test_after_a_jump_back_there_is_one_backup_and_not_one_a_task(machine: Machine, home: Home, back: float) -> None:
     machine.walk(str(40 * DAY), "success", "success")
-    ahead = Store(home).backups.paths()
+    ahead = Store(home).parts.backups.paths()
     machine.walk(str(back), *["success"] * 6)
-    assert len(set(Store(home).backups.paths()) - set(ahead)) == 1
+    assert len(set(Store(home).parts.backups.paths()) - set(ahead)) == 1
     _assert_document_is_the_fold_of_each_backup(home)
 
 
@@ -317,7 +317,7 @@ def _ends(events: Iterable[Event]) -> list[Event]:
 
 def _in_segments(home: Home) -> list[Event]:
     """Return the events of the segments that are there, in the order of their numbers."""
-    return list(chain.from_iterable(reversed(list(Store(home).journal.before(float("inf"))))))
+    return list(chain.from_iterable(reversed(list(Store(home).parts.journal.before(float("inf"))))))
 
 
 def _assert_refused(seen: Seen, cooldown: float) -> None:
@@ -349,8 +349,8 @@ def _assert_each_task_is_counted_once(home: Home) -> None:
 def _assert_document_is_the_fold_of_each_backup(home: Home) -> None:
     store = Store(home)
     document = store.read()
-    for _, backup in store.backups.valid():
-        again = fold_all(backup, store.journal.after(backup.sequence))
+    for _, backup in store.parts.backups.valid():
+        again = fold_all(backup, store.parts.journal.after(backup.sequence))
         assert again.head == document.head
         assert again.history.entries() == document.history.entries()
     findings = [finding for finding in examine(store) if finding.topic == "document"]

@@ -62,7 +62,7 @@ def back_up(home: Home, acknowledge: Acknowledge) -> None:
 
 def restore_the_backup(home: Home, acknowledge: Acknowledge) -> None:
     store = Store(home)
-    restore(store, store.backups.paths()[0], discard_later=False)
+    restore(store, store.parts.backups.paths()[0], discard_later=False)
     store.record([begin("a"), end("a")])
     acknowledge("a")
 

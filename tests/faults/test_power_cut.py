@@ -80,12 +80,12 @@ class Machine:
         os.close(descriptor)
 
     def restore(self, which: int, *, discard_later: bool) -> None:
-        restore(self.store, self.store.backups.paths()[which], discard_later=discard_later)
+        restore(self.store, self.store.parts.backups.paths()[which], discard_later=discard_later)
         self.acknowledge(self.store.last_number())
 
     def delete_oldest_segment(self) -> None:
         """Delete what the journal begins with, which only a backup has then."""
-        oldest = self.store.journal.segments()[0]
+        oldest = self.store.parts.journal.segments()[0]
         self.deleted += [json.loads(line) for line in Path(oldest).read_bytes().splitlines()]
         os.unlink(oldest)
 

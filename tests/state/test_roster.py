@@ -292,7 +292,7 @@ def test_a_wrong_agent_changes_nothing(fleet: MetricTracker, home: Home, run: Ru
         status, out, err = run("agents", *arguments)
         assert (status, out, said in err) == (1, "", True)
     assert fleet._read().head == before
-    assert Store(home).backups.paths() == Store(home).backups.paths()
+    assert Store(home).parts.backups.paths() == Store(home).parts.backups.paths()
 
 
 def test_a_glance_sees_an_agent_under_its_old_key(fleet: MetricTracker, home: Home, run: Run) -> None:

@@ -202,7 +202,7 @@ def test_a_backup_of_another_document_is_none_of_a_faulty_one(
     Store(home).record([end("r2")])
     names_agents = b'"core/reviewer.md": {' in faulty and fault is not FAULTS["our own beginning"]
     assert (path.read_bytes() == faulty) is names_agents
-    assert not names_agents or store.backups.damaged_paths() == []
+    assert not names_agents or store.parts.backups.damaged_paths() == []
 
 
 def test_a_faulty_document_gives_way_to_a_backup_that_knows_its_agents(adopt: Callable[[], Home]) -> None:
@@ -262,7 +262,7 @@ def test_a_torn_document_of_our_own_is_rebuilt_although_the_journal_has_lost_its
     agents = json.loads(path.read_bytes())["agents"]
     assert len(agents) == AGENTS
     assert agents[AGENT]["metrics"]["tasks_total"] == 2
-    assert [Path(kept).read_bytes() for kept in Store(ahead).backups.damaged_paths()] == [torn]
+    assert [Path(kept).read_bytes() for kept in Store(ahead).parts.backups.damaged_paths()] == [torn]
 
 
 def test_a_whole_document_with_a_fault_stays_where_the_journal_that_named_its_agents_is_gone(ahead: Home) -> None:

@@ -36,7 +36,7 @@ def behind(home: Home, monkeypatch: pytest.MonkeyPatch) -> Home:
     store.record([about(names.BREAKER_OVERRIDE, override=order)])
     for batch in range(10):
         store.record([end(f"other {batch} {number}", agent=OTHER) for number in range(10)])
-    assert len(store.journal.segments()) > 5
+    assert len(store.parts.journal.segments()) > 5
     monkeypatch.setattr("otel_tracker.storage.journal._FAR_BYTES", 8192)
     Path(home.document).unlink()
     shutil.rmtree(home.backups)

@@ -119,7 +119,7 @@ class Fleet(RuleBasedStateMachine):
             document["agents"][AGENT]["config"] = {"failure_threshold": threshold + 1}
         Path(self.home.document).write_text(json.dumps(document, indent=2))
 
-    @precondition(lambda self: self.stores[0].backups.paths())
+    @precondition(lambda self: self.stores[0].parts.backups.paths())
     @rule(bytes_kept=st.integers(0, 400), is_deleted=st.booleans())
     def damage(self, bytes_kept: int, is_deleted: bool) -> None:
         # Settings that nobody has read yet go with the file: nothing else has them.
@@ -130,11 +130,11 @@ class Fleet(RuleBasedStateMachine):
         else:
             path.write_bytes(path.read_bytes()[:bytes_kept])
 
-    @precondition(lambda self: self.stores[0].backups.paths())
+    @precondition(lambda self: self.stores[0].parts.backups.paths())
     @rule(whose=st.integers(0, 2), which=st.integers(0, 9))
     def restore_and_discard(self, whose: int, which: int) -> None:
-        paths = self.stores[whose].backups.paths()
-        before = value_of(self.stores[whose].backups.document(paths[which % len(paths)]))
+        paths = self.stores[whose].parts.backups.paths()
+        before = value_of(self.stores[whose].parts.backups.document(paths[which % len(paths)]))
         restore(self.stores[whose], paths[which % len(paths)], discard_later=True)
         after = from_disk(self.home)
         changed = {"sequence", "updated", "history", "metrics", "config_digest"}
@@ -155,8 +155,8 @@ class Fleet(RuleBasedStateMachine):
         assert after == before
 
     def usable_backups(self) -> "list[tuple[str, Document]]":
-        journal = self.stores[0].journal
-        found = self.stores[0].backups.valid()
+        journal = self.stores[0].parts.journal
+        found = self.stores[0].parts.backups.valid()
         return [
             (path, base)
             for path, base in found
@@ -174,12 +174,12 @@ class Fleet(RuleBasedStateMachine):
         if not hasattr(self, "home"):
             return
         reader = store_of(self.home)
-        reader.file.load()
-        if reader.file.exists:
+        reader.parts.document_file.load()
+        if reader.parts.document_file.exists:
             reader.rewrite()  # records what a hand has changed; until then only the file knows
         state = value_of(reader.read())
         for path, base in self.usable_backups():
-            assert value_of(fold_all(base, reader.journal.after(base.sequence))) == state, path
+            assert value_of(fold_all(base, reader.parts.journal.after(base.sequence))) == state, path
 
 
 def test_a_fleet_with_hand_edits_damage_and_restores_keeps_its_invariants(

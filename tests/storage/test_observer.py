@@ -212,8 +212,8 @@ def test_settings_changed_by_hand_are_an_event_and_in_force_for_what_was_appende
     assert document["agents"][AGENT]["status"] == "blacklisted"
     (changed,) = [entry for entry in document["history"] if entry["action"] == names.SETTINGS_CHANGED]
     assert (changed["since"], changed["seq"], changed["config"]["failure_threshold"]) == (1, 3, 1)
-    for _, base in store.backups.valid():
-        assert value_of(fold_all(base, store.journal.after(base.sequence))) == document
+    for _, base in store.parts.backups.valid():
+        assert value_of(fold_all(base, store.parts.journal.after(base.sequence))) == document
     Store(home).record([end("r3")])
     assert sum(entry["action"] == names.SETTINGS_CHANGED for entry in on_disk(home)["history"]) == 1
 
@@ -226,7 +226,7 @@ def test_an_agents_own_settings_come_back_with_a_backup_too(store: Store, home: 
     Path(home.document).write_text(json.dumps(document))
     Store(home).record([end("r2")])
     os.unlink(home.document)
-    for path in store.backups.paths():
+    for path in store.parts.backups.paths():
         if path != backup:
             os.unlink(path)
     Store(home).record([end("r3")])

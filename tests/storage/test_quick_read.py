@@ -25,13 +25,13 @@ def many(home: Home, monkeypatch: pytest.MonkeyPatch) -> Home:
     store.record([end(f"other {number}", agent=f"others/{number}.md") for number in range(300)])
     store.announce([start(f"running {number}", agent=OTHER) for number in range(300)])
     store.record([end("r4", names.FAILURE, agent=OTHER)])
-    assert len(store.journal.segments()) == 3
+    assert len(store.parts.journal.segments()) == 3
     return home
 
 
 def in_the_journal_only(home: Home, *events: Any) -> None:
     """Append events as a process does that is killed before it writes the document."""
-    journal = Store(home).journal
+    journal = Store(home).parts.journal
     journal.append([{"seq": number, **event} for number, event in enumerate(events, journal.last() + 1)])
 
 
@@ -45,7 +45,7 @@ def expect_the_same(home: Home, agent: str = AGENT) -> None:
 def test_a_long_head_is_read_to_its_end_and_no_older_segment_at_all(many: Home) -> None:
     head = Path(many.document).read_bytes().partition(b'\n  "history"')[0]
     assert len(head) > 3 * 128 * 1024
-    for segment in Store(many).journal.segments()[:-1]:
+    for segment in Store(many).parts.journal.segments()[:-1]:
         os.unlink(segment)
         os.mkdir(segment)  # reading it is an error
     assert glance(many, AGENT).agents[AGENT]["metrics"]["tasks_total"] == 2
@@ -54,7 +54,7 @@ def test_a_long_head_is_read_to_its_end_and_no_older_segment_at_all(many: Home) 
 
 def test_ends_that_only_the_journal_has_are_folded_without_its_older_segments(many: Home) -> None:
     in_the_journal_only(many, end("r6", names.FAILURE), end("r7", names.FAILURE), end("r8", agent=OTHER))
-    for segment in Store(many).journal.segments()[:-1]:
+    for segment in Store(many).parts.journal.segments()[:-1]:
         os.unlink(segment)
         os.mkdir(segment)
     assert glance(many, AGENT).agents[AGENT]["failures"] == 3

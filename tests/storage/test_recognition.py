@@ -109,7 +109,7 @@ def test_the_end_of_a_task_that_was_taken_for_lost_amends_it_once(
     )
     assert (agent["token_usage"]["sonnet"]["total"], agent["token_usage"]["sonnet"]["count"]) == (7, 1)
     assert agent["metrics"]["total_duration_seconds"] == 90
-    assert store.journal.after(lost[0]["seq"])[-1]["action"] == names.TASK_AMENDED
+    assert store.parts.journal.after(lost[0]["seq"])[-1]["action"] == names.TASK_AMENDED
 
 
 def test_the_end_of_one_lost_task_leaves_the_others_lost(store: Store) -> None:
@@ -187,7 +187,7 @@ def test_an_event_that_may_repeat_another_one_counts_once_by_its_id(home: Home, 
     for _ in range(2):
         store_of(home).record([event], may_repeat=True)
         record_others(home)
-    assert len([one for one in store_of(home).journal.after(0) if one["id"] == event["id"]]) == 1
+    assert len([one for one in store_of(home).parts.journal.after(0) if one["id"] == event["id"]]) == 1
 
 
 @ANY_HISTORY

@@ -18,6 +18,7 @@ from otel_tracker.runtime.ids import new_id
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.quick_read import glance
 from otel_tracker.storage.store import Store
+from otel_tracker.storage.transaction import Transaction
 from tests.builders import AGENT, end, start
 from tests.home_files import on_disk
 from tests.places import REAL_DOCUMENT
@@ -89,7 +90,7 @@ def test_a_damaged_document_comes_back_whole(
     assert "this is the state of " in read
     assert "was damaged: " in rebuilt
     assert ("circuit-breaker_" if has_backup else "no backup and the journal; missing: settings, keys") in rebuilt
-    assert not any("corrupt" in path for path in store.backups.paths())
+    assert not any("corrupt" in path for path in store.parts.backups.paths())
 
 
 def test_a_foreign_writer_in_the_middle_is_waited_for(
@@ -201,7 +202,7 @@ def test_a_backup_of_another_life_of_the_home_does_not_bring_it_back(store: Stor
     Path(home.document).write_text("{")
     Store(home).record([end("r2")])
     assert tasks(home) == 2
-    assert store.backups.paths()[-1] == own
+    assert store.parts.backups.paths()[-1] == own
 
 
 @pytest.mark.parametrize("version", ["8.0-beta", "8.0.0rc1", "v8.0", "10"])
@@ -261,13 +262,13 @@ def test_a_document_rewritten_without_sequence_and_history_counts_nothing_twice(
     Store(home).record([end("r9")])
     assert tasks(home) == 5
     assert any("another program has left out `sequence`" in message for message in warnings_logged())
-    assert store.backups.damaged_paths()
+    assert store.parts.backups.damaged_paths()
 
 
 def test_a_first_document_rewritten_without_sequence_counts_nothing_twice(store: Store, home: Home) -> None:
     """There is no backup yet."""
     store.record([end("r1")])
-    assert not store.backups.paths()
+    assert not store.parts.backups.paths()
     Path(home.document).write_text(json.dumps(without_sequence(on_disk(home))))
     Store(home).record([end("r2")])
     assert tasks(home) == 2
@@ -286,7 +287,7 @@ def test_a_document_rewritten_without_sequence_is_believed_where_nothing_else_te
     Path(home.document).write_text(json.dumps(without_sequence(on_disk(home))))
     Store(home).record([end("r4")])
     assert tasks(home) == 5
-    assert all(store.backups.sequence(path) > 0 for path in store.backups.paths())
+    assert all(store.parts.backups.sequence(path) > 0 for path in store.parts.backups.paths())
 
 
 @REWRITES
@@ -335,7 +336,7 @@ def test_a_document_that_is_being_adopted_counts_with_what_the_journal_has_besid
     shutil.copy(REAL_DOCUMENT, path)
     before = on_disk(home)["metrics"]["total_requests"]
     with monkeypatch.context() as patch:
-        patch.setattr(Store, "write", lambda *_: None)
+        patch.setattr(Transaction, "write", lambda *_: None)
         Store(home).record([end("r1")])
     if not has_backup:
         shutil.rmtree(home.backups, ignore_errors=True)
@@ -369,7 +370,7 @@ def test_a_damaged_document_that_cannot_be_replaced_is_kept_once(store: Store, h
     Path(home.document).write_bytes(Path(home.document).read_bytes()[:-3])
     for attempt in range(3):
         broken = Store(home)
-        broken.file.write = _refuse  # type: ignore[method-assign]
+        broken.parts.document_file.write = _refuse  # type: ignore[method-assign]
         broken.record([end(f"attempt {attempt}")])
     assert len(list(Path(home.backups).glob("circuit-breaker.corrupt-*.json"))) == 1
     Store(home).record([end("r2")])
@@ -410,5 +411,5 @@ def test_a_long_lived_process_finds_a_damaged_history_before_it_makes_a_backup(h
     clock[0] += 3600
     store.record([end("r5")])
     assert tasks(home) == 5
-    assert [store.backups.document(path).sequence for path in store.backups.paths()] == [2]
-    assert len(store.backups.damaged_paths()) == 1
+    assert [store.parts.backups.document(path).sequence for path in store.parts.backups.paths()] == [2]
+    assert len(store.parts.backups.damaged_paths()) == 1

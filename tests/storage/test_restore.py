@@ -50,7 +50,7 @@ def test_a_restore_that_discards_brings_back_the_backups_own_numbers(store: Stor
 
 def test_what_was_discarded_can_be_brought_back(store: Store, backup: str) -> None:
     restore(store, backup, discard_later=True)
-    before = store.backups.paths()[-2]  # made by the restore itself
+    before = store.parts.backups.paths()[-2]  # made by the restore itself
     with pytest.raises(RestoreError, match="--discard-later"):
         restore(store, before, discard_later=False)
     restore(store, before, discard_later=True)
@@ -63,7 +63,7 @@ def test_a_restore_that_is_killed_before_the_document_is_written_is_finished_by_
     def killed(document: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(store.file, "write", killed)
+    monkeypatch.setattr(store.parts.document_file, "write", killed)
     with pytest.raises(KeyboardInterrupt):
         restore(store, backup, discard_later=True)
     assert on_disk(home)["agents"][AGENT]["metrics"]["tasks_total"] == 5
@@ -95,7 +95,7 @@ def test_settings_changed_after_the_backup_are_replayed_or_discarded_like_the_re
 def test_a_restore_makes_a_backup_of_what_was_there_first(store: Store, home: Home, backup: str) -> None:
     before = Path(home.document).read_bytes()
     restore(store, backup, discard_later=True)
-    assert before in [Path(path).read_bytes() for path in store.backups.paths()]
+    assert before in [Path(path).read_bytes() for path in store.parts.backups.paths()]
 
 
 def test_a_damaged_document_is_no_hindrance(store: Store, home: Home, backup: str) -> None:

@@ -23,7 +23,6 @@ from otel_tracker.storage import journal as journals
 from otel_tracker.storage.backups import KEPT_DAYS, KEPT_NEWEST, Backups
 from otel_tracker.storage.files import Files
 from otel_tracker.storage.home import Home
-from otel_tracker.storage.past import history, newest_first
 from otel_tracker.storage.retention import delete_old_segments
 from otel_tracker.storage.store import Store
 
@@ -61,17 +60,17 @@ class Days:
 
     @property
     def backups(self) -> list[str]:
-        return [Path(path).name for path in self.store.backups.paths()]
+        return [Path(path).name for path in self.store.parts.backups.paths()]
 
     @property
     def segments(self) -> list[int]:
         """The numbers that the segments are named by."""
-        return [int(Path(path).stem) for path in self.store.journal.segments()]
+        return [int(Path(path).stem) for path in self.store.parts.journal.segments()]
 
     @property
     def events(self) -> list[Event]:
         """The events that the journal has."""
-        lines = [Path(path).read_bytes().splitlines() for path in self.store.journal.segments()]
+        lines = [Path(path).read_bytes().splitlines() for path in self.store.parts.journal.segments()]
         return [json.loads(line) for segment in lines for line in segment]
 
     def numbers_since(self, days: float) -> list[int]:
@@ -84,6 +83,11 @@ def days(home: Home, monkeypatch: pytest.MonkeyPatch) -> Days:
     """Return a home of which a segment of the journal is full after a day."""
     monkeypatch.setattr(journals, "SEGMENT_BYTES", 900)
     return Days(home)
+
+
+def history(store: Store, agent: str | None, limit: int | None, since: float = 0.0) -> list[Event]:
+    """Return the newest events, oldest first."""
+    return list(islice(store.history(agent, since), limit))[::-1]
 
 
 def _ended(at: float, agent: str = AGENT, **known: Any) -> Event:
@@ -125,7 +129,7 @@ def test_totals_do_not_fall_when_segments_are_deleted(days: Days) -> None:
 def test_what_the_oldest_backup_needs_stays_however_old_it_is(days: Days) -> None:
     days.live(2)
     for _ in range(KEPT_DAYS + KEPT_NEWEST):
-        oldest = days.store.backups.oldest_sequence() or 0
+        oldest = days.store.parts.backups.oldest_sequence() or 0
         assert days.events[0]["seq"] <= oldest + 1
         days.now += 2 * RETENTION_DAYS * DAY
         days.work(TASKS_A_DAY)
@@ -135,7 +139,7 @@ def test_what_the_oldest_backup_needs_stays_however_old_it_is(days: Days) -> Non
 @pytest.mark.parametrize("before", range(2, 8))
 def test_segments_stay_until_the_oldest_backup_is_past_them(days: Days, before: int) -> None:
     days.work(before)
-    for path in days.store.backups.paths():
+    for path in days.store.parts.backups.paths():
         Path(path).unlink()
     backup = days.store.back_up()
     assert backup is not None
@@ -143,7 +147,7 @@ def test_segments_stay_until_the_oldest_backup_is_past_them(days: Days, before: 
     days.now += 2 * RETENTION_DAYS * DAY
     days.work(10)
     days.store.back_up()
-    assert days.store.backups.paths()[0] == backup
+    assert days.store.parts.backups.paths()[0] == backup
     assert days.events[0]["seq"] <= before + 1
     Path(backup).unlink()
     days.store.back_up()
@@ -154,11 +158,12 @@ def test_without_a_backup_that_can_be_read_nothing_is_deleted(days: Days) -> Non
     days.work(10)
     days.now += 2 * RETENTION_DAYS * DAY
     days.work(10)
-    for path in days.store.backups.paths():
+    for path in days.store.parts.backups.paths():
         Path(path).write_text("{")
     before = days.segments
     store = Store(days.store.home, clock=lambda: days.now)
-    delete_old_segments(store.read(), store.journal, store.backups, store.files, days.now)
+    store.read()
+    delete_old_segments(store.parts)
     assert days.segments == before
 
 
@@ -212,7 +217,7 @@ def test_one_event_of_the_present_among_those_ahead_keeps_all(days: Days, monkey
 
 def test_one_event_ahead_that_begins_a_segment_deletes_nothing(days: Days) -> None:
     days.live(29)
-    while Path(days.store.journal.segments()[-1]).stat().st_size < journals.SEGMENT_BYTES:
+    while Path(days.store.parts.journal.segments()[-1]).stat().st_size < journals.SEGMENT_BYTES:
         days.work()
     before = days.segments
     days.now += 40 * DAY
@@ -250,10 +255,10 @@ def test_a_segment_dated_ahead_keeps_those_after_it_until_it_is_old_itself(days:
 
 def test_a_segment_of_damaged_lines_is_kept(days: Days) -> None:
     days.live(10)
-    first = days.store.journal.segments()[0]
+    first = days.store.parts.journal.segments()[0]
     Path(first).write_bytes(b"x" * 500 + b"\n")
     days.live(60)
-    assert days.store.journal.segments()[0] == first
+    assert days.store.parts.journal.segments()[0] == first
 
 
 def test_the_history_goes_on_in_the_journal_beyond_what_the_document_holds(days: Days, home: Home) -> None:
@@ -279,9 +284,9 @@ def test_the_history_is_read_a_segment_at_a_time(days: Days, home: Home) -> None
     _settings(home, history_max_entries=5)
     days.live(10)
     whole = history(days.store, None, None)[::-1]
-    events = newest_first(days.store, None, None)
+    events = days.store.history()
     assert list(islice(events, 5)) == whole[:5]
-    for segment in days.store.journal.segments():
+    for segment in days.store.parts.journal.segments():
         Path(segment).unlink()
         Path(segment).mkdir()
     with pytest.raises(StorageError, match="it is no file"):
@@ -336,7 +341,7 @@ def test_one_event_of_a_clock_that_was_behind_does_not_end_the_history(days: Day
     days.work()
     _settings(home, history_max_entries=5)
     days.live(2)
-    while Path(days.store.journal.segments()[-1]).stat().st_size < journals.SEGMENT_BYTES:
+    while Path(days.store.parts.journal.segments()[-1]).stat().st_size < journals.SEGMENT_BYTES:
         days.work()
     days.work(at=days.now - 400 * DAY)
     days.live(4)
@@ -391,7 +396,7 @@ def test_the_newest_backup_is_that_of_the_latest_event_whatever_its_name_says(da
     ahead, back = days.back_up_after(40 * DAY), days.back_up_after(-40 * DAY)
     assert ahead > back
     assert days.backups[-1] == back
-    for segment in days.store.journal.segments():
+    for segment in days.store.parts.journal.segments():
         Path(segment).unlink()
     Path(home.document).write_text("")
     assert Store(home).read().sequence == days.tasks
@@ -403,7 +408,7 @@ def test_a_backup_that_gets_the_name_of_a_deleted_one_is_new(days: Days) -> None
     days.now = NOON + MINUTE
     days.work()
     path = days.store.back_up()
-    assert path == days.store.backups.paths()[-1]
+    assert path == days.store.parts.backups.paths()[-1]
 
 
 def test_a_backup_whose_name_says_no_moment_is_in_nobodys_way(days: Days, home: Home) -> None:
@@ -438,5 +443,5 @@ def test_two_processes_with_clocks_hours_apart_do_not_make_a_backup_at_each_task
         now = NOON + number * MINUTE + number % 2 * 3 * HOUR
         store = Store(home, clock=lambda now=now: now)  # type: ignore[misc]
         store.record([_ended(now)])
-        made.update(store.backups.paths())
+        made.update(store.parts.backups.paths())
     assert len(made) <= 2

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+import otel_tracker
 from otel_tracker import names
 from otel_tracker.errors import LockTimeoutError, StorageError, UnsupportedVersionError
 from otel_tracker.runtime.timestamps import format_timestamp
@@ -74,13 +75,13 @@ def test_what_another_process_has_written_is_foreseen_unless_somebody_has_edited
     ours, theirs = Store(home), Store(home)
     ours.record([ended()])
     theirs.record([ended(), ended()])
-    foreseen = ours.file._foreseen(Path(home.document).read_bytes())
+    foreseen = ours.parts.document_file._foreseen(Path(home.document).read_bytes())
     assert foreseen is not None
     assert foreseen.head == Store(home).read().head
     theirs.record([ended()])
     text = Path(home.document).read_text()
     Path(home.document).write_text(text.replace('"tasks_failed": 0', '"tasks_failed": 7'))
-    assert ours.file._foreseen(Path(home.document).read_bytes()) is None
+    assert ours.parts.document_file._foreseen(Path(home.document).read_bytes()) is None
     assert ours.read().agents["core/coder.md"]["metrics"]["tasks_failed"] == 7
 
 
@@ -89,7 +90,7 @@ def test_the_document_is_the_fold_of_each_backup_and_the_events_after_it(store: 
         store.record([ended(outcome=names.FAILURE if number % 3 else names.SUCCESS)])
         store.back_up()
     events = journal(store.home)
-    for path in store.backups.paths():
+    for path in store.parts.backups.paths():
         backup = DocumentCodec().decode(Path(path).read_bytes(), path)
         again = fold_all(backup, [event for event in events if event["seq"] > backup.sequence])
         assert again.head == store.read().head
@@ -170,7 +171,7 @@ def test_damaged_lines_of_a_segment_are_one_warning_however_often_they_are_read(
     reader = Store(home)
     for _ in range(3):
         assert reader.read().sequence == 2
-        reader.journal.forget()
+        reader.parts.journal.forget()
     assert warnings_logged() == [f"skipped 5 lines of {Path(home.journal, '1.jsonl')} that are no events"]
 
 
@@ -228,27 +229,27 @@ def test_the_first_write_of_an_hour_makes_a_backup_of_what_was_there(adopt: Call
     store = Store(home, clock=lambda: clock[0])
     original = Path(home.document).read_bytes()
     store.record([ended()])
-    (backup,) = store.backups.paths()
+    (backup,) = store.parts.backups.paths()
     assert Path(backup).read_bytes() == original
     assert os.path.basename(backup) == "circuit-breaker_20270115_080000.json"
     clock[0] += 3599
     Store(home, clock=lambda: clock[0]).record([ended()])
-    assert len(store.backups.paths()) == 1
+    assert len(store.parts.backups.paths()) == 1
     clock[0] += 1
     store.record([ended()])
-    assert len(store.backups.paths()) == 2
+    assert len(store.parts.backups.paths()) == 2
 
 
 def test_settings_changed_by_hand_come_into_force_after_a_backup(store: Store, home: Home) -> None:
     store.record([ended()])
     store.record([ended()])
-    backups = len(store.backups.paths())
+    backups = len(store.parts.backups.paths())
     text = Path(home.document).read_text()
     Path(home.document).write_text(text.replace('"failure_threshold": 5', '"failure_threshold": 1'))
     store.record([ended(outcome=names.FAILURE)])
     assert on_disk(home)["agents"]["core/coder.md"]["status"] == "blacklisted"
-    assert len(store.backups.paths()) == backups + 1
-    assert json.loads(Path(store.backups.paths()[-1]).read_bytes())["config"]["failure_threshold"] == 1
+    assert len(store.parts.backups.paths()) == backups + 1
+    assert json.loads(Path(store.parts.backups.paths()[-1]).read_bytes())["config"]["failure_threshold"] == 1
 
 
 def test_a_backup_whose_name_is_taken_gets_the_next_second(home: Home) -> None:
@@ -395,3 +396,21 @@ def test_an_unusable_setting_is_named_once_and_its_default_holds(
     assert on_disk(home)["agents"]["core/coder.md"]["status"] == "blacklisted"
     assert on_disk(home)["config"]["failure_threshold"] == "many"
     assert len([message for message in warnings_logged() if "$.config.failure_threshold" in message]) == 1
+
+
+def test_what_needs_the_document_lock_can_not_be_called_without_it(home: Home) -> None:
+    store = Store(home)
+    with store.transaction() as transaction:
+        transaction.append(ended("a"))
+        transaction.write(transaction.present())
+    for call in (transaction.present, transaction.back_up, transaction.tidy, transaction.last_number):
+        with pytest.raises(AttributeError):
+            call()
+    assert not hasattr(store, "write")
+    assert Store(home).read().sequence == 1
+
+
+def test_only_the_doctor_and_the_backups_look_behind_the_port() -> None:
+    package = Path(otel_tracker.__file__).parent
+    users = {path.relative_to(package) for path in package.rglob("*.py") if ".parts." in path.read_text()}
+    assert {path.parts[0] for path in users} <= {"storage", "doctor"}

@@ -245,7 +245,7 @@ def segments(store: Store, home: Home, monkeypatch: pytest.MonkeyPatch) -> list[
     monkeypatch.setattr(journal, "SEGMENT_BYTES", 2000)
     for run in runs(40):
         record(store, [run])
-    found = [Path(segment) for segment in store.journal.segments()]
+    found = [Path(segment) for segment in store.parts.journal.segments()]
     assert len(found) > 3
     return found
 
@@ -261,7 +261,7 @@ def test_from_any_place_on_all_that_comes_later_is_exported(home: Home, export: 
 
 
 def test_a_segment_that_is_deleted_meanwhile_is_passed_over(store: Store, segments: list[Path]) -> None:
-    found = store.journal.segments_after(0)
+    found = store.parts.journal.segments_after(0)
     first = next(found)
     segments[1].unlink()
     numbers = [event["seq"] for events in (first, *found) for event in events]

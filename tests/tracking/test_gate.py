@@ -33,6 +33,7 @@ from otel_tracker.runtime.owner import this_process
 from otel_tracker.runtime.timestamps import format_timestamp
 from otel_tracker.storage.home import Home
 from tests.clock import Clock
+from tests.stores import store_of
 
 AGENT, OTHER, THIRD = "core/coder.md", "core/debugger.md", "core/architect.md"
 COOLDOWN = 600.0
@@ -410,7 +411,7 @@ def test_what_the_gate_has_recorded_is_read_again_from_the_journal_alone(tracker
     before = tracker.get_agent_metrics(AGENT)
     tracker.config_file.unlink()
     shutil.rmtree(tracker._store.home.backups)
-    tracker._store.forget()
+    store_of(tracker).forget()
     assert tracker.get_agent_metrics(AGENT) == before
     assert before["tallies"]["rejected"] == 1
     assert before["permit"]["run_id"]
@@ -545,7 +546,7 @@ def test_tokens_that_no_reader_takes_for_a_number_are_unmeasured_and_the_task_is
     before = tracker.get_agent_metrics(AGENT)
     assert before["metrics"]["tasks_total"] == 1
     tracker.config_file.unlink()
-    tracker._store.forget()
+    store_of(tracker).forget()
     assert tracker.get_agent_metrics(AGENT) == before
 
 

@@ -22,6 +22,7 @@ from otel_tracker import (
     estimate_tokens,
 )
 from otel_tracker.storage.home import Home
+from tests.stores import store_of
 
 TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 
@@ -142,11 +143,11 @@ def test_five_failures_blacklist_an_agent_and_a_reset_lets_it_work_again(tracker
     state = tracker.get_agent_metrics("a.md")
     assert (state["status"], state["failures"], state["state"]) == ("blacklisted", 5, "open")
     assert tracker.get_system_metrics()["circuit_breaks"] == 1
-    backups = len(tracker._store.backups.paths())
+    backups = len(store_of(tracker).parts.backups.paths())
     tracker.reset_agent_failures("a.md")
     assert tracker.check_agent_health("a.md")
     assert tracker.get_agent("a.md")["failures"] == 0
-    assert len(tracker._store.backups.paths()) == backups + 1
+    assert len(store_of(tracker).parts.backups.paths()) == backups + 1
 
 
 def test_what_another_tracker_recorded_is_in_the_answer(home: Home) -> None:
@@ -178,9 +179,9 @@ def test_save_makes_a_backup_unless_told_otherwise_and_prunes_the_history(tracke
     tracker.save(backup=False)
     assert len(json.loads(path.read_bytes())["history"]) == 2
     assert len(tracker.get_history()) == 7  # the journal has the others, and the change of the settings
-    backups = len(tracker._store.backups.paths())
+    backups = len(store_of(tracker).parts.backups.paths())
     tracker.save()
-    assert len(tracker._store.backups.paths()) == backups + 1
+    assert len(store_of(tracker).parts.backups.paths()) == backups + 1
 
 
 def test_threads_lose_nothing(tracker: MetricTracker) -> None:

@@ -11,8 +11,7 @@ from otel_tracker.names import TASK_AMENDED, UNKNOWN_MODEL, added_tokens
 from otel_tracker.runtime.timestamps import parse_timestamp
 from otel_tracker.state.amendment import changed_tokens
 from otel_tracker.state.shapes import Event, Tokens
-from otel_tracker.storage.past import of_conversation
-from otel_tracker.storage.store import Store
+from otel_tracker.storage.port import Port
 
 Models = dict[str, Tokens]
 """Tokens by full model id, or by what stands for it, and by type."""
@@ -29,10 +28,10 @@ class Told(NamedTuple):
 NOTHING = Told({}, {})
 
 
-def told_of(store: Store, conversation: str, began: float) -> Told:
+def told_of(store: Port, conversation: str, began: float) -> Told:
     """Return what is recorded of a conversation, before and since the moment `began`; nothing if that can't be read."""
     try:
-        events = of_conversation(store, conversation)
+        events = store.conversation(conversation)
     except OtelTrackerError:
         return NOTHING
     parts: tuple[list[Event], list[Event]] = [], []

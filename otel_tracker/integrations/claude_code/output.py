@@ -19,7 +19,7 @@ from otel_tracker.runtime.limits import LINE_BYTES
 from otel_tracker.state.event import checked_text, error_text
 from otel_tracker.state.shapes import Tokens
 from otel_tracker.state.tokens import anthropic_tokens, tells_tokens, whole_tokens
-from otel_tracker.storage.store import Store
+from otel_tracker.storage.port import Port
 
 _MODEL_USAGE = {
     "input": "inputTokens",
@@ -70,7 +70,7 @@ class ClaudeOutput:
         """Look at what the output ends with, which may lack a line's end."""
         self._end_line()
 
-    def usage(self, store: Store, began: float) -> tuple[Tokens | None, Models]:
+    def usage(self, store: Port, began: float) -> tuple[Tokens | None, Models]:
         """Return the tokens by type, None if unmeasured, and by full model id and type, without what is recorded already.
 
         `began` is the moment, in seconds since 1970, when the task began.
