@@ -384,6 +384,25 @@ def test_a_wrong_price_is_an_error_that_names_its_place(entry: Any, place: str, 
     assert reason in raised.value.reason
 
 
+def entries() -> st.SearchStrategy[Any]:
+    keys = st.sampled_from(["input", "output", "cache_read", "from", "above", "tiers", "fast", "speed"])
+    single = st.none() | st.booleans() | st.integers() | st.text() | st.decimals().map(str) | st.dates().map(str)
+    return st.recursive(single, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner), max_leaves=12)
+
+
+@settings(max_examples=500)
+@given(entries(), requests(), st.floats(allow_nan=False))
+def test_whatever_a_user_writes_is_a_price_or_an_error_with_its_place(
+    entry: Any, tokens: Tokens, moment: float
+) -> None:
+    place = ""
+    try:
+        cost = PriceTable(CONTENT["models"], {"mine": entry}).cost("mine", tokens, moment)
+    except ShapeError as error:
+        cost, place = None, error.place
+    assert place.startswith('$.models["mine"]') or (cost is not None and cost >= 0)
+
+
 # Costs that others report.
 
 
