@@ -1,6 +1,7 @@
 """What each event of a hook says of a run, as facts of its session."""
 
 from otel_tracker.integrations.claude_code.hooks import payload as hooks
+from otel_tracker.integrations.claude_code.runs.launcher_reports import fail
 from otel_tracker.integrations.claude_code.transcripts import places
 from otel_tracker.integrations.claude_code.transcripts import result as result_of_tool
 from otel_tracker.integrations.claude_code.transcripts.notification import MARK, notifications_in
@@ -64,13 +65,6 @@ def _launched(payload: "Payload", session: "Session", agent_id: "str | None", ag
     run = session.run_or_new(agent_id, payload.name("tool_use_id"), agent_type or wished_type)
     run.note(agent_type=agent_type, wished_type=wished_type, model=wish.name("model"), launcher=payload.agent_id)
     return run
-
-
-def fail(run: "Run", error: str, now: float) -> None:
-    """Note that a run has failed, or could not be launched, and with what."""
-    is_unknown = result_of_tool.is_unknown_type(error) or None
-    run.note(error=error_text(error), outage=kind_of(None, error), is_unknown_type=is_unknown)
-    run.note_return(FAILED, now)
 
 
 def _started(payload: "Payload", session: "Session", now: float) -> "list[Run]":

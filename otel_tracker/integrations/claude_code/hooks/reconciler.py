@@ -5,6 +5,7 @@ It looks when the main agent's turn ends, when a person goes on, and when a sess
 
 from otel_tracker.integrations.claude_code.hooks import facts
 from otel_tracker.integrations.claude_code.hooks import payload as hooks
+from otel_tracker.integrations.claude_code.runs.launcher_reports import add_evidence
 from otel_tracker.integrations.claude_code.runs.pending_events import Recording
 from otel_tracker.integrations.claude_code.runs.session import (
     Session,
@@ -14,16 +15,13 @@ from otel_tracker.integrations.claude_code.runs.session import (
     note_beginning,
 )
 from otel_tracker.integrations.claude_code.transcripts import places
-from otel_tracker.integrations.claude_code.transcripts.statuses import FAILED, LAUNCHED
 from otel_tracker.runtime.log import warn
 from otel_tracker.state import outages
-from otel_tracker.state.event import error_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from otel_tracker.integrations.claude_code.hooks.payload import Payload
     from otel_tracker.integrations.claude_code.runs.run import Run
-    from otel_tracker.integrations.claude_code.transcripts.parent import Evidence
     from otel_tracker.storage.home import Home
 
 SILENT_SECONDS = 3600.0
@@ -170,21 +168,7 @@ def _add_evidence(recording: Recording, runs: "list[Run]") -> None:
             for run in launched:
                 told = found.get(run.tool_use_id or "") or found.get(run.agent_id or "")
                 if told is not None:
-                    _add(run, told, recording.now)
-
-
-def _add(run: "Run", told: "Evidence", now: float) -> None:
-    """Add what is said last of a run; of one that runs in the background that is a notification."""
-    run.note(agent_id=told.agent_id, tool_use_id=told.tool_use_id)
-    if told.status is None:
-        return
-    if told.status == FAILED and run.returned != LAUNCHED:
-        facts.fail(run, told.error or "", now)
-    elif told.status == LAUNCHED or run.returned != LAUNCHED:
-        run.note_return(told.status, now)
-    elif run.notified is None or told.notices > (run.notices or 0):
-        run.note(error=error_text(told.error))
-        run.note_notification(told.status, now)
+                    add_evidence(run, told, recording.now)
 
 
 def _is_alive(session: Session, now: float) -> bool:

@@ -4,13 +4,13 @@ import time
 
 from otel_tracker import names
 from otel_tracker.integrations.claude_code.runs import agent_types, outcome
-from otel_tracker.integrations.claude_code.runs.run import digest, event_id
+from otel_tracker.integrations.claude_code.runs.end_event import end_of, named_model, origin_of
+from otel_tracker.integrations.claude_code.runs.run import event_id
 from otel_tracker.integrations.claude_code.transcripts import places
 from otel_tracker.integrations.claude_code.transcripts.ending import CLEAN, IN_BETWEEN
 from otel_tracker.integrations.claude_code.transcripts.statuses import COMPLETED
 from otel_tracker.integrations.claude_code.transcripts.transcript import read_transcript
 from otel_tracker.runtime.owner import boot_clock
-from otel_tracker.runtime.timestamps import format_timestamp
 from otel_tracker.state import event
 from otel_tracker.state.amendment import amendment_of
 from otel_tracker.storage.quick_read import glance
@@ -177,73 +177,33 @@ class Recording:
             str(run.agent),
             run.began or self.now,
             run_id=str(run.run_id),
-            model=_named(run.model),
+            model=named_model(run.model),
             task_id=run.agent_id or run.tool_use_id,
             owner=self.session.process,
             clock=boot_clock(),
             loss_error=outcome.SESSION_ENDED,
         )
-        self._events.append({**started, **self._origin(run)})
+        self._events.append({**started, **origin_of(run, self.session.id)})
         self._starts.append(run)
 
     def _ended(self, run: "Run", verdict: "Verdict", found: "Transcript | None") -> "Event":
-        began, ended, seconds = self._times(run, verdict, found)
-        models = found.models if found is not None and found.models else None
-        is_suspect = verdict.outcome == names.SUCCESS and outcome.is_suspect(run, found, seconds)
-        blamed = verdict.environment_error or outcome.blamed_on(verdict, ended, self.session.outages)
-        return event.task_ended(
-            str(run.agent),
-            verdict.outcome,
-            ended,
-            run_id=run.run_id,
-            started=format_timestamp(began),
-            duration_seconds=None if verdict.outcome == names.LOST else seconds,
-            model=_model(run, models),
-            task_id=run.agent_id or run.tool_use_id,
-            tokens=_sum(models),
-            models=models,
-            error=verdict.error,
-            error_type=verdict.error_type,
-            environment_error=blamed,
-            reason=verdict.reason,
-            suspect=is_suspect or None,
-            usage_incomplete=(found is not None and (found.is_incomplete or found.is_partial)) or None,
-            skipped_lines=(found.skipped or None) if found is not None else None,
-            claude_code_version=found.version if found is not None else None,
-            unexported=True,
-            **self._origin(run),
-            **self._span(run),
+        return end_of(
+            run,
+            verdict,
+            found,
+            session_id=self.session.id,
+            outages_of_session=self.session.outages,
+            launcher_run_id=self._launcher_run_id(run),
+            now=self.now,
         )
 
-    def _times(self, run: "Run", verdict: "Verdict", found: "Transcript | None") -> "tuple[float, float, float | None]":
-        """Return when a run began and ended, and for how long it worked; the last is None where nothing tells.
-
-        One that failed in the middle of something failed when that was reported: it may have stalled for long before.
-        """
-        of_start, of_end = (found.started, found.ended) if found is not None else (None, None)
-        is_late = verdict.outcome == names.FAILURE and found is not None and found.ending in IN_BETWEEN
-        of_end = max(of_end or 0.0, run.reported) if is_late and run.reported else of_end
-        ended = min(of_end or run.reported or self.now, self.now)
-        began = min(of_start or run.began or ended - (run.took or 0.0), ended)
-        if found is None or of_start is None:
-            is_timed = run.took is not None or run.began is not None
-            return began, ended, (ended - began if run.took is None else run.took) if is_timed else None
-        return began, ended, max(0.0, ended - began - found.idle_seconds)
-
-    def _origin(self, run: "Run") -> "Event":
-        """Return the ids that Claude Code has given to a run, whose moments are read in its transcript, however late."""
-        ids = {"conversation_id": self.session.id, "agent_id": run.agent_id, "tool_use_id": run.tool_use_id}
-        return {"told_later": True, **{key: value for key, value in ids.items() if value is not None}}
-
-    def _span(self, run: "Run") -> "Event":
-        """Return the ids of the run's span: all runs of a session are in one trace, below the run that launched them."""
-        ids = {"trace_id": digest(self.session.id), "span_id": _span_id(str(run.run_id))}
+    def _launcher_run_id(self, run: "Run") -> "str | None":
+        """Return as which task the run is recorded that launched another one, None if the main agent has launched it."""
         launcher = run.launcher or self.session.launcher_of(run)
         if launcher is None:
-            return ids
+            return None
         parent = self.session.run(launcher, None)
-        parent_id = (parent.run_id if parent else None) or self.session.run_id_of(launcher)
-        return {**ids, "parent_span_id": _span_id(parent_id), "parent_run_id": parent_id}
+        return (parent.run_id if parent else None) or self.session.run_id_of(launcher)
 
     def _identify(self, run: "Run", found: "Transcript | None" = None, *, is_over: bool = False) -> bool:
         """Settle as which task of which agent a run is recorded; False while nothing tells of which agent it is."""
@@ -275,31 +235,6 @@ class Recording:
                 )
             self._keys[agent_type] = found.key
         return self._keys[agent_type]
-
-
-def _model(run: "Run", models: "dict[str, Any] | None") -> "str | None":
-    """Return the model of a run as reports show it: the family of what did the work, None where that is several."""
-    families = {names.model_family(model) for model in models or {}}
-    if models:
-        return families.pop() if len(families) == 1 else None
-    return _named(run.model)
-
-
-def _named(model: "str | None") -> "str | None":
-    return None if model is None else names.model_family(model.partition("[")[0])
-
-
-def _sum(models: "dict[str, dict[str, int]] | None") -> "dict[str, int] | None":
-    if models is None:
-        return None
-    total: dict[str, int] = {}
-    for tokens in models.values():
-        total = names.added_tokens(total, tokens)
-    return total
-
-
-def _span_id(run_id: str) -> str:
-    return digest(run_id)[:16]
 
 
 def _amendment_id(known: "Event", ended: "Event") -> str:

@@ -14,6 +14,7 @@ from otel_tracker.integrations.claude_code.transcripts.ending import (
 )
 from otel_tracker.integrations.claude_code.transcripts.lines import (
     blocks_of_type,
+    moment_of,
     part,
     record_in,
     said_by,
@@ -45,6 +46,7 @@ _DENIALS = (
     "permission for this action has been denied",
 )
 _STOPPED = "Successfully stopped"  # what the tool says that stops a background task
+_KILLED = "agents_killed"
 _MARKS = (MARK.encode(), b"task_status", _STOPPED.encode())
 _RESULT_OF = b'tool_use_id"'
 _TASK_IDS, _TOOL_IDS = ("taskId", "task_id", "agentId", "agent_id"), ("toolUseId", "tool_use_id", "toolUseID")
@@ -55,18 +57,22 @@ class Evidence:
     """What became of a launch, by the last thing that is said of it.
 
     status  as in run.py, killed also where it was refused; None if only the ids are known
+    at      when that was said, in seconds since 1970, None if the record doesn't tell
     notices how many notifications are about it
     error   of a failure, its text
+    result  the tool's result, if that is an object and has the agent's id: of the whole run, or of its launch alone
     """
 
-    __slots__ = ("agent_id", "error", "notices", "status", "tool_use_id")
+    __slots__ = ("agent_id", "at", "error", "notices", "result", "status", "tool_use_id")
 
     def __init__(self, tool_use_id: "str | None" = None, agent_id: "str | None" = None) -> None:
         self.tool_use_id = tool_use_id
         self.agent_id = agent_id
         self.status: str | None = None
+        self.at: float | None = None
         self.notices = 0
         self.error: str | None = None
+        self.result: Record = {}
 
 
 def evidence(path: str, tool_use_ids: "set[str]", agent_ids: "set[str]") -> "dict[str, Evidence]":
@@ -74,7 +80,8 @@ def evidence(path: str, tool_use_ids: "set[str]", agent_ids: "set[str]") -> "dic
 
     What is known under both ids is the same object under both keys, also where only one of them was asked for.
     """
-    search = _Search(tool_use_ids, agent_ids)
+    agents = {plain_agent_id(agent) for agent in agent_ids}
+    search = Search(set(tool_use_ids), agents)
     for line in _last_lines(path):
         if search.is_about(line) and (record := record_in(line)) is not None:
             search.add(record)
@@ -95,39 +102,32 @@ def _last_lines(path: str) -> "list[bytes]":
     return lines[1:] if start else lines
 
 
-class _Search:
-    """Goes through records in their order."""
+class Search:
+    """Goes through the records of a transcript in their order, for what they say of these launches and agents.
 
-    __slots__ = ("_agents", "_needles", "_tools", "found")
+    Both sets grow by what one of their ids leads to.
+    """
+
+    __slots__ = ("_agents", "_moment", "_tools", "found")
 
     def __init__(self, tool_use_ids: "set[str]", agent_ids: "set[str]") -> None:
-        self._tools = set(tool_use_ids)
-        self._agents = {plain_agent_id(agent) for agent in agent_ids}
-        self._needles = {name.encode("utf-8", "replace") for name in self._tools | self._agents if name}
+        self._tools, self._agents = tool_use_ids, agent_ids
+        self._moment: float | None = None
         self.found: dict[str, Evidence] = {}
 
     def is_about(self, line: bytes) -> bool:
         """Tell whether a line may say something of the launches."""
-        if self._has_result(line) or b"agents_killed" in line:
+        if has_result(line, self._tools) or _KILLED.encode() in line:
             return True
-        return any(mark in line for mark in _MARKS) and any(needle in line for needle in self._needles)
-
-    def _has_result(self, line: bytes) -> bool:
-        """Tell whether a line holds the result of one of the launches; a key within a text has its quotes escaped."""
-        at = line.find(_RESULT_OF)
-        while at >= 0:
-            start = line.find(b'"', at + len(_RESULT_OF)) + 1
-            at = line.find(b'"', start)
-            if not start or line[start:at] in self._needles:
-                return start > 0
-            at = line.find(_RESULT_OF, at) if at >= 0 else -1
-        return False
+        return any(mark in line for mark in _MARKS) and any(
+            name.encode("utf-8", "replace") in line for name in self._tools | self._agents if name
+        )
 
     def add(self, record: "Record") -> None:
         """Take a record into account."""
-        kind = record.get("type")
+        kind, self._moment = record.get("type"), moment_of(record)
         attachment = part(record, "attachment")
-        if "agents_killed" in (kind, record.get("subtype"), attachment.get("type")):
+        if _KILLED in (kind, record.get("subtype"), attachment.get("type")):
             self._add_killing(attachment or record)
         elif kind == "user":
             self._add_results(record, part(record, "message"))
@@ -149,6 +149,7 @@ class _Search:
             result = record.get("toolUseResult") if len(results) == 1 else None
             agent = text(result.get("agentId") or result.get("agent_id")) if isinstance(result, dict) else None
             one = self._evidence(tool, agent)
+            one.result = result if isinstance(result, dict) and agent is not None else one.result
             status, said = _status_of(record, message, block, result)
             if status == FAILED and any(words in said.lower() for words in _DENIALS):
                 status = KILLED
@@ -202,15 +203,26 @@ class _Search:
             if name:
                 self.found[name] = one
                 names.add(name)
-                self._needles.add(name.encode("utf-8", "replace"))
         return one
 
     def _note(self, one: Evidence, status: "str | None", error: "str | None" = None) -> None:
         """Note what is said of a launch; that it was begun is no news after its end."""
         if status is None or (status == LAUNCHED and one.status is not None):
             return
-        one.status = status
+        one.status, one.at = status, self._moment
         one.error = text(error, ERROR_CHARACTERS) if status == FAILED else None
+
+
+def has_result(line: bytes, tool_use_ids: "set[str]") -> bool:
+    """Tell whether a line holds the result of one of these calls; a key within a text has its quotes escaped."""
+    at = line.find(_RESULT_OF)
+    while at >= 0:
+        start = line.find(b'"', at + len(_RESULT_OF)) + 1
+        at = line.find(b'"', start)
+        if not start or line[start:at].decode("utf-8", "replace") in tool_use_ids:
+            return start > 0
+        at = line.find(_RESULT_OF, at) if at >= 0 else -1
+    return False
 
 
 def _status_of(record: "Record", message: "Record", block: "Record", result: "Any") -> "tuple[str | None, str]":
