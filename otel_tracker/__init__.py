@@ -1,8 +1,7 @@
 """OpenTelemetry tracking and a circuit breaker for fleets of coding agents.
 
-Reading order of the modules: names, settings, schema, document, codec; breaker, fold; storage/ (files, lock, journal,
-backups, store, recorder); summary, reports; gate, pipeline, metric_tracker, task, decorator, runner; cli/. The names below
-are loaded when they are first used: importing the package loads neither the SDK nor prometheus_client.
+docs/architecture.md shows the packages. The names below are loaded when they are first used: importing the package loads
+neither the SDK nor prometheus_client.
 """
 
 import os

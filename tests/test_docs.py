@@ -118,3 +118,12 @@ def test_every_module_is_in_the_architecture() -> None:
     package = ROOT / "otel_tracker"
     for module in package.rglob("[a-z]*.py"):
         assert re.search(rf"\b{module.stem}\b", text), f"{module.name} is not in docs/architecture.md"
+
+
+def test_the_index_of_the_decisions_names_each_of_them_once() -> None:
+    text = (ROOT / "docs" / "decisions.md").read_text()
+    titles = re.findall(r"^### (.*)$", text, re.MULTILINE)
+    indexed = re.findall(r"^- \[(.*)\]\(#(.*)\)$", text, re.MULTILINE)
+    assert sorted(titles) == sorted(title for title, _ in indexed)
+    for title, anchor in indexed:
+        assert anchor == re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")

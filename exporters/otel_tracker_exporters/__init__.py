@@ -1,1 +1,1 @@
-"""Back ends of otel_tracker, one file each."""
+"""Owns the ways out: finished spans to the document, and the document to Prometheus; one file for each."""

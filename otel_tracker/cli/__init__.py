@@ -1,4 +1,4 @@
-"""The command `otel-tracker`: arguments in, exit status out; errors are one line on standard error."""
+"""Owns the command `otel-tracker`: arguments in, text and exit status out; an error is one line on standard error."""
 
 import os
 import sys

@@ -1,1 +1,1 @@
-"""Any command as a task: the process, its output, and what it says about itself. Used by `otel-tracker exec`."""
+"""Owns a shell command that runs as one task: its process, its output and its events. `otel-tracker exec` uses it."""

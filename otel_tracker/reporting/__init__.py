@@ -1,1 +1,1 @@
-"""What a document says to people: totals, rankings, text. Pure."""
+"""Owns the answers that a document gives to people, as data and in words: totals, rankings, states, text. Pure."""

@@ -1,1 +1,1 @@
-"""This process: its environment and identity, the texts of its clock, its locks between threads, its line of log."""
+"""Owns what concerns this process: environment, identity, the texts of moments, locks between threads, the log line."""

@@ -1,1 +1,1 @@
-"""What is known of the agents, as pure values: events, the document, the fold of one into the other, the breaker."""
+"""Owns the state of the agents as values: events, the document, the fold of one into the other, the breaker. Pure."""

@@ -1,1 +1,1 @@
-"""Files of a home: the document, its journal, its backups and its lock, and the transaction over them."""
+"""Owns the files of a home: the document, its journal, backups and locks, and the transaction over them."""

@@ -1,1 +1,1 @@
-"""A task as an OpenTelemetry span and metrics, and the trace context that processes hand on."""
+"""Owns the spans and metrics of tasks, and the trace context that processes hand on."""

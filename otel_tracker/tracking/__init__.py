@@ -1,1 +1,1 @@
-"""The Python API: record a task, ask whether an agent may run, run a function as one task."""
+"""Owns the Python API: record a task, ask whether an agent may run, run a function as one task."""

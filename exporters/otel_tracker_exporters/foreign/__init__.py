@@ -1,1 +1,1 @@
-"""Agent spans that other instrumentations have made: which of them are tasks, and what they say (see task.py)."""
+"""Owns the agent spans of other libraries: which of them are tasks, and what they report (foreign_task.py)."""
