@@ -52,6 +52,12 @@ TOKEN_TYPES = ("input", "output", "cache_read", "cache_write", "untyped")
 CACHE_WRITE_1H = "cache_write_1h"
 """Of `cache_write`, what is kept for an hour, which costs more; the rest is kept for 5 minutes, or that isn't known."""
 TOKEN_KEYS = (*TOKEN_TYPES, CACHE_WRITE_1H)
+COST = "cost_micro_usd"
+"""What tokens cost by list prices (state/prices.py), in millionths of a US dollar: whole, so that sums don't depend on order."""
+PRICED = "priced"
+"""How many of the tokens have a price. Those without one are missing in the cost, which is then a lower bound."""
+USAGE_KEYS = (*TOKEN_KEYS, COST, PRICED)
+"""What is counted of tokens, by model: adding and subtracting goes key by key."""
 
 # Models that every report has, in this order, and the families that full model ids are rolled up to.
 # Tokens of a task whose model isn't named are counted as those of an unknown one.
@@ -118,6 +124,7 @@ METRIC_EVENT_RESULT = "otel_tracker.result"
 METRIC_WRITES = "otel_tracker.write.duration"
 METRIC_LOCK_WAITS = "otel_tracker.lock.wait.duration"
 
+_NO_TOKENS = (CACHE_WRITE_1H, COST, PRICED)  # parts, or properties, of tokens that are counted by their type
 _IGNORED_SIGNS = dict.fromkeys(map(ord, "-_ "))  # in the name of an agent
 
 
@@ -156,7 +163,7 @@ def added_tokens(one: "dict[str, int]", other: "dict[str, int]") -> "dict[str, i
 
 def total_tokens(tokens: "Mapping[str, int]") -> int:
     """Return the number of tokens that were counted by type."""
-    return sum([number for kind, number in tokens.items() if kind != CACHE_WRITE_1H])
+    return sum([number for kind, number in tokens.items() if kind not in _NO_TOKENS])
 
 
 def conventional_tokens(tokens: "dict[str, int]") -> "dict[str, int]":

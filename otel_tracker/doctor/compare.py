@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from otel_tracker.names import CACHE_WRITE_1H
+from otel_tracker.names import USAGE_KEYS
 from otel_tracker.state import schema
 
 _MISSING = "nothing"
@@ -15,7 +15,7 @@ _OF_PARTS = {
     **{part: frozenset(schema.new_agent()[part]) for part in ("metrics", "circuit", "tallies")},
     "durations": frozenset(("buckets", "sum", "moved")),
 }
-_OF_TOKENS = frozenset((*schema.new_token_entry(), CACHE_WRITE_1H))
+_OF_TOKENS = frozenset((*schema.new_token_entry(), *USAGE_KEYS))
 
 
 class Difference(NamedTuple):

@@ -135,7 +135,7 @@ TOKENS: "dict[str, Check]" = {
     "last": expect.last_tokens,
     "count": expect.count,
     "measured": expect.last_tokens,
-    **dict.fromkeys(names.TOKEN_KEYS, expect.tokens),
+    **dict.fromkeys(names.USAGE_KEYS, expect.tokens),
 }
 _CIRCUIT: "dict[str, Check]" = {
     "state": expect.text,

@@ -90,8 +90,13 @@ def _add_tokens(
         use["measured"] = max(0, use["measured"] + measured)
     for kind, number in change.items():
         use[kind] = max(0, use.get(kind, 0) + number)
-    if use.get(names.CACHE_WRITE_1H) == 0:
-        del use[names.CACHE_WRITE_1H]  # what nobody has told isn't shown as none
+    for kind in (names.CACHE_WRITE_1H, names.PRICED):
+        if use.get(kind) == 0:  # what no event has told isn't shown as none
+            del use[kind]
+    if names.PRICED in use:
+        use.setdefault(names.COST, 0)  # a free model has a price
+    else:
+        use.pop(names.COST, None)
     use["total"] = max(0, use["total"] + names.total_tokens(change))
     if last is not None:
         use["last"] = last

@@ -60,7 +60,15 @@ def counted(document: Document) -> Any:
     }
 
 
-_tokens = st.none() | st.dictionaries(st.sampled_from(names.TOKEN_KEYS), st.integers(1, 9999), max_size=3)
+def with_cost_of_what_is_priced(tokens: dict[str, int]) -> dict[str, int]:
+    """Return tokens of which at most all have a price, and that cost nothing where none has."""
+    priced = min(tokens.get(names.PRICED, 0), names.total_tokens(tokens))
+    known = {kind: number for kind, number in tokens.items() if kind not in (names.PRICED, names.COST)}
+    return {**known, names.PRICED: priced, names.COST: tokens.get(names.COST, 0)} if priced else known
+
+
+_usage = st.dictionaries(st.sampled_from(names.USAGE_KEYS), st.integers(1, 9999), max_size=4)
+_tokens = st.none() | _usage.map(with_cost_of_what_is_priced)
 _models = st.none() | st.dictionaries(st.sampled_from([OPUS, SONNET, "claude-opus-4", "x"]), _tokens, max_size=3)
 
 

@@ -115,6 +115,18 @@ def test_tokens_kept_for_an_hour_are_a_part_that_no_total_counts_twice() -> None
     assert "cache_write_1h" not in agent["token_usage"]["opus"]
 
 
+def test_what_tokens_cost_adds_up_and_is_no_token() -> None:
+    priced = {"input": 10, "output": 5, names.PRICED: 15, names.COST: 120}
+    first = end("r1", model=None, tokens=priced, models={"claude-sonnet-5": priced})
+    second = end("r2", model=None, tokens={"output": 7}, models={"claude-sonnet-5": {"output": 7}})
+    assert (first["tokens_used"], second["tokens_used"]) == (15, 7)
+    expected = {"total": 22, names.PRICED: 15, names.COST: 120}
+    agent = agent_after(first, second, end("r3", model="opus", tokens={"untyped": 9}))
+    for use in (agent["token_usage"]["sonnet"], agent["models"]["claude-sonnet-5"]):
+        assert {key: use[key] for key in expected} == expected
+    assert names.COST not in agent["token_usage"]["opus"]
+
+
 def test_tokens_are_counted_by_model_and_by_type() -> None:
     typed = {"input": 10, "output": 5, "cache_read": 100, "cache_write": 20}
     agent = agent_after(end("r1", tokens={"untyped": 1500}), end("r2", tokens=typed), end("r3", FAILURE, model="opus"))
