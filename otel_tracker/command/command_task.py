@@ -14,7 +14,7 @@ from otel_tracker.runtime.log import complain
 from otel_tracker.runtime.owner import this_process
 from otel_tracker.runtime.timestamps import format_timestamp
 from otel_tracker.state import event
-from otel_tracker.state.outages import kind_of
+from otel_tracker.state.outages import outage_of
 from otel_tracker.state.shapes import Event
 from otel_tracker.storage.recorder import Recorder
 from otel_tracker.telemetry.trace_context import SpanContext, new_span
@@ -148,7 +148,7 @@ class CommandTask:
             models=models or None,
             error=event.error_text(last.error) if is_failure else None,
             reason=event.error_text(last.error) if last.outcome == names.CANCELLED else None,
-            environment_error=(last.outage or kind_of(None, last.error)) if is_failure else None,
+            environment_error=(last.outage or outage_of(None, last.error)) if is_failure else None,
             attempts=self._attempts if self._attempts > 1 else None,
             fallback_for=self._admission.fallback_for,
             conversation_id=self._output.conversation_id,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from otel_tracker import names
 from otel_tracker.runtime.timestamps import parse_timestamp
-from otel_tracker.state.agent_entry import TASK_COUNTERS, is_told_later
+from otel_tracker.state.agent_entry import TASK_COUNTERS, is_reported_late
 from otel_tracker.state.event_checks import is_event
 from otel_tracker.state.resolve import as_news
 from otel_tracker.state.roster import is_about_removed, with_present_keys
@@ -161,7 +161,7 @@ class Audit:
             self.totals[self._marks.pop()] = {agent: dict(sums) for agent, sums in self._sums.items()}
 
     def _look_at_clock(self, event: Event) -> None:
-        if is_told_later(event):
+        if is_reported_late(event):
             return
         moment = parse_timestamp(event["timestamp"])
         if moment < self._moment - _BACK_SECONDS:

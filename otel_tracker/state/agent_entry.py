@@ -1,6 +1,7 @@
 """How an event changes the counters in the entry of an agent: tasks, outcomes, durations, moments. Pure.
 
-circuit.py has the breaker in it, token_use.py its tokens. An entry's parts are replaced, never changed in place: the document before the event still has them.
+circuit.py has its breaker, token_use.py its tokens. The parts of an entry are replaced, never changed in place: the document
+before the event still has them.
 """
 
 from otel_tracker import names
@@ -13,14 +14,14 @@ if TYPE_CHECKING:
     from otel_tracker.state.shapes import Agent, Event, Head
 
 
-# What an outcome adds 1 to: in the agent's metrics, in the system's.
+# The counters that an outcome adds 1 to: of the agent, of the system.
 TASK_COUNTERS = {
     names.SUCCESS: ("tasks_successful", "successful"),
     names.FAILURE: ("tasks_failed", "failed"),
     names.LOST: ("tasks_failed", "failed"),
     names.CANCELLED: ("tasks_cancelled", "cancelled"),
 }
-# What counts the tasks that were counted by an outcome first, in the agent's tallies.
+# The agent's tallies of tasks that were counted under an outcome and had it amended.
 AMENDED = {
     names.SUCCESS: "amended_success",
     names.FAILURE: "amended_failure",
@@ -30,7 +31,7 @@ AMENDED = {
 
 
 def open_agent(head: "Head", key: str) -> "Agent":
-    """Return a copy of the agent's entry that stands in `head` and may be changed at its first level."""
+    """Put a copy of the agent's entry into `head` and return it; its first level may be changed."""
     entry = dict(head["agents"].get(key) or schema.new_agent())
     head["agents"] = {**head["agents"], key: entry}
     return entry
@@ -50,20 +51,20 @@ def count_task(agent: "Agent", outcome: str, event: "Event") -> None:
     add(agent, "tallies", lost=outcome == names.LOST, usage_incomplete=bool(event.get("usage_incomplete")))
 
 
-def is_told_later(event: "Event") -> bool:
+def is_reported_late(event: "Event") -> bool:
     """Tell whether an event may be older than those recorded before it, as its writer says in `told_later`.
 
     Journals from before that key have only one such writer: the events of Claude Code's runs, which have one of these ids.
     """
-    is_told_later: bool | None = event.get("told_later")
-    if is_told_later is not None:
-        return is_told_later
+    told_later: bool | None = event.get("told_later")
+    if told_later is not None:
+        return told_later
     return event.get("agent_id") is not None or event.get("tool_use_id") is not None
 
 
 def amend_moments(agent: "Agent", event: "Event") -> None:
-    """Note the end that a run has according to an amendment that was told later."""
-    if is_told_later(event):
+    """Note the end of a run that an amendment reports late."""
+    if is_reported_late(event):
         agent["metrics"] = dict(agent["metrics"])
         _note_moments(agent["metrics"], event)
 
@@ -71,15 +72,15 @@ def amend_moments(agent: "Agent", event: "Event") -> None:
 def _note_moments(metrics: "Agent", event: "Event") -> None:
     """Set the moments of an agent's first and last task in a copy of its metrics."""
     at, first, last = event["timestamp"], metrics["first_task_timestamp"], metrics["last_task_timestamp"]
-    is_told = is_told_later(event)
-    if last is None or not is_told or parse_timestamp(at) > parse_timestamp(last):
+    is_late = is_reported_late(event)
+    if last is None or not is_late or parse_timestamp(at) > parse_timestamp(last):
         metrics["last_task_timestamp"] = at
-    if first is None or (is_told and parse_timestamp(at) < parse_timestamp(first)):
+    if first is None or (is_late and parse_timestamp(at) < parse_timestamp(first)):
         metrics["first_task_timestamp"] = at
 
 
 def amend_duration(agent: "Agent", event: "Event") -> None:
-    """Add the difference that an amendment says; the task moves to another bucket, or to its first one."""
+    """Add the difference in an amendment; the task moves to another bucket, or to its first one."""
     difference = event.get("duration_seconds")
     if difference is None:
         return
@@ -95,14 +96,14 @@ def amend_duration(agent: "Agent", event: "Event") -> None:
 
 
 def amend_incompleteness(agent: "Agent", event: "Event") -> None:
-    """Count a run whose final usage turned out to be missing, or one fewer where it turned up."""
+    """Count a run whose final usage turned out to be missing, or uncount it where the usage has come."""
     before, after = bool(event.get("previous_usage_incomplete")), bool(event.get("usage_incomplete"))
     if before != after:
         add(agent, "tallies", usage_incomplete=after - before)
 
 
 def amend_outcome(agent: "Agent", event: "Event") -> None:
-    """Count a run by the outcome that it turned out to have, and no longer by the one that it was counted by."""
+    """Count a run under the outcome that it turned out to have, and no longer under its former one."""
     for key, change in (("previous_outcome", -1), ("outcome", 1)):
         if event.get(key):
             amended = {AMENDED[event[key]]: 1} if change < 0 else {}
@@ -116,13 +117,13 @@ def _add_duration(agent: "Agent", seconds: float) -> None:
 
 
 def _count_in_bucket(agent: "Agent", duration: float, change: int, part: str = "buckets") -> None:
-    counts, place = list(agent["durations"].get(part) or [0] * (len(DURATION_BOUNDS) + 1)), _bucket(duration)
-    counts[place] = max(0, counts[place] + change)
+    counts, index = list(agent["durations"].get(part) or [0] * (len(DURATION_BOUNDS) + 1)), _bucket(duration)
+    counts[index] = max(0, counts[index] + change)
     agent["durations"] = {**agent["durations"], part: counts}
 
 
 def _bucket(duration: float) -> int:
-    from bisect import bisect_left  # only for writers: a question for an agent's health doesn't load it
+    from bisect import bisect_left  # only for writers: a process that asks for an agent's health doesn't load it
 
     return bisect_left(DURATION_BOUNDS, duration)
 

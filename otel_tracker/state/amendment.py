@@ -1,7 +1,7 @@
-"""What turns out later about a run that has been counted: the difference between two ends of it, as an event. Pure.
+"""Amendments: the difference between the end that a run was counted with and the end that it turned out to have. Pure.
 
-The fold of an end and of its amendment counts what the fold of the other end would: the same metrics, tokens, durations.
-Only a breaker has seen the first one.
+Folding an end and its amendment counts the same metrics, tokens and durations as folding the amended end alone. Only the
+breaker has already moved by the first one.
 """
 
 from otel_tracker import names
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 
 def amendment_of(previous: "Event", now: "Event") -> "Event | None":
-    """Return the event that amends a run which was counted as the end `previous` to the end `now`; None if it is that.
+    """Return the event that amends the end `previous`, as which a run was counted, to `now`; None if they are the same.
 
-    Both are ends of tasks of one agent, each with the model that it counts under, which for one that names none and
-    has no `models` is that of its start. Tokens may get measured, or turn out unmeasured; a duration that is unknown
-    now stays as it was counted. The rest is that of `now`, its `id` too.
+    Both are ends of one agent's task, each with the model that it counts under (that of the start, if the end has neither
+    `model` nor `models`). Tokens may become measured or unmeasured; an unknown duration in `now` leaves the counted one.
+    All other keys, `id` too, are those of `now`.
     """
     if _is_same(previous, now):
         return None
@@ -32,7 +32,7 @@ def amendment_of(previous: "Event", now: "Event") -> "Event | None":
 
 
 def amended(previous: "Event", amendment: "Event") -> "Event":
-    """Return the end that an amendment has made of the end `previous` of the same run: that which `amendment_of` was given.
+    """Return the end of a run after an amendment of its end `previous`: the inverse of `amendment_of`.
 
     A duration that is unknown there is that of `previous`.
     """
@@ -50,7 +50,7 @@ def amended(previous: "Event", amendment: "Event") -> "Event":
 
 
 def changed_tokens(before: "Tokens | None", change: "Tokens | None") -> "Tokens | None":
-    """Return the tokens of a run after the difference that an amendment says, which is None where they are unmeasured."""
+    """Return the tokens of a run after the difference in an amendment; None for the difference means unmeasured."""
     return None if change is None else names.added_tokens(before or {}, change)
 
 
@@ -82,23 +82,23 @@ def _incompleteness(previous: "Event", now: "Event") -> "Event":
 
 
 def _tokens(previous: "Event", now: "Event") -> "Event":
-    """Return the differences in tokens, and what they differ from unless that is nothing under the same models.
+    """Return the differences in tokens, with the previous values unless there were none under the same models.
 
-    None in the place of a difference is what turned out unmeasured.
+    None instead of a difference means that the tokens turned out unmeasured.
     """
-    said: Event = {"model": now.get("model")}
+    differences: Event = {"model": now.get("model")}
     models, models_now = previous.get("models") or {}, now.get("models") or {}
     if previous.get("tokens") is not None:
-        said["tokens"] = _difference(previous["tokens"], now.get("tokens"))
+        differences["tokens"] = _difference(previous["tokens"], now.get("tokens"))
     if previous.get("tokens_used") is not None:
-        said["tokens_used"] = (now.get("tokens_used") or 0) - previous["tokens_used"]
+        differences["tokens_used"] = (now.get("tokens_used") or 0) - previous["tokens_used"]
     if models:
-        said["models"] = {name: _difference(models.get(name), tokens) for name, tokens in models_now.items()}
+        differences["models"] = {name: _difference(models.get(name), tokens) for name, tokens in models_now.items()}
     is_measured_first = previous.get("tokens") is None and all(tokens is None for tokens in models.values())
     if is_measured_first and models.keys() == models_now.keys() and _names(previous) == _names(now):
-        return said
+        return differences
     before = {"previous_model": previous.get("model"), "previous_tokens": previous.get("tokens")}
-    return {**said, **before, "previous_models": models}
+    return {**differences, **before, "previous_models": models}
 
 
 def _names(event: "Event") -> "set[str]":
@@ -109,5 +109,5 @@ def _names(event: "Event") -> "set[str]":
 def _difference(before: "Tokens | None", after: "Tokens | None") -> "Tokens | None":
     if before is None or after is None:
         return after
-    changes = {kind: after.get(kind, 0) - before.get(kind, 0) for kind in {**before, **after}}
-    return {kind: change for kind, change in changes.items() if change}
+    changes = {token_type: after.get(token_type, 0) - before.get(token_type, 0) for token_type in {**before, **after}}
+    return {token_type: change for token_type, change in changes.items() if change}

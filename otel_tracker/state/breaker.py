@@ -6,11 +6,10 @@ Nothing here asks a clock, draws a number or opens a file. Moments are seconds s
     open      --cooldown over, a caller asks-->            half_open: that task has the permit, it is the probe
     half_open --the probe succeeds-->                      closed
     half_open --the probe fails-->                         open, for twice as long
-    half_open --the probe says nothing, or hangs-->        open, its cooldown over: the next task that asks is the probe
+    half_open --the probe ends without a verdict, hangs-->  open, its cooldown over: the next task that asks is the probe
 
-A task that has not asked first is recorded all the same. One that began after the cooldown's end, and ends while no
-permit is out, is a probe, too, unless the state has changed meanwhile. A probe that hung has none any more: how it ends
-after all moves nothing.
+A task that did not ask first is recorded, too. If it began after the cooldown's end and ends while no permit is out, it is a
+probe as well, unless the state has changed meanwhile. A probe that hung has lost its permit: its late end moves nothing.
 """
 
 from otel_tracker.names import (
@@ -59,7 +58,7 @@ class TaskEnd:
 
     @property
     def says_nothing(self) -> bool:
-        """Whether the end tells nothing about the agent."""
+        """Whether the end is no evidence about the agent."""
         return self.outcome == CANCELLED or not self.is_counted
 
 
@@ -80,11 +79,11 @@ class Answer:
     ) -> None:
         self.is_admitted, self.is_probe = is_admitted, is_probe
         self.until = until
-        """Until when it refuses, None where that isn't known."""
+        """The moment until which it refuses, None where that isn't known."""
         self.reason = reason
         """FAILURES, PROBE_RUNNING, FORCED_OPEN or DISABLED; None where the agent is simply healthy."""
         self.failures = failures
-        """How many there are in a row, if they are the reason."""
+        """The number of failures in a row, if they are the reason."""
         self.note = note
         """The reason that a person has given for an override."""
 
@@ -112,12 +111,12 @@ def override_at(circuit: Circuit, now: float) -> "Override | None":
 
 
 def is_lapsed(permit: ProbePermit, now: float) -> bool:
-    """Tell whether a permit is over if its task has not begun. One of a clock that has jumped back since is, too."""
+    """Tell whether an unused permit is over: its lease has ended, or the clock has jumped back since it was granted."""
     return not permit.expires - LEASE_SECONDS - TOLERANCE_SECONDS <= now < permit.expires
 
 
 def is_overdue(permit: ProbePermit, now: float, settings: "Settings") -> bool:
-    """Tell whether a probe runs for so long that another one may be let through, or a clock has jumped back under it."""
+    """Tell whether another probe may be let through: this one runs for too long, or the clock has jumped back since its start."""
     longest = min(settings.probe_max_minutes * 60, settings.in_flight_max_hours * 3600)
     return not permit.granted - TOLERANCE_SECONDS <= now < permit.granted + longest
 
@@ -146,7 +145,7 @@ def after_task(circuit: Circuit, end: TaskEnd, settings: "Settings") -> Circuit:
     if circuit.state == CLOSED:
         return _after_task_while_closed(circuit, end, settings)
     if circuit.blacklisted_until is not None and end.started < circuit.blacklisted_until:
-        return circuit  # a late result: begun before the trip, or let run in spite of it
+        return circuit  # a late result: the task began before the breaker opened, or in spite of it
     return _after_probe(circuit, end, settings)
 
 
@@ -170,21 +169,22 @@ def _after_task_while_closed(circuit: Circuit, end: TaskEnd, settings: "Settings
 def after_correction(circuit: Circuit, run_id: str, *, is_success: bool) -> Circuit:
     """Return the circuit after a run that had counted as a failure turned out to be none; the same object if nothing moves.
 
-    It is taken back as long as it is one of the consecutive failures of a closed circuit: a success forgets those before it.
+    The failure is taken back while it is one of the consecutive failures of a closed circuit; if the run was a success,
+    the failures before it go, too.
     """
     if circuit.state != CLOSED or run_id not in circuit.streak:
         return circuit
-    place = circuit.streak.index(run_id)
-    later = circuit.streak[place + 1 :]
+    index = circuit.streak.index(run_id)
+    later = circuit.streak[index + 1 :]
     if is_success:
         return circuit.replace(failures=len(later), streak=later)
-    return circuit.replace(failures=circuit.failures - 1, streak=(*circuit.streak[:place], *later))
+    return circuit.replace(failures=circuit.failures - 1, streak=(*circuit.streak[:index], *later))
 
 
 def cooldown_after_clock_jump(circuit: Circuit, now: float, settings: "Settings") -> "float | None":
     """Return when the cooldown of an open circuit should end, if it was set by a clock that has jumped; else None.
 
-    It ends at most one present cooldown from now. The finder has to record it: seen from later it would be later.
+    It ends at most one present cooldown from now. The caller must record the moment: computed later, it would be later.
     """
     latest = now + cooldown_seconds(circuit.reopenings, settings)
     is_too_late = circuit.blacklisted_until is not None and circuit.blacklisted_until > latest + TOLERANCE_SECONDS

@@ -32,14 +32,14 @@ class ProbePermit:
         """The run of the task that it is for."""
         self.granted = granted
         self.expires = expires
-        """When it is over unless its task has begun by then."""
+        """The moment at which it is over unless its task has begun."""
         self.owner = owner
-        """The process that has it, None where its end can't be seen."""
+        """The process that holds the permit, None where its end can't be seen."""
         self.task_id = task_id
 
 
 class Override:
-    """What a person has decided about a breaker, whatever its state: `forced_open` or `disabled`."""
+    """A person's order to a breaker, whatever its state: `forced_open` or `disabled`."""
 
     __slots__ = ("kind", "reason", "until")
 
@@ -87,7 +87,7 @@ class Circuit:
         self.reopenings = reopenings
         """Probes that failed since the breaker was last closed."""
         self.permit = permit
-        """The one of the probe, if the state is half_open."""
+        """The probe's permit, if the state is half_open."""
         self.override = override
         self.streak = streak
         """The runs of the consecutive failures, at most the newest LONGEST_STREAK; none while the circuit isn't closed."""
@@ -101,7 +101,7 @@ class Circuit:
 
 
 def circuit_of(agent: "Agent") -> Circuit:
-    """Return the breaker that an agent's entry describes. Its `status` rules, since people edit it by hand."""
+    """Return the breaker that an agent's entry describes. Its `status` decides the state, since people edit it."""
     is_open = agent["status"] in (names.STATUSES[names.OPEN], names.STATUSES[names.HALF_OPEN])
     circuit = agent["circuit"]
     permit = _permit_of(circuit["permit"]) if agent["status"] == names.STATUSES[names.HALF_OPEN] else None
@@ -120,7 +120,7 @@ def circuit_of(agent: "Agent") -> Circuit:
 
 
 def write_circuit(agent: "Agent", before: Circuit, after: Circuit) -> None:
-    """Write a breaker that has moved into an agent's entry; what did not change keeps its text."""
+    """Write a breaker into an agent's entry if it has moved; unchanged moments keep their text."""
     if after is before:
         return
     agent["status"] = names.STATUSES[after.state]

@@ -39,7 +39,7 @@ class DocumentCodec:
     def decode(self, text: bytes, path: str) -> Document:
         """Return the document that `text`, the content of the file at `path`, holds.
 
-        Raises DocumentError where it isn't one, with the place of the first wrong value.
+        Raises DocumentError, which names the first wrong value, where the text is no document.
         """
         if layout.sequence_of(text) is not None:  # written by this package, or at least in its layout
             parts = layout.split_history(text, path)
@@ -47,7 +47,7 @@ class DocumentCodec:
                 try:
                     return Document(self._decode_head(parts[0], path), parts[1])
                 except ValueError:
-                    pass  # changed by hand: the whole text tells how
+                    pass  # changed by hand: parsing the whole text shows how
         value = _loads(text, path)
         history = value.pop("history", []) if isinstance(value, dict) else []
         if isinstance(value, dict) and "sequence" not in value:  # a program that keeps only the keys that it knows
@@ -105,13 +105,14 @@ class DocumentCodec:
         remembered = {block: (key, task) for key, (task, block) in self._entries["in_flight"].items()}
         tasks, entries = {}, {}
         for block in blocks:
-            known = remembered.get(block)
-            if known is None:
-                (known,) = decode_json(b'{"' + block + b"}").items()
-                checks.check_task(*known)
-            key, tasks[key] = known[0], known[1]
-            if block in remembered or block == layout.entry_text(known[0], known[1], layout.INLINE_DEPTH, layout.UTF8):
-                entries[key] = (known[1], block)
+            entry = remembered.get(block)
+            if entry is None:
+                (entry,) = decode_json(b'{"' + block + b"}").items()
+                checks.check_task(*entry)
+            key, task = entry
+            tasks[key] = task
+            if block in remembered or block == layout.entry_text(key, task, layout.INLINE_DEPTH, layout.UTF8):
+                entries[key] = (task, block)
         self._entries["in_flight"] = entries
         return tasks
 
@@ -119,17 +120,18 @@ class DocumentCodec:
         remembered = {block: (key, agent) for key, (agent, block) in self._entries["agents"].items()}
         agents, entries = {}, {}
         for block in blocks:
-            known = remembered.get(block)
-            is_as_we_write = known is not None
-            if known is None:
-                (known,) = decode_json(b'{"' + block + b"}").items()
-                checked = _checked_agent(*known)
+            entry = remembered.get(block)
+            is_as_we_write = entry is not None
+            if entry is None:
+                ((key, parsed),) = decode_json(b'{"' + block + b"}").items()
+                checked = _checked_agent(key, parsed)
                 completed = schema.complete_agent(checked)
-                is_as_we_write = checked is known[1] and list(completed) == list(checked) and completed == checked
-                known = (known[0], completed)
-            key, agents[key] = known[0], known[1]
+                is_as_we_write = checked is parsed and list(completed) == list(checked) and completed == checked
+                entry = (key, completed)
+            key, agent = entry
+            agents[key] = agent
             if is_as_we_write:
-                entries[key] = (known[1], block)
+                entries[key] = (agent, block)
         self._entries["agents"] = entries
         return agents
 
@@ -155,25 +157,25 @@ class DocumentCodec:
     def _encode_head(self, head: "dict[str, Any]", encode: "layout.Encoder") -> "list[bytes]":
         parts = [b"{"]
         for key, value in head.items():
-            known = self._values.get(key)
-            if known is None or not _is_unchanged(known[0], value):
+            remembered = self._values.get(key)
+            if remembered is None or not _is_unchanged(remembered[0], value):
                 if key in _ENTRY_DEPTHS and value:
                     text = self._encode_entries(key, value, encode)
                 else:
                     text = f"\n  {encode.key(key)}: {layout.indented(value, 1, encode)},".encode()
-                known = self._values[key] = (value, text)
-            parts.append(known[1])
+                remembered = self._values[key] = (value, text)
+            parts.append(remembered[1])
         return parts
 
     def _encode_entries(self, part: str, entries: "dict[str, Any]", encode: "layout.Encoder") -> bytes:
-        known, depth, blocks = self._entries[part], _ENTRY_DEPTHS[part], []
+        remembered, depth, blocks = self._entries[part], _ENTRY_DEPTHS[part], []
         for key, value in entries.items():
-            entry = known.get(key, _NO_ENTRY)
+            entry = remembered.get(key, _NO_ENTRY)
             if entry[0] is not value:
-                entry = known[key] = (value, layout.entry_text(key, value, depth, encode))
+                entry = remembered[key] = (value, layout.entry_text(key, value, depth, encode))
             blocks.append(entry[1])
-        if len(known) > len(entries) + _MOST_FORGOTTEN:
-            self._entries[part] = {key: known[key] for key in entries}
+        if len(remembered) > len(entries) + _MOST_FORGOTTEN:
+            self._entries[part] = {key: remembered[key] for key in entries}
         return b'\n  "%b": {\n    "%b\n  },' % (part.encode(), layout.SEPARATOR.join(blocks))
 
 

@@ -1,7 +1,7 @@
 """The document that the package works with: what `circuit-breaker.json` says (codec.py turns it into text and back).
 
-A `Document` is never changed in place. Its history stays text, one entry a line, so that a writer passes thousands
-of entries on without parsing one.
+A `Document` is never changed in place. Its history stays text, one entry a line, so that a writer passes on thousands
+of entries without parsing one.
 """
 
 import _thread
@@ -143,8 +143,8 @@ def new_document() -> Document:
 def decode_json(text: bytes) -> "Any":
     """Return the value of a JSON text.
 
-    Raises ValueError where it is none, is nested too deeply, or has numbers that JSON can't hold again. What can be read
-    doesn't depend on how deep in the stack the caller is; RecursionError says that the caller can't call anything more.
+    Raises ValueError where it is none, is nested too deeply, or has numbers that JSON can't hold again. The depth of
+    the caller's stack makes no difference; RecursionError means that the caller can't call anything more.
     """
     try:
         return _decoded(text)
@@ -200,9 +200,9 @@ def event_line(event: "dict[str, Any]") -> bytes:
 
     An event is never changed in place.
     """
-    known = _lines.get(id(event))
-    if known is not None and known[0] is event:
-        return known[1]
+    remembered = _lines.get(id(event))
+    if remembered is not None and remembered[0] is event:
+        return remembered[1]
     if len(_lines) >= _MOST_LINES:
         _lines.clear()
     line = encode_line(event)

@@ -1,4 +1,4 @@
-"""Events: what callers say, checked, in the shape of an entry of the v7.0 `history` with keys of our own beside it.
+"""Events, made of checked arguments, in the shape of an entry of the v7.0 `history` with keys of our own beside it.
 
 docs/document.md lists the keys.
 """
@@ -38,9 +38,9 @@ def task_started(
 ) -> Event:
     """Return the event of a task's start at the moment `at`.
 
-    `owner` is the process that will see its end, if any; without one, `clock` tells how long ago it was, whatever the
-    wall clock does (owner.py). `loss_error` is the environment error to which a loss of the task is due: then it doesn't
-    count for the breaker.
+    `owner` is the process that will see its end, if any. Without one, `clock` is a reading of the boot clock, which measures
+    the task's age whatever the wall clock does (owner.py). With `loss_error`, an environment error, a loss of the task doesn't count for the
+    breaker.
     """
     event = {
         "id": new_id(),
@@ -69,15 +69,15 @@ def task_ended(
     model: str | None = None,
     task_id: str | None = None,
     tokens: Mapping[str, int] | None = None,
-    **known: Any,
+    **more: Any,
 ) -> Event:
     """Return the event of a task's end at the moment `at`.
 
     `tokens` is by type (names.TOKEN_KEYS), None if unmeasured, and so is a duration; more tokens in all than MOST_TOKENS
-    are no measure. What else is `known` is left out where it is None.
+    are no measure. Keys in `more` are left out where they are None.
     """
     if tokens is not None and names.total_tokens(tokens) > MOST_TOKENS:
-        tokens, known["models"] = None, None
+        tokens, more["models"] = None, None
     event: Event = {
         "id": new_id(),
         "run_id": run_id,
@@ -91,15 +91,15 @@ def task_ended(
         "started": started,
     }
     if tokens:
-        event["tokens"] = {kind: number for kind, number in tokens.items() if number}
-    event.update((key, value) for key, value in known.items() if value is not None)
+        event["tokens"] = {token_type: number for token_type, number in tokens.items() if number}
+    event.update((key, value) for key, value in more.items() if value is not None)
     return event
 
 
-def happened(action: str, at: float, *, agent: str | None = None, **known: Any) -> Event:
-    """Return an event, at the moment `at`, that is about an agent and no task; without an agent it is about the document."""
+def happened(action: str, at: float, *, agent: str | None = None, **more: Any) -> Event:
+    """Return an event, at the moment `at`, about an agent and no task; without an agent it is about the document."""
     no_task = dict.fromkeys(("model", "task_id", "tokens_used", "duration_seconds"))
-    return {"id": new_id(), "timestamp": format_timestamp(at), "agent": agent, "action": action, **no_task, **known}
+    return {"id": new_id(), "timestamp": format_timestamp(at), "agent": agent, "action": action, **no_task, **more}
 
 
 def checked_agent(value: object) -> str:

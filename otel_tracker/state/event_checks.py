@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 
 def is_event(value: "Any") -> bool:
-    """Tell whether a line of the journal says what the fold relies on."""
+    """Tell whether a line of the journal has all that the fold relies on."""
     if not isinstance(value, dict) or not {"seq", "id", "timestamp", "agent", "action"} <= value.keys():
         return False
-    if any(key in _EVENT and _EVENT[key](known) for key, known in value.items()):
+    if any(key in _EVENT and _EVENT[key](entry) for key, entry in value.items()):
         return False
     needed = _NEEDED.get(value["action"], ())
     return all(value.get(key) is not None for key in needed) and (
@@ -67,7 +67,7 @@ _EVENT: "dict[str, Check]" = {
     "after": expect.count,
     "until": expect.count,
 }
-# What an event of an action must say beside what every event says.
+# Keys that an event of an action must have beside those of every event.
 _NEEDED = {
     **dict.fromkeys((names.TASK_STARTED, *names.OUTCOMES), ("run_id",)),
     names.AGENT_REGISTERED: ("name",),

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def chain_of(document: "Document", agent: str, fallbacks: "Sequence[str] | None" = None) -> list[str]:
-    """Return an agent and those that may stand in for it, in the order in which they are to be tried, each once."""
+    """Return an agent and those that may stand in for it, in the order to try them, each once."""
     if fallbacks is not None:
         return list(dict.fromkeys([agent, *fallbacks]))
     own = _own(document, agent)

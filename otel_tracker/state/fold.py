@@ -1,7 +1,7 @@
 """The fold: (document, event) -> document. Pure, so that any document can be computed again from a backup and the journal.
 
-An event's `seq` decides whether a document has it already, and replay.py in which order those count that it hasn't. None
-repeats another one: the journal holds no repetitions (storage/recognition.py).
+An event's `seq` decides whether a document has it already; replay.py decides the order of the others. No event repeats
+another one: the journal holds no repetitions (storage/recognition.py).
 """
 
 from itertools import takewhile
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 def fold_all(document: Document, events: "Iterable[Event]", replay: "Replay | None" = None) -> Document:
     """Return `document` after `events`, all those that the journal has after some number, in its order.
 
-    They must go on from the document: `Replay.has_discarded` tells. With the `replay` of these events they may be more
-    than fit into memory.
+    They must go on from the document (see `Replay.has_discarded`). If their `replay` is given, they are read one by one, and
+    may be more than fit into memory.
     """
     number = document.sequence
     later: Iterable[Event] = (event for event in events if event["seq"] > number)
@@ -55,16 +55,16 @@ def _after(document: Document, event: "Event") -> Document:
 
 
 def _updated(document: Document, event: "Event") -> str:
-    """Return when the newest event happened, which is the last one unless that was told later than others.
+    """Return the time of the newest event: mostly the last one, unless that was reported late.
 
-    Where it is older than what the history keeps, the clock of those others has jumped.
+    An event older than what the history keeps is no late report: then the clock of the others has jumped.
     """
     at: str = event["timestamp"]
-    known: str | None = document.head["updated"]
-    if known is None or not agent_entry.is_told_later(event):
+    updated: str | None = document.head["updated"]
+    if updated is None or not agent_entry.is_reported_late(event):
         return at
-    age, kept = parse_timestamp(known) - parse_timestamp(at), Settings.of(document.config).history_retention_days
-    return known if 0 <= age <= kept * 86_400 else at
+    age, kept = parse_timestamp(updated) - parse_timestamp(at), Settings.of(document.config).history_retention_days
+    return updated if 0 <= age <= kept * 86_400 else at
 
 
 def pruned(document: Document, settings: Settings) -> Document:
@@ -91,7 +91,7 @@ _NO_FAILURES = (names.SUCCESS, names.CANCELLED)
 
 
 def _apply_nothing(head: "Head", event: "Event", settings: Settings) -> None:
-    """Keep an event that changes nothing, or whose action this version doesn't know, in the history only."""
+    """Change nothing: the event, perhaps of an action that this version doesn't know, is only kept in the history."""
 
 
 def _apply_settings(head: "Head", event: "Event", settings: Settings) -> None:
@@ -202,7 +202,7 @@ def _moved(head: "Head", agent: "Agent", event: "Event", task: "Agent") -> "tupl
     settings = Settings.of_agent(head["config"], agent.get("config"))
     at = parse_timestamp(event["timestamp"])
     started = seconds_of(event.get("started") or task.get("started"))
-    if started is None or started > at:  # a clock that has jumped back says nothing of when it began
+    if started is None or started > at:  # a clock has jumped back: the start is wrong
         started = at - (event.get("duration_seconds") or 0.0)
     is_outage = event.get("environment_error") or settings.is_environment_error(event)
     is_counted = not is_outage and not event.get("suspect") and (outcome != names.LOST or settings.count_lost)

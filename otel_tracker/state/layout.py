@@ -80,7 +80,7 @@ def closed_head(text: bytes, end: int) -> bytes:
 
 
 def is_at_the_top(text: bytes, at: int, mark: bytes) -> bool:
-    """Tell whether a place in a head is in none of its inner objects, as far as counting tells, and `mark` in no other."""
+    """Tell whether the offset `at` is outside all inner objects of a head, by counting braces, and `mark` occurs only once."""
     return text.count(b"{", 0, at) - text.count(b"}", 0, at) == 1 == text.count(mark)
 
 

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
     from otel_tracker.state.document import Document
 
-    class Place(Protocol):
-        """Where a document is."""
+    class DocumentHome(Protocol):
+        """The home that a document is in."""
 
         @property
         def document(self) -> str:
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
 
 
 def key_of(document: "Document", text: str) -> "str | None":
-    """Return the key of the agent that a text means, None if none is called so; raises AmbiguousAgentError."""
+    """Return the key of the agent that a text means, None if it means none; raises AmbiguousAgentError."""
     meant = keys_of(document, text)
     if len(meant) > 1:
         raise AmbiguousAgentError(text, tuple(meant))
     return meant[0] if meant else None
 
 
-def known_key(document: "Document", text: str, home: "Place") -> str:
+def known_key(document: "Document", text: str, home: "DocumentHome") -> str:
     """Return the key of the agent that a text means; raises UnknownAgentError and AmbiguousAgentError.
 
-    `home` is where the document is, for the error.
+    `home` is the document's, for the error.
     """
     key = key_of(document, text)
     if key is None:
@@ -67,10 +67,10 @@ def all_keys(document: "Document", text: str) -> "set[str]":
 
 
 def similar(document: "Document", text: str, likeness: float = 0.6) -> list[str]:
-    """Return the keys of other agents that a text may be a mistake for, the likeliest first.
+    """Return the keys of agents that a text may be a misspelling of, the likeliest first.
 
-    The stems of their files, or their names, are the same, or alike by at least `likeness`, from 0 to 1. Those that differ
-    in a number only (`worker-1`, `worker-2`) are no mistakes. A likeness of 1 costs least.
+    Their stems or names are the same as the text's stem, or their stems are alike by at least `likeness`, from 0 to 1. Those that differ
+    in a number only (`worker-1`, `worker-2`) are no misspellings. A likeness of 1 costs least.
     """
     others, stem = [key for key in document.agents if key != text], _stem(str(text))
     if not stem:  # `core/`, `___`: there is nothing to compare
@@ -86,7 +86,7 @@ def similar(document: "Document", text: str, likeness: float = 0.6) -> list[str]
 
 
 def _likeness(key: str, entry: "dict[str, Any]", text: str, normal: str) -> int:
-    """Return how an agent is called by a text: 4 as its name, 3 as its stem, 2 and 1 in normal form, 0 not at all."""
+    """Return how well a text fits an agent: 4 as its name, 3 as its stem, 2 and 1 in normal form, 0 not at all."""
     name = entry.get("name") or ""
     if text in (name, names.agent_stem(key)):
         return 4 if text == name else 3

@@ -2,8 +2,8 @@
 
 They fail the task, but don't count for its breaker. A document's `config` can name more (`environment_errors`).
 
-An exception is known by its code, its class or its HTTP status, or by those of the exceptions that it was raised from. Only
-where none of these tells, a text does, by how it begins: an agent that fails may well mention a rate limit.
+An exception is recognised by its code, its class or its HTTP status, or by those of the exceptions that it was raised from.
+Only if these are not enough, the beginning of a text decides: an agent that fails may well mention a rate limit.
 
 Sources: the error types of the Anthropic API (status 401, 402, 429, 529), the class names and codes of its SDK and of
 those of others (OpenAI, botocore, google-genai, gRPC, Strands), the page "Error reference" of Claude Code.
@@ -123,27 +123,27 @@ _NAMES = ("status", "answer", "answer_code", "code", "type", "body")
 _ASSERTION = r"\bassert(?:ion ?error|ion failed)?\b"
 _QUOTATION = r"(?:^|[\s(\[=:])['\"`]"
 
-# What code does wrong itself, and never what an API says; their texts often quote what was expected.
+# Errors of the code itself, never of an API; their texts often quote what was expected.
 _OF_CODE = (ArithmeticError, AssertionError, AttributeError, LookupError, NameError, SyntaxError, TypeError)
 
 _LONGEST_CHAIN = 20  # exceptions
 _LONGEST_LINE = 4000  # characters
 
 
-def kind_of(error: "BaseException | None", text: "Any" = None) -> "str | None":
-    """Return which outage an error, or an error's text, tells of; None where it may be the agent's own."""
+def outage_of(error: "BaseException | None", text: "Any" = None) -> "str | None":
+    """Return the outage that has caused an error, by the error or its text; None where the fault may be the agent's own."""
     chain = [] if error is None else list(_chain_of(error))
     for one in chain:
-        kind = _kind_by_fields(one)
-        if kind is not None:
-            return kind
+        outage = _outage_by_fields(one)
+        if outage is not None:
+            return outage
     texts = [text] if isinstance(text, str) and not isinstance(error, _OF_CODE) else []
     texts += [_text_of(one) for one in chain[1:] if not isinstance(one, _OF_CODE)]
-    return next((kind for said in texts if (kind := _kind_by_text(said)) is not None), None)
+    return next((outage for candidate in texts if (outage := _outage_by_text(candidate)) is not None), None)
 
 
-def kind_named(name: str) -> "str | None":
-    """Return which outage a name stands for: of a class, with or without its module, an API's code, or an HTTP status."""
+def outage_named(name: str) -> "str | None":
+    """Return the outage of a name: a class with or without its module, an API's code, or an HTTP status."""
     last = name.rpartition(".")[2].lstrip("_")
     if len(last) == 3 and last.isascii() and last.isdigit():
         return STATUSES.get(int(last))
@@ -165,22 +165,22 @@ def _chain_of(error: BaseException) -> "Iterator[BaseException]":
         one = one.__cause__ or (None if one.__suppress_context__ else one.__context__)
 
 
-def _kind_by_fields(error: BaseException) -> "str | None":
-    """Return the outage that an exception's code, class or status tells of; of a group that is one, if all tell of some."""
+def _outage_by_fields(error: BaseException) -> "str | None":
+    """Return the outage by an exception's code, class or status; of a group the first one's, if all members are outages."""
     inner = members_of(error)
     if inner:
-        kinds = [kind_of(member, _text_of(member)) for member in inner]
-        return None if None in kinds else kinds[0]
+        outages = [outage_of(member, _text_of(member)) for member in inner]
+        return None if None in outages else outages[0]
     response = _field(error, "response")
     codes = (*(_field(error, key) for key in ("code", "type", "status")), *_codes_in(_field(error, "body")))
     words = [_field(code, "name") or code for code in (*codes, *_codes_in(response))]  # an enum's, in gRPC
-    named = [kind_named(word) for word in words if isinstance(word, str)]
-    by_class = [kind_named(kind.__name__) for kind in type(error).__mro__]
+    named = [outage_named(word) for word in words if isinstance(word, str)]
+    by_class = [outage_named(base.__name__) for base in type(error).__mro__]
     statuses = [_field(error, key) for key in ("status_code", "code", "status", "http_status")]
     statuses += [_field(response, key) for key in ("status_code", "status")]
     is_exit = isinstance(error, SystemExit)  # whose code is no status
     by_status = [STATUSES.get(status) for status in statuses if isinstance(status, int) and not is_exit]
-    return next((kind for kind in (*named, *by_class, *by_status) if kind is not None), None)
+    return next((outage for outage in (*named, *by_class, *by_status) if outage is not None), None)
 
 
 def _codes_in(body: "Any") -> "tuple[Any, ...]":
@@ -192,8 +192,8 @@ def _codes_in(body: "Any") -> "tuple[Any, ...]":
 def _field(value: "Any", name: str) -> "Any":
     """Return an attribute, of a gRPC error what its method returns; None if there is none or it can't be had."""
     try:
-        found = getattr(value, name, None)
-        return found() if name == "code" and callable(found) else found
+        attribute = getattr(value, name, None)
+        return attribute() if name == "code" and callable(attribute) else attribute
     except Exception as failure:  # a property of the application's may raise
         if is_interrupt(failure):
             raise
@@ -209,22 +209,22 @@ def _text_of(error: BaseException) -> str:
         return ""
 
 
-def _kind_by_text(text: str) -> "str | None":
+def _outage_by_text(text: str) -> "str | None":
     """Return the outage that the first or the last line of a text begins with: a message's is first, a traceback's last."""
     lines = text.strip().splitlines() or [""]
-    return _kind_by_line(lines[0][:_LONGEST_LINE]) or _kind_by_line(lines[-1][:_LONGEST_LINE])
+    return _outage_by_line(lines[0][:_LONGEST_LINE]) or _outage_by_line(lines[-1][:_LONGEST_LINE])
 
 
-def _kind_by_line(line: str) -> "str | None":
-    """Return the outage that a line tells of; behind an assertion or a quotation mark it only mentions one."""
+def _outage_by_line(line: str) -> "str | None":
+    """Return the outage that a line reports; behind an assertion or a quotation mark a line only mentions one."""
     beginnings, assertion, quotation = _patterns()
     for match in beginnings.finditer(line):
         before = line[: match.start()]
         is_quoted = quotation.search(before) is not None and not (match["body"] or match["in_body"])
         name = next((match[name] for name in _NAMES if match[name]), None)
-        kind = kind_named(name) if name else next((kind for kind in _BEGINNINGS if match[kind]), None)
-        if kind is not None and not is_quoted and assertion.search(before) is None:
-            return kind
+        outage = outage_named(name) if name else next((outage for outage in _BEGINNINGS if match[outage]), None)
+        if outage is not None and not is_quoted and assertion.search(before) is None:
+            return outage
     return None
 
 
@@ -232,6 +232,6 @@ def _kind_by_line(line: str) -> "str | None":
 def _patterns() -> "tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]":
     import re
 
-    kinds = [f"(?P<{kind}>{'|'.join(beginnings)})" for kind, beginnings in _BEGINNINGS.items()]
-    starts = f"{_ANCHOR}(?:{'|'.join([*kinds, _STATUS, _ANSWER, _CODE, _CLASS])})|{_BODY}"
+    outages = [f"(?P<{outage}>{'|'.join(beginnings)})" for outage, beginnings in _BEGINNINGS.items()]
+    starts = f"{_ANCHOR}(?:{'|'.join([*outages, _STATUS, _ANSWER, _CODE, _CLASS])})|{_BODY}"
     return re.compile(starts, re.IGNORECASE), re.compile(_ASSERTION, re.IGNORECASE), re.compile(_QUOTATION)

@@ -1,4 +1,4 @@
-"""Whether an agent would be let through now, by what a document says of its breaker. Pure; `now` is passed in."""
+"""Whether a task of an agent would be let through now, by its breaker in a document. Pure; `now` is passed in."""
 
 from otel_tracker import names
 from otel_tracker.state import breaker
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def answer(document: Document, agent: str, now: float, is_gone: "Callable[[Row], bool]") -> breaker.Answer:
-    """Return what the breaker of `agent` answers now; nothing speaks against an agent that is unknown.
+    """Return the answer of the breaker of `agent` now; an unknown agent is admitted.
 
     `is_gone(owner)` tells whether a process can be seen to have ended.
     """
@@ -24,7 +24,7 @@ def answer(document: Document, agent: str, now: float, is_gone: "Callable[[Row],
 
 
 def is_overtaken(document: Document, agent: str, now: float, is_gone: "Callable[[Row], bool]") -> bool:
-    """Tell whether something has happened to an agent's breaker that the next event of the home records.
+    """Tell whether an agent's breaker has changed in a way that the next event of the home will record.
 
     Its cooldown was set by a clock that has jumped back, or the holder of its permit has ended, or hangs.
     """
@@ -38,9 +38,9 @@ def is_overtaken(document: Document, agent: str, now: float, is_gone: "Callable[
 def ended_permit(
     document: Document, agent: str, now: float, is_gone: "Callable[[Row], bool]"
 ) -> "tuple[str, str] | None":
-    """Return the run that an agent's permit is for and why it is over, None as long as it isn't.
+    """Return the run of an agent's permit and the reason why the permit is over; None while it isn't.
 
-    A run that has begun, and whose process has ended, is lost, which ends its permit as well.
+    A begun run whose process has ended is lost, which ends its permit, too: that is not reported here.
     """
     permit, settings = circuit_of(document.agents[agent]).permit, settings_of_agent(document, agent)
     if permit is None:
@@ -53,13 +53,13 @@ def ended_permit(
 
 
 def _is_left(document: Document, permit: ProbePermit, is_gone: "Callable[[Row], bool]") -> bool:
-    """Tell whether the process can be seen to have ended that runs a probe."""
+    """Tell whether the process that runs a probe can be seen to have ended."""
     owner = document.head["in_flight"].get(permit.run_id, {}).get("owner")
     return owner is not None and is_gone(owner)
 
 
 def _overtaken(document: Document, agent: str, now: float, is_gone: "Callable[[Row], bool]") -> Circuit:
-    """Return the breaker as it will be once it is recorded that the holder of its permit has ended, or hangs."""
+    """Return the breaker as the next event will leave it, if the holder of its permit has ended or hangs."""
     circuit = circuit_of(document.agents[agent])
     if circuit.permit is None:
         return circuit

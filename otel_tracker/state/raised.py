@@ -1,4 +1,4 @@
-"""Which outcome a task has whose block an exception has left. Pure."""
+"""The outcome of a task that an exception has ended. Pure."""
 
 import asyncio
 
@@ -26,5 +26,5 @@ def outcome_of(error: BaseException) -> str:
 
 
 def _is_status_0(code: object) -> bool:
-    """Tell whether a process that exits with this code has the status 0; any other code than a whole number is printed."""
+    """Tell whether a process that exits with this code has the status 0; Python prints a code that is no whole number."""
     return code is None or (isinstance(code, int) and code == 0)

@@ -1,8 +1,8 @@
 """Which of the journal's events count for a document that hasn't got them yet, and in which order. Pure.
 
-Mostly all of them, in the order of their numbers. Two kinds of event say otherwise: a restored document may have
-discarded events before it, and settings changed by hand are in force since the last event that the document held when
-they were found, although others may have been appended meanwhile.
+Mostly all of them, in the order of their numbers. Two actions change that: a restore may have discarded events before it, and settings changed by
+hand are in force since the last event that the document held when the change was noticed, although others may have been
+appended meanwhile.
 """
 
 from otel_tracker import names
@@ -19,7 +19,7 @@ SAYING_OTHERWISE = (names.DOCUMENT_RESTORED, names.SETTINGS_CHANGED)
 
 
 class Replay:
-    """Which events count, and in which order, by those among `later` that say so; `later` go on from a document."""
+    """Which events count, and in which order. `later` are the events after a document's last one."""
 
     __slots__ = ("_discarded", "_settings")
 
@@ -55,7 +55,7 @@ def not_discarded(events: "list[Event]", discarded: "list[tuple[int, int]] | Non
     """
     kept: list[Event] = []
     discarded = [] if discarded is None else discarded
-    settled = float("inf")  # settings found here or later were overwritten before they were found
+    settled = float("inf")  # settings in force since here or later were overwritten before they were noticed
     for event in reversed(events):
         if any(after < event["seq"] <= until for after, until in discarded):
             continue

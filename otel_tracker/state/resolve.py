@@ -17,10 +17,10 @@ def is_without_run(event: "Event") -> bool:
 
 
 def running_task(in_flight: "Mapping[str, Event]", event: "Event", *, is_exact: bool) -> "Event | None":
-    """Return the running task, with its `run_id`, that an end without a run ends; of several, the oldest.
+    """Return the running task, with its `run_id`, that an end without a run belongs to; of several, the oldest.
 
-    It is one of the same agent with the same task id if the end has one, else with the same start; an exact one has the
-    same start in any case.
+    The two have the same agent, and the same task id if the end has one, else the same start; with `is_exact` they must
+    have the same start.
     """
     of_agent = [{**task, "run_id": run} for run, task in in_flight.items() if task["agent"] == event["agent"]]
     by_start = [task for task in of_agent if task["started"] == event.get("started")]
@@ -33,7 +33,7 @@ def running_task(in_flight: "Mapping[str, Event]", event: "Event", *, is_exact: 
 def ended_run(event: "Event", earlier: "Iterable[Event]") -> "Event | None":
     """Return the newest event of the run that an end without a run repeats; of several, the oldest run.
 
-    `earlier` are events in their order. The run has ended at the same start, if both name a task of the same id.
+    `earlier` are events in their order. The two ends have the same start and, if both have a task id, the same one.
     """
     runs = {one["run_id"]: one for one in earlier if _is_end_like(one, event)}
     same = (
@@ -43,9 +43,9 @@ def ended_run(event: "Event", earlier: "Iterable[Event]") -> "Event | None":
 
 
 def lost_run(event: "Event", earlier: "Iterable[Event]") -> "Event | None":
-    """Return the event of the run that was taken for lost and that an end without a run ends after all; else None.
+    """Return the loss that an end without a run turns out to end after all; None if there is none.
 
-    It is found like a running task.
+    The run is matched as a running task is.
     """
     runs = {one["run_id"]: one for one in earlier if _is_end_like(one, event)}
     lost = [run for run in runs.values() if run["action"] == names.TASK_LOST]
@@ -58,8 +58,8 @@ def with_run(event: "Event", match: "Event | None") -> "Event":
     """Return the end of a task with the run of `match`, else with a run of its own."""
     if match is None:
         return {**event, "run_id": event["id"]}
-    known = {"model": model_of(event, match), "task_id": event.get("task_id") or match.get("task_id")}
-    return {**event, **known, "run_id": match["run_id"]}
+    task_id = event.get("task_id") or match.get("task_id")
+    return {**event, "model": model_of(event, match), "task_id": task_id, "run_id": match["run_id"]}
 
 
 def as_news(event: "Event", earlier: "Event | None") -> "Event | None":
@@ -90,8 +90,6 @@ def _may_be_same_task(one: "Event", other: "Event") -> bool:
 
 
 def _amendment(lost: "Event", event: "Event") -> "Event | None":
-    from otel_tracker.state.amendment import (
-        amendment_of,
-    )  # here: a process that asks for an agent's health doesn't load it
+    from otel_tracker.state.amendment import amendment_of  # a process that asks for an agent's health doesn't load it
 
     return amendment_of(lost, {**event, "model": model_of(event, lost)})

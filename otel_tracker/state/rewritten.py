@@ -1,7 +1,7 @@
-"""What counts of a document that another program has rewritten without saying which events it holds. Pure.
+"""What is kept of a document that another program has rewritten without the number of its last event. Pure.
 
-Its numbers may lack tasks that were recorded while the program had it open, and nothing tells which. So those of this
-package hold; what people may change by hand, and what this package doesn't know, is taken over.
+Its counters may lack tasks that were recorded while the program had it open, and it isn't known which. So the counters of
+this package hold; settings, and keys that this package doesn't know, are taken over.
 """
 
 from otel_tracker.state.document import Document

@@ -1,8 +1,8 @@
 """What becomes of agents that are removed, renamed, or merged into another one. Pure.
 
-Two objects in a document's head remember that. `renamed` has the present keys of agents by those that they had before: what
-processes go on to record under an old key counts for the agent that has another one now. `removed` has the moments at
-which agents were removed, by their keys: what is told later of their tasks counts for none.
+Two objects in a document's head remember that. `renamed` has the present keys of agents by their former ones: events that
+processes still record under a former key count for the agent's present key. `removed` has the moments at which agents were
+removed, by their keys: later events about their tasks count for no agent.
 """
 
 from otel_tracker import names
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from otel_tracker.state.shapes import Agent, Event, Head
 
 
-_NO_GENERATION = -1  # of a breaker that is no more: what began under it doesn't move another one
+_NO_GENERATION = -1  # of a breaker that no longer exists: a task that began under it moves no other one
 
 
 def with_present_keys(head: "Head", event: "Event") -> "Event":
-    """Return an event under the key that its agent has now, and with that of the agent in whose place it ran.
+    """Return an event with the present keys of its agent and of the agent that its task stood in for.
 
-    A registration is of the key that it names: it makes that an agent of its own again.
+    A registration keeps the key that it names, which is an agent of its own from then on.
     """
     renamed = head.get("renamed")
     if not renamed or event["action"] == names.AGENT_REGISTERED:
@@ -33,7 +33,7 @@ def with_present_keys(head: "Head", event: "Event") -> "Event":
 
 
 def is_about_removed(head: "Head", event: "Event") -> bool:
-    """Tell whether an event goes on with what an agent had been counted with before it was removed."""
+    """Tell whether an event is about a task that its agent began before it was removed."""
     removed, started = head.get("removed", {}).get(event["agent"]), event.get("started")
     if removed is None or (event["action"] == names.TASK_AMENDED and not event.get("run_id")):
         return False
@@ -42,7 +42,7 @@ def is_about_removed(head: "Head", event: "Event") -> bool:
 
 
 def register(head: "Head", key: str, name: str) -> None:
-    """Give an agent a name; a key that another agent had before is its own from now on."""
+    """Give an agent a name. If its key was another agent's former key, it is its own from now on."""
     _set(head, "renamed", {old: new for old, new in head.get("renamed", {}).items() if old != key})
     agent_entry.open_agent(head, key)["name"] = name
 
@@ -50,7 +50,7 @@ def register(head: "Head", key: str, name: str) -> None:
 def remove(head: "Head", key: str, at: str, remembered_days: float) -> None:
     """Remove an agent, its running tasks and the keys that it had before; the system's counters stay.
 
-    That is remembered for some days, in which more may be told of its tasks.
+    The removal is remembered for `remembered_days`, in which events about its tasks may still come.
     """
     is_settled = not has_changed_settings(head)
     head["agents"] = {other: agent for other, agent in head["agents"].items() if other != key}
@@ -63,9 +63,9 @@ def remove(head: "Head", key: str, at: str, remembered_days: float) -> None:
 
 
 def rename(head: "Head", old: str, new: str) -> None:
-    """Put an agent under another key, in its place among the others; what another agent has there is added to it.
+    """Give an agent another key; its position among the others stays.
 
-    Then the two are one: counters add up, and the other agent's breaker, settings and name hold.
+    If another agent has that key, the two become one: counters add up, and the other agent's breaker, settings and name hold.
     """
     agents = head["agents"]
     if old == new or old not in agents:
@@ -87,7 +87,7 @@ def rename(head: "Head", old: str, new: str) -> None:
 
 
 def _moved(task: "Agent", agent: str, generations: "tuple[int, int] | None") -> "Agent":
-    """Return a running task under another agent, whose breaker its end moves if it would have moved the old one."""
+    """Return a running task under another agent; its end moves that agent's breaker if it would have moved the old one."""
     if generations is None:
         return {**task, "agent": agent}
     old, new = generations
@@ -95,7 +95,7 @@ def _moved(task: "Agent", agent: str, generations: "tuple[int, int] | None") -> 
 
 
 def _merged(source: "Agent", target: "Agent") -> "Agent":
-    """Return the entry of an agent after all that another one has counted, whose breaker and settings go."""
+    """Return the entry of `target` with the counts of `source` added; the breaker and settings of `source` are dropped."""
     kept = {key: value for key, value in source.items() if key != "config"}
     merged = {**kept, **target}
     merged["metrics"] = _metrics(source["metrics"], target["metrics"])
@@ -138,7 +138,7 @@ def _durations(source: "Agent", target: "Agent") -> "Agent":
 
 
 def _sum(source: "Agent", target: "Agent") -> "Agent":
-    """Return the numbers of two entries added up; what only one has, and what is no number, stays as that of `target`."""
+    """Return the sums of the numbers of two entries. A key that only one has stays; other values are those of `target`."""
     total = {**source, **target}
     for key in source.keys() & target.keys():
         if _is_number(source[key]) and _is_number(target[key]):
@@ -162,6 +162,6 @@ def _set(head: "Head", key: str, texts: "dict[str, str]") -> None:
 
 
 def _settle(head: "Head", is_settled: bool) -> None:
-    """Keep the digest of settings that nobody has changed by hand."""
+    """Renew the digest of settings that were not changed by hand."""
     if is_settled:
         head["config_digest"] = settings_digest(head)

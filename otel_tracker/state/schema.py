@@ -33,12 +33,12 @@ def new_head() -> "dict[str, Any]":
 
 
 def settings_of(head: "dict[str, Any]") -> "tuple[dict[str, Any], dict[str, Any]]":
-    """Return what people may change by hand in a document: its `config`, and those of agents that have one."""
+    """Return the parts of a document that people may edit: its `config`, and those of agents that have one."""
     return head["config"], {key: agent["config"] for key, agent in head["agents"].items() if agent.get("config")}
 
 
 def settings_digest(head: "dict[str, Any]") -> str:
-    """Return a digest of the document's settings; if it differs from `config_digest`, a person has changed them."""
+    """Return a digest of the document's settings; if it differs from `config_digest`, a person has edited them."""
     from zlib import crc32
 
     return f"{crc32(json.dumps(settings_of(head), sort_keys=True).encode()):08x}"
@@ -55,7 +55,7 @@ def new_token_entry() -> "dict[str, Any]":
 
 
 def has_changed_settings(head: "dict[str, Any]") -> bool:
-    """Tell whether a person has changed the settings of a document since an event was last folded into it."""
+    """Tell whether a person has edited the settings of a document since an event was last folded into it."""
     return bool(head["config_digest"] != settings_digest(head))
 
 
@@ -93,8 +93,8 @@ def complete_agent(agent: "dict[str, Any]") -> "dict[str, Any]":
         **agent.get("metrics", {}),
     }
     usage = agent.get("token_usage", {})
-    known = {model: usage.get(model, {}) for model in names.REPORTED_MODELS}
-    completed["token_usage"] = {model: _complete_tokens(entry) for model, entry in {**known, **usage}.items()}
+    reported = {model: usage.get(model, {}) for model in names.REPORTED_MODELS}
+    completed["token_usage"] = {model: _complete_tokens(entry) for model, entry in {**reported, **usage}.items()}
     completed["models"] = {model: _complete_tokens(use) for model, use in agent.get("models", {}).items()}
     completed["circuit"] = _new_circuit() | agent.get("circuit", {})
     completed["durations"] = {"buckets": [0] * (len(DURATION_BOUNDS) + 1), "sum": 0.0} | agent.get("durations", {})
@@ -116,9 +116,9 @@ def _new_circuit() -> "dict[str, Any]":
 def _complete_tokens(entry: "dict[str, Any]") -> "dict[str, Any]":
     completed = new_token_entry() | entry
     if "measured" not in entry and completed["count"]:
-        completed["measured"] = None  # a file of v7.0 doesn't tell
-    if "untyped" not in entry:  # a file of v7.0 says only totals
-        typed = sum(completed[kind] for kind in names.TOKEN_TYPES)
+        completed["measured"] = None  # a file of v7.0 lacks it
+    if "untyped" not in entry:  # a file of v7.0 has only totals
+        typed = sum(completed[token_type] for token_type in names.TOKEN_TYPES)
         completed["untyped"] = max(0, completed["total"] - typed)
     return completed
 

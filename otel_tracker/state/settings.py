@@ -11,7 +11,7 @@ _YEAR_IN_MINUTES = 525_600
 
 
 class Settings:
-    """What a document's `config` says, with the default wherever it says nothing usable.
+    """The values of a document's `config`, with the default wherever that has no usable one.
 
     A wrong value is no damage: `problems` names the key and what was expected, and the default holds.
     """
@@ -23,7 +23,7 @@ class Settings:
     cooldown_max_minutes: float = 360
     """Minutes that a cooldown never exceeds, however often a breaker reopens."""
     probe_max_minutes: float = 180
-    """Minutes after which a probe that runs holds its agent no longer: another one is let through."""
+    """Minutes after which a running probe no longer holds its agent: another probe is let through."""
     timeout_seconds: float = 180
     """Seconds after which a running task counts as overdue."""
     retry_attempts: int = 3
@@ -37,9 +37,9 @@ class Settings:
     in_flight_max_hours: float = 24
     """Hours after which a task without an owner that was never ended counts as lost."""
     environment_errors: "tuple[str, ...]" = ()
-    """Texts that tell an error that is not the agent's, beside those of outages.py."""
+    """Texts in errors that are not the agent's fault, beside those that outages.py knows."""
     fallbacks: "tuple[str, ...]" = ()
-    """Agents that may stand in for this one, in their order; only an agent's own `config` has it."""
+    """Agents that may stand in for this one, in their order; only an agent's own `config` has this key."""
 
     def __init__(self, config: "Mapping[str, Any]", overrides: "Mapping[str, Any] | None" = None) -> None:
         self.problems: list[str] = []
@@ -61,15 +61,15 @@ class Settings:
         return cls(config, overrides) if overrides else cls.of(config)
 
     def is_environment_error(self, event: "Mapping[str, Any]") -> bool:
-        """Tell whether the error of an ended task is one of those that these settings take for no fault of the agent."""
+        """Tell whether these settings declare the error of an ended task not to be the agent's fault."""
         if not self.environment_errors:
             return False
-        said = f"{event.get('error_type') or ''}: {event.get('error') or ''}".lower()
-        return any(text.lower() in said for text in self.environment_errors)
+        error = f"{event.get('error_type') or ''}: {event.get('error') or ''}".lower()
+        return any(text.lower() in error for text in self.environment_errors)
 
     _last: "tuple[Mapping[str, Any], Settings] | None" = None
 
-    def _take(self, config: "Mapping[str, Any]", keys: "Iterable[str]", place: str) -> None:
+    def _take(self, config: "Mapping[str, Any]", keys: "Iterable[str]", path: str) -> None:
         for key in keys:
             if key not in config:
                 continue
@@ -78,24 +78,24 @@ class Settings:
                 setattr(self, key, tuple(value) if isinstance(value, list) else value)
             else:
                 holds = getattr(self, key)
-                self.problems.append(f"{place}.{key}: expected {expected}, got {value!r}; the default {holds} holds")
+                self.problems.append(f"{path}.{key}: expected {expected}, got {value!r}; the default {holds} holds")
 
 
 def problems_in(head: "Mapping[str, Any]") -> "list[str]":
-    """Return what is wrong with the settings in the head of a document, of all agents, each with its place."""
-    found = list(Settings.of(head["config"]).problems)
+    """Return what is wrong with the settings in a document's head and in its agents, each with its JSON path."""
+    problems = list(Settings.of(head["config"]).problems)
     for key, agent in head["agents"].items():
         if agent.get("config"):
             of_agent = Settings({}, agent["config"]).problems
-            found += [f"$.agents[{key!r}].{problem.partition(';')[0]}" for problem in of_agent]
-    return found
+            problems += [f"$.agents[{key!r}].{problem.partition(';')[0]}" for problem in of_agent]
+    return problems
 
 
-def _number(kind: type, least: float, most: float) -> "Check":
-    noun = "a whole number" if kind is int else "a number"
+def _number(number_type: type, least: float, most: float) -> "Check":
+    noun = "a whole number" if number_type is int else "a number"
 
     def check(value: "Any") -> "str | None":
-        is_number = isinstance(value, int if kind is int else (int, float)) and not isinstance(value, bool)
+        is_number = isinstance(value, int if number_type is int else (int, float)) and not isinstance(value, bool)
         return None if is_number and least <= value <= most else f"{noun} from {least:,} to {most:,}"
 
     return check
@@ -110,7 +110,7 @@ def _texts(value: "Any") -> "str | None":
     return None if is_right else "a list of texts"
 
 
-# What each setting is checked with: what was expected, None where a value is right.
+# The check of each setting: it returns what was expected, None where a value is right.
 KEYS: "dict[str, Check]" = {
     "failure_threshold": _number(int, 1, 1_000_000),
     "cooldown_minutes": _number(float, 0, _YEAR_IN_MINUTES),
@@ -126,7 +126,7 @@ KEYS: "dict[str, Check]" = {
     "fallbacks": _texts,
 }
 DOCUMENT_KEYS = tuple(key for key in KEYS if key != "fallbacks")
-# What an agent may have a value of its own for: the others are about the whole document.
+# Settings that an agent may have for itself; the others are about the whole document.
 AGENT_KEYS = (
     "failure_threshold",
     "cooldown_minutes",
@@ -139,7 +139,7 @@ AGENT_KEYS = (
     "fallbacks",
 )
 
-# What a new document's `config` says: the six settings of the v7.0 specification.
+# The keys of a new document's `config`: the six settings of the v7.0 specification.
 V7_KEYS = (
     "failure_threshold",
     "cooldown_minutes",

@@ -12,9 +12,12 @@ if TYPE_CHECKING:
     from otel_tracker.state.shapes import Agent, Event, Shares, Tokens
 
 
-def model_of(end: "Event", known: "Event") -> "str | None":
-    """Return the model that the end of a run counts under: full ids that it has come before a name given at its start."""
-    model: str | None = end.get("model") or (None if end.get("models") else known.get("model"))
+def model_of(end: "Event", earlier: "Event") -> "str | None":
+    """Return the model that the end of a run counts under, after an `earlier` event of it.
+
+    Full ids in the end come before a name that was given at the start.
+    """
+    model: str | None = end.get("model") or (None if end.get("models") else earlier.get("model"))
     return model
 
 
@@ -36,7 +39,7 @@ def count_tokens(agent: "Agent", event: "Event", model: "str | None", tasks: int
 def shares_of(model: "str | None", tokens: "Tokens | None", models: "Shares") -> "Shares":
     """Return a run's tokens under the model that the user named, else under the family of each full id.
 
-    None in the place of tokens is a run that is counted and not measured.
+    None instead of tokens stands for a run that is counted and not measured.
     """
     if model:
         return {model: tokens}
@@ -66,16 +69,19 @@ def _changed(tokens: "Tokens | None", change: "Tokens | None") -> "Tokens | None
     """Return tokens after a change; without one they turned out unmeasured."""
     if change is None:
         return None
-    return {kind: number for kind, number in names.added_tokens(tokens or {}, change).items() if number}
+    return {token_type: number for token_type, number in names.added_tokens(tokens or {}, change).items() if number}
 
 
 def _exchange(agent: "Agent", part: str, before: "Shares", after: "Shares") -> None:
-    """Put the shares that a run has in the place of those that it was counted with."""
+    """Replace the shares that a run was counted with by those that it has."""
     for name in {**before, **after}:
         if name not in after and name not in agent[part]:
-            continue  # a person has taken it out
+            continue  # a person has removed it
         was, tokens = before.get(name) or {}, after.get(name)
-        change = {kind: (tokens or {}).get(kind, 0) - was.get(kind, 0) for kind in {**was, **(tokens or {})}}
+        change = {
+            token_type: (tokens or {}).get(token_type, 0) - was.get(token_type, 0)
+            for token_type in {**was, **(tokens or {})}
+        }
         last = max(0, names.total_tokens(tokens)) if tokens else None
         measured = (tokens is not None) - (before.get(name) is not None)
         _add_tokens(agent, part, name, change, (name in after) - (name in before), measured, last)
@@ -86,13 +92,13 @@ def _add_tokens(
 ) -> None:
     use = dict(agent[part].get(model) or schema.new_token_entry())
     use["count"] = max(0, use["count"] + tasks)
-    if use["measured"] is not None:  # else nobody knows how many were, of those that an older file has counted
+    if use["measured"] is not None:  # else it is not known of how many tasks an older file has counted the tokens
         use["measured"] = max(0, use["measured"] + measured)
-    for kind, number in change.items():
-        use[kind] = max(0, use.get(kind, 0) + number)
-    for kind in (names.CACHE_WRITE_1H, names.PRICED):
-        if use.get(kind) == 0:  # what no event has told isn't shown as none
-            del use[kind]
+    for token_type, number in change.items():
+        use[token_type] = max(0, use.get(token_type, 0) + number)
+    for key in (names.CACHE_WRITE_1H, names.PRICED):
+        if use.get(key) == 0:  # an unknown number isn't shown as 0
+            del use[key]
     if names.PRICED in use:
         use.setdefault(names.COST, 0)  # a free model has a price
     else:

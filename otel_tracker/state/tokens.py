@@ -24,17 +24,17 @@ _WRITTEN_FOR_AN_HOUR = "ephemeral_1h_input_tokens"
 def estimate_tokens(text: str) -> int:
     """Return about how many tokens `text` has: a quarter of its bytes in UTF-8, rounded up.
 
-    Say so where it is recorded: `task.set_tokens_used(estimate_tokens(text), estimated=True)`.
+    Mark the number as estimated when you record it: `task.set_tokens_used(estimate_tokens(text), estimated=True)`.
     """
     return -(-len(text.encode("utf-8", "replace")) // BYTES_PER_TOKEN)
 
 
 def anthropic_tokens(usage: "dict[str, Any]") -> "dict[str, int]":
-    """Return tokens by type of a `usage` object of Anthropic's API; what is no number in it counts as 0.
+    """Return tokens by type of a `usage` object of Anthropic's API; a value that is no number counts as 0.
 
-    The cache writes are also told by their lifetime (`cache_creation`); the larger of both sums counts.
+    The object has the cache writes by their lifetime, too (`cache_creation`); the larger of the two sums counts.
     """
-    tokens = {kind: whole_tokens(usage.get(field)) or 0 for kind, field in _ANTHROPIC.items()}
+    tokens = {token_type: whole_tokens(usage.get(field)) or 0 for token_type, field in _ANTHROPIC.items()}
     lifetimes = usage.get("cache_creation")
     if isinstance(lifetimes, dict):
         written = {key: whole_tokens(number) or 0 for key, number in lifetimes.items() if key.startswith("ephemeral_")}
@@ -44,13 +44,13 @@ def anthropic_tokens(usage: "dict[str, Any]") -> "dict[str, int]":
     return tokens
 
 
-def tells_tokens(usage: "dict[str, Any]") -> bool:
+def has_tokens(usage: "dict[str, Any]") -> bool:
     """Tell whether a `usage` object of Anthropic's API has any number of tokens."""
     return any(whole_tokens(usage.get(field)) is not None for field in _ANTHROPIC.values())
 
 
 def whole_tokens(value: "Any") -> "int | None":
-    """Return a number of tokens as a whole number from 0 to MOST_TOKENS, None for whatever else.
+    """Return a number of tokens as a whole number from 0 to MOST_TOKENS, None for anything else.
 
     A float, a Decimal or another number is rounded: estimates such as `len(text) / 4` are seldom whole.
     """

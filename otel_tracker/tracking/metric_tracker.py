@@ -130,7 +130,7 @@ class MetricTracker:
         task_id: str | None = None,
     ) -> float:
         """Record that a task failed, and return how long it took, in seconds."""
-        known = {"error": event.error_text(error_message), "environment_error": outages.kind_of(None, error_message)}
+        known = {"error": event.error_text(error_message), "environment_error": outages.outage_of(None, error_message)}
         return self._end(agent_file, start_timestamp, names.FAILURE, model, task_id, **known)
 
     def record_task_cancelled(

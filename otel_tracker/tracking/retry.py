@@ -8,7 +8,7 @@ import tenacity
 
 from otel_tracker.runtime.interrupts import is_interrupt
 from otel_tracker.state.event import error_text
-from otel_tracker.state.outages import AUTHENTICATION, BILLING, kind_of
+from otel_tracker.state.outages import AUTHENTICATION, BILLING, outage_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -47,7 +47,7 @@ class Retries:
             isinstance(error, Exception)
             and not getattr(error, "is_final", False)
             and not is_interrupt(error)
-            and kind_of(error, error_text(error)) not in (AUTHENTICATION, BILLING)
+            and outage_of(error, error_text(error)) not in (AUTHENTICATION, BILLING)
             and (retry_after(error) or 0.0) <= LONGEST_RETRY_AFTER_SECONDS
             and not self._is_refused()
         )

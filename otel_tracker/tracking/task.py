@@ -23,7 +23,7 @@ from otel_tracker.runtime.owner import this_process
 from otel_tracker.runtime.timestamps import format_timestamp
 from otel_tracker.runtime.writer import Receipt, Watch, settle
 from otel_tracker.state import event
-from otel_tracker.state.outages import kind_of
+from otel_tracker.state.outages import outage_of
 from otel_tracker.state.raised import outcome_of
 from otel_tracker.state.shapes import Event
 from otel_tracker.storage.recorder import Recorder
@@ -400,7 +400,7 @@ class TaskTracker:
             estimated=self._is_estimated or None,
             error=None if is_cancelled else self._message,
             error_type=error_type if is_failure else None,
-            environment_error=kind_of(error, self._message) if is_failure else None,
+            environment_error=outage_of(error, self._message) if is_failure else None,
             attempts=self._attempts if self._attempts > 1 else None,
             reason=self._message if is_cancelled else None,
             fallback_for=self._fallback_for,

@@ -118,7 +118,7 @@ def test_a_deadline_comes_out_of_the_question_what_kind_of_failure_an_error_is(i
             return 429
 
     with pytest.raises(Deadline):
-        outages.kind_of(Slow())
+        outages.outage_of(Slow())
 
 
 def test_a_deadline_comes_out_of_a_scrape(interrupt: Callable[[], None]) -> None:

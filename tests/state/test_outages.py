@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from otel_tracker import MetricTracker, TaskTracker
-from otel_tracker.state.outages import kind_of
+from otel_tracker.state.outages import outage_of
 from tests.clock import Clock
 
 AGENT = "core/coder.md"
@@ -85,37 +85,37 @@ BODY = {"type": "error", "error": {"type": "overloaded_error", "message": "Overl
     ],
 )
 def test_an_exceptions_code_class_or_status_tells_an_outage(error: BaseException, kind: str | None) -> None:
-    assert kind_of(error) == kind
+    assert outage_of(error) == kind
 
 
 def test_an_exception_is_what_it_was_raised_from_or_while_handling() -> None:
     outage = made("RateLimitError", status_code=429)
-    assert kind_of(raised(made("AgentRunError"), cause=outage)) == "rate_limit"
-    assert kind_of(raised(made("AgentRunError"), context=outage)) == "rate_limit"
-    assert kind_of(raised(raised(made("OuterError"), cause=raised(made("InnerError"), cause=outage)))) == "rate_limit"
-    assert kind_of(raised(made("AgentRunError"), cause=RuntimeError("Error code: 529 - {}"))) == "overloaded"
-    assert kind_of(raised(made("AgentRunError"), cause=ValueError("2 of 40 tests fail"))) is None
+    assert outage_of(raised(made("AgentRunError"), cause=outage)) == "rate_limit"
+    assert outage_of(raised(made("AgentRunError"), context=outage)) == "rate_limit"
+    assert outage_of(raised(raised(made("OuterError"), cause=raised(made("InnerError"), cause=outage)))) == "rate_limit"
+    assert outage_of(raised(made("AgentRunError"), cause=RuntimeError("Error code: 529 - {}"))) == "overloaded"
+    assert outage_of(raised(made("AgentRunError"), cause=ValueError("2 of 40 tests fail"))) is None
 
 
 @pytest.mark.parametrize("error", [AssertionError, KeyError, TypeError, made("CheckError").__class__])
 def test_the_text_of_an_error_in_code_tells_no_outage(error: type[Exception]) -> None:
     kind = "rate_limit" if error.__name__ == "CheckError" else None
-    assert kind_of(error("Rate limit reached"), "Rate limit reached") == kind
+    assert outage_of(error("Rate limit reached"), "Rate limit reached") == kind
 
 
 def test_what_an_exception_was_raised_in_spite_of_says_nothing_and_a_circle_ends() -> None:
     error = raised(made("AgentRunError"), context=made("RateLimitError"))
     error.__suppress_context__ = True  # as `raise ... from None` has it
-    assert kind_of(error) is None
+    assert outage_of(error) is None
     error.__cause__ = error.__context__ = error
-    assert kind_of(error) is None
+    assert outage_of(error) is None
 
 
 def test_a_group_is_an_outage_if_all_in_it_are() -> None:
     outage, own = made("RateLimitError"), ValueError("2 of 40 tests fail")
-    assert kind_of(ExceptionGroup("all", [outage, made("OverloadedError")])) == "rate_limit"
-    assert kind_of(ExceptionGroup("all", [ExceptionGroup("inner", [outage])])) == "rate_limit"
-    assert kind_of(ExceptionGroup("all", [outage, own])) is None
+    assert outage_of(ExceptionGroup("all", [outage, made("OverloadedError")])) == "rate_limit"
+    assert outage_of(ExceptionGroup("all", [ExceptionGroup("inner", [outage])])) == "rate_limit"
+    assert outage_of(ExceptionGroup("all", [outage, own])) is None
 
 
 OUTAGES = {
@@ -197,19 +197,19 @@ OWN_FAULTS = [
 
 @pytest.mark.parametrize(("text", "kind"), OUTAGES.items())
 def test_how_a_text_begins_tells_an_outage(text: str, kind: str) -> None:
-    assert kind_of(None, text) == kind_of(RuntimeError(), text) == kind
+    assert outage_of(None, text) == outage_of(RuntimeError(), text) == kind
 
 
 @pytest.mark.parametrize("text", OWN_FAULTS)
 def test_a_text_that_mentions_an_outage_tells_none(text: object) -> None:
-    assert kind_of(None, text) is None
+    assert outage_of(None, text) is None
 
 
 @given(
     text=st.text() | st.lists(st.sampled_from([*OUTAGES, *filter(None, map(str, OWN_FAULTS)), ": ", "'"])).map("".join)
 )
 def test_any_text_is_survived(text: str) -> None:
-    assert kind_of(None, text) in (None, "rate_limit", "overloaded", "authentication", "billing")
+    assert outage_of(None, text) in (None, "rate_limit", "overloaded", "authentication", "billing")
 
 
 def test_outages_fail_the_task_but_never_open_the_breaker(tracker: MetricTracker, clock: Clock) -> None:

@@ -60,4 +60,4 @@ def _exception_of(span: ReadableSpan) -> tuple[object, object]:
 
 def _outage(kind: str | None, text: str | None) -> str | None:
     """Return which outage an error tells of; its type may be a class, a code, or a status of HTTP."""
-    return outages.kind_named(kind or "") or outages.kind_of(None, text)
+    return outages.outage_named(kind or "") or outages.outage_of(None, text)

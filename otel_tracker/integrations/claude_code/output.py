@@ -18,7 +18,7 @@ from otel_tracker.names import CACHE_WRITE_1H, UNANSWERED_BECAUSE, added_tokens,
 from otel_tracker.runtime.limits import LINE_BYTES
 from otel_tracker.state.event import checked_text, error_text
 from otel_tracker.state.shapes import Tokens
-from otel_tracker.state.tokens import anthropic_tokens, tells_tokens, whole_tokens
+from otel_tracker.state.tokens import anthropic_tokens, has_tokens, whole_tokens
 from otel_tracker.storage.port import Port
 
 _MODEL_USAGE = {
@@ -161,7 +161,7 @@ class ClaudeOutput:
             self._results.pop(key, None)
             self._results[key] = message
             usage = message.get("usage")
-            if isinstance(usage, dict) and tells_tokens(usage) and any(cost in message for cost in _COSTS):
+            if isinstance(usage, dict) and has_tokens(usage) and any(cost in message for cost in _COSTS):
                 self._turns[key] = added_tokens(self._turns.get(key, {}), anthropic_tokens(usage))
         elif message.get("type") == "system" and isinstance(message.get("model"), str):
             self._models[key] = _plain(message["model"])

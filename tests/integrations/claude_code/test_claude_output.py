@@ -22,7 +22,7 @@ from otel_tracker.runtime.ids import new_id
 from otel_tracker.runtime.timestamps import format_timestamp
 from otel_tracker.state import event
 from otel_tracker.state.amendment import amendment_of
-from otel_tracker.state.outages import kind_of
+from otel_tracker.state.outages import outage_of
 from otel_tracker.storage.home import Home
 from otel_tracker.tracking import retry
 from tests.places import DATA
@@ -204,7 +204,7 @@ def test_an_error_is_told_and_whose_it_is(name: str, error: str, outage: str | N
     said = seen(recorded(name)).error
     assert said
     assert said.startswith(error)
-    assert kind_of(None, said) == outage
+    assert outage_of(None, said) == outage
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from otel_tracker.integrations.claude_code.transcripts import result as result_o
 from otel_tracker.integrations.claude_code.transcripts.notification import MARK, notifications_in
 from otel_tracker.integrations.claude_code.transcripts.statuses import COMPLETED, FAILED, KILLED, LAUNCHED
 from otel_tracker.state.event import error_text
-from otel_tracker.state.outages import kind_of
+from otel_tracker.state.outages import outage_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def _broken_off(payload: "Payload", session: "Session", now: float) -> "list[Run
     if run is None:
         return []
     code = payload.text("error")
-    run.note(api_error=error_text(code), outage=kind_of(None, code), is_stopped=True, reported=now)
+    run.note(api_error=error_text(code), outage=outage_of(None, code), is_stopped=True, reported=now)
     run.is_fresh = True
     return [run]
 

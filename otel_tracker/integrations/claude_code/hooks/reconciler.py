@@ -42,7 +42,7 @@ def reconcile(payload: "Payload", recording: Recording) -> None:
             _give_back(recording, payload.agent_id)
         return
     if payload.event == hooks.STOP_FAILURE:
-        outage = outages.kind_of(None, payload.text("error"))
+        outage = outages.outage_of(None, payload.text("error"))
         if outage is not None:
             session.outages.append([outage, recording.now])
     if _is_end_of_session(payload):

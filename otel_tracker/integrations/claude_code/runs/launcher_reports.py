@@ -3,7 +3,7 @@
 from otel_tracker.integrations.claude_code.transcripts.result import is_unknown_type
 from otel_tracker.integrations.claude_code.transcripts.statuses import FAILED, LAUNCHED
 from otel_tracker.state.event import error_text
-from otel_tracker.state.outages import kind_of
+from otel_tracker.state.outages import outage_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def fail(run: "Run", error: str, at: float) -> None:
     """Note that a run has failed, or could not be launched, and with what."""
     is_unknown = is_unknown_type(error) or None
-    run.note(error=error_text(error), outage=kind_of(None, error), is_unknown_type=is_unknown)
+    run.note(error=error_text(error), outage=outage_of(None, error), is_unknown_type=is_unknown)
     run.note_return(FAILED, at)
 
 

@@ -101,7 +101,7 @@ def _failed(run: "Run", found: "Transcript | None") -> Verdict:
         return Verdict(names.FAILURE, error=run.error, environment_error=UNKNOWN_AGENT)
     last = _by_transcript(found) if found is not None and found.error else Verdict(names.FAILURE)
     said = run.error or last.error or ("no progress for a long time" if run.is_stalled else "it failed")
-    outage = run.outage or outages.kind_of(None, run.error) or last.environment_error
+    outage = run.outage or outages.outage_of(None, run.error) or last.environment_error
     return Verdict(names.FAILURE, error=said, error_type=last.error_type, environment_error=outage)
 
 

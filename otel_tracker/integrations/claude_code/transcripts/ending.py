@@ -133,7 +133,7 @@ def _is_error(record: "Record", message: "Record") -> bool:
     if message.get("model") != SYNTHETIC:
         return False
     said = " ".join(texts_of(message)).strip()
-    if said.startswith(_ERROR) or outages.kind_of(None, said) is not None:
+    if said.startswith(_ERROR) or outages.outage_of(None, said) is not None:
         return True
     return flag is not False and bool(said) and said not in _NO_ERRORS
 
@@ -149,7 +149,7 @@ def error_text(record: "Record", message: "Record") -> str:
 def outage_of(record: "Record", said: "str | None") -> "str | None":
     """Return which outage an error's record tells of: by its status, whatever its class, its code, or its text."""
     status = outages.STATUSES.get(_status_of(record) or 0)
-    return status or outages.kind_of(None, _code_of(record)) or outages.kind_of(None, said)
+    return status or outages.outage_of(None, _code_of(record)) or outages.outage_of(None, said)
 
 
 def _code_of(record: "Record") -> "Any":

@@ -46,7 +46,7 @@ class Notification:
         self.status = _status(tags.get("status"), verdict, self.is_stalled)
         is_failed, is_plain = self.status == FAILED, summary.count('"') == 2
         self.error = _error(summary[len(summary) - len(verdict) :]) if is_failed and is_plain else None
-        self.outage = outages.kind_of(None, verdict) if is_failed else None
+        self.outage = outages.outage_of(None, verdict) if is_failed else None
 
 
 def notifications_in(said: str) -> "list[Notification]":
