@@ -18,6 +18,7 @@ TASK_FAILED = "task_failed"
 TASK_CANCELLED = "task_cancelled"
 TASK_LOST = "task_lost"
 TASK_AMENDED = "task_amended"
+USAGE_RECORDED = "usage_recorded"  # of the main conversation: no agent's
 AGENT_REGISTERED = "agent_registered"
 AGENT_RESET = "agent_reset"
 AGENT_REMOVED = "agent_removed"

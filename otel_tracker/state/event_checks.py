@@ -78,4 +78,4 @@ _NEEDED = {
     names.SETTINGS_CHANGED: ("config", "agents", "since"),
     names.DOCUMENT_RESTORED: ("backup", "after", "until"),
 }
-_ABOUT_NO_AGENT = (names.SETTINGS_CHANGED, names.DOCUMENT_RESTORED)
+_ABOUT_NO_AGENT = (names.SETTINGS_CHANGED, names.DOCUMENT_RESTORED, names.USAGE_RECORDED)

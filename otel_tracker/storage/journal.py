@@ -86,17 +86,27 @@ class Journal:
         """Yield the events with a lower number than `sequence`, the newest segment's first, in order in each."""
         for segment in reversed(self.segments()):
             if _first_number(segment) < sequence:
-                events = self._events_of(self._lines_of(segment), segment)
+                events = self._events_of(self.lines_of(segment), segment)
                 yield [event for event in events if event["seq"] < sequence]
 
     def contents(self) -> "Iterator[bytes]":
         """Return the whole lines of each segment as they are on the disk, the newest segment's first, one at a time."""
-        return map(self._lines_of, reversed(self.segments()))
+        return map(self.lines_of, reversed(self.segments()))
+
+    def lines_of(self, segment: str, start: int = 0) -> bytes:
+        """Return the whole lines of a segment from a place on; the last one may be on its way."""
+        read = self._files.read(segment, start)
+        return read[1][: read[1].rfind(b"\n") + 1] if read else b""
+
+    def written_at(self, segment: str) -> float:
+        """Return the moment at which a segment was last written, in seconds since 1970; 0 if it is gone."""
+        signature = self._files.signature(segment)
+        return signature[2] / 1e9 if signature else 0.0
 
     def segments_after(self, sequence: int) -> "Iterator[list[Event]]":
         """Yield the events with a higher number than `sequence`, the oldest segment's first."""
         for segment in self._segments_after(sequence):
-            events = self._events_of(self._lines_of(segment, self._start_after(segment, sequence)), segment)
+            events = self._events_of(self.lines_of(segment, self._start_after(segment, sequence)), segment)
             later = [event for event in events if event["seq"] > sequence]
             if later:
                 yield later
@@ -113,7 +123,7 @@ class Journal:
         """
         otherwise = []
         for segment in self._segments_after(sequence):
-            lines = lines_with(_OTHERWISE, self._lines_of(segment))
+            lines = lines_with(_OTHERWISE, self.lines_of(segment))
             otherwise += [event for line in lines if (event := parsed(line)) and sequence < event["seq"] <= until]
         return Replay(otherwise)
 
@@ -168,11 +178,6 @@ class Journal:
         self._tail += lines
         self._last = events[-1]["seq"]
         return segment
-
-    def _lines_of(self, segment: str, start: int = 0) -> bytes:
-        """Return the whole lines of a segment from a place on; the last one may be on its way."""
-        read = self._files.read(segment, start)
-        return read[1][: read[1].rfind(b"\n") + 1] if read else b""
 
     def _events_of(self, lines: bytes, segment: "str | None") -> "list[Event]":
         """Return the events of whole lines; one warning for each segment says how many of its lines are damaged."""

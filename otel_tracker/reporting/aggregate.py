@@ -1,0 +1,189 @@
+"""Sums of parts of runs (run_parts.py): the one place that adds them up for tables, JSON, CSV, Markdown and gauges. Pure."""
+
+from math import floor
+from operator import attrgetter
+from typing import NamedTuple
+
+from otel_tracker import names
+from otel_tracker.errors import InvalidValueError
+from otel_tracker.reporting.run_parts import Part, ended_runs, parts_of
+from otel_tracker.reporting.window import PERIODS, Window
+from otel_tracker.runtime.timestamps import parse_timestamp
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from otel_tracker.reporting.run_parts import Batch
+    from otel_tracker.state.shapes import Row
+
+    Key = tuple[str | None, ...]
+
+KEYS = ("agent", "model", "project", "session", *PERIODS, "outcome")
+_OF_RUNS = ("agent", "outcome")  # the main conversation has neither
+_MICRO = 1_000_000
+_COLUMNS = {
+    names.SUCCESS: "successful", names.FAILURE: "failed", names.CANCELLED: "cancelled", names.LOST: "lost"
+}  # fmt: skip
+
+
+class Usage(NamedTuple):
+    """Rows of sums by the keys `by`; each row has the keys and the sums of `Sums.row`."""
+
+    by: "tuple[str, ...]"
+    rows: "list[Row]"
+    main_rows: "list[Row]"
+    """What the main conversation has used, by those of the keys that it has."""
+    total: "Row"
+    """The sum of both."""
+
+
+class Sums:
+    """What parts add up to."""
+
+    __slots__ = ("cost", "durations", "is_lower_bound", "outcomes", "tokens", "unpriced_tokens")
+
+    def __init__(self) -> None:
+        self.outcomes: dict[str | None, int] = {}
+        self.durations: list[float] = []
+        self.tokens = dict.fromkeys(names.TOKEN_KEYS, 0)
+        self.cost: int | None = None
+        self.unpriced_tokens = 0
+        self.is_lower_bound = False
+
+    def add(self, part: Part) -> None:
+        """Add a part."""
+        if part.runs:
+            self.outcomes[part.outcome] = self.outcomes.get(part.outcome, 0) + part.runs
+            if part.duration_seconds is not None:
+                self.durations.append(max(0.0, part.duration_seconds))
+        tokens = self.tokens
+        for kind, number in part.tokens.items():
+            tokens[kind] += number
+        if part.cost is not None:
+            self.cost = part.cost + (self.cost or 0)
+        self.unpriced_tokens += part.unpriced_tokens
+        if part.is_incomplete or part.unpriced_tokens:
+            self.is_lower_bound = True
+
+    def include(self, other: "Sums") -> None:
+        """Add other sums."""
+        for outcome, number in other.outcomes.items():
+            self.outcomes[outcome] = self.outcomes.get(outcome, 0) + number
+        self.durations += other.durations
+        self.tokens = names.added_tokens(self.tokens, other.tokens)
+        if other.cost is not None:
+            self.cost = other.cost + (self.cost or 0)
+        self.unpriced_tokens += other.unpriced_tokens
+        self.is_lower_bound = self.is_lower_bound or other.is_lower_bound
+
+    def row(self) -> "Row":
+        """Return the sums as they are shown: shares from 0 to 1, seconds, dollars; null where there is nothing to tell.
+
+        `failed` is without the `lost` runs. The success rate is over the runs that were not cancelled. Where no token has a
+        price there is no `cost_usd`, unless there are no tokens.
+        """
+        counts = {column: self.outcomes.get(outcome, 0) for outcome, column in _COLUMNS.items()}
+        judged = sum(counts.values()) - counts["cancelled"]
+        durations = sorted(self.durations)
+        return {
+            "runs": sum(self.outcomes.values()),
+            **counts,
+            "success_rate": counts["successful"] / judged if judged > 0 else None,
+            "duration_median_seconds": _quantile(durations, 0.5),
+            "duration_p95_seconds": _quantile(durations, 0.95),
+            **{kind: self.tokens[kind] for kind in _SHOWN_TOKENS},
+            "tokens": names.total_tokens(self.tokens),
+            "cost_usd": None if self.cost is None and self.unpriced_tokens else (self.cost or 0) / _MICRO,
+            "unpriced_tokens": self.unpriced_tokens,
+            "is_lower_bound": self.is_lower_bound,
+        }
+
+
+_SHOWN_TOKENS = ("input", "output", "cache_read", "cache_write", names.CACHE_WRITE_1H, "untyped")
+
+
+def checked_keys(text: str) -> "tuple[str, ...]":
+    """Return the keys, one or two of KEYS, that a text such as `day,agent` names; raises InvalidValueError."""
+    by = tuple(text.split(","))
+    if len(by) > 2 or len(set(by)) < len(by) or not set(by) <= set(KEYS):
+        raise InvalidValueError("what rows are by", text, f"one or two, with a comma, of {', '.join(KEYS)}")
+    return by
+
+
+def parts_in(
+    window: Window, batches: "Iterable[Batch]", renamed: "Mapping[str, str] | None" = None
+) -> "Iterable[Part]":
+    """Yield the parts of the runs that have ended in a window; `batches` and `renamed` as in `ended_runs`."""
+    for end in ended_runs(batches, window.since, renamed):
+        for part in parts_of(end):
+            if window.contains(part.moment):
+                yield part
+
+
+def aggregate(parts: "Iterable[Part]", by: "Sequence[str]", window: Window = Window()) -> Usage:  # noqa: B008
+    """Return the sums of parts by up to two keys; days and the like are those of the window's zone.
+
+    Rows by a part of time are in its order, others by what they cost, then by their tokens, the most first.
+    """
+    by, of_main = tuple(by), tuple(key for key in by if key not in _OF_RUNS)
+    getters, main_getters = _getters(by, window), _getters(of_main, window)
+    runs: dict[Key, Sums] = {}
+    main: dict[Key, Sums] = {}
+    for part in parts:
+        group, get_all = (runs, getters) if part.agent is not None else (main, main_getters)
+        key = tuple([get(part) for get in get_all])
+        sums = group.get(key)
+        if sums is None:
+            sums = group[key] = Sums()
+        sums.add(part)
+    total = Sums()
+    for sums in (*runs.values(), *main.values()):
+        total.include(sums)
+    return Usage(by, _rows(by, runs), _rows(of_main, main), total.row())
+
+
+def _getters(by: "Sequence[str]", window: Window) -> "list[Callable[[Part], str | None]]":
+    return [_period_getter(key, window) if key in PERIODS else attrgetter(key) for key in by]
+
+
+def _period_getter(key: str, window: Window) -> "Callable[[Part], str]":
+    name, zone = PERIODS[key], window.zone
+    return lambda part: name(part.moment, zone)
+
+
+def _rows(by: "Sequence[str]", groups: "dict[Key, Sums]") -> "list[Row]":
+    """Return a row for each group, in order."""
+    ranks = [_ranks(place, key, groups) for place, key in enumerate(by)]
+    ordered = sorted(groups, key=lambda key: [rank[value] for rank, value in zip(ranks, key, strict=True)])
+    return [{**dict(zip(by, key, strict=True)), **groups[key].row()} for key in ordered]
+
+
+def _ranks(place: int, key: str, groups: "dict[Key, Sums]") -> "dict[str | None, int]":
+    """Return the rank of each value that the groups' keys have at a place."""
+    values: dict[str | None, Sums] = {}
+    for group, sums in groups.items():
+        values.setdefault(group[place], Sums()).include(sums)
+    ordered = sorted(values, key=lambda value: _place(key, value or "", values[value]))
+    return {value: rank for rank, value in enumerate(ordered)}
+
+
+def _place(key: str, value: str, sums: Sums) -> "tuple[object, ...]":
+    """Return what orders a value of a key: its time, else how much it stands for."""
+    if key in PERIODS:
+        return (parse_timestamp(value) if key == "hour" else value,)  # an hour of a clock that is set back comes twice
+    return -(sums.cost or 0), -names.total_tokens(sums.tokens), -sum(sums.outcomes.values()), value
+
+
+def _quantile(ordered: "list[float]", share: float) -> "float | None":
+    """Return a quantile of sorted numbers, between two of them in proportion, as pandas and DuckDB's `quantile_cont` do."""
+    if not ordered:
+        return None
+    place = (len(ordered) - 1) * share
+    below = floor(place)
+    above = min(below + 1, len(ordered) - 1)
+    return round(ordered[below] + (ordered[above] - ordered[below]) * (place - below), 6)
+
+
+SUMS = tuple(Sums().row())
+"""The names of the sums in a row, in their order."""

@@ -1,0 +1,144 @@
+"""Which runs have ended, each once and as it is known by now, and the parts that sums are made of. Pure.
+
+A run gives a part for each model that it has used. So whatever sums are by, each token, each micro-dollar and each run is
+in exactly one row, and all views that add up the same parts agree.
+"""
+
+from typing import NamedTuple
+
+from otel_tracker import names
+from otel_tracker.runtime.timestamps import parse_timestamp
+from otel_tracker.state.amendment import amended
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from otel_tracker.state.shapes import Event, Shares, Tokens
+
+    Batch = tuple[float, Iterable[Event]]
+
+_COUNTED = {*names.OUTCOMES, names.USAGE_RECORDED}
+
+
+class Part(NamedTuple):
+    """What a run has used of one model, or several runs of the same agent, model, outcome and day.
+
+    Without an agent it is what the main conversation has used, which is no run.
+    """
+
+    moment: float
+    """When the run ended, in seconds since 1970."""
+    agent: "str | None"
+    outcome: "str | None"
+    model: str
+    """The full id, else the model as the user named it."""
+    project: "str | None" = None
+    session: "str | None" = None
+    runs: int = 0
+    """1 in one of the parts of a run: that of the model with the most tokens."""
+    duration_seconds: "float | None" = None
+    """Of that one run, if it is known."""
+    tokens: "Tokens" = {}  # noqa: RUF012 - never changed
+    """By type (names.TOKEN_KEYS)."""
+    cost: "int | None" = None
+    """Micro-dollars of the tokens that have a price; None where none of them has."""
+    unpriced_tokens: int = 0
+    is_incomplete: bool = False
+    """The final usage of some request is missing: the tokens are a lower bound."""
+    run_id: "str | None" = None
+
+
+def parts_of(event: "Event") -> "list[Part]":
+    """Return the parts of a run's end, of what the main conversation has used, or of a difference (`ended_runs`)."""
+    if event["action"] == names.TASK_AMENDED:
+        return _parts_of_difference(event)
+    outcome = names.OUTCOMES.get(event["action"])
+    shares = event.get("models") or {event.get("model") or names.UNKNOWN_MODEL: event.get("tokens") or _untyped(event)}
+    return _shares(event, shares, outcome, 0 if outcome is None else 1)
+
+
+def _shares(event: "Event", shares: "Shares", outcome: "str | None", runs: int) -> "list[Part]":
+    """Return a part for each model of an event, that with the most tokens with the runs and their duration."""
+    costs: dict[str, int] = event.get("costs") or {}
+    if not costs.keys() <= shares.keys():
+        shares = {**dict.fromkeys(costs), **shares}
+    most = next(iter(shares)) if len(shares) == 1 else max(shares, key=lambda model: (_total(shares[model]), model))
+    get = event.get
+    moment, agent, is_incomplete = parse_timestamp(event["timestamp"]), event["agent"], bool(get("usage_incomplete"))
+    project, session, seconds, run_id = get("project"), get("conversation_id"), get("duration_seconds"), get("run_id")
+    parts = []
+    for model, tokens in shares.items():
+        cost = costs.get(model)
+        counted, duration = (runs, seconds) if runs and model == most else (0, None)
+        run = moment, agent, outcome, model, project, session, counted, duration
+        unpriced = _total(tokens) if cost is None else 0
+        parts.append(Part(*run, tokens or {}, cost, unpriced, is_incomplete, run_id))
+    return parts
+
+
+def _total(tokens: "Tokens | None") -> int:
+    return names.total_tokens(tokens) if tokens else 0
+
+
+def _untyped(event: "Event") -> "Tokens":
+    """Return the tokens of an event that doesn't know their types."""
+    number = event.get("tokens_used")
+    return {"untyped": round(number)} if number else {}
+
+
+def _parts_of_difference(amendment: "Event") -> "list[Part]":
+    """Return what an amendment changes where the end itself is counted elsewhere, or there is none.
+
+    Sums with it are right; its tokens are not taken from the outcome that the run was counted with before.
+    """
+    models = amendment.get("models") or {}
+    before = (amendment.get("previous_models") or {}).items()
+    gone = {name: {kind: -n for kind, n in (tokens or {}).items()} for name, tokens in before if name not in models}
+    named = amendment.get("model") or names.UNKNOWN_MODEL
+    shares = {**models, **gone} or {named: amendment.get("tokens") or _untyped(amendment)}
+    outcome = amendment.get("outcome")
+    if outcome is None:
+        return _shares(amendment, shares, None, 0)
+    no_use = {**amendment, "costs": None, "duration_seconds": None}
+    moved = _shares(no_use, dict.fromkeys(shares), amendment["previous_outcome"], -1)
+    return moved + _shares({**amendment, "duration_seconds": None}, shares, outcome, 1)
+
+
+def ended_runs(
+    batches: "Iterable[Batch]", since: "float | None" = None, renamed: "Mapping[str, str] | None" = None
+) -> "Iterator[Event]":
+    """Yield the end of each run once, as it was amended, under the present key of its agent, and what the main conversation used.
+
+    `batches` are events, the newest first, and before each the moment at which it was last written; none is asked for that
+    can hold nothing since the moment `since`, None for all. What is older may come, too. An amendment of no run, or of one whose end isn't
+    there any more, comes as it is: a difference. `renamed` has the present keys of agents by former ones.
+    """
+    earliest = float("-inf") if since is None else since
+    keys = dict(renamed or {})
+    amendments: dict[str, list[Event]] = {}
+    awaited: set[str] = set()  # runs whose amended end may be in the window, wherever their first end is
+    is_past = False
+    for written, events in batches:
+        if is_past and written < earliest and not awaited:
+            return
+        is_past = True
+        for event in events:
+            is_young = parse_timestamp(event["timestamp"]) >= earliest  # clocks jump: only a whole old batch ends it
+            is_past = is_past and not is_young
+            action, run_id = event["action"], event.get("run_id")
+            if action == names.AGENT_RENAMED:
+                new: str = event["to"]
+                keys[event["agent"]] = keys.get(new, new)
+            elif action == names.TASK_AMENDED and run_id:
+                amendments.setdefault(run_id, []).append(event)
+                if is_young:
+                    awaited.add(run_id)
+            elif action in _COUNTED or action == names.TASK_AMENDED:
+                end = event
+                for amendment in reversed(amendments.pop(run_id, ()) if run_id else ()):
+                    end = amended(end, amendment)
+                awaited.discard(run_id or "")
+                yield {**end, "agent": keys[end["agent"]]} if end["agent"] in keys else end
+    for event in (event for later in amendments.values() for event in later):
+        yield {**event, "agent": keys.get(event["agent"], event["agent"])}
