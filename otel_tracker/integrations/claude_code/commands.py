@@ -8,7 +8,7 @@ import time
 from io import StringIO
 
 from otel_tracker.errors import command
-from otel_tracker.integrations.claude_code.runs.session import note_beginning
+from otel_tracker.integrations.claude_code.runs.session_files import note_first_session
 from otel_tracker.integrations.claude_code.settings import registration, settings_file, settings_places
 from otel_tracker.runtime.environment import DEFAULT_HOME, chosen_home
 from otel_tracker.runtime.log import complain
@@ -41,7 +41,7 @@ def install(options: "Namespace", make_home: "MakeHome") -> int:
     settings_file.refuse_read_only(before.path)
     store = Store(Home(chosen_home(options.home)))
     made = make_home(store)
-    note_beginning(store.home, time.time())
+    note_first_session(store.home, time.time())
     copied = settings_file.write(change)
     print(made)
     print(f"settings: {printable(before.path)} ({_what_became(change)})")

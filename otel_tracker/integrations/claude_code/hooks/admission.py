@@ -1,6 +1,6 @@
-"""The gate before a launch: a healthy agent's says nothing and writes nothing, a refused one's says why.
+"""The gate before a launch: it lets a healthy agent through without a word or a write, and denies others with the reason.
 
-It never says `allow`: that would skip the permission prompt.
+It never says `allow`, since that would skip the permission prompt.
 """
 
 import json
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 
 
 def answer(payload: "Payload", home: "Home", *, is_closed_on_doubt: bool) -> str:
-    """Return nothing where the launch that a PreToolUse tells of may go on, else the JSON that denies it.
+    """Return an empty text if the launch of a PreToolUse may go on, else the JSON that denies it.
 
-    Raises OtelTrackerError where the home can't be read.
+    Raises OtelTrackerError if the home can't be read.
     """
     agent_type = payload.part("tool_input").name("subagent_type") or DEFAULT_TYPE
     document = glance(home, agent_type)
@@ -61,7 +61,7 @@ def denial(reason: str) -> str:
 
 
 def _asked(payload: "Payload", home: "Home", agent_type: str, *, is_closed_on_doubt: bool) -> str:
-    """Ask a breaker that isn't closed for its permit."""
+    """Ask a breaker that isn't closed, and may give a permit."""
     from otel_tracker.integrations.claude_code.runs.session import Session, session_process
     from otel_tracker.storage.recorder import Recorder
     from otel_tracker.storage.store import Store
@@ -75,7 +75,7 @@ def _asked(payload: "Payload", home: "Home", agent_type: str, *, is_closed_on_do
     else:
         with Session.opened(home, payload.session_id) as session:
             response = _admitted(session, recorder, agent, tool_use_id, payload.agent_id)
-    recorder.leave()  # the process ends without atexit
+    recorder.leave()  # this process ends without its exit handlers
     if isinstance(response, Rejection):
         return denial(_reason(store.read(), home, response, agent_type))
     if (
@@ -90,7 +90,7 @@ def _asked(payload: "Payload", home: "Home", agent_type: str, *, is_closed_on_do
 def _admitted(
     session: "Session", recorder: "Recorder", agent: str, tool_use_id: str, launcher: "str | None"
 ) -> "Admission | Rejection":
-    """Ask for a launch, which keeps the permit that it gets. A hook that is registered twice asks twice for the same."""
+    """Ask for a permit for a launch, and keep it. A hook that is registered twice asks twice for the same launch."""
     from otel_tracker.integrations.claude_code.runs.run import event_id
     from otel_tracker.integrations.claude_code.runs.session import session_process
     from otel_tracker.tracking.gate import Gate

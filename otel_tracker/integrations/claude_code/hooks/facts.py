@@ -1,10 +1,18 @@
-"""What each event of a hook says of a run, as facts of its session."""
+"""Turns each event of a hook into facts about a run."""
 
-from otel_tracker.integrations.claude_code.hooks import payload as hooks
+from otel_tracker.integrations.claude_code.hooks.payload import (
+    POST_TOOL_USE,
+    POST_TOOL_USE_FAILURE,
+    STOP,
+    STOP_FAILURE,
+    SUBAGENT_START,
+    SUBAGENT_STOP,
+    USER_PROMPT_SUBMIT,
+)
 from otel_tracker.integrations.claude_code.runs.launcher_reports import fail
 from otel_tracker.integrations.claude_code.transcripts import places
-from otel_tracker.integrations.claude_code.transcripts import result as result_of_tool
 from otel_tracker.integrations.claude_code.transcripts.notification import MARK, notifications_in
+from otel_tracker.integrations.claude_code.transcripts.result import is_error_text, status_of
 from otel_tracker.integrations.claude_code.transcripts.statuses import COMPLETED, FAILED, KILLED, LAUNCHED
 from otel_tracker.state.event import error_text
 from otel_tracker.state.outages import outage_of
@@ -17,27 +25,27 @@ if TYPE_CHECKING:
 
 
 def taken(payload: "Payload", session: "Session", now: float) -> "list[Run]":
-    """Add what a payload says to the facts of its session, and return the runs that it is about."""
+    """Add the facts in a payload to its session, and return the runs that it is about."""
     take = _TAKE.get(payload.event)
     return [run for run in take(payload, session, now) if run is not None] if take else []
 
 
 def _returned(payload: "Payload", session: "Session", now: float) -> "list[Run]":
-    """Take the result of the tool that runs sub-agents: of the whole run, or only of its launch."""
+    """Take the result of the tool that runs sub-agents, which is that of the whole run, or of its launch only."""
     if not payload.is_about_agents:
         return []
-    said, result = payload.text("tool_response"), payload.part("tool_response")
+    text, result = payload.text("tool_response"), payload.part("tool_response")
     agent_id = result.launched_agent_id
     if agent_id is None and result.name("teammate_id") is not None:
         return []  # its own events have the id
     run = _launched(payload, session, agent_id, result.name("agentType") or result.name("agent_type"))
     run.note(model=result.name("resolvedModel"), tool_uses=result.number("totalToolUseCount"))
-    status = result_of_tool.status_of(result.values)
-    if said is not None:
-        status = FAILED if result_of_tool.is_error_text(said) else COMPLETED
+    status = status_of(result.values)
+    if text is not None:
+        status = FAILED if is_error_text(text) else COMPLETED
     run.note(took=_seconds(result.number("totalDurationMs") or payload.number("duration_ms")))
     if status == FAILED:
-        fail(run, said or result.text("error") or "", now)
+        fail(run, text or result.text("error") or "", now)
     elif status in (COMPLETED, KILLED):
         run.note_return(status, now)
     else:
@@ -86,7 +94,7 @@ def _stopped(payload: "Payload", session: "Session", now: float) -> "list[Run]":
 
 
 def _broken_off(payload: "Payload", session: "Session", now: float) -> "list[Run]":
-    """Take a sub-agent's turn that an error of the API has ended; that of the main agent is about no run."""
+    """Take the turn of a sub-agent that an error of the API has ended; a turn of the main agent is about no run."""
     run = _of_agent(payload, session)
     if run is None:
         return []
@@ -97,17 +105,17 @@ def _broken_off(payload: "Payload", session: "Session", now: float) -> "list[Run
 
 
 def _of_agent(payload: "Payload", session: "Session") -> "Run | None":
-    """Return the run of a sub-agent, None where the event is no agent's: Claude Code has some within itself."""
+    """Return the run of the event's sub-agent, None if it has none or names one of Claude Code's own helpers."""
     agent_id, agent_type = payload.agent_id, payload.name("agent_type")
     if agent_id is None or places.is_internal(agent_id):
         return None
-    told = payload.path("agent_transcript_path")
-    is_teammate = agent_id.startswith(f"a{agent_type}-")  # whose type is its own name
-    kind = session.sidecar_of(agent_id, told).get("agentType") or (None if is_teammate else agent_type)
-    if agent_type is None and kind is None:  # its own questions to itself have no type, and come without a start
+    of_sidecar = session.sidecar_of(agent_id, payload.path("agent_transcript_path")).get("agentType")
+    is_teammate = agent_id.startswith(f"a{agent_type}-")  # its `agent_type` is its own name
+    true_type = of_sidecar or (None if is_teammate else agent_type)
+    if agent_type is None and true_type is None:  # Claude Code asks itself questions: without a type, without a start
         return session.run(agent_id, None)
-    run = session.run_or_new(agent_id, None, kind or agent_type)
-    run.note(agent_type=kind, wished_type=agent_type)
+    run = session.run_or_new(agent_id, None, true_type or agent_type)
+    run.note(agent_type=true_type, wished_type=agent_type)
     return run
 
 
@@ -116,21 +124,21 @@ def _notified(payload: "Payload", session: "Session", now: float) -> "list[Run]"
     if not is_notification(payload):
         return []
     runs = []
-    for told in notifications_in(prompt):
-        if session.is_of_another(told.task_id):
+    for notice in notifications_in(prompt):
+        if session.is_of_another(notice.task_id):
             continue
-        run = session.run(told.task_id, told.tool_use_id)
-        if run is None and session.transcript_of(told.task_id) is not None:  # a shell's task has none
-            run = session.run_or_new(told.task_id, told.tool_use_id)
-        if run is not None and told.status is not None:
-            run.note(is_stalled=told.is_stalled or None, error=error_text(told.error), outage=told.outage)
-            run.note_notification(told.status, now)
+        run = session.run(notice.task_id, notice.tool_use_id)
+        if run is None and session.transcript_of(notice.task_id) is not None:  # a shell's task has none
+            run = session.run_or_new(notice.task_id, notice.tool_use_id)
+        if run is not None and notice.status is not None:
+            run.note(is_stalled=notice.is_stalled or None, error=error_text(notice.error), outage=notice.outage)
+            run.note_notification(notice.status, now)
             runs.append(run)
     return runs
 
 
 def is_notification(payload: "Payload") -> bool:
-    """Tell whether a prompt is not a person's, but Claude Code's own about a background task."""
+    """Tell whether a prompt is no person's, but a notification of Claude Code's about a background task."""
     return (payload.text("prompt") or "").lstrip().startswith(MARK)
 
 
@@ -139,11 +147,11 @@ def _seconds(milliseconds: "float | None") -> "float | None":
 
 
 _TAKE = {
-    hooks.POST_TOOL_USE: _returned,
-    hooks.POST_TOOL_USE_FAILURE: _failed,
-    hooks.SUBAGENT_START: _started,
-    hooks.SUBAGENT_STOP: _stopped,
-    hooks.STOP: _stopped,
-    hooks.STOP_FAILURE: _broken_off,
-    hooks.USER_PROMPT_SUBMIT: _notified,
+    POST_TOOL_USE: _returned,
+    POST_TOOL_USE_FAILURE: _failed,
+    SUBAGENT_START: _started,
+    SUBAGENT_STOP: _stopped,
+    STOP: _stopped,
+    STOP_FAILURE: _broken_off,
+    USER_PROMPT_SUBMIT: _notified,
 }

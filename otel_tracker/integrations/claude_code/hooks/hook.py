@@ -1,7 +1,7 @@
-"""One call of a hook: a payload in, nothing out unless the gate denies.
+"""One call of a hook: a payload in, nothing out unless the gate denies a launch.
 
-Whatever comes, a session of Claude Code must not break on it: every error is one line in the home's
-`claude-code/hook.log`, and the exit status is 0. A healthy agent's launch loads and writes as little as possible.
+Whatever the payload is, a session of Claude Code must not break on it: every error is one line in the home's
+`claude-code/hook.log`, and the exit status is 0. The launch of a healthy agent loads and writes as little as possible.
 """
 
 import os
@@ -9,7 +9,7 @@ import sys
 import time
 
 from otel_tracker.integrations.claude_code import NAME
-from otel_tracker.integrations.claude_code.hooks import payload as hooks
+from otel_tracker.integrations.claude_code.hooks.payload import PRE_TOOL_USE, Payload
 from otel_tracker.integrations.claude_code.variables import is_run_by_copilot
 from otel_tracker.runtime import log
 from otel_tracker.runtime.environment import chosen_home
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 LOG_NAME = "hook.log"
-_LONGEST_LOG = 1024 * 1024  # bytes; then it makes way for a new one
+_LONGEST_LOG = 1024 * 1024  # bytes; a longer log is renamed, and a new one begun
 
 
 def main(arguments: "Sequence[str]") -> bool:
-    """Run a hook with these arguments on standard input; False, and nothing done, where argparse has to look at them."""
+    """Answer the payload on standard input; do nothing and return False if argparse has to read the arguments."""
     options = _plain_options(arguments)
     if options is None:
         return False
@@ -36,40 +36,40 @@ def main(arguments: "Sequence[str]") -> bool:
 
 
 def run(home: "str | None", *, is_gated: bool, is_closed_on_doubt: bool) -> None:
-    """Answer the payload on standard input on standard output; not one of another program, in whose way it would be."""
+    """Print the answer to the payload on standard input. Copilot's payloads are left alone: they are not Claude Code's."""
     if is_run_by_copilot():
         return
     _print(hook(_standard_input(), home, is_gated=is_gated, is_closed_on_doubt=is_closed_on_doubt))
 
 
 def hook(data: bytes, home: "str | None" = None, *, is_gated: bool = True, is_closed_on_doubt: bool = False) -> str:
-    """Return what is to be printed for a payload: nothing, or the JSON that denies a launch. Never raises.
+    """Return the answer to a payload: an empty text, or the JSON that denies a launch. Never raises.
 
-    Where the gate can't tell, for whatever reason, it lets the launch through unless it `is_closed_on_doubt`.
+    If the gate can't tell, for whatever reason, it lets the launch through unless it `is_closed_on_doubt`.
     """
-    event, place = "-", None
+    event, hook_home = "-", None
     diverted: list[str] = []
     before = log.divert(lambda text, is_fault: diverted.append(f"{'error' if is_fault else 'notice'}: {text}"))
     try:
-        place = Home(chosen_home(home))
-        payload = hooks.Payload.parse(data)
+        hook_home = Home(chosen_home(home))
+        payload = Payload.parse(data)
         event = "_".join(payload.event.split()) or "-"
         drift = payload.drift()
         if drift is not None:
-            _log(place, event, f"drift: {drift}")
-        answer = _answer(payload, place, is_gated=is_gated, is_closed_on_doubt=is_closed_on_doubt)
+            _log(hook_home, event, f"drift: {drift}")
+        answer = _answer(payload, hook_home, is_gated=is_gated, is_closed_on_doubt=is_closed_on_doubt)
     except Exception as error:  # noqa: BLE001 - whatever it is, the session goes on
         diverted.append(f"error: {type(error).__name__}: {error}")
         answer = _in_doubt(data, error) if is_gated and is_closed_on_doubt else ""
     finally:
         log.divert(before)
     for line in diverted:
-        _log(place, event, line)
+        _log(hook_home, event, line)
     return answer
 
 
-def _answer(payload: hooks.Payload, home: Home, *, is_gated: bool, is_closed_on_doubt: bool) -> str:
-    if payload.event == hooks.PRE_TOOL_USE:
+def _answer(payload: Payload, home: Home, *, is_gated: bool, is_closed_on_doubt: bool) -> str:
+    if payload.event == PRE_TOOL_USE:
         if not is_gated or not payload.is_about_agents:
             return ""
         from otel_tracker.integrations.claude_code.hooks import admission
@@ -83,7 +83,7 @@ def _answer(payload: hooks.Payload, home: Home, *, is_gated: bool, is_closed_on_
 
 
 def _in_doubt(data: bytes, error: Exception) -> str:
-    """Return the denial of a launch about which nothing is known; nothing where the payload isn't one."""
+    """Return the denial of a launch that could not be judged; an empty text if the payload is no launch."""
     if b'"PreToolUse"' not in data:
         return ""
     from otel_tracker.integrations.claude_code.hooks.admission import denial
@@ -92,7 +92,7 @@ def _in_doubt(data: bytes, error: Exception) -> str:
 
 
 def _plain_options(arguments: "Sequence[str]") -> "tuple[str | None, set[str]] | None":
-    """Return the home and the flags of a command line that is plain to see, else None."""
+    """Return the home and the flags of a command line; None if it needs argparse."""
     home, flags = None, set()
     rest = iter(arguments)
     for argument in rest:
@@ -110,7 +110,7 @@ def _plain_options(arguments: "Sequence[str]") -> "tuple[str | None, set[str]] |
 def _standard_input() -> bytes:
     try:
         return sys.stdin.buffer.read(PAYLOAD_BYTES)
-    except (AttributeError, OSError, ValueError):  # closed, or not there
+    except (AttributeError, OSError, ValueError):  # it is closed, or missing
         return b""
 
 
@@ -120,11 +120,11 @@ def _print(answer: str) -> None:
     try:  # noqa: SIM105 - contextlib takes too long to load
         os.write(1, answer.encode("ascii", "backslashreplace") + b"\n")
     except OSError:
-        pass  # nobody listens
+        pass  # Claude Code no longer reads it
 
 
 def _log(home: "Home | None", event: str, text: str) -> None:
-    """Add a line to the log of a home that is there; never raises."""
+    """Add a line to the log of a home, if the home exists. Never raises."""
     try:
         if home is None or not os.path.isdir(home.folder):
             return
@@ -135,10 +135,10 @@ def _log(home: "Home | None", event: str, text: str) -> None:
         path = os.path.join(folder, LOG_NAME)
         claim.check_links(home, files, folder)
         files.make_folder(folder)
-        known = files.signature(path)
-        if known is not None and known[1] > _LONGEST_LOG:
+        signature = files.signature(path)
+        if signature is not None and signature[1] > _LONGEST_LOG:
             os.replace(path, f"{path}.1")
         line = f"{format_timestamp(time.time())} {event} {log.shown(' '.join(text.split()))[:ERROR_CHARACTERS]}\n"
         files.append(path, line.encode("utf-8", "replace"))
-    except Exception:  # noqa: BLE001, S110 - there is nobody left to tell
+    except Exception:  # noqa: BLE001, S110 - there is no other place to report it
         pass

@@ -1,4 +1,4 @@
-"""The event of a run's end, from all that is known of it: the same for hooks and for what reads the past. Pure."""
+"""The event of a run's end, from all the facts about it: hooks and the import of the past make it in the same way. Pure."""
 
 from otel_tracker import names
 from otel_tracker.integrations.claude_code.runs import outcome
@@ -20,21 +20,21 @@ if TYPE_CHECKING:
 def end_of(
     run: "Run",
     verdict: "Verdict",
-    found: "Transcript | None",
+    transcript: "Transcript | None",
     *,
     session_id: str,
     outages_of_session: "list[list[Any]]",
     launcher_run_id: "str | None",
     now: float,
 ) -> "Event":
-    """Return the event of a run's end; `found` is its transcript, if there is one.
+    """Return the event of the end of a run that has its agent and run_id; `transcript` is None if there is none.
 
-    `launcher_run_id` is the run of the agent that launched it, None where the main agent has. No run has ended later than
-    `now`, in seconds since 1970.
+    `launcher_run_id` is the task that the run's launcher is recorded as, None for the main agent. `now`, in seconds since
+    1970, is the latest moment that the end can have.
     """
-    began, ended, seconds = _times(run, verdict, found, now)
-    models = found.models if found is not None and found.models else None
-    is_suspect = verdict.outcome == names.SUCCESS and outcome.is_suspect(run, found, seconds)
+    began, ended, seconds = _times(run, verdict, transcript, now)
+    models = transcript.models if transcript is not None and transcript.models else None
+    is_suspect = verdict.outcome == names.SUCCESS and outcome.is_suspect(run, transcript, seconds)
     return event.task_ended(
         str(run.agent),
         verdict.outcome,
@@ -51,9 +51,9 @@ def end_of(
         environment_error=verdict.environment_error or outcome.blamed_on(verdict, ended, outages_of_session),
         reason=verdict.reason,
         suspect=is_suspect or None,
-        usage_incomplete=(found is not None and (found.is_incomplete or found.is_partial)) or None,
-        skipped_lines=(found.skipped or None) if found is not None else None,
-        claude_code_version=found.version if found is not None else None,
+        usage_incomplete=(transcript is not None and (transcript.is_incomplete or transcript.is_partial)) or None,
+        skipped_lines=(transcript.skipped or None) if transcript is not None else None,
+        claude_code_version=transcript.version if transcript is not None else None,
         unexported=True,
         **origin_of(run, session_id),
         **_span(run, session_id, launcher_run_id),
@@ -72,21 +72,21 @@ def named_model(model: "str | None") -> "str | None":
 
 
 def _times(
-    run: "Run", verdict: "Verdict", found: "Transcript | None", now: float
+    run: "Run", verdict: "Verdict", transcript: "Transcript | None", now: float
 ) -> "tuple[float, float, float | None]":
-    """Return when a run began and ended, and for how long it worked; the last is None where nothing tells.
+    """Return when a run began and ended, and how many seconds it worked; the last is None if nothing tells.
 
-    One that failed in the middle of something failed when that was reported: it may have stalled for long before.
+    The end of a run that failed in the middle of something is the moment of that report: it may have stalled long before.
     """
-    of_start, of_end = (found.started, found.ended) if found is not None else (None, None)
-    is_late = verdict.outcome == names.FAILURE and found is not None and found.ending in IN_BETWEEN
-    of_end = max(of_end or 0.0, run.reported) if is_late and run.reported else of_end
-    ended = min(of_end or run.reported or now, now)
-    began = min(of_start or run.began or ended - (run.took or 0.0), ended)
-    if found is None or of_start is None:
+    first, last = (transcript.started, transcript.ended) if transcript is not None else (None, None)
+    is_late = verdict.outcome == names.FAILURE and transcript is not None and transcript.ending in IN_BETWEEN
+    last = max(last or 0.0, run.reported) if is_late and run.reported else last
+    ended = min(last or run.reported or now, now)
+    began = min(first or run.began or ended - (run.took or 0.0), ended)
+    if transcript is None or first is None:
         is_timed = run.took is not None or run.began is not None
         return began, ended, (ended - began if run.took is None else run.took) if is_timed else None
-    return began, ended, max(0.0, ended - began - found.idle_seconds)
+    return began, ended, max(0.0, ended - began - transcript.idle_seconds)
 
 
 def _span(run: "Run", session_id: str, launcher_run_id: "str | None") -> "Event":
@@ -98,7 +98,7 @@ def _span(run: "Run", session_id: str, launcher_run_id: "str | None") -> "Event"
 
 
 def _model(run: "Run", models: "dict[str, Any] | None") -> "str | None":
-    """Return the model of a run as reports show it: the family of what did the work, None where that is several."""
+    """Return the model of a run as reports show it: the family of those that did the work, None if there are several."""
     families = {names.model_family(model) for model in models or {}}
     if models:
         return families.pop() if len(families) == 1 else None

@@ -1,7 +1,7 @@
 """Deletes the files of sessions that ended long ago, and the temporary files of killed hooks.
 
-The home is the folder of a user's agents, and the user may keep other files in its `claude-code`: a file is deleted only
-if its name and its content prove that this package wrote it.
+A home is the folder of a user's agents, and the user may keep other files in its `claude-code`: a file is deleted only if
+its name and its content prove that this package wrote it.
 """
 
 import os
@@ -9,7 +9,7 @@ import re
 
 from otel_tracker.errors import StorageError
 from otel_tracker.integrations.claude_code.runs import lineage
-from otel_tracker.integrations.claude_code.runs.session import BEGINNING_OF_FACTS, facts_in, paths_in
+from otel_tracker.integrations.claude_code.runs.session_files import BEGINNING_OF_FACTS, facts_in, paths_in
 from otel_tracker.storage.files import Files
 
 TYPE_CHECKING = False
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from otel_tracker.storage.home import Home
 
-_FORGOTTEN_SECONDS = 30 * 86_400.0  # for as long Claude Code keeps transcripts
+_FORGOTTEN_SECONDS = 30 * 86_400.0  # Claude Code keeps transcripts for as long
 _ABANDONED_SECONDS = 86_400.0  # no hook runs for longer
 _SESSION = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{32}"  # as Claude Code names sessions, or a digest
 _LOCK = re.compile(rf"(?:{_SESSION})\.json\.lock")
@@ -26,7 +26,7 @@ _TEMPORARY = re.compile(rf"(?:{_SESSION})\.json\.\d+\.[0-9a-f]{{8}}\.tmp")
 
 
 def forget_sessions(home: "Home", now: float) -> None:
-    """Delete the files of sessions without an event for 30 days whose transcript is gone, too; `now` is in seconds since 1970.
+    """Delete the files of sessions that had no event for 30 days and whose transcript is gone; `now` is in seconds since 1970.
 
     Also delete locks without a session, and temporary files of hooks that were killed a day ago. Raises StorageError.
     """
@@ -48,12 +48,12 @@ def forget_sessions(home: "Home", now: float) -> None:
 
 def _remove_lock(path: str, files: Files) -> None:
     signature = files.signature(path)
-    if signature is not None and signature[1] == 0:  # nothing is ever written into a lock
+    if signature is not None and signature[1] == 0:  # a lock is always empty
         files.remove(path)
 
 
 def _is_part_of_facts(path: str, files: Files) -> bool:
-    """Tell whether a file has the beginning of a session's, as far as it was written before its hook was killed."""
+    """Tell whether a file begins as a session's file does, as far as a killed hook had written it."""
     try:
         read = files.read(path, 0, len(BEGINNING_OF_FACTS))
     except StorageError:

@@ -1,4 +1,4 @@
-"""One run of a sub-agent: what is known of it, and as which task it is recorded. Pure."""
+"""One run of a sub-agent: the facts about it, and the task that it is recorded as. Pure."""
 
 from otel_tracker.integrations.claude_code.transcripts.statuses import KILLED, LAUNCHED, STATUSES
 from otel_tracker.names import normal_name
@@ -7,34 +7,37 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-# Which of them a launch that names no type means depends on a setting.
+# A setting decides which of these a launch means that names no type.
 _UNNAMED = frozenset(map(normal_name, ("general-purpose", "fork")))
+_KEYS = {"recorded_end": "said"}
+"""The keys of a session's file that differ from the attributes."""
 
 
 class Run:
-    """One run of a sub-agent, however many turns it has; None is what nothing has told.
+    """One run of a sub-agent, however many turns it has; None stands for a fact that no event has brought.
 
-    agent_id, tool_use_id   Claude Code's id of it, and of the tool's call that launched it
-    agent_type              its type, as SubagentStart, its sidecar or its result says: the type that ran
-    wished_type             the type that its launch asked for, in whatever spelling
-    launcher                the id of the agent that launched it; the main agent has none
-    model, transcript       as its launch names the model; the path that a payload names
+    agent_id, tool_use_id   Claude Code's id of it, and of the tool call that launched it
+    agent_type              the type that ran, as SubagentStart, the sidecar or the tool's result names it
+    wished_type             the type that the launch asked for, in any spelling
+    launcher                the id of the agent that launched it; None for the main agent
+    model, transcript       the model as the launch names it; the path as a payload names it
     began, reported         when the first event of its beginning came, and of its end (seconds since 1970)
-    took, tool_uses         what the tool's result says: seconds, and how many tools it used
-    returned                what that says has become of it (STATUSES); the strongest counts
-    notified, notices       what the last notification says, and how many there were
-    error, outage           of a failure: its text, and which outage that tells of
+    took, tool_uses         as the tool's result says: seconds, and the number of tools that it used
+    returned                its status as the tool's result says (STATUSES); the strongest counts
+    notified, notices       its status as the last notification says; the number of notifications
+    error, outage           of a failure: its text, and the outage that the text tells of
     api_error               the code of the API's error that ended a turn of it (StopFailure)
-    is_interrupted          the user has interrupted it, whatever else is said of its end
+    is_interrupted          the user has interrupted it, whatever else is reported about its end
     is_stalled              Claude Code has given it up
-    is_stopped              an event has told that it stopped, for now
+    is_stopped              an event has reported that it stopped; it may be woken
     is_unknown_type         there is no such type
-    run_id, agent           as which task of which agent it is recorded, from the first event on
-    is_started, said        its start is recorded; its end as recorded, with all amendments (it is settled)
-    is_fresh                its transcript may have got more since, or has not been read to its end
-    reading                 where reading a long transcript may go on, and what was found up to there (transcript.py)
+    run_id, agent           the task and the agent that it is recorded as, from its first recorded event on
+    is_started              its start has been recorded
+    recorded_end            its end as recorded, with all amendments; the run is settled once there is one
+    is_fresh                its transcript may have grown since it was read, or has not been read to its end
+    reading                 where reading a long transcript may go on, and what was read so far (transcript_reader.py)
 
-    All but `returned`, `notified`, `notices`, `said`, `is_fresh` and `reading` stay as they were told first.
+    All but `returned`, `notified`, `notices`, `recorded_end`, `is_fresh` and `reading` keep their first value.
     """
 
     __slots__ = (
@@ -56,10 +59,10 @@ class Run:
         "notified",
         "outage",
         "reading",
+        "recorded_end",
         "reported",
         "returned",
         "run_id",
-        "said",
         "took",
         "tool_use_id",
         "tool_uses",
@@ -91,26 +94,32 @@ class Run:
     run_id: "str | None"
     agent: "str | None"
     is_started: "bool | None"
-    said: "dict[str, Any] | None"
+    recorded_end: "dict[str, Any] | None"
     is_fresh: "bool | None"
     reading: "dict[str, Any] | None"
 
     def __init__(self, facts: "dict[str, Any] | None" = None) -> None:
         for name in self.__slots__:
-            setattr(self, name, (facts or {}).get(name))
+            setattr(self, name, (facts or {}).get(_KEYS.get(name, name)))
+
+    @classmethod
+    def keys(cls) -> "set[str]":
+        """Return the keys that `facts` may have."""
+        return {_KEYS.get(name, name) for name in cls.__slots__}
 
     def facts(self) -> "dict[str, Any]":
-        """Return what is known, as a JSON object."""
-        return {name: getattr(self, name) for name in self.__slots__ if getattr(self, name) is not None}
+        """Return the facts as a JSON object."""
+        values = {_KEYS.get(name, name): getattr(self, name) for name in self.__slots__}
+        return {key: value for key, value in values.items() if value is not None}
 
     def note(self, **facts: "Any") -> None:
-        """Add facts; what is known already stays."""
+        """Add facts; a fact that the run has already stays as it is."""
         for name, value in facts.items():
             if getattr(self, name) is None:
                 setattr(self, name, value)
 
     def note_return(self, status: str, at: float) -> None:
-        """Add what the tool's result says; it may come in two parts, and more than once."""
+        """Add the status that the tool's result gives; it may come in two parts, and more than once."""
         if self.returned is None or STATUSES.index(status) > STATUSES.index(self.returned):
             self.returned = status
         if status != LAUNCHED:
@@ -118,48 +127,48 @@ class Run:
             self.is_fresh = True
 
     def note_notification(self, status: str, at: float) -> None:
-        """Add what a notification says; the last one of a woken agent counts."""
+        """Add the status that a notification gives; the last one of a woken agent counts."""
         self.notified, self.notices = status, (self.notices or 0) + 1
         self.note(reported=at)
         self.is_fresh = True
 
     @property
     def report(self) -> "str | None":
-        """What is reported of its end, None if nothing is."""
+        """The status with which its end is reported, None if it isn't."""
         if self.is_interrupted:
             return KILLED
         return self.notified or (None if self.returned == LAUNCHED else self.returned)
 
     @property
     def is_unclear(self) -> bool:
-        """Whether there is something left to find out about it."""
+        """Whether anything is left to find out about it."""
         return not self.is_settled or self.is_fresh is True
 
     @property
     def is_settled(self) -> bool:
         """Whether its end has been recorded."""
-        return self.said is not None
+        return self.recorded_end is not None
 
 
 def types_of(named: "str | None") -> "frozenset[str]":
-    """Return the types that a run may be of, in their normal form, if this type is named; a launch may name none."""
+    """Return the normal forms of the types that a run may be of whose launch names this type, or none."""
     return _UNNAMED if named is None else frozenset((normal_name(named),))
 
 
 def run_id_of(session_id: str, launch: str) -> str:
-    """Return the id of the task that a launch, or a run that no launch is known of, is recorded as."""
+    """Return the id of the task that a run is recorded as: `launch` is its tool call, or its agent if no call is known."""
     return digest(f"{session_id}\0{launch}")
 
 
 def event_id(run_id: str, what: str) -> str:
-    """Return the id of an event that may be made more than once, and counts once."""
+    """Return the id of an event of a run; two hooks that make the same event give it the same id, and it counts once."""
     return digest(f"{run_id}\0{what}")
 
 
 def digest(text: str) -> str:
-    """Return 128 bits, in hexadecimal, that follow from a text."""
+    """Return a digest of a text: 128 bits in hexadecimal."""
     try:
-        from _blake2 import blake2b  # what hashlib has; it loads OpenSSL, too, for as long as half of a hook's work
+        from _blake2 import blake2b  # hashlib has the same, and takes half as long as a hook to load OpenSSL
     except ImportError:
         from hashlib import blake2b
     return blake2b(text.encode("utf-8", "replace"), digest_size=16).hexdigest()

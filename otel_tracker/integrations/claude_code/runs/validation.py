@@ -1,4 +1,4 @@
-"""Whether what a session's file holds is what this package has written: a hook must not stumble over a file. Pure."""
+"""Whether a session's file holds what this package writes: whatever it holds, a hook must not fail on it. Pure."""
 
 from otel_tracker.integrations.claude_code.runs.run import Run
 from otel_tracker.integrations.claude_code.transcripts.statuses import STATUSES
@@ -16,7 +16,7 @@ _NUMBERS = ("began", "notices", "reported", "took", "tool_uses")
 
 
 def is_sound(facts: "Any") -> bool:
-    """Tell whether the facts of a session can be relied on."""
+    """Tell whether the facts of a session have the types that this package writes."""
     if not isinstance(facts, dict) or not isinstance(facts.get("transcript"), (str, type(None))):
         return False
     runs, permits, outages = facts.get("runs", []), facts.get("permits", {}), facts.get("outages", [])
@@ -29,12 +29,12 @@ def is_sound(facts: "Any") -> bool:
         and all(_is_permit(permit) for permit in permits.values())
         and isinstance(outages, list)
         and all(isinstance(outage, list) and len(outage) == 2 and _is_number(outage[1]) for outage in outages)
-        and _is_unsaid(facts.get("unsaid"), {run.get("run_id") for run in runs})
+        and _is_unrecorded(facts.get("unsaid"), {run.get("run_id") for run in runs})
     )
 
 
 def _is_run(run: "Any") -> bool:
-    if not isinstance(run, dict) or not run.keys() <= set(Run.__slots__):
+    if not isinstance(run, dict) or not run.keys() <= Run.keys():
         return False
     return (
         all(isinstance(run.get(key, ""), str) for key in _TEXTS)
@@ -53,16 +53,18 @@ def _is_permit(permit: "Any") -> bool:
     return isinstance(permit, dict) and all(isinstance(permit.get(key), str) for key in ("agent", "run_id"))
 
 
-def _is_unsaid(unsaid: "Any", known: "set[str | None]") -> bool:
-    """Tell whether events are of the runs with the `known` ids."""
-    if unsaid is None:
+def _is_unrecorded(value: "Any", run_ids: "set[str | None]") -> bool:
+    """Tell whether a value is None, or events that aren't recorded yet, with the ends and starts of these runs."""
+    if value is None:
         return True
-    parts = unsaid if isinstance(unsaid, dict) else {}
+    parts = value if isinstance(value, dict) else {}
     if not all(isinstance(parts.get(key), list) for key in ("events", "ends", "starts")):
         return False
     events, ends, starts = parts["events"], parts["ends"], parts["starts"]
     are_events = all(_is_event(event) for event in [*events, *ends])
-    return are_events and all(end.get("run_id") in known for end in ends) and all(start in known for start in starts)
+    return (
+        are_events and all(end.get("run_id") in run_ids for end in ends) and all(start in run_ids for start in starts)
+    )
 
 
 def _is_event(value: "Any") -> bool:
