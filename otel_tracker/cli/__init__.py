@@ -17,7 +17,7 @@ EXIT_CUT_OFF = 141  # as a shell reports a process that SIGPIPE has ended
 
 
 def main(arguments: "Sequence[str] | None" = None) -> int:
-    """Run a command and return its exit status: 0, 1 on an error, 2 for wrong usage, and what a command says itself."""
+    """Run a command and return its exit status: 0, 1 on an error, 2 for wrong usage, or another one of the command."""
     environment.is_command = arguments is None
     given = sys.argv[1:] if arguments is None else list(arguments)
     _open_standard_files()
@@ -29,14 +29,14 @@ def main(arguments: "Sequence[str] | None" = None) -> int:
         return 0
     failure = EXIT_CANNOT_TELL if _command(given) == "health" else EXIT_FAILURE
     if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(errors="replace")  # a terminal that lacks a letter is no reason to stop
+        sys.stdout.reconfigure(errors="replace")  # of a letter that the terminal's encoding lacks
     try:
         status = _run(given)
         sys.stdout.flush()
     except OtelTrackerError as error:
         complain(str(error))
         return failure
-    except BrokenPipeError:  # the reader of our output has seen enough
+    except BrokenPipeError:  # the reader of our output has closed it
         _drop_output()
         return EXIT_CUT_OFF
     except OSError as error:
@@ -49,9 +49,9 @@ def main(arguments: "Sequence[str] | None" = None) -> int:
 
 
 def _open_standard_files() -> None:
-    """Put the null device where the caller has closed standard input, output or error.
+    """Open the null device as standard input, output or error where the caller has closed one.
 
-    Else the next file that this process opens, the journal perhaps, would be its standard output.
+    Otherwise the next file that this process opens, perhaps the journal, would become its standard output.
     """
     for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
         try:
@@ -66,12 +66,12 @@ def _open_standard_files() -> None:
 
 
 def _drop_output() -> None:
-    """Send what is still to be written nowhere, so that Python's own last flush doesn't fail, too."""
+    """Discard the output that is still buffered, so that Python's own last flush doesn't fail, too."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _command(arguments: "list[str]") -> "str | None":
-    """Return the name of the command, which may stand behind the home."""
+    """Return the name of the command; `--home DIR` may precede it."""
     rest = arguments[2:] if arguments[:1] == ["--home"] else arguments
     return next((argument for argument in rest if not argument.startswith("-")), None)
 

@@ -1,4 +1,4 @@
-"""`otel-tracker agents`: which agents there are, and what makes them fewer or calls them otherwise."""
+"""`otel-tracker agents`: lists, removes, renames and merges agents."""
 
 import time
 
@@ -82,12 +82,14 @@ def agents_rename(options: "Namespace") -> int:
         return happened(names.AGENT_RENAMED, time.time(), agent=old, to=new)
 
     event = _recorded(store, renaming)
-    print(f"{plain(event['agent'])} is {plain(new)} now, and so is what is recorded under the old key from now on")
+    print(
+        f"{plain(event['agent'])} is {plain(new)} now; tasks that are still recorded under the old key count for it, too"
+    )
     return 0
 
 
 def agents_merge(options: "Namespace") -> int:
-    """Add what an agent has counted to another one, whose breaker and settings stay, after a backup."""
+    """Add an agent's counts to those of another one, which keeps its breaker and settings, after a backup."""
     store = store_of(options)
 
     def merging(document: "Document") -> "Event":
@@ -98,12 +100,12 @@ def agents_merge(options: "Namespace") -> int:
 
     event = _recorded(store, merging)
     agent, into = plain(event["agent"]), plain(event["to"])
-    print(f"{agent} is part of {into} now, and so is what is recorded under the old key from now on")
+    print(f"{agent} is part of {into} now; tasks that are still recorded under the old key count for it, too")
     return 0
 
 
 def _recorded(store: "Port", make_event: "Callable[[Document], Event]") -> "Event":
-    """Return the event that is made of the present state, recorded after a backup."""
+    """Record the event that `make_event` makes of the present state, after a backup, and return it."""
     make_event(store.read())  # raises before a backup is made
     store.back_up()
     return store.record_found(lambda document: [make_event(document)])[0]

@@ -42,7 +42,7 @@ def config(options: "Namespace") -> int:
         value = _parsed(document := store.read(), *words)
         _change(store, agent, words[0], value)
         if words[0] == "fallbacks":
-            _tell_of_unknown(document, value, store)
+            _warn_of_unknown(document, value, store)
     elif action == "unset":
         _change(store, agent, words[0], None)
     _print(store.read(), options, agent, words[0] if words else None)
@@ -52,8 +52,8 @@ def config(options: "Namespace") -> int:
 def _check_key(key: str, agent: "str | None") -> None:
     keys = DOCUMENT_KEYS if agent is None else AGENT_KEYS
     if key in KEYS and key not in keys:
-        whose = "a setting of the whole document" if agent is None else "a setting of one agent"
-        raise InvalidValueError(whose, key, "one of " + ", ".join(keys) + (" (or --agent)" if agent is None else ""))
+        scope = "a setting of the whole document" if agent is None else "a setting of one agent"
+        raise InvalidValueError(scope, key, "one of " + ", ".join(keys) + (" (or --agent)" if agent is None else ""))
     if key not in keys:
         raise InvalidValueError("a setting", key, "one of " + ", ".join(keys))
 
@@ -73,26 +73,26 @@ def _parsed(document: "Document", key: str, text: str) -> "Any":
     return [lookup.key_of(document, name) or name for name in value] if key == "fallbacks" else value
 
 
-def _tell_of_unknown(document: "Document", fallbacks: "list[str]", store: "Port") -> None:
-    """Log the fallbacks that are no agents of the document: Claude Code's own are none before their first run, a slip never is."""
+def _warn_of_unknown(document: "Document", fallbacks: "list[str]", store: "Port") -> None:
+    """Log the fallbacks that the document doesn't know: a misspelt one, or an agent that has not run yet."""
     for name in (name for name in fallbacks if name not in document.agents):
         listed = command("status", home=store.home.option)
-        notice("the fallback %s is no agent that is known yet; list these with: %s", name, listed)
+        notice("the fallback %s is not a known agent; list those with: %s", name, listed)
 
 
 def _change(store: "Port", agent: "str | None", key: str, value: "Any") -> None:
-    """Set a setting, or unset it with None, after a backup; what a person has changed meanwhile stays."""
+    """Set a setting, or unset it with None, after a backup; other changes made meanwhile stay."""
 
     def find(document: "Document") -> "list[dict[str, Any]]":
         own, of_agents = settings_of(document.head)
         agents = dict(of_agents)
         if agent is not None:
             agents[agent] = _with(agents.get(agent, {}), key, value)
-            agents = {name: settings for name, settings in agents.items() if settings}
+            agents = {name: overrides for name, overrides in agents.items() if overrides}
         else:
             own = _with(own, key, value)
-        known: dict[str, Any] = {"config": own, "agents": agents, "since": document.sequence}
-        return [happened(names.SETTINGS_CHANGED, time.time(), **known)]
+        settings: dict[str, Any] = {"config": own, "agents": agents, "since": document.sequence}
+        return [happened(names.SETTINGS_CHANGED, time.time(), **settings)]
 
     store.back_up()
     store.record_found(find, is_patient=True)
@@ -131,7 +131,7 @@ def _value(settings: "Any", key: str) -> "Any":
 
 
 def _source(key: str, document: "Document", own: "dict[str, Any]") -> str:
-    """Return where a value is from: a wrong one is as good as none."""
+    """Return the origin of a value; a wrong value does not count."""
     if key in own and KEYS[key](own[key]) is None:
         return "agent"
     return "document" if key in document.config and KEYS[key](document.config[key]) is None else "default"

@@ -46,7 +46,7 @@ def demo(options: "Namespace") -> int:
 
 
 def _succeed(tracker: MetricTracker) -> None:
-    """Run two agents that get their work done, one inside the other."""
+    """Run two agents that succeed, one inside the other."""
     for number in range(6):
         with TaskTracker("core/coder.md", model="sonnet", task_id=f"feature-{number}", tracker=tracker) as task:
             with TaskTracker("core/reviewer.md", model="opus", tracker=tracker) as review:
@@ -57,7 +57,7 @@ def _succeed(tracker: MetricTracker) -> None:
 
 
 def _fail_now_and_then(tracker: MetricTracker) -> None:
-    """Run an agent that says itself when it has failed."""
+    """Run an agent that reports a failure itself."""
     for number in range(4):
         with TaskTracker("experts/tester_expert.md", model="haiku", tracker=tracker) as task:
             time.sleep(_WORK_SECONDS)
@@ -95,9 +95,9 @@ def _trip(tracker: MetricTracker) -> None:
 
 def _fall_back(tracker: MetricTracker) -> None:
     """Ask for the agent that has failed, and let another one do its work."""
-    said = tracker.try_acquire(_EXPERT)
-    if not said:
-        print(f"Its next task is refused until {said.until} ({said.reason}).")
+    answer = tracker.try_acquire(_EXPERT)
+    if not answer:
+        print(f"Its next task is refused until {answer.until} ({answer.reason}).")
     chosen = tracker.select_agent(_EXPERT, fallbacks=["core/coder.md"])
     with TaskTracker(chosen.agent_file, model="opus", fallback_for=chosen.fallback_for, tracker=tracker) as task:
         task.set_tokens_used(2600)

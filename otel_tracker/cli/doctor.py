@@ -12,16 +12,16 @@ _COLOURS = {doctors.OK: "32", doctors.NOTE: "33", doctors.WRONG: "31"}
 
 
 def doctor(options: "Namespace") -> int:
-    """Examine the home, after mending it if wanted."""
+    """Examine the home; with --repair after mending it."""
     done = doctors.repair(store_of(options)) if options.repair else []
-    found = doctors.examine(store_of(options))
-    is_wrong = any(finding.level == doctors.WRONG for finding in found)
+    findings = doctors.examine(store_of(options))
+    is_wrong = any(finding.level == doctors.WRONG for finding in findings)
     if options.format == "json":
-        print_json({"is_wrong": is_wrong, "repaired": done, "findings": [finding._asdict() for finding in found]})
+        print_json({"is_wrong": is_wrong, "repaired": done, "findings": [finding._asdict() for finding in findings]})
         return int(is_wrong)
     for line in done:
         print(f"{coloured('mended', _COLOURS[doctors.OK])}  {plain(line)}")
-    for finding in found:
+    for finding in findings:
         print(f"{coloured(f'{finding.level:<6}', _COLOURS[finding.level])}  {finding.topic:<11}  {plain(finding.text)}")
         if finding.remedy:
             print(f"{'':<21}what to do: {plain(finding.remedy)}")

@@ -38,7 +38,7 @@ def execute(options: "Namespace") -> int:
         with Children() as children:
             for admission in _admissions(gate, options):
                 if admission.fallback_for:
-                    complain(f"{admission.agent_file} runs it in the place of {admission.fallback_for}")
+                    complain(f"{admission.agent_file} runs it instead of {admission.fallback_for}")
                 timeout, retries = _limits(gate, admission, options)
                 output = Outputs([integration.output() for integration in integrations.load_all()])
                 task = CommandTask(recorder, admission, options.command_line, options.model, children, output)

@@ -22,48 +22,50 @@ _FORMATS = ("table", "json")
 
 
 def health(options: "Namespace") -> int:
-    """Say whether a task of an agent would be let through: status 0, else 1."""
+    """Print whether a task of an agent would be let through: status 0, else 1."""
     return answer_health(options.agent, options.home, options.format)
 
 
 def answer_health(agent: str, home: "str | None" = None, form: str = "table") -> int:
-    """Say whether a task of an agent would be let through: status 0, else 1."""
+    """Print whether a task of an agent would be let through: status 0, else 1."""
     if not agent.strip():
         raise InvalidValueError("an agent", agent, 'a text such as "core/coder.md"')
-    place, now = Home(chosen_home(home)), time.time()
-    document = glance(place, agent, is_patient=True)
+    chosen, now = Home(chosen_home(home)), time.time()
+    document = glance(chosen, agent, is_patient=True)
     if agent not in document.agents:
-        document = glance(place, is_patient=True)
+        document = glance(chosen, is_patient=True)
         agent = lookup.key_of(document, agent) or agent
     if permission.is_overtaken(document, agent, now, is_gone):
         from otel_tracker.storage.store import Store
 
-        Store(place).settle()
+        Store(chosen).settle()
     answer = permission.answer(document, agent, now, is_gone)
     is_known = agent in document.agents
     row = summary.agent_state(document, agent, now) if is_known else {"state": names.CLOSED, "failures": 0}
     if form == "json":
         facts = {key: row.get(key) for key in ("state", "failures", "last_failure", "blacklisted_until", "override")}
-        known = {
+        values = {
             "agent": agent,
             "is_admitted": answer.is_admitted,
             "reason": wording.reason_of(answer) or None,
             "is_known": is_known,
         }
-        print_json({**known, **facts})
+        print_json({**values, **facts})
     else:
         print(f"{plain(agent)}: {shown_state(row) if is_known else plain(_unknown(document, agent))}")
     return 0 if answer.is_admitted else 1
 
 
 def _unknown(document: "Document", agent: str) -> str:
-    """Return what there is to say of an agent that no event has named."""
-    meant = lookup.similar(document, agent, likeness=1)  # no more: scripts ask for agents that have not run yet, too
-    return f"healthy (unknown agent{f'; did you mean {meant[0]}?' if meant else ''})"
+    """Return the answer for an agent that no event has named."""
+    similar = lookup.similar(
+        document, agent, likeness=1
+    )  # only equal names: scripts ask for agents that have not run yet
+    return f"healthy (unknown agent{f'; did you mean {similar[0]}?' if similar else ''})"
 
 
 def plain_call(arguments: "Sequence[str]") -> "dict[str, str] | None":
-    """Return the arguments of `health` if they are plain to see, None where argparse has to look at them."""
+    """Return the arguments of a simple call of `health`; None where argparse has to parse them."""
     options = {"--home": "home", "--format": "form"}
     call: dict[str, str] = {}
     rest = iter(arguments)

@@ -54,16 +54,16 @@ def _why(row: "dict[str, Any]") -> str:
         return f"to {row.get('to')}"
     if row.get("action") == names.BREAKER_OVERRIDE:
         return str(_as_far_as_possible(wording.shown_override, row.get("override") or None) or "lifted")
-    said = [str(row.get("error") or row.get("reason") or "")]
+    parts = [str(row.get("error") or row.get("reason") or "")]
     if row.get("environment_error"):
-        said = [f"{row['environment_error']}: {said[0]}"]
+        parts = [f"{row['environment_error']}: {parts[0]}"]
     if row.get("suspect"):
-        said.append("at once and without a tool: the breaker ignores it")
+        parts.append("at once and without a tool: the breaker ignores it")
     if row.get("attempts"):
-        said.append(f"{row['attempts']} attempts")
+        parts.append(f"{row['attempts']} attempts")
     if row.get("fallback_for"):
-        said.append(f"for {row['fallback_for']}")
-    return "; ".join(part for part in said if part)
+        parts.append(f"for {row['fallback_for']}")
+    return "; ".join(part for part in parts if part)
 
 
 def _as_far_as_possible(show: "Callable[[Any], str]", value: "Any") -> "Any":

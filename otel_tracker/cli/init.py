@@ -24,7 +24,7 @@ _DROP_IN = "metric_tracker.py"
 
 
 def init(options: "Namespace") -> int:
-    """Make the home, register its agents, write the drop-in module, and say what was done."""
+    """Make the home, register its agents, write the drop-in module, and print what was done."""
     print(make_home(store_of(options)))
     return 0
 
@@ -48,13 +48,13 @@ def make_home(store: "Port") -> str:
         *([f"note:     {warning}"] if warning else []),
         f"document: {home.document} ({'new' if is_new else 'kept'})",
         f"agents:   {len(store.read().agents)} registered, {added} of them now",
-        f"module:   {module}" + (f" (what was there is now {kept})" if kept else ""),
+        f"module:   {module}" + (f" (the file that was there is now {kept})" if kept else ""),
     ]
     return "\n".join(map(plain, lines))
 
 
 def keep_foreign_module(module: str, files: Files) -> "str | None":
-    """Copy a module that this command has not made to a name of its own, and return that; None if there is none."""
+    """Keep a module that this command did not make as a copy, and return its path; None if there is none."""
     read = files.read(module)
     if read is None or _MADE_BY in read[1]:
         return None
@@ -65,16 +65,16 @@ def keep_foreign_module(module: str, files: Files) -> "str | None":
 
 
 def register_agents(store: "Port") -> int:
-    """Register the home's agent files that aren't yet, and return how many these were."""
-    known = store.read().agents
-    found = [
+    """Register the home's agent files that are not registered yet, and return how many these were."""
+    agents = store.read().agents
+    new = [
         (key, name)
         for key, name in agent_files(store.home.folder)
-        if name is not None and known.get(key, {}).get("name") != name
+        if name is not None and agents.get(key, {}).get("name") != name
     ]
-    if found:
-        store.record([event.happened(names.AGENT_REGISTERED, time.time(), agent=key, name=name) for key, name in found])
-    return len(found)
+    if new:
+        store.record([event.happened(names.AGENT_REGISTERED, time.time(), agent=key, name=name) for key, name in new])
+    return len(new)
 
 
 def _drop_in() -> str:
@@ -82,15 +82,15 @@ def _drop_in() -> str:
 
 
 def _roots() -> "list[str]":
-    """Return the folders, or zip files, that the package and what it needs were found in, however this python does that."""
+    """Return the folders or zip files from which this Python imports the package and what it needs."""
     roots: list[str] = []
     for name in ("otel_tracker", "otel_tracker_exporters", "opentelemetry.sdk", "prometheus_client", "yaml"):
         try:
             spec = find_spec(name)
         except ModuleNotFoundError:  # of the package around it
             spec = None
-        for place in (spec.submodule_search_locations or ())[:1] if spec else ():
-            root = os.path.abspath(place)
+        for folder in (spec.submodule_search_locations or ())[:1] if spec else ():
+            root = os.path.abspath(folder)
             for _ in name.split("."):
                 root = os.path.dirname(root)
             if root not in roots:
@@ -127,7 +127,7 @@ sys.exit(status)
 
 try:
     TOO_OLD or __import__("otel_tracker")
-except ImportError:  # this python is not the one that has the package
+except ImportError:  # another Python has the package
     sys.path.extend(ROOTS)
 
 
@@ -149,6 +149,6 @@ if __name__ == "__main__":
     os.environ["OTEL_TRACKER_HOME"] = HOME
     try:
         os.execv(INTERPRETER, [INTERPRETER, "-c", COMMAND] + sys.argv[1:])
-    except (OSError, ValueError):  # it is gone: perhaps this python can do it
+    except (OSError, ValueError):  # it is gone: perhaps this Python can run the command
         exec("sys.exit('otel-tracker: ' + TOO_OLD)" if TOO_OLD else COMMAND)
 '''

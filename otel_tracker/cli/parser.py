@@ -1,4 +1,4 @@
-"""From a command line to options: argparse, and what it does not do by itself."""
+"""From a command line to options: argparse, and what argparse doesn't do by itself."""
 
 import argparse
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def parse(arguments: "Sequence[str]") -> argparse.Namespace:
     """Return the options of a command line, with the function to run as `command`; exits with 2 for wrong usage.
 
-    What stands behind `--` is another program's command line (`command_line`), if the command takes one.
+    The words behind `--` are another program's command line (`command_line`), if the command takes one.
     """
     given = list(arguments)
     if _is_hook(given):
@@ -27,7 +27,7 @@ def parse(arguments: "Sequence[str]") -> argparse.Namespace:
     head, unknown = parser().parse_known_args(given[:end])
     if not hasattr(head, "command_line") or (unknown and "--" in given):
         return parser().parse_args(given)
-    head.command_line = given[end + 1 :]  # without -- there is none, and the command says so
+    head.command_line = given[end + 1 :]  # without -- there is none, which the command reports
     return head
 
 
@@ -41,9 +41,9 @@ def _words_first(given: "list[str]") -> "list[str]":
         return given  # wrong usage, as argparse says
     rest = list(given)
     for word in reversed(words):
-        del rest[max(place for place, part in enumerate(rest) if part == word)]
+        del rest[max(index for index, part in enumerate(rest) if part == word)]
     command = 2 if rest[0] == "--home" else 0
-    option = next((place for place in range(command, len(rest)) if rest[place].startswith("-")), len(rest))
+    option = next((index for index in range(command, len(rest)) if rest[index].startswith("-")), len(rest))
     return [*rest[:option], *words, *rest[option:]]
 
 
@@ -56,7 +56,7 @@ def _is_hook(given: "list[str]") -> bool:
 
 
 def _parse_hook(given: "list[str]") -> argparse.Namespace:
-    """Return the options of a hook, which has been registered by another version, perhaps.
+    """Return the options of a hook, which another version may have registered.
 
     Status 2 would tell the coding agent to refuse the launch, the prompt or the end of the turn.
     """
@@ -68,7 +68,7 @@ def _parse_hook(given: "list[str]") -> argparse.Namespace:
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> "NoReturn":
-        super().error(printable(message))  # arguments of others are in it
+        super().error(printable(message))  # it repeats the arguments
 
 
 def parser() -> argparse.ArgumentParser:

@@ -60,7 +60,7 @@ def leaderboard(options: "Namespace") -> int:
 
 
 def agent(options: "Namespace") -> int:
-    """Print what is known of one agent."""
+    """Print the counts, tokens and breaker of one agent."""
     row = tracker_of(options).get_agent_metrics(options.agent)
     if options.format == "json":
         print_json(row)
@@ -84,7 +84,7 @@ def agent(options: "Namespace") -> int:
             use["last"],
             use["count"],
             use["measured"],
-            *(None if summary.is_unmeasured(use) else use.get(kind) for kind in names.TOKEN_KEYS),
+            *(None if summary.is_unmeasured(use) else use.get(token_type) for token_type in names.TOKEN_KEYS),
         )
         for model, use in row["token_usage"].items()
     ]

@@ -52,7 +52,7 @@ def serve(options: "Namespace") -> int:
 
 
 def metrics(options: "Namespace") -> int:
-    """Print the metrics, or write them to a file at once; status 1 if the state can't be read, which they say, too."""
+    """Print the metrics, or write them to a file at once; status 1 if the state can't be read (a metric says so, too)."""
     store = store_of(options)
     registry = CollectorRegistry(auto_describe=False)
     registry.register(StateCollector(store.read))

@@ -34,11 +34,11 @@ _GROUP = "opentelemetry_traces_exporter"
 
 
 def spans(options: "Namespace") -> int:
-    """Export what has come since the last run; with --follow also what comes from now on."""
+    """Export the spans of tasks since the last run; with --follow also those to come."""
     if _listed_exporters() == ["none"]:
         print("OTEL_TRACES_EXPORTER is none: nothing is exported")
         return 0
-    logging.getLogger("opentelemetry.exporter").setLevel(logging.CRITICAL)  # what it says of retries we say at the end
+    logging.getLogger("opentelemetry.exporter").setLevel(logging.CRITICAL)  # errors after retries are reported here
     store, exporter = store_of(options), _exporter()
     position = ExportPosition(store.home)
     try:
@@ -57,20 +57,20 @@ def _export_once(store: "Port", exporter: SpanExporter) -> int:
 
 
 def _follow(store: "Port", exporter: SpanExporter) -> int:
-    resource, said = Resource.create(), None
+    resource, reported = Resource.create(), None
     with suppress(KeyboardInterrupt):
         while True:
-            said = _try_to_export(store, exporter, resource, said)
+            reported = _try_to_export(store, exporter, resource, reported)
             time.sleep(POLL_SECONDS)
     return 0
 
 
-def _try_to_export(store: "Port", exporter: SpanExporter, resource: Resource, said: str | None) -> str | None:
-    """Export what has come; where the receiver is away, say so once, and try again later. Return what has been said."""
+def _try_to_export(store: "Port", exporter: SpanExporter, resource: Resource, reported: str | None) -> str | None:
+    """Export what has come. An error is reported unless it was `reported` before; return the error, None without one."""
     try:
         _export_all(store, exporter, resource)
     except OtelTrackerError as error:
-        if type(error).__name__ != said:
+        if type(error).__name__ != reported:
             complain(str(error))
         return type(error).__name__
     return None
@@ -93,18 +93,18 @@ def _export_all(store: "Port", exporter: SpanExporter, resource: Resource) -> in
 
 
 def _ends(events: "Sequence[dict[str, Any]]", lost: set[str]) -> list[dict[str, Any]]:
-    """Return the end of each run as it is known by now, without the `lost` runs, whose spans have been exported.
+    """Return the newest known end of each run, without the `lost` runs, whose spans have been exported.
 
-    In an older journal a run that was taken for lost and ended after all may have two ends: the true one comes first.
+    In an older journal a lost run that ended after all may have two ends: the true one wins.
     """
     ends: dict[str, dict[str, Any]] = {}
     for event in events:
         run_id = event.get("run_id", "")
-        known = ends.get(run_id)
-        if known is not None and event["action"] == names.TASK_AMENDED:
-            ends[run_id] = amended(known, event)
+        earlier = ends.get(run_id)
+        if earlier is not None and event["action"] == names.TASK_AMENDED:
+            ends[run_id] = amended(earlier, event)
         elif event["action"] in names.OUTCOMES and run_id not in lost:
-            ends[run_id] = known if known is not None and known["action"] != names.TASK_LOST else event
+            ends[run_id] = earlier if earlier is not None and earlier["action"] != names.TASK_LOST else event
     return list(ends.values())
 
 
@@ -115,13 +115,13 @@ def _batches(store: "Port", number: int) -> "Iterator[list[dict[str, Any]]]":
             yield events[begin : begin + _BATCH]
 
 
-def _export(exporter: SpanExporter, found: "Sequence[ReadableSpan]") -> None:
+def _export(exporter: SpanExporter, batch: "Sequence[ReadableSpan]") -> None:
     try:
-        said = "a failure" if exporter.export(found) is not SpanExportResult.SUCCESS else None
+        problem = "a failure" if exporter.export(batch) is not SpanExportResult.SUCCESS else None
     except Exception as error:  # noqa: BLE001 - some exporters raise what they should report
-        said = repr(error)
-    if said is not None:
-        raise ExportError(len(found), type(exporter).__name__, said)
+        problem = repr(error)
+    if problem is not None:
+        raise ExportError(len(batch), type(exporter).__name__, problem)
 
 
 def _listed_exporters() -> list[str]:
@@ -130,16 +130,16 @@ def _listed_exporters() -> list[str]:
 
 
 def _exporter() -> SpanExporter:
-    """Return the first of OTEL_TRACES_EXPORTER that isn't ours, else OTLP, in the protocol that the environment names."""
+    """Return the first exporter in OTEL_TRACES_EXPORTER that isn't ours, else OTLP by the protocol that the environment names."""
     protocol = os.environ.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL") or os.environ.get("OTEL_EXPORTER_OTLP_PROTOCOL")
     otlp = "otlp_proto_grpc" if protocol == "grpc" else "otlp_proto_http"
     name = next((name for name in _listed_exporters() if name not in ("none", "circuit_breaker")), "otlp")
     name = otlp if name == "otlp" else name
-    found = next(iter(entry_points(group=_GROUP, name=name)), None)
-    if found is None:
+    point = next(iter(entry_points(group=_GROUP, name=name)), None)
+    if point is None:
         raise MissingExporterError(name)
     try:
-        exporter: SpanExporter = found.load()()
+        exporter: SpanExporter = point.load()()
     except Exception as error:  # a variable that it can't read, or a package that it lacks
         raise ExporterSetupError(name, str(error)) from error
     return exporter

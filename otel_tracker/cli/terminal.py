@@ -1,4 +1,4 @@
-"""What a terminal shows: aligned tables, colours where they are wanted, JSON."""
+"""What commands print: aligned tables, colours where the user wants them, JSON."""
 
 import json
 import os
@@ -21,12 +21,12 @@ _ALIGNED_ROWS = 1000
 
 
 def is_standard_output(path: "str | None") -> bool:
-    """Tell whether what is to be written to `path` belongs on standard output: there is none, it is `-`, or it leads there."""
+    """Tell whether `path` means standard output: it is None, `-`, or a name of the same file."""
     if path in (None, "-"):
         return True
     try:
         return os.path.samestat(os.stat(str(path)), os.fstat(sys.stdout.fileno()))
-    except (OSError, ValueError, AttributeError):  # no such file; closed, or not a file's
+    except (OSError, ValueError, AttributeError):  # no such file; standard output is closed or no file
         return False
 
 
@@ -36,7 +36,7 @@ def print_json(value: "Any") -> None:
 
 
 def print_json_list(values: "Iterable[Any]") -> None:
-    """Print values as `print_json` would print a list of them, one after another: they may be more than fit into memory."""
+    """Print values as `print_json` prints a list, one by one: they may be more than fit into memory."""
     before = "["
     for value in values:
         indented = as_json(value).rstrip("\n").replace("\n", "\n  ")
@@ -52,7 +52,7 @@ def as_json(value: "Any") -> str:
 
 
 def print_data(text: str) -> None:
-    """Print what programs read, in UTF-8: in whatever encoding a terminal has, two agents must not become one."""
+    """Print text for programs, always in UTF-8: in another encoding two agents could become one."""
     if hasattr(sys.stdout, "reconfigure") and sys.stdout.encoding != "utf-8":
         sys.stdout.reconfigure(encoding="utf-8")
     sys.stdout.write(text)
@@ -80,7 +80,7 @@ def print_table(
 
 
 def plain(value: object) -> str:
-    """Return a value as text that a terminal shows and doesn't obey; numbers with thousands separated."""
+    """Return a value as text in which nothing controls the terminal; numbers have their thousands separated."""
     if value is None:
         return "-"
     if isinstance(value, int) and not isinstance(value, bool):
@@ -94,7 +94,7 @@ def coloured(text: str, colour: str) -> str:
 
 
 def shown_state(row: "dict[str, Any]") -> str:
-    """Return an agent's breaker in words, coloured by its state; before it a person's order that refuses the agent."""
+    """Return an agent's breaker in words, coloured by its state; an order that refuses the agent comes first."""
     failures = f", {names.failures_in_a_row(row['failures'])}" if row["failures"] else ""
     breaker = coloured(_state(row), _COLOURS[row["state"]]) + failures
     if row["override"] is None:

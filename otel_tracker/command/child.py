@@ -1,7 +1,8 @@
-"""A command as a child process: in a process group of its own, which gets our signals and is ended as a whole.
+"""A command as a child process, in a process group of its own, which gets our signals and is ended as a whole.
 
-The group is in the background of a terminal until it wants to use it: it is then stopped by the kernel, gets the
-terminal from us and goes on. So does a shell with its jobs; and a program that is in a pipeline with us keeps the terminal.
+The group is in the background of a terminal until it wants to use the terminal: then the kernel stops the group, and this
+process hands it the terminal and lets it go on, as a shell does with its jobs. So another program of the same pipeline keeps
+the terminal meanwhile.
 """
 
 import os
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from typing import Self
 
 GRACE_SECONDS = 10.0
-"""Between the request to end and the order."""
+"""Seconds between SIGTERM and SIGKILL."""
 _LONGEST_SLEEP = 3600.0
 _GROUP_SECONDS = 0.05  # between two looks at a group whose first process has ended
 
@@ -41,8 +42,8 @@ class Ended(NamedTuple):
 class Children:
     """Runs commands, one at a time, and passes our signals on to them. A context manager, in the main thread only.
 
-    A signal to end that comes while no command runs is kept in `ending_signal`, and a KeyboardInterrupt where that is
-    `interruptible`: what records a task is not to be torn.
+    A signal to end that comes while no command runs is kept in `ending_signal`. It raises KeyboardInterrupt only within
+    `interruptible`, so that the recording of a task is never interrupted.
     """
 
     def __init__(self, grace: float = GRACE_SECONDS) -> None:
@@ -51,23 +52,23 @@ class Children:
         self._is_starting = self._is_interruptible = self._is_running = False
         self._pending: list[int] = []
         self.ending_signal: int | None = None
-        """The last signal to end that has come."""
+        """The last signal to end that came."""
 
     def __enter__(self) -> "Self":
         self._woken, self._alarm = os.pipe()
         for end in (self._woken, self._alarm):
             os.set_blocking(end, False)
         self._old_alarm = signal.set_wakeup_fd(self._alarm, warn_on_full_buffer=False)
-        # What our parent has blocked would never wake us.
+        # A signal that our parent has blocked would never wake us.
         self._mask = signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD, *_FORWARDED])
-        # What was ignored when we began (nohup, a shell's background job) stays ignored, here and in the command.
+        # Signals that were ignored at our start (nohup, a shell's background job) stay ignored, here and in the command.
         taken = [number for number in _FORWARDED if signal.getsignal(number) is not signal.SIG_IGN]
         self._old: dict[int, Any] = {number: signal.signal(number, self._pass_on) for number in taken}
         self._old[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, lambda *_: None)
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace_back: TracebackType | None
+        self, error_type: type[BaseException] | None, error: BaseException | None, trace_back: TracebackType | None
     ) -> None:
         for number, handler in self._old.items():
             signal.signal(number, handler)
@@ -78,7 +79,7 @@ class Children:
 
     @contextmanager
     def interruptible(self) -> "Iterator[None]":
-        """Raise KeyboardInterrupt for a signal to end that no command gets, and for one that has come before."""
+        """Raise KeyboardInterrupt for a signal to end that comes while no command runs, or that came before."""
         self._is_interruptible = True
         try:
             if self.ending_signal is not None:
@@ -95,7 +96,7 @@ class Children:
         stdout: int | None = None,
         started: "Callable[[], None] | None" = None,
     ) -> Ended:
-        """Run a command until it ends; after `timeout` seconds its whole group is ended, gently, then not.
+        """Run a command until it ends; after `timeout` seconds its whole group gets SIGTERM, then SIGKILL.
 
         `started()` is called once it runs. Raises OSError if it can't be run.
         """
@@ -117,11 +118,10 @@ class Children:
     def _start(
         self, command: Sequence[str], environment: Mapping[str, str], stdout: int | None
     ) -> "subprocess.Popen[bytes]":
-        own_group: dict[str, Any] = {"process_group": 0} if sys.version_info >= (3, 11) else {"preexec_fn": os.setpgrp}
         self._is_starting = True
         try:
             # Descriptors that were left open for the command stay open; ours are closed at its start anyway.
-            process = subprocess.Popen(command, env=environment, stdout=stdout, close_fds=False, **own_group)
+            process = subprocess.Popen(command, env=environment, stdout=stdout, close_fds=False, process_group=0)
             self._group, self._is_running = process.pid, True
         finally:
             self._is_starting = False
@@ -151,7 +151,7 @@ class Children:
         return os.waitstatus_to_exitcode(status), killing is not None
 
     def _end_group(self, killing: float) -> None:
-        """Wait for the rest of a group whose time is over, and end what doesn't go by itself."""
+        """Wait for the rest of a group whose time is over, and kill processes that don't end by themselves."""
         while self._send(0):
             if time.monotonic() >= killing:
                 self._send(signal.SIGKILL)
@@ -193,18 +193,20 @@ class Children:
             raise KeyboardInterrupt
 
     def _follow_stop(self, number: int) -> None:
-        """Give the terminal to a command that was stopped for want of it; else stop as it does."""
+        """Give the terminal to a command that was stopped because it needs it; otherwise stop as the command did."""
         if number in (signal.SIGTTIN, signal.SIGTTOU) and _hand_terminal_to(self._group, taker=os.getpgrp()):
             self._send(signal.SIGCONT)
         elif _has_terminal():
             _hand_terminal_to(os.getpgrp(), taker=self._group)
             _stop_group()
-            if number == signal.SIGTSTP:  # where nobody could wake us we haven't stopped, and neither may the command
+            if (
+                number == signal.SIGTSTP
+            ):  # if no shell could wake us we haven't stopped, and the command must not, either
                 self._send(signal.SIGCONT)
 
 
 def _hand_terminal_to(group: int | None, taker: int | None) -> bool:
-    """Make a process group that of the terminal's foreground, if `taker` is that now; tell whether that was done."""
+    """Put a process group into the terminal's foreground if `taker` is there now; tell whether that was done."""
     try:
         terminal = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
     except OSError:
@@ -231,9 +233,9 @@ def _has_terminal() -> bool:
 
 
 def _stop_group() -> None:
-    """Stop our whole group, as Ctrl-Z does: it may have a script in it, for which the shell waits and not for us.
+    """Stop our whole group, as Ctrl-Z does: the shell may wait for a script in it, not for us.
 
-    The system doesn't do it where no shell is there to let the group go on.
+    The system doesn't do it if there is no shell that could let the group go on.
     """
     old = signal.signal(signal.SIGTSTP, signal.SIG_DFL)
     try:
@@ -256,4 +258,4 @@ def end_like(status: int) -> int:
     if number not in (signal.SIGKILL, signal.SIGSTOP):
         signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)
-    return 128 + number  # it was blocked, say
+    return 128 + number  # it may be blocked

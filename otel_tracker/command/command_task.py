@@ -1,4 +1,4 @@
-"""One task of an agent that is a command: its events, and what its attempts say of themselves."""
+"""A command as one task of an agent: its events and its attempts."""
 
 import os
 import sys
@@ -28,18 +28,18 @@ EXIT_TIMEOUT, EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND = 124, 126, 127  # as timeout(
 
 
 class Attempt(NamedTuple):
-    """What came of running the command once."""
+    """The result of running the command once."""
 
     outcome: str
     status: int
     """The exit status to end with; minus a signal's number."""
     error: str | None
     outage: str | None = None
-    """What else than the agent is to blame: the command can't be run, or what the error tells of."""
+    """The cause, if it is not the agent: the command can't be run, or the error is an outage."""
 
 
 class AttemptFailedError(Exception):
-    """An attempt has failed; tenacity repeats what raises."""
+    """An attempt has failed; tenacity repeats attempts that raise."""
 
     def __init__(self, attempt: Attempt, *, is_final: bool = False) -> None:
         super().__init__(attempt.error)
@@ -63,7 +63,7 @@ class CommandTask:
         self._parent = SpanContext.parse(os.environ.get("TRACEPARENT"))
         self._span = new_span(self._parent)
         self._attempts, self._output = 0, output
-        self._said: str | None = None  # what the last attempt has failed with
+        self._last_error: str | None = None  # of the last attempt
 
     def run(self, timeout: float | None, retries: "Retries | None", environment: Mapping[str, str]) -> Attempt:
         """Run the command until it succeeds or is given up, and return the last attempt when the task is recorded.
@@ -72,10 +72,10 @@ class CommandTask:
         """
         began, started = time.perf_counter(), time.time()
         self._recorder.announce(self._start(started))
-        known = {**environment, "TRACEPARENT": str(self._span), "OTEL_TRACKER_AGENT": self._admission.agent_file}
+        environment = {**environment, "TRACEPARENT": str(self._span), "OTEL_TRACKER_AGENT": self._admission.agent_file}
         try:
             with self._children.interruptible():
-                last = self._attempt_until(timeout, retries, known)
+                last = self._attempt_until(timeout, retries, environment)
         except KeyboardInterrupt:  # before the first attempt, or between two
             last = Attempt(names.CANCELLED, -(self._children.ending_signal or SIGINT), "interrupted")
         except AttemptFailedError as error:
@@ -94,7 +94,7 @@ class CommandTask:
     def _attempt(self, timeout: float | None, environment: Mapping[str, str]) -> Attempt:
         if self._attempts:
             complain(
-                f"{self._admission.agent_file}: trying again, since attempt {self._attempts} has failed: {self._said}"
+                f"{self._admission.agent_file}: trying again, since attempt {self._attempts} has failed: {self._last_error}"
             )
         self._attempts += 1
         self._output.begin()
@@ -108,14 +108,14 @@ class CommandTask:
         self._output.close()
         attempt = _judged(ended, self._output.error, timeout)
         if attempt.outcome == names.FAILURE:
-            self._said = attempt.error
+            self._last_error = attempt.error
             if ended.is_overdue:
                 complain(f"{self._admission.agent_file}: {attempt.error}")
             raise AttemptFailedError(attempt)
         return attempt
 
     def _ended(self, timeout: float | None, environment: Mapping[str, str]) -> Ended:
-        """Run the command; its output is looked at on its way, but on a terminal, where a command may want to draw."""
+        """Run the command. Its output is inspected on its way, except on a terminal, where the command may want to draw."""
         is_closed = not os.get_inheritable(1)  # for the command, as it was for us (cli/__init__.py)
         if is_closed or (sys.stdout.isatty() and not any("--output-format" in part for part in self._command)):
             return self._children.run(self._command, environment, timeout)
@@ -159,13 +159,13 @@ class CommandTask:
         )
 
 
-def _judged(ended: Ended, said: str | None, timeout: float | None) -> Attempt:
-    """Return what an end is, given the error that the command has told of."""
+def _judged(ended: Ended, error: str | None, timeout: float | None) -> Attempt:
+    """Return the attempt that an end stands for, given the `error` in the command's output."""
     if ended.is_interrupted:
         return Attempt(names.CANCELLED, ended.status, "interrupted")
     if ended.is_overdue:
         return Attempt(names.FAILURE, EXIT_TIMEOUT, f"timed out after {timeout:g} s")
-    if ended.status == 0 and said is None:
+    if ended.status == 0 and error is None:
         return Attempt(names.SUCCESS, 0, None)
     end = f"exit status {ended.status}" if ended.status >= 0 else f"ended by a signal: {strsignal(-ended.status)}"
-    return Attempt(names.FAILURE, ended.status, said or end)
+    return Attempt(names.FAILURE, ended.status, error or end)

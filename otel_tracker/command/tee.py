@@ -19,8 +19,8 @@ CHUNK_BYTES = 65_536
 class Tee:
     """Copies the bytes that are written to `self.inlet` to the file descriptor `outlet`, in a thread.
 
-    When nobody reads the outlet any more the inlet breaks, too, as if the command wrote to it itself. A context manager:
-    at its end all is copied that the command has written; what its offspring writes later has no reader.
+    When the outlet's reader is gone the inlet breaks, too, as if the command wrote to the outlet itself. A context manager: at
+    its end everything that the command has written is copied; later output of its child processes has no reader.
     """
 
     def __init__(self, outlet: int, look: Callable[[bytes], None]) -> None:
@@ -40,7 +40,7 @@ class Tee:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace_back: TracebackType | None
+        self, error_type: type[BaseException] | None, error: BaseException | None, trace_back: TracebackType | None
     ) -> None:
         os.close(self._alarm)
         if self._is_started:
@@ -60,7 +60,7 @@ class Tee:
                     break
                 if not self._pass_on(CHUNK_BYTES):
                     return
-            left = _bytes_in(self._source)  # those of the command; its offspring may write for ever
+            left = _bytes_in(self._source)  # the command's own output; its children may write for ever
             while left > 0:
                 left -= self._pass_on(min(left, CHUNK_BYTES))
         except OSError:  # the outlet is closed
@@ -69,7 +69,7 @@ class Tee:
             os.close(self._source)
 
     def _pass_on(self, size: int) -> int:
-        """Copy at most so many bytes, and return how many there were: 0 where no process is left that could write any."""
+        """Copy at most `size` bytes and return their number: 0 when no process is left that could write."""
         chunk = os.read(self._source, size)
         self._write(chunk)
         self._look(chunk)

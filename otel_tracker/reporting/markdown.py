@@ -42,7 +42,7 @@ def _blacklisted(agents: "list[dict[str, Any]]", now: float) -> "list[str]":
 
 
 def _refusal(row: "dict[str, Any]", now: float) -> str:
-    """Return until when an agent that isn't simply healthy is refused, and by whom."""
+    """Return in words until when, or by which order, an agent is refused."""
     if row["override"]:
         return wording.shown_override(row["override"])
     if row["permit"]:

@@ -1,4 +1,4 @@
-"""The metrics that Prometheus gets: names, labels, help, in one list.
+"""The metrics for Prometheus: names, labels and help texts, in one list.
 
 The collector, the dashboards, the alerts and the tests take them from here. Names follow Prometheus: a unit at the end, and
 `_total` for counters, which the formats add themselves.
@@ -14,7 +14,7 @@ COUNTER, GAUGE, HISTOGRAM, INFO = "counter", "gauge", "histogram", "info"
 OUTCOMES = (names.SUCCESS, names.FAILURE, names.CANCELLED, names.LOST)
 STATES = (names.CLOSED, names.OPEN, names.HALF_OPEN)
 ORDERS = (names.FORCED_OPEN, names.DISABLED)
-"""States that a person has ordered, in the place of the breaker's own."""
+"""States that a person has ordered, which replace the breaker's own."""
 
 
 class Metric(NamedTuple):
@@ -28,7 +28,7 @@ class Metric(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The name that queries use; of a histogram the one that the suffixes come after."""
+        """The name that queries use; of a histogram the name before the suffixes."""
         return self.base + {COUNTER: "_total", INFO: "_info"}.get(self.kind, "")
 
 
@@ -43,7 +43,7 @@ MODEL_TASKS = _metric("model_tasks", COUNTER, "Ended tasks by model.", "agent", 
 MEASURED = _metric(
     "measured_tasks",
     COUNTER,
-    "Ended tasks by model whose tokens are known; all, where an older file doesn't tell.",
+    "Ended tasks by model whose tokens are known; all tasks, where an older file lacks that number.",
     "agent",
     "model",
 )

@@ -1,4 +1,4 @@
-"""What people ask of a document: rankings, totals, the present state of each agent. Pure; `now` is passed in."""
+"""Answers about a document as data: rankings, totals, the present state of each agent. Pure; `now` is passed in."""
 
 from otel_tracker import names
 from otel_tracker.errors import UnknownMetricError
@@ -43,7 +43,7 @@ def report(document: Document, now: float) -> "Row":
 
 
 def next_change(document: Document, now: float) -> float:
-    """Return the moment after which what agents are let through may be another, although nothing happens."""
+    """Return the next moment at which an agent may be let through, or refused, without any event."""
     ends = [
         parse_timestamp(text)
         for agent in document.agents
@@ -63,10 +63,10 @@ def agent_name(agent: str, entry: "Row") -> str:
 def agent_state(document: Document, agent: str, now: float) -> "Row":
     """Return the entry of a known agent as of `now`.
 
-    Beside what the document says: `agent_file`, `agent_name`, `state`, `in_flight` (running tasks), `success_rate`
+    Beside the document's keys: `agent_file`, `agent_name`, `state`, `in_flight` (running tasks), `success_rate`
     (0 to 1, null without a task), `permit` and `override` (null where none is in force). `status` and
-    `blacklisted_until` are those of `now`; the status is `forced_open` where a person has ordered that, and `state` that of the
-    breaker below it. With `usage_incomplete` runs, more than none, tokens are lower bounds.
+    `blacklisted_until` are those of `now`; the status is `forced_open` under such an order, and `state` that of the breaker
+    below it. With `usage_incomplete` runs, more than none, tokens are lower bounds.
     """
     entry = document.agents[agent]
     circuit = circuit_of(entry)
@@ -120,8 +120,8 @@ def leaderboard(document: Document, metric: str = DEFAULT_METRIC, top_n: int = 1
 def token_summary(document: Document) -> "dict[str, Row]":
     """Return tokens by model: haiku, sonnet, opus, and every other model seen.
 
-    `total`, `count` (of tasks), `measured` (those whose tokens are known; null where an older file doesn't tell), `avg` (of
-    measured tasks, null without any), tokens by type (`cache_write_1h` only where it was told), and `usage_incomplete`: the runs without their final usage of
+    `total`, `count` (of tasks), `measured` (those whose tokens are known; null where an older file lacks it), `avg` (of
+    measured tasks, null without any), tokens by type (`cache_write_1h` only where it is known), and `usage_incomplete`: the runs without their final usage of
     all agents that have used the model. Where there are any the tokens are lower bounds.
     """
     numbers = ("total", "count", "measured", *names.TOKEN_KEYS)
@@ -141,7 +141,7 @@ def token_summary(document: Document) -> "dict[str, Row]":
 
 
 def is_unmeasured(*uses: "Row") -> bool:
-    """Tell whether nothing is known of the tokens of all `uses`, entries of a `token_usage`, or of a summary of it."""
+    """Tell whether the tokens of all `uses` are unknown: entries of a `token_usage` or of its summary."""
     return not any(use["total"] or use["measured"] for use in uses)
 
 
@@ -169,8 +169,8 @@ def timeout_seconds(document: Document) -> float:
 def running_tasks(document: Document, now: float, is_gone: "Callable[[Row], bool]") -> "list[Row]":
     """Return the tasks in flight, the longest running first.
 
-    Each has `run_id`, `running_seconds`, `is_overdue` (`timeout_seconds`), and `is_gone`: its process has ended, as
-    `is_gone(owner)` tells, and the next event of the home will record it as lost.
+    Each has `run_id`, `running_seconds`, `is_overdue` (`timeout_seconds`), and `is_gone`: by `is_gone(owner)` its process has
+    ended, and the next event of the home will record it as lost.
     """
     timeout = timeout_seconds(document)
     rows = []

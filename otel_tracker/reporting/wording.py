@@ -24,17 +24,17 @@ def _filled(cell: str, space: str, to: str) -> str:
 
 
 def shown_tokens(tokens: int, incomplete: "object", *uses: "dict[str, Any]") -> "int | str":
-    """Return tokens as they are shown: as lower bounds where they are, and as a dash where those of all `uses` are unknown."""
+    """Return tokens as they are shown: marked as lower bounds if `incomplete`, a dash if those of all `uses` are unknown."""
     return "-" if summary.is_unmeasured(*uses) else at_least(tokens, incomplete)
 
 
 def at_least(tokens: int, incomplete: "object") -> "int | str":
-    """Return tokens as they are shown: a lower bound where the final usage of something in them is missing."""
+    """Return tokens as they are shown: marked as a lower bound if the final usage of some run is missing."""
     return f"≥ {tokens:,}" if incomplete else tokens
 
 
 def lower_bound(incomplete: int) -> str:
-    """Return in words what the lower bounds of some incomplete runs mean."""
+    """Return the sentence that explains lower bounds, for a number of incomplete runs."""
     runs = "1 run" if incomplete == 1 else f"{incomplete:,} runs"
     return f"≥ is at least: the final token usage of {runs} is missing."
 
@@ -63,7 +63,7 @@ def seconds(duration: float) -> str:
 
 
 def left(until: str, now: float) -> str:
-    """Return how long it is until a timestamp."""
+    """Return the time left until a timestamp."""
     return seconds(max(0.0, parse_timestamp(until) - now))
 
 

@@ -206,9 +206,7 @@ def test_a_fallback_that_is_no_known_agent_is_said_and_set(
     shown = run("config", "set", "fallbacks", "debugger, debuger", "--agent", AGENT)[1]
     assert shown == '["core/debugger.md", "debuger"]\n'
     (warning,) = warnings_logged()
-    assert warning.startswith(
-        "the fallback debuger is no agent that is known yet; list these with: otel-tracker status"
-    )
+    assert warning.startswith("the fallback debuger is not a known agent; list those with: otel-tracker status")
 
 
 def test_an_agents_own_setting_is_set_and_unset(agent: MetricTracker, run: Run) -> None:

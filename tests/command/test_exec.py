@@ -875,4 +875,4 @@ def test_what_is_done_beyond_running_the_command_is_said(tracked: Tracked) -> No
     done = tracked.run(AGENT, "--timeout", "1", "--fallback", OTHER, "--", "sh", "-c", "sleep 1000")
     said = done.stderr.decode()
     assert f"otel-tracker: {AGENT}: timed out after 1 s\n" in said
-    assert f"otel-tracker: {OTHER} runs it in the place of {AGENT}\n" in said
+    assert f"otel-tracker: {OTHER} runs it instead of {AGENT}\n" in said
