@@ -20,6 +20,7 @@ from otel_tracker.state.shapes import Event
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.recorder import Recorder
 from otel_tracker.storage.store import Store
+from otel_tracker.tracking.gate import Gate
 from otel_tracker.tracking.pipeline import Pipeline
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def _provider() -> TracerProvider:
 def _tracker(folder: str) -> MetricTracker:
     home = Home(os.path.join(folder, "span"))
     tracker = MetricTracker(home.document)
-    tracker._pipeline = Pipeline(_DroppingRecorder(Store(home)), _provider())  # noqa: SLF001
+    tracker._pipeline = Pipeline(Gate(_DroppingRecorder(Store(home))), _provider())  # noqa: SLF001
     return tracker
 
 

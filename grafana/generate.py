@@ -11,7 +11,7 @@ from grafana import panels, queries
 from grafana.panels import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, YELLOW, Column, Json
 from grafana.queries import RATE, increase, per_hour, series, total
 from otel_tracker import names
-from otel_tracker.reporting import metrics
+from otel_tracker.telemetry import metrics
 
 FOLDER = Path(__file__).parent / "dashboards"
 FLEET, AGENT = "otel-tracker-fleet", "otel-tracker-agent"

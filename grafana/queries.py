@@ -1,7 +1,7 @@
 """PromQL from the metrics' names: what every panel asks has the variables of its dashboard in it."""
 
 from otel_tracker import names
-from otel_tracker.reporting import metrics
+from otel_tracker.telemetry import metrics
 
 RATE = "$__rate_interval"
 RANGE = "$__range"

@@ -91,7 +91,7 @@ def clock(tracker: MetricTracker, monkeypatch: pytest.MonkeyPatch) -> Clock:
     monkeypatch.setattr(time, "time", clock)
     monkeypatch.setattr(time, "time_ns", lambda: int(clock.now * 1e9))
     monkeypatch.setattr(store, "_clock", clock)
-    store.forget()
+    store.renew()
     return clock
 
 

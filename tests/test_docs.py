@@ -12,10 +12,10 @@ import pytest
 
 from otel_tracker import MetricTracker, configure, names
 from otel_tracker.cli.parser import parser
-from otel_tracker.reporting import metrics
 from otel_tracker.runtime import environment
 from otel_tracker.state.schema import new_agent, new_head
 from otel_tracker.state.settings import Settings
+from otel_tracker.telemetry import metrics
 from tests.places import ROOT
 from tests.real_claude import program
 

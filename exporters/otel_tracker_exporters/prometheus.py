@@ -22,7 +22,7 @@ from prometheus_client.samples import Exemplar, Sample
 
 from otel_tracker import names
 from otel_tracker.names import VERSION
-from otel_tracker.reporting import metrics, summary
+from otel_tracker.reporting import summary
 from otel_tracker.runtime.interrupts import is_interrupt
 from otel_tracker.runtime.limits import DURATION_BOUNDS
 from otel_tracker.runtime.log import warn
@@ -31,6 +31,7 @@ from otel_tracker.runtime.timestamps import parse_timestamp
 from otel_tracker.state.agent_entry import AMENDED
 from otel_tracker.state.document import Document
 from otel_tracker.state.shapes import Row
+from otel_tracker.telemetry import metrics
 
 MOST_AGENTS = 1000
 OTHER = "(other)"
@@ -72,7 +73,7 @@ class StateCollector(Collector):
 
     def describe(self) -> Iterable[Family]:
         """Return the families without samples, so that a registry needn't read the state to know their names."""
-        return [_family(metric) for metric in metrics.ALL]
+        return [_family(metric) for metric in metrics.OF_DOCUMENT]
 
     def collect(self) -> Iterator[Family]:
         """Yield the metrics as of now."""

@@ -7,6 +7,7 @@ from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, M
 from prometheus_client.registry import Collector
 
 from otel_tracker.runtime.vitals import BOUNDS, Distribution, vitals
+from otel_tracker.telemetry import metrics
 
 
 class VitalsCollector(Collector):
@@ -14,17 +15,15 @@ class VitalsCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics as of now."""
-        events = CounterMetricFamily(
-            "otel_tracker_events", "Events of the journal, by what became of them.", labels=["result"]
-        )
+        events = CounterMetricFamily(metrics.EVENTS.base, metrics.EVENTS.help, labels=metrics.EVENTS.labels)
         for result, number in vitals.events.items():
             events.add_metric([result], number)
         yield events
-        yield _histogram("otel_tracker_write_seconds", "Time to write events.", vitals.writes)
-        yield _histogram("otel_tracker_lock_wait_seconds", "Time to get a lock of the home.", vitals.lock_waits)
+        yield _histogram(metrics.WRITES, vitals.writes)
+        yield _histogram(metrics.LOCK_WAITS, vitals.lock_waits)
 
 
-def _histogram(name: str, description: str, distribution: Distribution) -> HistogramMetricFamily:
+def _histogram(metric: metrics.Metric, distribution: Distribution) -> HistogramMetricFamily:
     counts = list(accumulate(distribution.buckets))
     buckets = [(str(bound), count) for bound, count in zip((*BOUNDS, "+Inf"), counts, strict=True)]
-    return HistogramMetricFamily(name, description, buckets=buckets, sum_value=distribution.sum)
+    return HistogramMetricFamily(metric.base, metric.help, buckets=buckets, sum_value=distribution.sum)

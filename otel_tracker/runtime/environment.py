@@ -1,4 +1,4 @@
-"""What is set for a whole process: the environment variables that this package reads, and what `configure` says above them.
+"""What is set for a whole process: the environment variables that this package reads, and the `configuration` above them.
 
 Nothing else reads variables of this package's own. docs/opentelemetry.md has the same table.
 """
@@ -6,11 +6,12 @@ Nothing else reads variables of this package's own. docs/opentelemetry.md has th
 import os
 
 from otel_tracker.errors import InvalidValueError
+from otel_tracker.runtime import log_output
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Any
+    from opentelemetry.metrics import MeterProvider
+    from opentelemetry.trace import TracerProvider
 
 OTEL_TRACKER_HOME = "OTEL_TRACKER_HOME"
 """The folder of the document, the journal and the backups; by default `~/.claude/agents`."""
@@ -23,19 +24,35 @@ OTEL_TRACKER_MASK_SECRETS = "OTEL_TRACKER_MASK_SECRETS"
 
 DEFAULT_HOME = "~/.claude/agents"
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
-_ENFORCE_KEY = os.fsencode(OTEL_TRACKER_ENFORCE) if os.name == "posix" else OTEL_TRACKER_ENFORCE
 
 is_command = False
 """Whether this process is a command of this package's own, which does one thing and ends: the main thread then writes
 itself (writer.py), for nothing in it survives an interrupt, and loading what a thread needs takes longer than the work."""
 
-configured: "dict[str, Any]" = {}
-"""What `configure` has been told, by its own argument names; it comes before the environment."""
+
+class Configuration:
+    """The arguments of `configure`, which come before the environment; None leaves a thing to the environment."""
+
+    def __init__(
+        self,
+        home: "str | None" = None,
+        enforce: "bool | None" = None,
+        handle_signals: "bool | None" = None,
+        mask_secrets: "bool | None" = None,
+        tracer_provider: "TracerProvider | None" = None,
+        meter_provider: "MeterProvider | None" = None,
+    ) -> None:
+        self.home, self.enforce, self.handle_signals, self.mask_secrets = home, enforce, handle_signals, mask_secrets
+        self.tracer_provider, self.meter_provider = tracer_provider, meter_provider
+
+
+configuration = Configuration()
+"""That of this process; `configure` puts another one in its place."""
 
 
 def home_folder() -> str:
     """Return the home of this process."""
-    chosen: str | None = configured.get("home")
+    chosen = configuration.home
     folder = chosen or os.environ.get(OTEL_TRACKER_HOME) or DEFAULT_HOME
     if chosen is None and not is_folder(folder):
         _complain(OTEL_TRACKER_HOME, f"names no folder: the home is {DEFAULT_HOME}, as if it were unset")
@@ -61,6 +78,11 @@ def value_of(variable: str) -> str:
     return os.environ.get(variable, "")
 
 
+def is_set(variable: str) -> bool:
+    """Tell whether a variable of another program is set, be it to an empty text."""
+    return variable in os.environ
+
+
 def absolute(path: str) -> str:
     """Return a path from the root, with `~` expanded; as it is where the current folder, in which it begins, is gone."""
     path = os.path.expanduser(path)
@@ -72,28 +94,24 @@ def absolute(path: str) -> str:
 
 def is_enforced() -> bool:
     """Tell whether tasks ask their agent's breaker first."""
-    # Each task asks, mostly in vain: `os.environ` raises twice to say so, the dict behind it answers ten times as fast.
-    # It has no public name: where there is none, a closer look has to do.
-    variables = getattr(os.environ, "_data", (_ENFORCE_KEY,))
-    return (_ENFORCE_KEY in variables or "enforce" in configured) and _is_set("enforce", OTEL_TRACKER_ENFORCE)
+    return _is_set(configuration.enforce, OTEL_TRACKER_ENFORCE)
 
 
 def handles_signals() -> bool:
     """Tell whether SIGTERM ends running tasks as cancelled."""
-    return _is_set("handle_signals", OTEL_TRACKER_HANDLE_SIGNALS)
+    return _is_set(configuration.handle_signals, OTEL_TRACKER_HANDLE_SIGNALS)
 
 
 def masks_secrets() -> bool:
     """Tell whether secrets in the texts of others are masked."""
-    return _is_set("mask_secrets", OTEL_TRACKER_MASK_SECRETS, is_on=True)
+    return _is_set(configuration.mask_secrets, OTEL_TRACKER_MASK_SECRETS, is_on=True)
 
 
 _complained: "set[str]" = set()
 
 
-def _is_set(argument: str, variable: str, *, is_on: bool = False) -> bool:
-    """Return what `configure` has been told, else what the variable says, else whether it `is_on` by default."""
-    chosen: bool | None = configured.get(argument)
+def _is_set(chosen: "bool | None", variable: str, *, is_on: bool = False) -> bool:
+    """Return what was `chosen` with `configure`, else what the variable says, else whether it `is_on` by default."""
     if chosen is not None:
         return chosen
     value = os.environ.get(variable, "").strip().lower()
@@ -112,9 +130,7 @@ def _complain(variable: str, what: str) -> None:
     if variable in _complained:
         return
     _complained.add(variable)
-    from otel_tracker.runtime.log import warn
-
-    warn("%s=%s %s", variable, os.environ.get(variable), what)
+    log_output.write(f"{variable}={os.environ.get(variable)} {what}", is_fault=True)
 
 
 def unset_unusable_limits() -> None:
@@ -128,33 +144,12 @@ def unset_unusable_limits() -> None:
         except ValueError:
             is_usable = False
         if not is_usable:
-            _unset(variable, "a whole number from 0 is expected")
+            log_output.write(unset(variable, "a whole number from 0 is expected"), is_fault=True)
 
 
-def usable(kind: str, get: "Callable[[], Any]") -> "Any":
-    """Return what `get()` returns, the global provider of a kind: `tracer_provider` or `meter_provider`.
-
-    The API raises where a variable names one that isn't there or can't be made: it is then unset, with a warning.
-    """
-    variable = f"OTEL_PYTHON_{kind.upper()}"
-    if variable in os.environ:
-        from importlib.metadata import entry_points
-
-        if not entry_points(group=f"opentelemetry_{kind}", name=os.environ[variable]):
-            _unset(variable, "no installed package has it")
-    try:
-        return get()
-    except Exception as error:
-        if variable not in os.environ:
-            raise
-        _unset(variable, repr(error))
-        return get()
-
-
-def _unset(variable: str, why: str) -> None:
-    from otel_tracker.runtime.log import warn
-
-    warn("%s=%s can't be used, and is unset in this process: %s", variable, os.environ.pop(variable), why)
+def unset(variable: str, why: str) -> str:
+    """Unset a variable in this process, since its value can't be used, and return the warning about that."""
+    return f"{variable}={os.environ.pop(variable)} can't be used, and is unset in this process: {why}"
 
 
 def has_colour(is_terminal: bool) -> bool:

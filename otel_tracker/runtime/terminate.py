@@ -1,4 +1,8 @@
-"""SIGTERM, for programs that have asked for it: running tasks end as cancelled, and then happens what would have happened."""
+"""Opt-in SIGTERM handling: running tasks end as cancelled, then the previous handler runs.
+
+The handler is installed by `configure(handle_signals=True)`, or by the first task that begins where the environment
+variable says so; no constructor installs it.
+"""
 
 import os
 import signal
@@ -12,7 +16,7 @@ from otel_tracker.runtime.log import warn
 
 
 class TerminatedError(KeyboardInterrupt):
-    """What a task ends with that SIGTERM has cancelled."""
+    """The error that ends a task which SIGTERM cancels."""
 
 
 class Running(Protocol):
@@ -37,36 +41,45 @@ class Leaving(Protocol):
         """Bring what waits to the disk, as at the end of the process."""
 
 
-running: "weakref.WeakValueDictionary[str, Running]" = weakref.WeakValueDictionary()
-"""The tasks that have begun since the handler is installed, by run."""
-is_installed = False
-_previous: Any = None
+class _Handler:
+    """The handler of SIGTERM, of which a process has one."""
+
+    def __init__(self) -> None:
+        self._is_installed = False
+        self._previous: Any = None
+        self._running: weakref.WeakValueDictionary[str, Running] = weakref.WeakValueDictionary()  # by run
+
+    def follow_configuration(self) -> None:
+        """Install the handler, or take it back, as `configure` and the environment say; in the main thread only."""
+        is_wanted = environment.handles_signals()
+        if is_wanted == self._is_installed or threading.current_thread() is not threading.main_thread():
+            return
+        present = signal.getsignal(signal.SIGTERM)
+        if is_wanted and present != self._handle:
+            self._previous = present
+            signal.signal(signal.SIGTERM, self._handle)
+        elif present == self._handle and not is_wanted:
+            signal.signal(signal.SIGTERM, self._previous if self._previous is not None else signal.SIG_DFL)
+        self._is_installed = is_wanted
+
+    def cover(self, run_id: str, task: Running) -> None:
+        """End a task that has begun when SIGTERM comes, if that is configured."""
+        self.follow_configuration()
+        if self._is_installed:
+            self._running[run_id] = task
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        for task in [task for reference in self._running.valuerefs() if (task := reference()) is not None]:
+            try:
+                task.end(TerminatedError("SIGTERM"))
+                task.recorder.leave()
+            except Exception as error:  # noqa: BLE001 - the process is to end, whatever becomes of a task
+                warn("cannot end a task of %s at SIGTERM: %r", task.agent_file, error)
+        if callable(self._previous):
+            self._previous(number, frame)
+        elif self._previous is not signal.SIG_IGN:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            os.kill(os.getpid(), signal.SIGTERM)
 
 
-def follow_configuration() -> None:
-    """Install the handler, or take it back, as `configure` and the environment say; in the main thread only."""
-    global _previous, is_installed  # noqa: PLW0603 - a process has one handler
-    is_wanted = environment.handles_signals()
-    if is_wanted == is_installed or threading.current_thread() is not threading.main_thread():
-        return
-    present = signal.getsignal(signal.SIGTERM)
-    if is_wanted and present is not _handle:
-        _previous = present
-        signal.signal(signal.SIGTERM, _handle)
-    elif present is _handle and not is_wanted:
-        signal.signal(signal.SIGTERM, _previous if _previous is not None else signal.SIG_DFL)
-    is_installed = is_wanted
-
-
-def _handle(number: int, frame: FrameType | None) -> None:
-    for task in [task for reference in running.valuerefs() if (task := reference()) is not None]:
-        try:
-            task.end(TerminatedError("SIGTERM"))
-            task.recorder.leave()
-        except Exception as error:  # noqa: BLE001 - the process is to end, whatever becomes of a task
-            warn("cannot end a task of %s at SIGTERM: %r", task.agent_file, error)
-    if callable(_previous):
-        _previous(number, frame)
-    elif _previous is not signal.SIG_IGN:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        os.kill(os.getpid(), signal.SIGTERM)
+handler = _Handler()

@@ -3,6 +3,7 @@
 from bisect import bisect_left
 from contextlib import suppress
 
+from otel_tracker.runtime import lifecycle
 from otel_tracker.runtime.guard import Guard
 
 TYPE_CHECKING = False
@@ -32,7 +33,7 @@ class Distribution:
                 listener(seconds)
 
 
-class Vitals:
+class Vitals(lifecycle.Part):
     """The numbers of this process, since it began."""
 
     def __init__(self) -> None:
@@ -40,6 +41,7 @@ class Vitals:
         """Events on the disk; of these, those that could not be written at once; those that are lost."""
         self.writes = Distribution()
         self.lock_waits = Distribution()
+        lifecycle.join(self)
 
     def count(self, recorded: int = 0, retried: int = 0, dropped: int = 0) -> None:
         """Count events."""
@@ -48,8 +50,8 @@ class Vitals:
             self.events["retried"] += retried
             self.events["dropped"] += dropped
 
-    def forget(self) -> None:
-        """Begin anew, in the child of a fork."""
+    def renew(self) -> None:
+        """Count from 0 again, in the child of a fork."""
         for distribution in (self.writes, self.lock_waits):
             distribution.buckets, distribution.sum = [0] * (len(BOUNDS) + 1), 0.0
         self.events = dict.fromkeys(self.events, 0)

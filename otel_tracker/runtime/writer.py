@@ -6,15 +6,13 @@ and waits for it. An exception may leave the wait; the work is done all the same
 in any other thread, which does its work itself.
 """
 
-import atexit
-import os
 import sys
 import weakref
 from _queue import SimpleQueue  # `queue` and `threading` take longer to load than a hook may run
 from _thread import allocate_lock, get_ident, start_new_thread
 from functools import partial, wraps
 
-from otel_tracker.runtime import environment
+from otel_tracker.runtime import environment, lifecycle
 from otel_tracker.runtime.interrupts import is_interrupt
 
 TYPE_CHECKING = False
@@ -68,18 +66,31 @@ class Receipt:
         return self._result
 
 
-class _Writer:
+class _Writer(lifecycle.Part):
     """The thread of one process, which is started when it is first needed."""
 
     def __init__(self) -> None:
+        self.is_over = False
+        """Whether the process ends: from then on the main thread does all work itself."""
+        self.renew()
+        lifecycle.join(self)
+
+    def renew(self) -> None:
+        """Leave the parent's work to the parent, in the child of a fork."""
+        self.main_thread = 0  # its identifier, once it is known
         self.queue: SimpleQueue[Work | None] = SimpleQueue()
         self.newest = allocate_lock()  # locked until the work that was handed over last is done
         self._turn = allocate_lock()  # held by the thread that serves the queue
         self._is_stopped = False
 
+    @property
+    def is_serving(self) -> bool:
+        """Whether a thread serves the queue."""
+        return self._turn.locked()
+
     def start(self) -> None:
         """See to it that a thread serves the queue."""
-        if self._turn.locked():
+        if self.is_serving:
             return
         try:
             self._begin()
@@ -87,19 +98,24 @@ class _Writer:
             while not self.queue.empty():
                 _do(self.queue.get())
 
-    def stop(self) -> None:
-        """End the thread, which may take a second at most: for a fork, which goes better without one."""
-        if self._turn.locked() and not self._is_stopped:
+    def before_fork(self) -> None:
+        """End the thread, which may take a second at most: a fork goes better without one."""
+        if self.is_serving and not self._is_stopped:
             self._is_stopped = True
             self.queue.put(None)
             if self._turn.acquire(timeout=_LONGEST_STOP):
                 self._turn.release()
 
-    def go_on(self) -> None:
-        """Start a thread again after a fork: work may have come meanwhile."""
+    def after_fork(self) -> None:
+        """Start a thread again: work may have come meanwhile."""
         if self._is_stopped:
             self._is_stopped = False
             self._begin()
+
+    def end(self) -> None:
+        """End the thread before Python takes itself apart and stops what still runs, wherever that is and whatever it holds."""
+        self.before_fork()
+        self.is_over = True
 
     def _begin(self) -> None:
         """Start a thread, and wait until it serves: the next caller would start another one, which no `stop` could end."""
@@ -119,8 +135,6 @@ class _Writer:
 
 _LONGEST_STOP, _MOMENT = 1.0, 0.05  # seconds
 _writer = _Writer()
-_main_thread = 0  # its identifier, once it is known
-_is_over = False  # whether the process ends: from then on the main thread does all work itself
 
 
 class Watch(weakref.ref["Any"]):
@@ -187,22 +201,21 @@ def settle() -> None:
 def _is_done_here() -> bool:
     return (
         environment.is_command
-        or _is_over
-        or get_ident() != (_main_thread or _find_main_thread())
+        or _writer.is_over
+        or get_ident() != (_writer.main_thread or _find_main_thread())
         or sys.is_finalizing()
     )
 
 
 def _find_main_thread() -> int:
-    global _main_thread  # noqa: PLW0603 - found once, and again after a fork
     try:
         import threading  # now: the thread that loads it is taken for the main one
     except Exception as error:  # no file can be opened: whichever thread this is does its work itself
         if is_interrupt(error):
             raise
         return 0
-    _main_thread = threading.main_thread().ident or 0
-    return _main_thread
+    _writer.main_thread = threading.main_thread().ident or 0
+    return _writer.main_thread
 
 
 def _do(work: "Work | None") -> None:
@@ -222,29 +235,3 @@ def _leave_signals_to_main_thread() -> None:
     if hasattr(signal, "pthread_sigmask"):
         faults = {signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGABRT}
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals() - faults)
-
-
-def _stop() -> None:
-    _writer.stop()
-
-
-def _go_on() -> None:
-    _writer.go_on()
-
-
-@atexit.register
-def _end() -> None:
-    """End the thread before Python takes itself apart and stops what still runs, wherever that is and whatever it holds."""
-    global _is_over  # noqa: PLW0603 - it ends once
-    _writer.stop()
-    _is_over = True
-
-
-def _begin_anew() -> None:
-    """Leave the parent's work to the parent, in the child of a fork."""
-    global _main_thread, _writer
-    _main_thread, _writer = 0, _Writer()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_stop, after_in_parent=_go_on, after_in_child=_begin_anew)

@@ -10,6 +10,7 @@ import time
 from contextlib import contextmanager, suppress
 
 from otel_tracker.errors import LockTimeoutError
+from otel_tracker.runtime import lifecycle
 from otel_tracker.runtime.vitals import vitals
 from otel_tracker.storage.failures import saying
 
@@ -21,8 +22,27 @@ if TYPE_CHECKING:
 
 WAIT_SECONDS = 5.0
 _FIRST_PAUSE, _PAUSE_GROWTH, _LONGEST_PAUSE = 0.001, 1.5, 0.02  # seconds, of which a random part is taken
-_given_up: set[str] = set()
-_open: set[int] = set()  # descriptors of lock files
+
+
+class _Locks(lifecycle.Part):
+    """The lock files of this process."""
+
+    def __init__(self) -> None:
+        self.open: set[int] = set()
+        """The descriptors that are open now."""
+        self.given_up: set[str] = set()
+        """The paths that it has waited for in vain, and hasn't had since."""
+        lifecycle.join(self)
+
+    def renew(self) -> None:
+        """Close, in the child of a fork, what the parent's threads held: else it is locked for as long as the child lives."""
+        for descriptor in list(self.open):
+            with suppress(OSError):
+                os.close(descriptor)
+        self.open.clear()
+
+
+_locks_of_process = _Locks()
 
 
 @contextmanager
@@ -39,7 +59,7 @@ def held(
         asked = time.perf_counter()
         is_held = _locks(descriptor, path) or _wait_for(descriptor, path, is_needless, began)
         vitals.lock_waits.observe(time.perf_counter() - asked)
-        _given_up.discard(path)
+        _locks_of_process.given_up.discard(path)
         yield is_held
     finally:
         _release(descriptor)
@@ -66,17 +86,9 @@ def holders(path: str) -> list[int]:
     return [int(row[4]) for row in rows if row[1] == "FLOCK" and row[5].rpartition(":")[2] == str(inode)]
 
 
-def forget() -> None:
-    """Close, in the child of a fork, what the parent's threads held: else it is locked for as long as the child lives."""
-    for descriptor in list(_open):
-        with suppress(OSError):
-            os.close(descriptor)
-    _open.clear()
-
-
 def _opened(path: str, files: "Files") -> int:
     descriptor = files.open_lock(path)
-    _open.add(descriptor)
+    _locks_of_process.open.add(descriptor)
     return descriptor
 
 
@@ -85,7 +97,7 @@ def _release(descriptor: int) -> None:
 
     It is closed even where that is reported to have failed (close(2)).
     """
-    _open.discard(descriptor)
+    _locks_of_process.open.discard(descriptor)
     with suppress(OSError):
         _unlock(descriptor)
     with suppress(OSError):
@@ -106,8 +118,8 @@ def _wait_for(
         if _locks(descriptor, path):
             return True
         # The sum of the pauses bounds the wait where the clock jumps back.
-        if path in _given_up or max(time.monotonic() - began, paused) > WAIT_SECONDS:
-            _given_up.add(path)
+        if path in _locks_of_process.given_up or max(time.monotonic() - began, paused) > WAIT_SECONDS:
+            _locks_of_process.given_up.add(path)
             by = " and ".join(f"process {pid}" for pid in holders(path)) or "another process"
             raise LockTimeoutError("lock", path, f"not free within {WAIT_SECONDS:g} s, {by} holds it")
         pause = longest * int.from_bytes(os.urandom(2), "big") / 65_536

@@ -4,13 +4,11 @@ Events that can't be written now wait in memory, in order, and go with the next 
 then is left beside the journal for the next writer, if that can be.
 """
 
-import atexit
-import sys
 import time
-import weakref
 from _thread import get_ident
 from functools import partial
 
+from otel_tracker.runtime import lifecycle
 from otel_tracker.runtime.guard import Guard
 from otel_tracker.runtime.log import warn
 from otel_tracker.runtime.vitals import vitals
@@ -24,7 +22,7 @@ if TYPE_CHECKING:
 _LONGEST_QUEUE = 100_000  # events; beyond, the oldest are given up: an agent's memory is not ours to fill
 
 
-class Recorder:
+class Recorder(lifecycle.Part):
     """Writes the events of this process to one store. Safe from several threads."""
 
     def __init__(self, store: "Port") -> None:
@@ -33,11 +31,15 @@ class Recorder:
         self._writers: set[int] = set()  # the threads that are writing
         self._waiting: list[Event] = []
         self._has_complained = False
-        _recorders.add(self)
+        lifecycle.join(self)
 
-    def forget(self) -> None:
+    def renew(self) -> None:
         """Begin anew in the child of a fork: what waits in memory is the parent's to write."""
         self._waiting, self._writers = [], set()
+
+    def end(self) -> None:
+        """Leave."""
+        self.leave()
 
     @uninterrupted
     def announce(self, event: "Event") -> None:
@@ -128,21 +130,3 @@ class Recorder:
         if not self._has_complained:
             self._has_complained = True
             warn("%s (%d events wait in memory and are tried again with the next one)", error, len(self._waiting))
-
-
-_recorders: "weakref.WeakSet[Recorder]" = weakref.WeakSet()
-
-
-def forget_all() -> None:
-    """Make the recorders usable in the child of a fork."""
-    for recorder in list(_recorders):
-        recorder.forget()
-    util = sys.modules.get("multiprocessing.util")
-    if util is not None:  # its children end without atexit, and forget what was registered before they began
-        util.register_after_fork(_recorders, lambda _: util.Finalize(None, _leave_all, exitpriority=0))
-
-
-@atexit.register
-def _leave_all() -> None:
-    for recorder in list(_recorders):
-        recorder.leave()

@@ -17,10 +17,10 @@ document lock is a method of the Transaction that `transaction` yields.
 """
 
 import time
-import weakref
 from contextlib import closing, contextmanager
 
 from otel_tracker.errors import DocumentError, StorageError
+from otel_tracker.runtime import lifecycle
 from otel_tracker.runtime.guard import Guard
 from otel_tracker.runtime.timestamps import format_timestamp
 from otel_tracker.runtime.writer import is_idle, uninterrupted
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 _SAFE = " (the new events are safe in the journal)"
 
 
-class Store:
+class Store(lifecycle.Part):
     """The document of a home and its journal. Safe from several threads and processes.
 
     Its own memory is guarded by a lock between threads, which is taken before those between processes.
@@ -58,10 +58,10 @@ class Store:
         self.home = home
         self._files, self._clock = files or Files(), clock
         self._guard = Guard()
-        self.forget()
-        _stores.add(self)
+        self.renew()
+        lifecycle.join(self)
 
-    def forget(self) -> None:
+    def renew(self) -> None:
         """Forget what has been read: in the child of a fork another thread may have been in the middle of reading it."""
         self.parts = Parts(self.home, self._files, self._clock)
         self._state = PresentState(self.parts)
@@ -277,12 +277,3 @@ class Store:
                 claim.check(self.home, self._files)
                 claim.leave_note(self.home, self._files)
         self._is_checked = True
-
-
-_stores: "weakref.WeakSet[Store]" = weakref.WeakSet()
-
-
-def forget_all() -> None:
-    """Make the stores usable in the child of a fork."""
-    for store in list(_stores):
-        store.forget()

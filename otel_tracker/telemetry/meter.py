@@ -1,7 +1,7 @@
 """OpenTelemetry metrics of tasks, through the API: without a MeterProvider of the application they cost nothing.
 
-Names, units and buckets of durations and tokens are the conventions' for generative AI (names.py); what they have no
-name for is under `otel_tracker.`.
+Which there are is one list (metrics.py). Names, units and buckets of durations and tokens are the conventions' for generative
+AI; what they have no name for is under `otel_tracker.`.
 """
 
 from collections.abc import Iterable
@@ -12,17 +12,13 @@ from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
 
 from otel_tracker import names
 from otel_tracker.names import VERSION
-from otel_tracker.runtime.environment import usable
 from otel_tracker.runtime.guard import Guard
 from otel_tracker.runtime.interrupts import is_interrupt
 from otel_tracker.runtime.log import warn
-from otel_tracker.runtime.vitals import BOUNDS, vitals
+from otel_tracker.runtime.vitals import vitals
 from otel_tracker.runtime.writer import uninterrupted
-
-# "Metric: gen_ai.invoke_agent.duration" and "Metric: gen_ai.client.token.usage" of the conventions.
-DURATION_BOUNDS = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 51.2, 102.4, 204.8, 409.6)
-TOKEN_BOUNDS = (1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304, 16777216, 67108864)
-
+from otel_tracker.telemetry import metrics as instruments
+from otel_tracker.telemetry.global_provider import global_provider
 
 _guard = Guard()
 _observed: set[MeterProvider | None] = set()
@@ -44,25 +40,13 @@ class TaskMeter:
     """The instruments of one MeterProvider: the one passed in, else the one that the application has set or will set."""
 
     def __init__(self, provider: MeterProvider | None = None) -> None:
-        provider = provider or usable("meter_provider", metrics.get_meter_provider)
+        provider = provider or global_provider("meter_provider", metrics.get_meter_provider)
         meter = provider.get_meter("otel_tracker", VERSION, names.SCHEMA_URL)
-        self._durations = meter.create_histogram(
-            names.METRIC_DURATION,
-            unit="s",
-            description="Duration of agent tasks.",
-            explicit_bucket_boundaries_advisory=DURATION_BOUNDS,
-        )
-        self._tokens = meter.create_histogram(
-            names.METRIC_TOKENS,
-            unit="{token}",
-            description="Tokens used by agent tasks, by type; input includes those of the cache.",
-            explicit_bucket_boundaries_advisory=TOKEN_BOUNDS,
-        )
-        self._tasks = meter.create_counter(names.METRIC_TASKS, unit="{task}", description="Ended tasks by outcome.")
+        self._durations = _histogram(meter, instruments.TASK_DURATION)
+        self._tokens = _histogram(meter, instruments.TASK_TOKENS)
+        self._tasks = _counter(meter, instruments.TASK_COUNT)
         self._proxy: Any = self._tasks if hasattr(self._tasks, "_real_instrument") else None
-        self._transitions = meter.create_counter(
-            names.METRIC_TRANSITIONS, unit="{transition}", description="Breakers that have got another state."
-        )
+        self._transitions = _counter(meter, instruments.TRANSITIONS)
         _observe_vitals(meter, provider)
 
     @property
@@ -80,15 +64,17 @@ class TaskMeter:
             warn("cannot count a task in metrics: %r", error)
 
     def _count(self, task: "Facts") -> None:
-        known = {names.GEN_AI_AGENT: task.agent, names.GEN_AI_OPERATION: names.INVOKE_AGENT}
+        attributes = {names.GEN_AI_AGENT: task.agent, names.GEN_AI_OPERATION: names.INVOKE_AGENT}
         if task.model is not None:
-            known[names.GEN_AI_REQUEST_MODEL] = task.model
-        self._tasks.add(1, {**known, names.SPAN_OUTCOME: task.outcome})
-        self._durations.record(task.seconds, {**known, names.ERROR_TYPE: task.error_type} if task.error_type else known)
+            attributes[names.GEN_AI_REQUEST_MODEL] = task.model
+        self._tasks.add(1, {**attributes, names.SPAN_OUTCOME: task.outcome})
+        self._durations.record(
+            task.seconds, {**attributes, names.ERROR_TYPE: task.error_type} if task.error_type else attributes
+        )
         if task.tokens:
-            known[names.GEN_AI_PROVIDER] = names.provider_of(task.model)
+            attributes[names.GEN_AI_PROVIDER] = names.provider_of(task.model)
             for kind, number in names.conventional_tokens(task.tokens).items():
-                self._tokens.record(number, {**known, names.GEN_AI_TOKEN_TYPE: kind})
+                self._tokens.record(number, {**attributes, names.GEN_AI_TOKEN_TYPE: kind})
 
     def transition(self, agent: str, state: str) -> None:
         """Count a breaker that has got another state."""
@@ -113,18 +99,23 @@ def _observe_vitals(meter: metrics.Meter, provider: MeterProvider) -> None:
     def events(_: CallbackOptions) -> Iterable[Observation]:
         return [Observation(number, {names.METRIC_EVENT_RESULT: result}) for result, number in vitals.events.items()]
 
-    meter.create_observable_counter(
-        names.METRIC_EVENTS, [events], unit="{event}", description="Events of the journal, by what became of them."
-    )
-    for name, distribution, description in (
-        (names.METRIC_WRITES, vitals.writes, "Time to write events, with all that they wait for."),
-        (names.METRIC_LOCK_WAITS, vitals.lock_waits, "Time to get a lock of the home."),
+    counter = instruments.EVENT_COUNT
+    meter.create_observable_counter(counter.name, [events], unit=counter.unit, description=counter.help)
+    for distribution, instrument in (
+        (vitals.writes, instruments.WRITE_DURATION),
+        (vitals.lock_waits, instruments.LOCK_WAIT_DURATION),
     ):
-        histogram = meter.create_histogram(
-            name, unit="s", description=description, explicit_bucket_boundaries_advisory=BOUNDS
-        )
-        _listen(distribution.listeners, histogram)
+        distribution.listeners.append(_histogram(meter, instrument).record)
 
 
-def _listen(listeners: list[Any], histogram: metrics.Histogram) -> None:
-    listeners.append(histogram.record)
+def _counter(meter: metrics.Meter, instrument: instruments.Instrument) -> metrics.Counter:
+    return meter.create_counter(instrument.name, unit=instrument.unit, description=instrument.help)
+
+
+def _histogram(meter: metrics.Meter, instrument: instruments.Instrument) -> metrics.Histogram:
+    return meter.create_histogram(
+        instrument.name,
+        unit=instrument.unit,
+        description=instrument.help,
+        explicit_bucket_boundaries_advisory=instrument.bounds,
+    )

@@ -1,9 +1,10 @@
 """The code that runs in a task: which one is the present one, in whatever thread, coroutine or generator."""
 
-from contextlib import AbstractContextManager
+from collections.abc import Awaitable, Generator
 from contextvars import ContextVar, Token
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
@@ -14,9 +15,6 @@ from otel_tracker.runtime.writer import Watch, watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-(SPAN_KEY,) = trace.set_span_in_context(trace.INVALID_SPAN, Context())
-"""Where a context has its span: `set_span_in_context` copies the context twice, and each task pays for it."""
 
 _innermost: "ContextVar[Block | None]" = ContextVar("otel_tracker_block", default=None)
 
@@ -86,7 +84,7 @@ class Block:
             otel_context.detach(self._attached)
 
 
-class WatchedExit:
+class _WatchedExit:
     """An `__exit__` whose `with` statement is known to be left also where an interrupt comes before its first step.
 
     Only the statement holds what this descriptor returns, and it lets go of that however it is left. The writer then calls
@@ -96,7 +94,7 @@ class WatchedExit:
     def __init__(self, leave: "Callable[..., Any]") -> None:
         self._leave = leave
 
-    def __get__(self, manager: "Any", kind: type | None = None) -> "Callable[..., Any]":
+    def __get__(self, manager: "Any", owner: type | None = None) -> "Callable[..., Any]":
         if manager is None:
             return self._leave
         leave = partial(self._leave, manager)
@@ -104,10 +102,61 @@ class WatchedExit:
         return leave
 
 
-class Visit(AbstractContextManager[Span]):
-    """A block of a task that goes on behind it."""
+class _Nothing:
+    """What an `async with` statement awaits when all is done already."""
+
+    def __await__(self) -> Generator[None, None, None]:
+        yield from ()
+
+
+_Entered = TypeVar("_Entered", covariant=True)  # noqa: PLC0105 - each `with` statement only gets it
+
+
+class Watched(Generic[_Entered]):
+    """A context manager for `with` and `async with` that is left once, whatever interrupts come."""
 
     watch: Watch | None = None
+    """What calls `interrupted` when the statement has been left, unless `leave` has returned before."""
+
+    def __enter__(self) -> _Entered:
+        raise NotImplementedError
+
+    def leave(self, error: BaseException | None) -> None:
+        """Leave the block, which an exception has ended unless it is None."""
+        raise NotImplementedError
+
+    def interrupted(self) -> None:
+        """Make up for what an interrupt has kept `leave` from doing; the writer's thread calls it."""
+
+    def _leave(
+        self,
+        error_type: type[BaseException] | None = None,
+        error: BaseException | None = None,
+        trace_back: TracebackType | None = None,
+    ) -> None:
+        self.leave(error)
+        self.watch = None
+
+    async def __aenter__(self) -> _Entered:
+        return self.__enter__()
+
+    def _leave_asynchronously(
+        self,
+        error_type: type[BaseException] | None = None,
+        error: BaseException | None = None,
+        trace_back: TracebackType | None = None,
+    ) -> Awaitable[None]:
+        self._leave(error_type, error, trace_back)  # now: the statement lets go of `__aexit__` before it awaits
+        return _Nothing()
+
+    if TYPE_CHECKING:
+        __exit__, __aexit__ = _leave, _leave_asynchronously
+    else:
+        __exit__, __aexit__ = _WatchedExit(_leave), _WatchedExit(_leave_asynchronously)
+
+
+class Visit(Watched[Span]):
+    """A block of a task that goes on behind it."""
 
     def __init__(self, task: Task) -> None:
         self._task, self._block = task, Block(task)
@@ -117,21 +166,13 @@ class Visit(AbstractContextManager[Span]):
         self._block.enter(self._task.context(), self.watch)
         return self._task.span
 
-    def _leave(self, *error: object) -> None:
+    def leave(self, error: BaseException | None) -> None:
+        """Leave the block; one that an interrupt keeps from that is known to be over."""
         try:
             self._block.leave()
         except BaseException:  # an interrupt
             self._block.leave()
             raise
-        self.watch = None
-
-    if TYPE_CHECKING:
-        __exit__ = _leave
-    else:
-        __exit__ = WatchedExit(_leave)
-
-    def interrupted(self) -> None:
-        """Do nothing: the block is known to be over."""
 
 
 def present_block() -> Block | None:

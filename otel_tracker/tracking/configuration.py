@@ -26,17 +26,15 @@ def configure(
     `mask_secrets` (OTEL_TRACKER_MASK_SECRETS): see docs/opentelemetry.md. Spans and metrics go to the providers given, else to those that the application has set. It
     holds for trackers that are made, and tasks that begin, from now on. Raises InvalidValueError.
     """
-    known: dict[str, Any] = {
-        "home": _folder(home),
-        "enforce": _truth("enforce", enforce),
-        "handle_signals": _truth("handle_signals", handle_signals),
-        "mask_secrets": _truth("mask_secrets", mask_secrets),
-        "tracer_provider": _provider("tracer_provider", tracer_provider, "get_tracer"),
-        "meter_provider": _provider("meter_provider", meter_provider, "get_meter"),
-    }
-    environment.configured.clear()
-    environment.configured.update({key: value for key, value in known.items() if value is not None})
-    terminate.follow_configuration()
+    environment.configuration = environment.Configuration(
+        home=_folder(home),
+        enforce=_truth("enforce", enforce),
+        handle_signals=_truth("handle_signals", handle_signals),
+        mask_secrets=_truth("mask_secrets", mask_secrets),
+        tracer_provider=_provider("tracer_provider", tracer_provider, "get_tracer"),
+        meter_provider=_provider("meter_provider", meter_provider, "get_meter"),
+    )
+    terminate.handler.follow_configuration()
 
 
 def _folder(value: Any) -> str | None:

@@ -3,12 +3,10 @@
 import functools
 import inspect
 from collections.abc import AsyncGenerator, Callable, Generator
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import Any, TypeVar, cast
 
-from otel_tracker.runtime.writer import Watch
 from otel_tracker.state.event import checked_agent, checked_model
-from otel_tracker.tracking.block import WatchedExit
+from otel_tracker.tracking.block import Watched
 from otel_tracker.tracking.pipeline import Tracker
 from otel_tracker.tracking.task import DEFAULT_MODEL, TaskTracker
 
@@ -43,10 +41,8 @@ def track_agent(
     return decorate
 
 
-class _Running:
+class _Running(Watched[TaskTracker]):
     """A block that a task lasts for; its span is not the present one in it."""
-
-    watch: Watch | None = None
 
     def __init__(self, task: TaskTracker) -> None:
         self._task = task
@@ -55,19 +51,9 @@ class _Running:
         self._task.begin()
         return self._task
 
-    def _leave(
-        self,
-        kind: type[BaseException] | None = None,
-        error: BaseException | None = None,
-        trace_back: TracebackType | None = None,
-    ) -> None:
+    def leave(self, error: BaseException | None) -> None:
+        """End the task, with the exception that has ended the block if there was one."""
         self._task.end(error)
-        self.watch = None
-
-    if TYPE_CHECKING:
-        __exit__ = _leave
-    else:
-        __exit__ = WatchedExit(_leave)
 
     def interrupted(self) -> None:
         """End the task if an interrupt has kept its block from doing so; for the writer."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from otel_tracker import names
 from otel_tracker.errors import AgentBlacklistedError, NoAgentAvailableError, OtelTrackerError
 from otel_tracker.reporting import summary, wording
-from otel_tracker.runtime import guard
+from otel_tracker.runtime import lifecycle
 from otel_tracker.runtime.ids import new_id
 from otel_tracker.runtime.interrupts import is_interrupt
 from otel_tracker.runtime.log import warn
@@ -53,7 +53,7 @@ class Claim:
     """A permit whose task has not begun: given back by `release`, or as soon as nothing holds this object any more."""
 
     def __init__(self, gate: "Gate", admission: Admission) -> None:
-        self._finalizer = weakref.finalize(self, _give_back, gate, admission, guard.forks)
+        self._finalizer = weakref.finalize(self, _give_back, gate, admission, lifecycle.forks)
 
     @property
     def is_open(self) -> bool:
@@ -72,7 +72,7 @@ class Claim:
 
 
 def _give_back(gate: "Gate", admission: Admission, forks: int) -> "Receipt | None":
-    return gate.give_back(admission) if guard.forks == forks else None  # in the child of a fork it is the parent's
+    return gate.give_back(admission) if lifecycle.forks == forks else None  # in the child of a fork it is the parent's
 
 
 class Rejection:
@@ -129,7 +129,7 @@ class Gate:
 
         By default it is this process and its present thread.
         """
-        self._recorder, self._owner, self._fields = recorder, owner or _present, fields
+        self.recorder, self._owner, self._fields = recorder, owner or _present, fields
         self._home = recorder.store.home.option
 
     def ask(self, agent: str, task_id: "str | None" = None, run_id: "str | None" = None) -> "Admission | Rejection":
@@ -207,7 +207,7 @@ class Gate:
 
         Where others have moved the breaker since this process last looked, a success may be judged by what was then.
         """
-        entry = self._recorder.store.last_known(ended["agent"])
+        entry = self.recorder.store.last_known(ended["agent"])
         if ended["action"] != names.TASK_FAILED and (entry is None or entry["status"] == names.STATUSES[names.CLOSED]):
             return None
         return transition(self._document().head, ended)
@@ -222,10 +222,10 @@ class Gate:
 
     def _document(self) -> Document:
         try:
-            self._recorder.flush()
-            return self._recorder.store.read(is_patient=False)
+            self.recorder.flush()
+            return self.recorder.store.read(is_patient=False)
         except OtelTrackerError as error:
-            self._recorder.store.warn_once(f"cannot ask any breaker, so that all are taken for closed: {error}")
+            self.recorder.store.warn_once(f"cannot ask any breaker, so that all are taken for closed: {error}")
             return new_document()
 
     def _grant(self, admission: Admission) -> "tuple[Document, breaker.Answer]":
@@ -249,7 +249,7 @@ class Gate:
             }
             return [event.happened(names.PROBE_GRANTED, now, **fields)]
 
-        self._recorder.store.record_found(find)
+        self.recorder.store.record_found(find)
         return answers[-1]
 
     def _rejection(self, document: Document, agent: str, answer: breaker.Answer) -> Rejection:
@@ -269,7 +269,7 @@ class Gate:
     def _submit(self, agent: str, action: str, **fields: "str | None") -> "Receipt":
         given = {key: value for key, value in {**self._fields, **fields}.items() if value is not None}
         happened = event.happened(action, time.time(), agent=agent, **given)
-        return self._recorder.submit(happened, may_repeat="id" in self._fields)
+        return self.recorder.submit(happened, may_repeat="id" in self._fields)
 
 
 def _tell_span(rejection: Rejection) -> None:

@@ -22,14 +22,17 @@ class AgentTrackerInstrumentor(BaseInstrumentor):  # type: ignore[misc,unused-ig
         return ()
 
     def _instrument(self, **kwargs: Any) -> None:
-        providers = {name: kwargs.get(name) for name in ("tracer_provider", "meter_provider")}
-        self._given = {name: provider for name, provider in providers.items() if provider is not None}
-        environment.configured.update(self._given)
-        pipeline.listen_to(kwargs.get("tracer_provider") or trace.get_tracer_provider(), again=True)
-        terminate.follow_configuration()
+        self._tracer_provider, self._meter_provider = kwargs.get("tracer_provider"), kwargs.get("meter_provider")
+        present = environment.configuration
+        present.tracer_provider = self._tracer_provider or present.tracer_provider
+        present.meter_provider = self._meter_provider or present.meter_provider
+        pipeline.listen_to(self._tracer_provider or trace.get_tracer_provider(), again=True)
+        terminate.handler.follow_configuration()
 
     def _uninstrument(self, **kwargs: Any) -> None:
-        for name, provider in self._given.items():
-            if environment.configured.get(name) is provider:  # what `configure` has said stays
-                del environment.configured[name]
+        present = environment.configuration  # whose providers stay where they are others
+        if present.tracer_provider is self._tracer_provider:
+            present.tracer_provider = None
+        if present.meter_provider is self._meter_provider:
+            present.meter_provider = None
         pipeline.stop_listening()

@@ -66,7 +66,7 @@ class MetricTracker:
         if self._pipeline is None:
             from otel_tracker.tracking.pipeline import Pipeline
 
-            self._pipeline = Pipeline(self._recorder, self._tracer_provider, gate=self.gate)
+            self._pipeline = Pipeline(self.gate, self._tracer_provider)
         return self._pipeline
 
     def register_agent(self, agent_name: str, agent_file: str) -> None:

@@ -1,27 +1,20 @@
 """`Permit`: what the gate hands to a caller that may run a task. A `with` block over it is that task."""
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-from otel_tracker.tracking.block import WatchedExit
+from otel_tracker.tracking.block import Watched
 from otel_tracker.tracking.gate import Admission, Claim
 from otel_tracker.tracking.pipeline import Tracker
 from otel_tracker.tracking.task import DEFAULT_MODEL, TaskTracker
 
-if TYPE_CHECKING:
-    from types import TracebackType
 
-    from otel_tracker.runtime.writer import Watch
-
-
-class Permit:
+class Permit(Watched[TaskTracker]):
     """The right to run one task of an agent. True, unlike a rejection.
 
     `with permit as task:`, or `async with`, is that task, a TaskTracker; `permit.task(model="opus")` makes it with options of its own.
     A permit that isn't used is given back by `release`, and at once where nothing holds it any more, or where its thread
     has ended.
     """
-
-    watch: "Watch | None" = None
 
     def __init__(self, tracker: Tracker, admission: Admission) -> None:
         self._tracker, self._claim = tracker, Claim(tracker.gate, admission)
@@ -64,31 +57,10 @@ class Permit:
     def __enter__(self) -> TaskTracker:
         return self.task().__enter__()
 
-    def _leave(
-        self,
-        kind: "type[BaseException] | None" = None,
-        error: BaseException | None = None,
-        trace_back: "TracebackType | None" = None,
-    ) -> None:
+    def leave(self, error: BaseException | None) -> None:
+        """End the task, with the exception that has ended its block if there was one."""
         if self._task is not None:
-            self._task.__exit__(kind, error, trace_back)
-        self.watch = None
-
-    async def __aenter__(self) -> TaskTracker:
-        return self.__enter__()
-
-    async def _leave_asynchronously(
-        self,
-        kind: "type[BaseException] | None" = None,
-        error: BaseException | None = None,
-        trace_back: "TracebackType | None" = None,
-    ) -> None:
-        self._leave(kind, error, trace_back)
-
-    if TYPE_CHECKING:
-        __exit__, __aexit__ = _leave, _leave_asynchronously
-    else:
-        __exit__, __aexit__ = WatchedExit(_leave), WatchedExit(_leave_asynchronously)
+            self._task.leave(error)
 
     def interrupted(self) -> None:
         """End the task if an interrupt has kept its block from doing so; for the writer."""

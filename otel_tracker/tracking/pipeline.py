@@ -9,7 +9,6 @@ from typing import Any, Protocol
 
 from opentelemetry import trace
 from opentelemetry.context import Context, get_current
-from opentelemetry.metrics import MeterProvider
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanLimits, TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
@@ -18,8 +17,7 @@ from opentelemetry.util.types import Attributes
 
 from otel_tracker import names
 from otel_tracker.names import VERSION
-from otel_tracker.runtime import environment, terminate
-from otel_tracker.runtime.environment import usable
+from otel_tracker.runtime import environment
 from otel_tracker.runtime.guard import Guard
 from otel_tracker.runtime.interrupts import is_interrupt
 from otel_tracker.runtime.log import warn
@@ -27,6 +25,7 @@ from otel_tracker.runtime.writer import Receipt, is_idle, uninterrupted
 from otel_tracker.state.shapes import Event
 from otel_tracker.storage.recorder import Recorder
 from otel_tracker.storage.registry import recorder_of
+from otel_tracker.telemetry.global_provider import global_provider
 from otel_tracker.telemetry.meter import Facts, TaskMeter
 from otel_tracker.telemetry.propagation import inherited_context
 from otel_tracker.tracking.gate import Gate
@@ -42,19 +41,15 @@ class Pipeline:
 
     def __init__(
         self,
-        recorder: Recorder,
+        gate: Gate,
         tracer_provider: trace.TracerProvider | None = None,
-        meter_provider: MeterProvider | None = None,
-        gate: Gate | None = None,
     ) -> None:
-        self.recorder = recorder
+        self.gate, self.recorder = gate, gate.recorder
         self._passed_in = tracer_provider
         self._provider: trace.TracerProvider | None = None
         self._tracer: Tracer | None = None
-        self.gate = gate or Gate(recorder)
-        terminate.follow_configuration()
         self._inherited = inherited_context()
-        self.meter = TaskMeter(meter_provider or environment.configured.get("meter_provider"))
+        self.meter = TaskMeter(environment.configuration.meter_provider)
 
     @property
     def is_unexported(self) -> bool:
@@ -151,9 +146,9 @@ class Pipeline:
         return self.end_span(span, event, int(ended * 1e9))
 
     def _current_tracer(self) -> Tracer:
-        chosen = self._passed_in or environment.configured.get("tracer_provider")
+        chosen = self._passed_in or environment.configuration.tracer_provider
         known = chosen or (trace.get_tracer_provider() if self._tracer else None)
-        provider: trace.TracerProvider = known or usable("tracer_provider", trace.get_tracer_provider)
+        provider: trace.TracerProvider = known or global_provider("tracer_provider", trace.get_tracer_provider)
         if chosen is None and not isinstance(provider, TracerProvider):
             provider = _private_provider()
         if self._tracer is None or provider is not self._provider:
@@ -183,7 +178,7 @@ def default_pipeline() -> Pipeline:
     recorder = recorder_of()
     known = _defaults.get(recorder)
     if known is None:
-        known = _defaults[recorder] = Pipeline(recorder)
+        known = _defaults[recorder] = Pipeline(Gate(recorder))
     return known
 
 

@@ -6,6 +6,7 @@ import inspect
 import math
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from otel_tracker.errors import AgentTimeoutError, InvalidValueError
@@ -41,14 +42,36 @@ class Plan(NamedTuple):
             raise InvalidValueError("a timeout", self.timeout, "seconds from 0, or None")
         return self
 
-    def of_agents(self) -> "Iterator[_Task]":
-        """Yield a task for each agent that is let through, as long as the caller wants another one."""
-        gate = self.tracker.gate
-        for admission in gate.admissions(self.agent, self.fallbacks):
+
+class _Chain:
+    """The agents that may do the work, one after the other."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan.checked()
+        self._failure: Exception | None = None
+
+    def tasks(self) -> "Iterator[_Task]":
+        """Yield a task for each agent that is let through; the caller stops when one has done the work."""
+        plan, gate = self._plan, self._plan.tracker.gate
+        for admission in gate.admissions(plan.agent, plan.fallbacks):
             settings = gate.settings(admission.agent_file)
-            timeout = settings.timeout_seconds if self.timeout is None else self.timeout
-            retries = settings.retry_attempts if self.retries is None else self.retries
-            yield _Task(self, admission, None if timeout in (0, math.inf) else timeout, retries)
+            timeout = settings.timeout_seconds if plan.timeout is None else plan.timeout
+            retries = settings.retry_attempts if plan.retries is None else plan.retries
+            yield _Task(plan, admission, None if timeout in (0, math.inf) else timeout, retries)
+
+    def failure(self) -> Exception:
+        """Return the failure of the last task, for which no other agent has made up."""
+        assert self._failure is not None  # noqa: S101 - `admissions` raises where it lets no agent through
+        return self._failure
+
+    def __enter__(self) -> None:
+        """Keep a failure of the block, for which the next agent may make up."""
+
+    def __exit__(self, error_type: object, error: BaseException | None, trace_back: object) -> bool:
+        if not isinstance(error, Exception) or is_interrupt(error) or getattr(error, "is_final", False):
+            return False
+        self._failure = error
+        return True
 
 
 class _Task(NamedTuple):
@@ -81,47 +104,37 @@ def run(plan: Plan, function: Callable[[], Any]) -> Any:
         raise InvalidValueError(
             "a function for run", function, "one that isn't a coroutine function: await arun instead"
         )
-    failure: Exception | None = None
-    for task in plan.checked().of_agents():
-        try:
-            with task.tracked() as tracked:
-                return tracked.take_tokens(task.call(_attempt, task, tracked, function))
-        except Exception as error:
-            if is_interrupt(error):
-                raise
-            failure = error
-            if getattr(error, "is_final", False):
-                break
-    assert failure is not None  # noqa: S101 - `of_agents` raises if it yields none
-    raise failure
+    chain = _Chain(plan)
+    for task in chain.tasks():
+        with chain, task.tracked() as tracked:
+            return tracked.take_tokens(task.call(_attempt, task, tracked, function))
+    raise chain.failure()
 
 
 async def arun(plan: Plan, function: Callable[[], Awaitable[Any]]) -> Any:
     """Run and await a function as `plan` says, and return its result; errors as MetricTracker.run."""
-    failure: Exception | None = None
-    for task in plan.checked().of_agents():
-        try:
+    chain = _Chain(plan)
+    for task in chain.tasks():
+        with chain:
             async with task.tracked() as tracked:
-                result = await task.await_call(_attempt_async, task, tracked, function)
-                return tracked.take_tokens(result)
-        except Exception as error:
-            if is_interrupt(error):
-                raise
-            failure = error
-            if getattr(error, "is_final", False):
-                break
-    assert failure is not None  # noqa: S101 - `of_agents` raises if it yields none
-    raise failure
+                return tracked.take_tokens(await task.await_call(_attempt_async, task, tracked, function))
+    raise chain.failure()
 
 
-def _attempt(task: _Task, tracked: TaskTracker, function: Callable[[], Any]) -> Any:
+@contextmanager
+def _counted(tracked: TaskTracker) -> Iterator[None]:
+    """Count an attempt of a task, with the exception that ends the block if there is one."""
     try:
-        result = _finished(function() if task.timeout is None else _within(task, task.timeout, function))
+        yield
     except BaseException as error:
         tracked.add_attempt(error)
         raise
     tracked.add_attempt()
-    return result
+
+
+def _attempt(task: _Task, tracked: TaskTracker, function: Callable[[], Any]) -> Any:
+    with _counted(tracked):
+        return _finished(function() if task.timeout is None else _within(task, task.timeout, function))
 
 
 def _within(task: _Task, seconds: float, function: Callable[[], Any]) -> Any:
@@ -151,13 +164,8 @@ def _within(task: _Task, seconds: float, function: Callable[[], Any]) -> Any:
 
 
 async def _attempt_async(task: _Task, tracked: TaskTracker, function: Callable[[], Awaitable[Any]]) -> Any:
-    try:
-        result = await _awaited_within(task, function)
-    except BaseException as error:
-        tracked.add_attempt(error)
-        raise
-    tracked.add_attempt()
-    return result
+    with _counted(tracked):
+        return await _awaited_within(task, function)
 
 
 async def _awaited_within(task: _Task, function: Callable[[], Awaitable[Any]]) -> Any:

@@ -4,7 +4,6 @@ import time
 import traceback
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from opentelemetry import trace
@@ -13,7 +12,7 @@ from opentelemetry.trace import Span, StatusCode
 
 from otel_tracker import names
 from otel_tracker.errors import InvalidValueError, OtelTrackerError
-from otel_tracker.runtime import guard, terminate
+from otel_tracker.runtime import lifecycle, terminate
 from otel_tracker.runtime.environment import is_enforced
 from otel_tracker.runtime.ids import new_id
 from otel_tracker.runtime.interrupts import is_interrupt
@@ -21,14 +20,14 @@ from otel_tracker.runtime.log import warn
 from otel_tracker.runtime.masking import masked
 from otel_tracker.runtime.owner import this_process
 from otel_tracker.runtime.timestamps import format_timestamp
-from otel_tracker.runtime.writer import Receipt, Watch, settle
+from otel_tracker.runtime.writer import Receipt, settle
 from otel_tracker.state import event
 from otel_tracker.state.outages import outage_of
 from otel_tracker.state.raised import outcome_of
 from otel_tracker.state.shapes import Event
 from otel_tracker.storage.recorder import Recorder
 from otel_tracker.telemetry.meter import Facts
-from otel_tracker.tracking.block import SPAN_KEY, Block, Visit, WatchedExit, present_block
+from otel_tracker.tracking.block import Block, Visit, Watched, present_block
 from otel_tracker.tracking.gate import Admission, Rejection
 from otel_tracker.tracking.pipeline import Tracker, default_pipeline
 
@@ -45,7 +44,7 @@ class _Default(str):
 DEFAULT_MODEL = _Default("sonnet")
 
 
-class TaskTracker:
+class TaskTracker(Watched["TaskTracker"]):
     """Records one task of an agent: a success, unless an exception leaves the block or `set_failed` is called.
 
     `agent_file` is the agent's key (`core/coder.md`), `model` the model as its user names it. `tracker` says where to
@@ -56,11 +55,6 @@ class TaskTracker:
     An interrupt or a cancellation makes the task cancelled, `sys.exit(0)` is a success; every exception goes on to the
     caller. When the block has ended the task is on the disk. Raises InvalidValueError before anything starts.
     """
-
-    _attempts = 0  # what few tasks have isn't set for each
-    _complaints: frozenset[str] = frozenset()
-    _error_type: str | None = None
-    watch: Watch | None = None
 
     def __init__(
         self,
@@ -94,6 +88,10 @@ class TaskTracker:
         self._began = self._duration = 0.0
         self._receipt: Receipt | None = None
         self._is_ended = False
+        self._attempts = 0
+        self._error_type: str | None = None
+        self._forks = lifecycle.forks
+        self._complaints: set[str] = set()
 
     @property
     def recorder(self) -> Recorder:
@@ -188,12 +186,8 @@ class TaskTracker:
     def __enter__(self) -> "Self":
         return self._begin(is_block=True)
 
-    def _leave(
-        self,
-        kind: type[BaseException] | None = None,
-        error: BaseException | None = None,
-        trace_back: TracebackType | None = None,
-    ) -> None:
+    def leave(self, error: BaseException | None) -> None:
+        """End the task, with the exception that has ended its block if there was one."""
         try:
             if self._block is not None:
                 self._block.leave()
@@ -205,27 +199,11 @@ class TaskTracker:
             self.end(error)
         self._block = None  # each has the other
 
-    async def __aenter__(self) -> "Self":
-        return self.__enter__()
-
-    async def _leave_asynchronously(
-        self,
-        kind: type[BaseException] | None = None,
-        error: BaseException | None = None,
-        trace_back: TracebackType | None = None,
-    ) -> None:
-        self._leave(kind, error, trace_back)
-
-    if TYPE_CHECKING:
-        __exit__, __aexit__ = _leave, _leave_asynchronously
-    else:
-        __exit__, __aexit__ = WatchedExit(_leave), WatchedExit(_leave_asynchronously)
-
     def interrupted(self) -> None:
         """End the task as cancelled if an interrupt has kept its block from doing so; for the writer."""
         if self._block is not None:
             self._block.is_left = True
-        if self._run_id is not None and self._receipt is None and guard.forks == self._forks:
+        if self._run_id is not None and self._receipt is None and lifecycle.forks == self._forks:
             self._take_time()
             self._outcome, self._message = names.CANCELLED, "interrupted"
             self._receipt = self._pipeline.recorder.submit(self._end())
@@ -240,7 +218,7 @@ class TaskTracker:
     def _begin(self, *, is_block: bool) -> "Self":
         if self._run_id is not None:
             raise RuntimeError(f"this task of {self._agent} has begun already; make a TaskTracker for each task")
-        self._forks = guard.forks
+        self._forks = lifecycle.forks
         self._run_id = new_id() if self._admission is None else self._admission.run_id
         try:
             if self._is_asked and self._admission is None:
@@ -283,10 +261,9 @@ class TaskTracker:
         span = self._span = self._pipeline.start_span(self._agent, attributes, self._started_ns, context)
         if self._admission is not None and self._admission.is_probe:
             self._pipeline.add_transition(span, self._agent, names.HALF_OPEN)
-        if terminate.is_installed:
-            terminate.running[run_id] = self
+        terminate.handler.cover(run_id, self)
         # A context that a processor has attached meanwhile isn't looked for: that would be two calls more.
-        return Context({**context, SPAN_KEY: span})
+        return trace.set_span_in_context(span, context)
 
     def _take_permit(self, run_id: str) -> None:
         """Ask the agent's breaker for the run; raises AgentBlacklistedError."""
@@ -300,7 +277,7 @@ class TaskTracker:
         """End the task, with the exception that ended it if there was one, and return when it is recorded."""
         if self._run_id is None:
             raise RuntimeError(f"this task of {self._agent} has not begun; use it in a `with` block")
-        if self._is_ended or guard.forks != self._forks:
+        if self._is_ended or lifecycle.forks != self._forks:
             return  # SIGTERM has ended it; or the child of a fork leaves a block of its parent, whose task goes on
         try:
             self._conclude(error).wait()
@@ -410,7 +387,7 @@ class TaskTracker:
     def _complain(self, about: str, error: InvalidValueError) -> None:
         """Say once what is wrong with a value; a task is never failed for its numbers."""
         if about not in self._complaints:
-            self._complaints |= {about}
+            self._complaints.add(about)
             warn("task of %s: %s", self._agent, error)
 
 

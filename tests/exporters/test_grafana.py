@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from grafana import generate, queries
-from otel_tracker.reporting import metrics
+from otel_tracker.telemetry import metrics
 from tests.faults.components import miss
 from tests.places import ROOT
 
@@ -25,7 +25,7 @@ FLEET, AGENT = DASHBOARDS["fleet.json"], DASHBOARDS["agent.json"]
 SCHEMA_PACKAGES = ("@grafana/schema@13.2.3", "typescript@5.9.3")
 
 SUFFIXES = {metrics.COUNTER: ("_total",), metrics.INFO: ("_info",), metrics.HISTOGRAM: ("_bucket", "_sum", "_count")}
-KNOWN = {metric.base + suffix for metric in metrics.ALL for suffix in SUFFIXES.get(metric.kind, ("",))}
+KNOWN = {metric.base + suffix for metric in metrics.OF_DOCUMENT for suffix in SUFFIXES.get(metric.kind, ("",))}
 COUNTERS = {name for name in KNOWN if name.endswith(("_total", "_bucket", "_sum", "_count"))}
 NAME = r"(?:[a-z]+:)?otel_tracker_[a-z_]+(?::[a-z0-9_]+)?"
 UNITS = {"short", "none", "string", "percentunit", "s", "dateTimeFromNow"}
@@ -160,7 +160,7 @@ def test_target_job_and_instance_rules_every_selector_has_both(expr: str) -> Non
 
 @every_query
 def test_target_required_matchers_agent_and_model_hold_wherever_the_metric_has_them(expr: str) -> None:
-    of = {metric.name: metric for metric in metrics.ALL}
+    of = {metric.name: metric for metric in metrics.OF_DOCUMENT}
     for name, matchers in re.findall(rf"({NAME})(\{{[^}}]*\}})", expr):
         metric = of.get(name.removesuffix("_bucket"))
         for label in (label for label in ("agent", "model") if metric is None or label in metric.labels):
@@ -233,7 +233,7 @@ def test_rules_name_only_metrics_that_the_collector_yields_or_a_rule_records(fil
     assert names_in(text) <= KNOWN | set(queries.RECORDED)
 
 
-@pytest.mark.parametrize("metric", metrics.ALL, ids=lambda metric: metric.base)
+@pytest.mark.parametrize("metric", metrics.OF_DOCUMENT, ids=lambda metric: metric.base)
 def test_every_metric_is_of_use_to_somebody(metric: metrics.Metric) -> None:
     texts = [json.dumps(dashboard) for dashboard in DASHBOARDS.values()]
     used = set().union(*(names_in(text) for text in (*texts, (FOLDER / "rules" / "alerts.yml").read_text())))

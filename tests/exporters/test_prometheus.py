@@ -13,10 +13,10 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 
 from otel_tracker import __version__, names
 from otel_tracker.errors import DocumentError
-from otel_tracker.reporting import metrics
 from otel_tracker.state.document import Document, new_document
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.store import Store
+from otel_tracker.telemetry import metrics
 from otel_tracker_exporters.prometheus import MOST_AGENTS, OTHER
 from tests.builders import AGENT, NOON, about, document_of, end, folded, moment, start
 from tests.exporters.scraped import registry, value, values
@@ -26,13 +26,15 @@ FAILURE = names.FAILURE
 
 def test_every_metric_of_the_list_is_yielded_and_no_other() -> None:
     families = list(registry(lambda: folded(end())).collect())
-    assert {family.name: family.type for family in families} == {metric.base: metric.kind for metric in metrics.ALL}
+    assert {family.name: family.type for family in families} == {
+        metric.base: metric.kind for metric in metrics.OF_DOCUMENT
+    }
     assert all(family.documentation for family in families)
 
 
 def test_names_are_those_that_queries_use() -> None:
     shown = {name for name, _ in values(folded(end()))}
-    for metric in metrics.ALL:
+    for metric in metrics.OF_DOCUMENT:
         suffixes = ("_bucket", "_sum", "_count") if metric.kind == metrics.HISTOGRAM else ("",)
         assert {metric.name + suffix for suffix in suffixes} <= shown
 

@@ -25,8 +25,8 @@ import yaml
 
 from grafana import generate
 from otel_tracker import MetricTracker, TaskTracker, names
-from otel_tracker.reporting import metrics
 from otel_tracker.storage.home import Home
+from otel_tracker.telemetry import metrics
 from tests.faults.components import needs
 from tests.places import ROOT
 
@@ -326,7 +326,7 @@ def test_the_metrics_of_a_real_tracker_are_clean_and_those_of_the_list(stack: St
     with urlopen(f"http://{stack.tracker}/metrics", timeout=BOUND) as answer:
         text = answer.read().decode()
     assert promtool("check", "metrics", stdin=text) == ""
-    assert set(re.findall(r"^# TYPE (\w+) ", text, re.MULTILINE)) == {metric.name for metric in metrics.ALL}
+    assert set(re.findall(r"^# TYPE (\w+) ", text, re.MULTILINE)) == {metric.name for metric in metrics.OF_DOCUMENT}
 
 
 def test_the_configuration_and_the_rules_are_clean() -> None:

@@ -27,7 +27,8 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 import otel_tracker
 import otel_tracker_exporters
 from otel_tracker import CircuitBreakerSpanExporter, MetricTracker, TaskTracker, names, track_agent
-from otel_tracker.runtime import guard, writer
+from otel_tracker.runtime import lifecycle, writer
+from otel_tracker.runtime.guard import Guard
 from otel_tracker.runtime.ids import new_id
 from otel_tracker.runtime.owner import this_process
 from otel_tracker.runtime.timestamps import format_timestamp
@@ -245,7 +246,7 @@ def tasks_of(tracker: MetricTracker, agent: str) -> int:
 def assert_in_order(home: Home, place: str) -> None:
     assert current_task() is None, place
     assert trace.get_current_span() is trace.INVALID_SPAN, place
-    assert not any(lock._is_owned() for lock in guard._guards), place  # type: ignore[attr-defined]
+    assert not any(part._is_owned() for part in lifecycle.parts() if isinstance(part, Guard)), place  # type: ignore[attr-defined]
     for path in (home.append_lock, home.document_lock):
         descriptor = os.open(path, os.O_RDWR)
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -16,7 +16,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from otel_tracker import MetricTracker, TaskTracker, configure
 from otel_tracker.integrations.claude_code.hooks.hook import hook
-from otel_tracker.runtime import environment, log
+from otel_tracker.runtime import log
 from otel_tracker.runtime.masking import MASK, masked
 from otel_tracker.storage.home import Home
 
@@ -237,7 +237,7 @@ def test_a_setting_turns_masking_off(
     try:
         assert masked(KEY) != KEY
     finally:
-        environment.configured.clear()
+        configure()
     monkeypatch.setenv("OTEL_TRACKER_MASK_SECRETS", "ja")
     with caplog.at_level(logging.WARNING):
         assert (masked(KEY), masked("")) == ("sk-ant-api03-***", "")

@@ -11,9 +11,9 @@ from otel_tracker_exporters.prometheus_vitals import VitalsCollector
 
 @pytest.fixture(autouse=True)
 def _at_zero() -> Iterator[None]:
-    vitals.forget()
+    vitals.renew()
     yield
-    vitals.forget()
+    vitals.renew()
 
 
 def test_a_duration_is_counted_in_the_bucket_of_its_bound() -> None:

@@ -115,8 +115,8 @@ def test_work_that_comes_right_behind_a_fork_starts_no_second_thread(monkeypatch
 
     writer.submit(int).wait()
     monkeypatch.setattr(writer, "start_new_thread", start)
-    writer._stop()
-    writer._go_on()
+    writer._writer.before_fork()
+    writer._writer.after_fork()
     writer.submit(int)
     writer.submit(int).wait()
     assert len(started) == 1
@@ -152,7 +152,7 @@ from otel_tracker.cli import main
 sys.argv[1:] = ["--home", {home.folder!r}, "exec", "a.md", "--", "true"]
 main()
 from otel_tracker.runtime import writer
-print(writer._writer._turn.locked())
+print(writer._writer.is_serving)
 """
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout == "False\n"

@@ -83,13 +83,13 @@ def collected(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collected]:
     monkeypatch.setattr(meter, "_observed", set())
     monkeypatch.setattr(vitals.writes, "listeners", [])
     monkeypatch.setattr(vitals.lock_waits, "listeners", [])
-    vitals.forget()
-    monkeypatch.setattr(environment, "configured", {})
+    vitals.renew()
+    monkeypatch.setattr(environment, "configuration", environment.Configuration())
     made = Collected()
     configure(meter_provider=made.provider)
     yield made
     made.provider.shutdown()
-    vitals.forget()
+    vitals.renew()
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ from otel_tracker.runtime.timestamps import parse_timestamp
 from otel_tracker.runtime.vitals import BOUNDS
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.store import Store
-from otel_tracker.telemetry.meter import DURATION_BOUNDS, TOKEN_BOUNDS
+from otel_tracker.telemetry.metrics import TASK_DURATION, TASK_TOKENS
 from tests.builders import end
 from tests.faults.components import miss
 
@@ -380,8 +380,8 @@ def test_metrics_of_an_application_arrive_as_the_conventions_have_them(
         if one.WhichOneof("data") == "histogram"
     }
     assert bounds == {
-        "gen_ai.invoke_agent.duration": {DURATION_BOUNDS},
-        "gen_ai.client.token.usage": {TOKEN_BOUNDS},
+        "gen_ai.invoke_agent.duration": {TASK_DURATION.bounds},
+        "gen_ai.client.token.usage": {TASK_TOKENS.bounds},
         "otel_tracker.write.duration": {BOUNDS},
         "otel_tracker.lock.wait.duration": {BOUNDS},
     }

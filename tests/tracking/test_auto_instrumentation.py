@@ -187,7 +187,7 @@ def test_metrics_of_a_script_are_exported_too(instrumented: Instrumented) -> Non
 def instrumentor(home: Home, monkeypatch: pytest.MonkeyPatch) -> Iterator[AgentTrackerInstrumentor]:
     """Return the instrumentor, of which there is one in a process, not at work; and put an end to its work."""
     monkeypatch.setenv("OTEL_TRACKER_HOME", home.folder)
-    monkeypatch.setattr(environment, "configured", {})
+    monkeypatch.setattr(environment, "configuration", environment.Configuration())
     made = AgentTrackerInstrumentor()
     assert not made.is_instrumented_by_opentelemetry
     yield made
@@ -264,7 +264,7 @@ def test_own_tasks_go_to_the_providers_that_it_was_given(
     assert [span.name for span in spans.get_finished_spans()] == [f"invoke_agent {AGENT}"]
     assert reader.get_metrics_data() is not None
     instrumentor.uninstrument()
-    assert environment.configured == {}
+    assert (environment.configuration.tracer_provider, environment.configuration.meter_provider) == (None, None)
 
 
 def test_what_was_configured_stays_when_it_stops(
@@ -273,4 +273,4 @@ def test_what_was_configured_stays_when_it_stops(
     configure(tracer_provider=provider)
     instrumentor.instrument()
     instrumentor.uninstrument()
-    assert environment.configured == {"tracer_provider": provider}
+    assert environment.configuration.tracer_provider is provider

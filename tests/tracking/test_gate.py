@@ -411,7 +411,7 @@ def test_what_the_gate_has_recorded_is_read_again_from_the_journal_alone(tracker
     before = tracker.get_agent_metrics(AGENT)
     tracker.config_file.unlink()
     shutil.rmtree(tracker._store.home.backups)
-    store_of(tracker).forget()
+    store_of(tracker).renew()
     assert tracker.get_agent_metrics(AGENT) == before
     assert before["tallies"]["rejected"] == 1
     assert before["permit"]["run_id"]
@@ -546,7 +546,7 @@ def test_tokens_that_no_reader_takes_for_a_number_are_unmeasured_and_the_task_is
     before = tracker.get_agent_metrics(AGENT)
     assert before["metrics"]["tasks_total"] == 1
     tracker.config_file.unlink()
-    store_of(tracker).forget()
+    store_of(tracker).renew()
     assert tracker.get_agent_metrics(AGENT) == before
 
 

@@ -203,6 +203,16 @@ with TaskTracker("a.md"): wait()
     assert fates_after_the_next_event(home).ended == [("a.md", "lost")]
 
 
+def test_only_a_task_that_begins_or_configure_installs_a_handler(home: Home) -> None:
+    code = """
+tracker, task = MetricTracker(), TaskTracker("a.md")
+tracker.pipeline, tracker.try_acquire("b.md"), tracker.record_task_start("c.md")
+assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+with task: assert signal.getsignal(signal.SIGTERM) != signal.SIG_DFL
+"""
+    assert Program(home, code, **_HANDLED).end() == (0, "", "")
+
+
 def test_the_applications_own_handler_is_called_when_the_tasks_have_ended_and_keeps_its_status(home: Home) -> None:
     code = """
 def handle(number, frame):

@@ -98,6 +98,21 @@ def test_a_group_of_exceptions_is_as_bad_as_its_worst(
     assert last_entry(tracker)["action"] == action
 
 
+def test_an_asynchronous_task_is_a_success_however_the_writers_thread_comes_between(tracker: MetricTracker) -> None:
+    async def work() -> None:
+        for _ in range(200):
+            async with TaskTracker("a.md", tracker=tracker):
+                pass
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        asyncio.run(work())
+    finally:
+        sys.setswitchinterval(interval)
+    assert tracker.get_agent_metrics("a.md")["metrics"]["tasks_successful"] == 200
+
+
 def test_an_asynchronous_task_that_is_cancelled_is_cancelled(tracker: MetricTracker) -> None:
     async def main() -> None:
         async def work() -> None:

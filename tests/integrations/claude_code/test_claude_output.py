@@ -415,7 +415,7 @@ def run_of_a_hook(tracker: MetricTracker, number: int, conversation: str = STREA
     ended = event.task_ended(
         "sub.md", "success", now, run_id=run_id, started=format_timestamp(now), duration_seconds=1.0, **known
     )
-    return tracker.gate._recorder.store.record([ended])[0]
+    return tracker.gate.recorder.store.record([ended])[0]
 
 
 def used_by(tracker: MetricTracker, agent: str = AGENT) -> list[int]:
@@ -458,7 +458,7 @@ def test_what_amends_a_run_is_taken_into_account(tracker: MetricTracker, execute
     now = {**ended, "id": "now", "tokens": {"input": 40}, "models": {HAIKU: {"input": 40}}, "tokens_used": 40}
     amended = amendment_of(ended, now)
     assert amended is not None
-    tracker.gate._recorder.store.record([amended])
+    tracker.gate.recorder.store.record([amended])
     execute(session(100))
     assert used_by(tracker) == [100]  # the run turned out to be one of another model
     execute(session(150, HAIKU, turn=10))

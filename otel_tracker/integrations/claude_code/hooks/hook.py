@@ -11,9 +11,10 @@ import time
 from otel_tracker.integrations.claude_code import NAME
 from otel_tracker.integrations.claude_code.hooks.payload import PRE_TOOL_USE, Payload
 from otel_tracker.integrations.claude_code.variables import is_run_by_copilot
-from otel_tracker.runtime import log
+from otel_tracker.runtime import log_output
 from otel_tracker.runtime.environment import chosen_home
 from otel_tracker.runtime.limits import ERROR_CHARACTERS, PAYLOAD_BYTES
+from otel_tracker.runtime.log import shown
 from otel_tracker.runtime.timestamps import format_timestamp
 from otel_tracker.storage.home import Home
 
@@ -49,7 +50,7 @@ def hook(data: bytes, home: "str | None" = None, *, is_gated: bool = True, is_cl
     """
     event, hook_home = "-", None
     diverted: list[str] = []
-    before = log.divert(lambda text, is_fault: diverted.append(f"{'error' if is_fault else 'notice'}: {text}"))
+    before = log_output.divert(lambda text, is_fault: diverted.append(f"{'error' if is_fault else 'notice'}: {text}"))
     try:
         hook_home = Home(chosen_home(home))
         payload = Payload.parse(data)
@@ -62,7 +63,7 @@ def hook(data: bytes, home: "str | None" = None, *, is_gated: bool = True, is_cl
         diverted.append(f"error: {type(error).__name__}: {error}")
         answer = _in_doubt(data, error) if is_gated and is_closed_on_doubt else ""
     finally:
-        log.divert(before)
+        log_output.divert(before)
     for line in diverted:
         _log(hook_home, event, line)
     return answer
@@ -138,7 +139,7 @@ def _log(home: "Home | None", event: str, text: str) -> None:
         signature = files.signature(path)
         if signature is not None and signature[1] > _LONGEST_LOG:
             os.replace(path, f"{path}.1")
-        line = f"{format_timestamp(time.time())} {event} {log.shown(' '.join(text.split()))[:ERROR_CHARACTERS]}\n"
+        line = f"{format_timestamp(time.time())} {event} {shown(' '.join(text.split()))[:ERROR_CHARACTERS]}\n"
         files.append(path, line.encode("utf-8", "replace"))
     except Exception:  # noqa: BLE001, S110 - there is no other place to report it
         pass

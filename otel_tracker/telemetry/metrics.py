@@ -1,12 +1,13 @@
-"""The metrics for Prometheus: names, labels and help texts, in one list.
+"""All metrics, in one list: those that Prometheus scrapes, and the instruments of OpenTelemetry.
 
-The collector, the dashboards, the alerts and the tests take them from here. Names follow Prometheus: a unit at the end, and
-`_total` for counters, which the formats add themselves.
+The collectors, the meter, the dashboards, the alerts and the tests take them from here. Names for Prometheus have a unit at
+the end, and `_total` for counters, which the formats add themselves.
 """
 
 from typing import NamedTuple
 
 from otel_tracker import names
+from otel_tracker.runtime import vitals
 
 PREFIX = "otel_tracker_"
 COUNTER, GAUGE, HISTOGRAM, INFO = "counter", "gauge", "histogram", "info"
@@ -18,7 +19,7 @@ ORDERS = (names.FORCED_OPEN, names.DISABLED)
 
 
 class Metric(NamedTuple):
-    """A family of series."""
+    """A family of series of Prometheus."""
 
     base: str
     """The name, without `_total`."""
@@ -74,4 +75,39 @@ OF_AGENTS = (
     *(TASKS, DURATION, TOKENS, MODEL_TASKS, MEASURED, STATE, FAILURES, OPENED, REJECTIONS, FALLBACKS, IN_FLIGHT, UNTIL),
     LAST_TASK,
 )
-ALL = (*OF_AGENTS, READ_SUCCESS, UPDATED, BUILD)
+OF_DOCUMENT = (*OF_AGENTS, READ_SUCCESS, UPDATED, BUILD)
+
+EVENTS = _metric("events", COUNTER, "Events of the journal, by what became of them.", "result")
+WRITES = _metric("write_seconds", HISTOGRAM, "Time to write events, with all that they wait for.")
+LOCK_WAITS = _metric("lock_wait_seconds", HISTOGRAM, "Time to get a lock of the home.")
+
+OF_PROCESS = (EVENTS, WRITES, LOCK_WAITS)
+ALL = (*OF_DOCUMENT, *OF_PROCESS)
+
+
+class Instrument(NamedTuple):
+    """An instrument of OpenTelemetry."""
+
+    name: str
+    unit: str
+    help: str
+    bounds: tuple[float, ...] | None = None
+    """The upper bounds of a histogram's buckets, None for a counter."""
+
+
+# "Metric: gen_ai.invoke_agent.duration" and "Metric: gen_ai.client.token.usage" of the conventions for generative AI.
+_DURATION_BOUNDS = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 51.2, 102.4, 204.8, 409.6)
+_TOKEN_BOUNDS = (1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304, 16777216, 67108864)
+
+TASK_DURATION = Instrument(names.METRIC_DURATION, "s", "Duration of agent tasks.", _DURATION_BOUNDS)
+TASK_TOKENS = Instrument(
+    names.METRIC_TOKENS,
+    "{token}",
+    "Tokens used by agent tasks, by type; input includes those of the cache.",
+    _TOKEN_BOUNDS,
+)
+TASK_COUNT = Instrument(names.METRIC_TASKS, "{task}", "Ended tasks by outcome.")
+TRANSITIONS = Instrument(names.METRIC_TRANSITIONS, "{transition}", "Breakers that have got another state.")
+EVENT_COUNT = Instrument(names.METRIC_EVENTS, "{event}", EVENTS.help)
+WRITE_DURATION = Instrument(names.METRIC_WRITES, "s", WRITES.help, vitals.BOUNDS)
+LOCK_WAIT_DURATION = Instrument(names.METRIC_LOCK_WAITS, "s", LOCK_WAITS.help, vitals.BOUNDS)

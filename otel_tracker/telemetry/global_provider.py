@@ -1,0 +1,29 @@
+"""The global providers that the application has set, or that variables of OpenTelemetry's name."""
+
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from typing import TypeVar
+
+from otel_tracker.runtime import environment
+from otel_tracker.runtime.log import warn
+
+_Provider = TypeVar("_Provider")
+
+
+def global_provider(kind: str, get: Callable[[], _Provider]) -> _Provider:
+    """Return what `get()` returns, the global provider of a kind: `tracer_provider` or `meter_provider`.
+
+    The API raises where a variable names a provider that isn't installed or can't be made: the variable is then unset,
+    with a warning.
+    """
+    variable = f"OTEL_PYTHON_{kind.upper()}"
+    is_named = environment.is_set(variable)
+    if is_named and not entry_points(group=f"opentelemetry_{kind}", name=environment.value_of(variable)):
+        warn("%s", environment.unset(variable, "no installed package has it"))
+    try:
+        return get()
+    except Exception as error:
+        if not environment.is_set(variable):
+            raise
+        warn("%s", environment.unset(variable, repr(error)))
+        return get()
