@@ -30,9 +30,10 @@ from benchmarks.hooks import (
 from benchmarks.measure import Row
 from benchmarks.permit import permit_of_closed_breaker
 from benchmarks.scrape import changed_scrape, unchanged_scrape
-from benchmarks.span import dropped_task, openinference_agent, openllmetry_agent
+from benchmarks.span import dropped_task, openinference_agent, openllmetry_agent, task_in_processor_time
 
 _MEASUREMENTS = {
+    "task": task_in_processor_time,
     "durable": durable_task,
     "shared": shared_task,
     "span": dropped_task,

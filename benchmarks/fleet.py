@@ -31,7 +31,7 @@ def agent_of(number: int) -> str:
 def make_home(folder: str) -> Home:
     """Make a home of 42 agents and 1,000 entries of history, each with its event in the journal, and return it."""
     home, began = Home(folder), time.time() - ENTRIES * TASK_SECONDS
-    Store(home).record([_ended_task(number, began + number * TASK_SECONDS) for number in range(ENTRIES)])
+    Store(home).record([ended_task(number, began + number * TASK_SECONDS) for number in range(ENTRIES)])
     return home
 
 
@@ -57,7 +57,8 @@ def lengthen_journal(home: Home, events: int) -> None:
     _set_sequence(home.document, events)
 
 
-def _ended_task(number: int, started: float) -> Event:
+def ended_task(number: int, started: float) -> Event:
+    """Return the event of a task of one of the agents, each in its turn."""
     return event.task_ended(
         agent_of(number),
         names.SUCCESS,

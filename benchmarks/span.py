@@ -1,21 +1,25 @@
-"""What a task costs without any file, against a span of the bare SDK, and against the agents of other packages.
+"""What a task costs, with and without files, against a span of the bare SDK, and against the agents of other packages.
 
 Every provider has a BatchSpanProcessor whose exporter drops what it gets.
 """
 
+import json
 import os
 import sys
 from contextlib import redirect_stdout
+from time import process_time, time
 from typing import TYPE_CHECKING
 
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
-from benchmarks.fleet import TOKENS, agent_of
+from benchmarks.fleet import TOKENS, agent_of, ended_task, make_home
 from benchmarks.measure import Row, interleaved, nothing
 from otel_tracker import MetricTracker, TaskTracker, names, track_agent
 from otel_tracker.runtime.ids import new_id
+from otel_tracker.runtime.owner import this_process
 from otel_tracker.runtime.writer import Receipt
+from otel_tracker.state.event import task_started
 from otel_tracker.state.shapes import Event
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.recorder import Recorder
@@ -28,7 +32,7 @@ if TYPE_CHECKING:
 
     from opentelemetry.sdk.trace import ReadableSpan
 
-_ROUNDS, _TASKS_A_ROUND = 200, 100
+_ROUNDS, _TASKS_A_ROUND, _DURABLE_A_ROUND = 200, 100, 5
 
 
 class _DroppingRecorder(Recorder):
@@ -54,7 +58,20 @@ class _DroppingExporter(SpanExporter):
 
 def dropped_task(folder: str) -> Row:
     """Measure a task whose span, processor and exporter are real, and whose events go nowhere."""
-    return _row("task that is dropped", _task(folder), _bare_span(), 2)
+    return _row("task that is dropped", _task(_tracker(folder)), _bare_span(), 2)
+
+
+def task_in_processor_time(folder: str) -> Row:
+    """Measure the processor time of a durable task, against a span of the bare SDK and its two events as JSON, appended and flushed."""
+    home = make_home(os.path.join(folder, "task"))
+    tracker = MetricTracker(home.document, tracer_provider=_provider())
+    ours, theirs = interleaved(
+        _many(_task(tracker), _DURABLE_A_ROUND),
+        _many(_written_span(os.path.join(folder, "written.jsonl")), _DURABLE_A_ROUND),
+        _ROUNDS,
+        clock=process_time,
+    )
+    return Row("durable task, in processor time", ours / _DURABLE_A_ROUND, theirs / _DURABLE_A_ROUND, 8)
 
 
 def openllmetry_agent(folder: str) -> Row:
@@ -78,7 +95,7 @@ def openinference_agent(folder: str) -> Row:
 
 
 def _row(name: str, ours: "Callable[[], object]", theirs: "Callable[[], object]", bound: float) -> Row:
-    of_ours, of_theirs = interleaved(_many(ours), _many(theirs), _ROUNDS)
+    of_ours, of_theirs = interleaved(_many(ours, _TASKS_A_ROUND), _many(theirs, _TASKS_A_ROUND), _ROUNDS)
     return Row(name, of_ours / _TASKS_A_ROUND, of_theirs / _TASKS_A_ROUND, bound)
 
 
@@ -95,9 +112,7 @@ def _tracker(folder: str) -> MetricTracker:
     return tracker
 
 
-def _task(folder: str) -> "Callable[[], None]":
-    tracker = _tracker(folder)
-
+def _task(tracker: MetricTracker) -> "Callable[[], None]":
     def record_task() -> None:
         with TaskTracker(agent_of(0), model="sonnet", task_id="feature-7", tracker=tracker) as task:
             task.set_tokens_used(TOKENS)
@@ -128,9 +143,31 @@ def _bare_span() -> "Callable[[], None]":
     return make_span
 
 
-def _many(act: "Callable[[], object]") -> "Callable[[], None]":
+def _written_span(path: str) -> "Callable[[], None]":
+    make_span, started, ended = _bare_span(), _start(), _end()
+    journal = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+
+    def make_and_write() -> None:
+        os.write(journal, json.dumps(started).encode() + b"\n")
+        make_span()
+        os.write(journal, json.dumps(ended).encode() + b"\n")
+        os.fdatasync(journal)
+
+    return make_and_write
+
+
+def _start() -> Event:
+    owner = this_process()
+    return task_started(agent_of(0), time(), run_id=new_id(), model="sonnet", task_id="feature-7", owner=owner)
+
+
+def _end() -> Event:
+    return ended_task(0, time())
+
+
+def _many(act: "Callable[[], object]", times: int) -> "Callable[[], None]":
     def act_many_times() -> None:
-        for _ in range(_TASKS_A_ROUND):
+        for _ in range(times):
             act()
 
     return act_many_times

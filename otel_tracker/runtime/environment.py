@@ -114,8 +114,11 @@ def _is_set(chosen: "bool | None", variable: str, *, is_on: bool = False) -> boo
     """Return what was `chosen` with `configure`, else what the variable says, else whether it `is_on` by default."""
     if chosen is not None:
         return chosen
-    value = os.environ.get(variable, "").strip().lower()
-    if value in _TRUE + _FALSE:
+    value = os.environ.get(variable)
+    if not value:
+        return is_on
+    value = value.strip().lower()
+    if value in _TRUE or value in _FALSE:
         return value in _TRUE
     if value:
         meaning = "on" if is_on else "off"

@@ -45,14 +45,16 @@ class _Handler:
     """The handler of SIGTERM, of which a process has one."""
 
     def __init__(self) -> None:
-        self._is_installed = False
+        self._is_installed = self._has_followed = False
         self._previous: Any = None
         self._running: weakref.WeakValueDictionary[str, Running] = weakref.WeakValueDictionary()  # by run
 
     def follow_configuration(self) -> None:
         """Install the handler, or take it back, as `configure` and the environment say; in the main thread only."""
-        is_wanted = environment.handles_signals()
-        if is_wanted == self._is_installed or threading.current_thread() is not threading.main_thread():
+        if threading.current_thread() is not threading.main_thread():
+            return
+        self._has_followed, is_wanted = True, environment.handles_signals()
+        if is_wanted == self._is_installed:
             return
         present = signal.getsignal(signal.SIGTERM)
         if is_wanted and present != self._handle:
@@ -64,7 +66,8 @@ class _Handler:
 
     def cover(self, run_id: str, task: Running) -> None:
         """End a task that has begun when SIGTERM comes, if that is configured."""
-        self.follow_configuration()
+        if not self._has_followed:
+            self.follow_configuration()
         if self._is_installed:
             self._running[run_id] = task
 

@@ -69,17 +69,18 @@ def task_ended(
     model: str | None = None,
     task_id: str | None = None,
     tokens: Mapping[str, int] | None = None,
+    event_id: str | None = None,
     **more: Any,
 ) -> Event:
     """Return the event of a task's end at the moment `at`.
 
     `tokens` is by type (names.TOKEN_KEYS), None if unmeasured, and so is a duration; more tokens in all than MOST_TOKENS
-    are no measure. Keys in `more` are left out where they are None.
+    are no measure. Without an `event_id` one is drawn. Keys in `more` are left out where they are None.
     """
     if tokens is not None and names.total_tokens(tokens) > MOST_TOKENS:
         tokens, more["models"] = None, None
     event: Event = {
-        "id": new_id(),
+        "id": event_id or new_id(),
         "run_id": run_id,
         "timestamp": format_timestamp(at),
         "agent": agent,

@@ -365,7 +365,7 @@ class TaskTracker(Watched["TaskTracker"]):
             self._agent,
             self._outcome,
             self._ended_ns / 1e9,
-            id=self._run_id,  # one end, one id, however many exporters ask for it
+            event_id=self._run_id,  # one end, one id, however many exporters ask for it
             run_id=self._run_id,
             started=format_timestamp(self._started_ns / 1e9),
             duration_seconds=max(0.0, self._duration),

@@ -27,7 +27,8 @@ from otel_tracker.storage.store import Store
 
 def wait():
     print("ready", flush=True)
-    threading.Event().wait(60)  # for a signal
+    for _ in range(600):
+        threading.Event().wait(0.1)  # a signal that comes right before a wait doesn't interrupt it
 
 def while_writing(action, before=lambda: None, after=lambda: None):
     append = Journal.append

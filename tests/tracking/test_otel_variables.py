@@ -71,6 +71,12 @@ def test_a_value_that_cannot_be_used_is_one_warning_and_the_work_counts(home: Ho
     assert sorted(warnings) == sorted(f"{variable}={value}" for variable in wrong)
 
 
+def test_a_provider_without_a_name_is_one_warning_and_the_work_counts(home: Home) -> None:
+    ended = run(home, TASKS, OTEL_PYTHON_TRACER_PROVIDER="", OTEL_PYTHON_METER_PROVIDER="")
+    assert (ended.returncode, ended.stdout, successes(home)) == (0, "worked\nworked\n", 2)
+    assert ended.stderr.count("_PROVIDER= can't be used") == len(ended.stderr.splitlines()) == 2
+
+
 def test_values_that_no_task_needs_are_no_matter(home: Home) -> None:
     ended = run(home, TASKS, **QUIET)
     assert (ended.returncode, ended.stdout, ended.stderr, successes(home)) == (0, "worked\nworked\n", "", 2)

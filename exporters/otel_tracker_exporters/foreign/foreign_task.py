@@ -86,7 +86,7 @@ def _ended(
     trace_id, span_id = f"{span.context.trace_id:032x}", f"{span.context.span_id:016x}"
     run_id = f"{trace_id}{span_id}"
     ending, start_time = ending_of(span, attributes), end_time if span.start_time is None else span.start_time
-    ended = event.task_ended(
+    return event.task_ended(
         agent,
         ending.outcome,
         end_time / 1e9,
@@ -104,8 +104,8 @@ def _ended(
         conversation_id=_first(attributes, (key for convention in spoken for key in convention.conversation)),
         trace_id=trace_id,
         span_id=span_id,
+        event_id=run_id,  # the same span from two exporters is one event
     )
-    return {**ended, "id": run_id}  # the same span from two exporters is one event
 
 
 def _measured(usage: Usage | None) -> Usage | None:
