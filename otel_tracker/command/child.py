@@ -28,7 +28,7 @@ _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 _FORWARDED = (*_ENDING, signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH, signal.SIGTSTP, signal.SIGCONT)
 
 
-class Ended(NamedTuple):
+class CommandEnd(NamedTuple):
     """How a command has ended."""
 
     status: int
@@ -95,7 +95,7 @@ class Children:
         timeout: float | None = None,
         stdout: int | None = None,
         started: "Callable[[], None] | None" = None,
-    ) -> Ended:
+    ) -> CommandEnd:
         """Run a command until it ends; after `timeout` seconds its whole group gets SIGTERM, then SIGKILL.
 
         `started()` is called once it runs. Raises OSError if it can't be run.
@@ -113,7 +113,7 @@ class Children:
             self._group, self._pending = None, []
         process.returncode = status
         is_ctrl_c = status in (-signal.SIGINT, 128 + signal.SIGINT) and not is_overdue
-        return Ended(status, is_overdue, is_interrupted=is_ctrl_c or self.ending_signal is not None)
+        return CommandEnd(status, is_overdue, is_interrupted=is_ctrl_c or self.ending_signal is not None)
 
     def _start(
         self, command: Sequence[str], environment: Mapping[str, str], stdout: int | None

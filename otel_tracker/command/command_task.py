@@ -8,7 +8,7 @@ from signal import SIGINT, strsignal
 from typing import TYPE_CHECKING, NamedTuple
 
 from otel_tracker import names
-from otel_tracker.command.child import Children, Ended
+from otel_tracker.command.child import Children, CommandEnd
 from otel_tracker.command.tee import Tee
 from otel_tracker.runtime.log import complain
 from otel_tracker.runtime.owner import this_process
@@ -114,7 +114,7 @@ class CommandTask:
             raise AttemptFailedError(attempt)
         return attempt
 
-    def _ended(self, timeout: float | None, environment: Mapping[str, str]) -> Ended:
+    def _ended(self, timeout: float | None, environment: Mapping[str, str]) -> CommandEnd:
         """Run the command. Its output is inspected on its way, except on a terminal, where the command may want to draw."""
         is_closed = not os.get_inheritable(1)  # for the command, as it was for us (cli/__init__.py)
         if is_closed or (sys.stdout.isatty() and not any("--output-format" in part for part in self._command)):
@@ -159,7 +159,7 @@ class CommandTask:
         )
 
 
-def _judged(ended: Ended, error: str | None, timeout: float | None) -> Attempt:
+def _judged(ended: CommandEnd, error: str | None, timeout: float | None) -> Attempt:
     """Return the attempt that an end stands for, given the `error` in the command's output."""
     if ended.is_interrupted:
         return Attempt(names.CANCELLED, ended.status, "interrupted")

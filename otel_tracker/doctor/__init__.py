@@ -1,4 +1,4 @@
-"""Examines a home, says what is wrong and the command that mends it, and mends what needs no person.
+"""Owns the examination of a home: findings, each with the command that mends it, and the repair that needs no person.
 
 Reading order: subject, folders, audit, contents (with compare), surroundings, telemetry; repair.
 """
@@ -35,20 +35,20 @@ _OF_THE_HOME = (
 
 
 def examine(store: Store) -> list[Finding]:
-    """Return what there is to say of a home and of what is around it, in a fixed order of topics. Nothing is changed."""
+    """Return the findings about a home and its surroundings, in a fixed order of topics. Nothing is changed."""
     of_agents = (integration.findings(store.home) for integration in integrations.load_all())
     around = (surroundings.packages(), telemetry.telemetry(), *of_agents)
     return [*examine_home(store), *(finding for findings in around for finding in findings)]
 
 
 def examine_home(store: Store) -> list[Finding]:
-    """Return what there is to say of a home's own files, in a fixed order of topics. Nothing is changed."""
+    """Return the findings about a home's own files, in a fixed order of topics. Nothing is changed."""
     subject = Subject(store)
     checks = _OF_THE_HOME if os.path.isdir(store.home.folder) else (folders.home,)
-    return [finding for check in checks for finding in _found(check, subject)]
+    return [finding for check in checks for finding in _findings(check, subject)]
 
 
-def _found(check: "Callable[[Subject], Iterator[Finding]]", subject: Subject) -> list[Finding]:
+def _findings(check: "Callable[[Subject], Iterator[Finding]]", subject: Subject) -> list[Finding]:
     try:
         return list(check(subject))
     except OtelTrackerError as error:

@@ -1,7 +1,6 @@
-"""The journal read once, by other code than that which folds it: what is wrong with its lines, and what they add up to.
+"""An audit of the journal: faults in its lines, and the totals of its events, counted by other code than the fold.
 
-A segment is in memory at a time, and of each event some 60 bytes: a set of the runs that have ended, a list of ids, both
-by 64 bits of a hash.
+One segment at a time is in memory, and some 60 bytes for each event: the ended runs and the ids, as 64 bits of a hash.
 """
 
 import json
@@ -43,15 +42,15 @@ class Repeated(NamedTuple):
     first: int
 
 
-class Ended:
-    """The runs that have ended so far. One that was taken for lost may end once more."""
+class EndedRuns:
+    """The runs that have ended so far. A lost run may end once more."""
 
     def __init__(self) -> None:
         self._runs: set[int] = set()
         self._lost: dict[str, Event] = {}
 
     def note(self, event: Event) -> "Event | None":
-        """Note the end of a run; return the loss that it amends, or the event itself where it merely repeats an end."""
+        """Note the end of a run. Return the loss that it amends; or the event itself, if it repeats an end; else None."""
         run_id = event["run_id"]
         lost = self._lost.get(run_id)
         is_lost = event["action"] == names.TASK_LOST
@@ -74,29 +73,29 @@ class Audit:
     def __init__(
         self, replay: "Replay", marks: list[int], before: list[Event], renamed: "dict[str, str] | None" = None
     ) -> None:
-        """`before` are the ends that documents know from before the journal's first event, `renamed` the old keys."""
+        """`before` are ends from before the journal's first event, which documents have; `renamed` are former keys."""
         self.lines = self.events = self.damaged = 0
         self.segments = 0
         self.gaps: list[tuple[int, int]] = []
         self.disordered: list[str] = []
-        """Segments whose numbers don't go on from the one before, or that don't begin with the number in their name."""
+        """Segments whose numbers don't continue those of the one before, or don't begin with the number in the file's name."""
         self.newest, self.newest_number = 0.0, 0
         self.set_back: list[int] = []
         """The numbers of events before which the clock was put back by more than an hour."""
         self.totals: dict[int, Totals] = {}
         self.ends = Repeated(0, 0)
         self.unfolded = 0
-        """Events, but starts of tasks, after the last of the `marks`."""
+        """Events after the last of the `marks`, without starts of tasks."""
         self._replay, self._marks = replay, sorted(set(marks), reverse=True)
         self.moves: list[tuple[int, str, str | None]] = []
-        """The numbers of events, up to the last mark, that gave an agent another key, or none; the two keys."""
+        """Renamings and removals of agents up to the last mark: the event's number, the old key, the new key or None."""
         self._sums: Totals = {}
         self._roster: dict[str, Any] = {"renamed": renamed or {}, "removed": {}, "agents": self._sums}
         self._ids, self._numbers = array("q"), array("q")
         self._amended: set[str] = set()
         self._moment = float("-inf")
         self.last = 0
-        self._ended = Ended()
+        self._ended = EndedRuns()
         for end in before:
             self._ended.note(end)
 
@@ -128,13 +127,13 @@ class Audit:
         hashes = sorted(self._ids)
         double = {one for one, other in pairwise(hashes) if one == other}
         seen: set[int] = set()
-        found = Repeated(0, 0)
+        repeated = Repeated(0, 0)
         for one, number in zip(self._ids, self._numbers, strict=True) if double else ():
             if one in seen:
-                found = Repeated(found.events + 1, found.first or number)
+                repeated = Repeated(repeated.events + 1, repeated.first or number)
             elif one in double:
                 seen.add(one)
-        return found
+        return repeated
 
     def leads_on(self, sequence: int, until: int) -> bool:
         """Tell whether the journal has each event after the number `sequence`, up to `until`, and none was discarded."""
@@ -193,7 +192,7 @@ class Audit:
                 self._add_tokens(event, earlier.get("model"), earlier.get("tokens"), earlier.get("models"), -1)
 
     def _move(self, event: Event) -> None:
-        """Put what was counted for an agent under its new key, in all totals so far; of a removed one nothing is left."""
+        """Move an agent's counts to its new key, in all totals so far; drop those of a removed agent."""
         old, new = event["agent"], event.get("to")
         renamed = {key: present for key, present in self._roster["renamed"].items() if present != old and key != new}
         if new is None:
@@ -231,7 +230,7 @@ class Audit:
 
 
 def moved(totals: Totals, old: str, new: "str | None") -> None:
-    """Put the totals of an agent under a new key, in place, where they are added to what is there; with None drop them."""
+    """Add the totals of an agent, in place, to those of its new key; with None drop them."""
     sums = totals.pop(old, {})
     if new is not None:
         there = totals.setdefault(new, dict.fromkeys(COUNTERS, 0))
@@ -244,7 +243,7 @@ def totals_of(document: "Document") -> Totals:
     return {
         key: {
             **{counter: agent["metrics"][counter] for counter in COUNTERS[:-1]},
-            # A model of which no task was counted has been put there by a person.
+            # A person has added a model without any counted task.
             _TOKENS: sum(use["total"] for use in agent["token_usage"].values() if use["count"]),
         }
         for key, agent in document.agents.items()
@@ -268,11 +267,11 @@ def _name(segment: str) -> int:
 
 
 def distinct(events: "Iterator[Event]", before: list[Event]) -> "Iterator[Event]":
-    """Yield what `events` add to each other: no end of a run that has ended, and the difference where it was taken for lost.
+    """Yield `events` without repeated ends of runs; the end of a lost run is yielded as the difference to its loss.
 
-    `before` are ends that are known already.
+    `before` are earlier ends.
     """
-    ended = Ended()
+    ended = EndedRuns()
     for end in before:
         ended.note(end)
     for event in events:

@@ -1,4 +1,4 @@
-"""What differs between two JSON values, by place; and which keys of a document are not this package's. Pure."""
+"""Compares JSON values, and keeps the keys of a document that other programs and people have added. Pure."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -21,26 +21,26 @@ _OF_TOKENS = frozenset((*schema.new_token_entry(), *USAGE_KEYS))
 class Difference(NamedTuple):
     """Two values that should be equal."""
 
-    place: str
+    path: str
     expected: Any
     actual: Any
 
     def __str__(self) -> str:
         """Return the difference in words, values cut at 60 characters."""
-        return f"{self.place} is {_shown(self.actual)}, not {_shown(self.expected)}"
+        return f"{self.path} is {_shown(self.actual)}, not {_shown(self.expected)}"
 
 
-def differences(expected: Any, actual: Any, place: str = "$") -> Iterator[Difference]:
+def differences(expected: Any, actual: Any, path: str = "$") -> Iterator[Difference]:
     """Yield the innermost values in which two JSON values differ; the order of keys doesn't matter."""
     if isinstance(expected, dict) and isinstance(actual, dict):
         for key in [*expected, *(key for key in actual if key not in expected)]:
-            inner = f'{place}["{key}"]' if any(letter in key for letter in "./ ") else f"{place}.{key}"
+            inner = f'{path}["{key}"]' if any(letter in key for letter in "./ ") else f"{path}.{key}"
             yield from differences(expected.get(key, _MISSING), actual.get(key, _MISSING), inner)
     elif isinstance(expected, list) and isinstance(actual, list) and len(expected) == len(actual):
         for index, pair in enumerate(zip(expected, actual, strict=True)):
-            yield from differences(*pair, f"{place}[{index}]")
+            yield from differences(*pair, f"{path}[{index}]")
     elif expected != actual:
-        yield Difference(place, expected, actual)
+        yield Difference(path, expected, actual)
 
 
 def numbers(value: Any) -> int:
@@ -58,9 +58,9 @@ def _shown(value: Any) -> str:
 
 
 def with_keys_of_people(head: dict[str, Any], actual: dict[str, Any]) -> dict[str, Any]:
-    """Return `head`, as the journal gives it, with all that `actual` says beside it, at any level.
+    """Return `head`, as the journal gives it, with all that `actual` has beside it, at any level.
 
-    That are keys that this package doesn't know, and whole agents and models that no event has made.
+    These are keys that this package doesn't know, and whole agents and models that no event has made.
     """
     ours = _joined(head, actual, _OF_HEAD)
     ours["agents"] = {
@@ -75,15 +75,15 @@ def with_keys_of_people(head: dict[str, Any], actual: dict[str, Any]) -> dict[st
 
 def _agent(agent: dict[str, Any], actual: dict[str, Any]) -> dict[str, Any]:
     ours = _joined(agent, actual, _OF_AGENT)
-    for part, known in _OF_PARTS.items():
-        ours[part] = _joined(agent[part], actual.get(part, {}), known)
+    for part, keys in _OF_PARTS.items():
+        ours[part] = _joined(agent[part], actual.get(part, {}), keys)
     for part in ("token_usage", "models"):
         used: dict[str, Any] = actual.get(part, {})
         ours[part] = {**used, **{key: _joined(use, used.get(key, {}), _OF_TOKENS) for key, use in agent[part].items()}}
     return ours
 
 
-def _joined(ours: dict[str, Any], actual: dict[str, Any], known: "frozenset[str]") -> dict[str, Any]:
-    """Return the keys of `ours` that are `known`, and those of `actual` that aren't."""
-    others = {key: value for key, value in actual.items() if key not in known}
-    return {**{key: value for key, value in ours.items() if key in known}, **others}
+def _joined(ours: dict[str, Any], actual: dict[str, Any], our_keys: "frozenset[str]") -> dict[str, Any]:
+    """Return `ours` reduced to `our_keys`, with the other keys of `actual`."""
+    others = {key: value for key, value in actual.items() if key not in our_keys}
+    return {**{key: value for key, value in ours.items() if key in our_keys}, **others}

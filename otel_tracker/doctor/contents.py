@@ -1,4 +1,4 @@
-"""What the home holds: the document, the journal beside it, and the backups."""
+"""Findings about the files of a home: the document, the journal, and the backups."""
 
 import os
 import time
@@ -8,7 +8,7 @@ from typing import Any
 
 from otel_tracker.doctor.audit import COUNTERS, distinct, moved, totals_of
 from otel_tracker.doctor.compare import Difference, differences, numbers, with_keys_of_people
-from otel_tracker.doctor.subject import Base, Subject
+from otel_tracker.doctor.subject import Subject, ValidBackup
 from otel_tracker.errors import INSTALL_AGAIN, DocumentError, OtelTrackerError, UnsupportedVersionError, command
 from otel_tracker.reporting import summary
 from otel_tracker.reporting.finding import NOTE, OK, WRONG, Finding, repair_of
@@ -54,7 +54,7 @@ def document(subject: Subject) -> Iterator[Finding]:
 
 
 def journal(subject: Subject) -> Iterator[Finding]:
-    """Say what reading every line of the journal has found."""
+    """Report the faults in the journal's lines."""
     audit = subject.audit
     for path in _foreign_files(subject.parts):
         text = f"{path} is no segment of this journal, and nothing of it counts"
@@ -69,16 +69,16 @@ def journal(subject: Subject) -> Iterator[Finding]:
         gaps = [gap for gap in audit.gaps if gap[0]]
         text = f"gaps: {len(gaps)}, after event {gaps[0][0]} comes {gaps[0][1]}; what is between is missing"
         yield Finding("journal", NOTE, text)
-    for what, repeated in (("ids", audit.repeated_ids()), ("ends of a run", audit.ends)):
+    for noun, repeated in (("ids", audit.repeated_ids()), ("ends of a run", audit.ends)):
         if repeated.events:
-            text = f"{repeated.events} {what} stand in it that it had already, the first at event {repeated.first}"
-            yield Finding("journal", NOTE, f"{text}; what is said twice counts once")
+            text = f"{repeated.events} {noun} are in it twice, the first at event {repeated.first}"
+            yield Finding("journal", NOTE, f"{text}; a repetition does not count")
     if not audit.damaged:
         yield Finding("journal", OK, f"{audit.events} events, segments: {audit.segments}")
 
 
 def lag(subject: Subject) -> Iterator[Finding]:
-    """Say how far the document is behind the journal. Starts of tasks alone wait for the next event, as they should."""
+    """Report how far the document is behind the journal. Starts of tasks don't count: they wait for the next event."""
     document = subject.document
     if document is not None and subject.audit.unfolded:
         text = f"it lags behind: {subject.audit.unfolded} events after event {document.sequence} are only in the journal yet"
@@ -86,7 +86,7 @@ def lag(subject: Subject) -> Iterator[Finding]:
 
 
 def comparison(subject: Subject) -> Iterator[Finding]:
-    """Compare every number with those that the newest backup and the journal give, and the totals with older ones, too."""
+    """Compare all numbers with those from the newest backup and the journal, and the totals with older backups, too."""
     actual = subject.document
     if actual is None:
         return
@@ -95,12 +95,12 @@ def comparison(subject: Subject) -> Iterator[Finding]:
         return
     oldest, newest = subject.bases[0], subject.bases[-1]
     text = f"it is not what {os.path.basename(newest.path)} and the journal give, in "
-    found = [*_differences(newest, actual, subject)]
-    if found:
-        shown = "; ".join(str(difference) for difference in found[:_SHOWN_DIFFERENCES])
+    differing = [*_differences(newest, actual, subject)]
+    if differing:
+        shown = "; ".join(str(difference) for difference in differing[:_SHOWN_DIFFERENCES])
         home = subject.parts.home
         remedy = f"{repair_of(home)} (to keep what was changed by hand: {command('backups create', home=home.option)})"
-        yield Finding("document", WRONG, f"{text}{len(found)} places: {shown}", remedy)
+        yield Finding("document", WRONG, f"{text}{len(differing)} places: {shown}", remedy)
         return
     contradictions = [finding for base in subject.bases if (finding := _contradiction(base, subject))]
     if contradictions:
@@ -122,27 +122,29 @@ def comparison(subject: Subject) -> Iterator[Finding]:
 
 
 def _from_the_beginning(subject: Subject) -> Iterator[Finding]:
-    """Say what is to be said where no backup leads to the document: what was in it before the first event is unknown."""
+    """Report what can be checked without a backup that leads to the document: what it held before the first event is unknown."""
     text = "no backup leads to it yet, so that its numbers can't be computed again"
-    document, beginning = subject.document, Base("the journal's beginning", 0, {})
+    document, beginning = subject.document, ValidBackup("the journal's beginning", 0, {})
     if document is None or not subject.audit.leads_on(beginning.sequence, document.sequence):
         yield Finding("document", NOTE, text)
         return
-    found = _contradiction(beginning, subject)
+    contradiction = _contradiction(beginning, subject)
     yield Finding(
-        "document", NOTE, f"{text}; {found.text if found else 'its tasks and tokens are those of all events'}"
+        "document",
+        NOTE,
+        f"{text}; {contradiction.text if contradiction else 'its tasks and tokens are those of all events'}",
     )
 
 
-def contradicting(subject: Subject) -> "Base | None":
+def contradicting(subject: Subject) -> "ValidBackup | None":
     """Return the oldest backup after which the journal has fewer tasks, or tokens, than the document counts."""
     return next(
-        (base for base in subject.bases if (found := _contradiction(base, subject)) and found.level == WRONG), None
+        (base for base in subject.bases if (finding := _contradiction(base, subject)) and finding.level == WRONG), None
     )
 
 
-def _contradiction(base: Base, subject: Subject) -> "Finding | None":
-    """Return what the document counts otherwise than a backup and the journal do, by the doctor's own count."""
+def _contradiction(base: ValidBackup, subject: Subject) -> "Finding | None":
+    """Return where the document's totals differ from those of a backup and the events after it, by the doctor's own count."""
     document = subject.document
     if document is None:
         return None
@@ -172,10 +174,10 @@ def _contradiction(base: Base, subject: Subject) -> "Finding | None":
 
 
 def _foreign_files(parts: Parts) -> list[str]:
-    """Return what else is in the journal's folder."""
+    """Return the files in the journal's folder that are no segments."""
     home = parts.home
-    known = {os.path.basename(path) for path in [*parts.journal.segments(), home.left_over]}
-    return [os.path.join(home.journal, name) for name in sorted(parts.files.names(home.journal)) if name not in known]
+    ours = {os.path.basename(path) for path in [*parts.journal.segments(), home.left_over]}
+    return [os.path.join(home.journal, name) for name in sorted(parts.files.names(home.journal)) if name not in ours]
 
 
 def backups(subject: Subject) -> Iterator[Finding]:
@@ -218,10 +220,10 @@ def running(subject: Subject) -> Iterator[Finding]:
             yield Finding("tasks", NOTE, f"{shown} is overdue")
 
 
-def expected(base: Base, actual: Document, subject: Subject) -> Document:
+def expected(base: ValidBackup, actual: Document, subject: Subject) -> Document:
     """Return what the document should be by a backup and the events after it, each run's end once.
 
-    Settings that no event has recorded yet, and what people have written beside ours, are those of the document.
+    Settings that no event has recorded yet, and keys that people have added, are taken from the document.
     """
     parts = subject.parts
     events = distinct(subject.between(base.sequence, actual.sequence), subject.ends_before)
@@ -229,16 +231,16 @@ def expected(base: Base, actual: Document, subject: Subject) -> Document:
         parts.backups.document(base.path), events, parts.journal.replay_after(base.sequence, actual.sequence)
     )
     head = _with_settings_of(actual, document.head) if has_changed_settings(actual.head) else document.head
-    head = {**head, "sequence": actual.sequence}  # the last event may be one that says an end again
+    head = {**head, "sequence": actual.sequence}  # the last event may repeat an end
     return Document(with_keys_of_people(head, actual.head), document.history)
 
 
-def _differences(base: Base, actual: Document, subject: Subject) -> list[Difference]:
-    """Return in what a document differs from the fold; none where that would take too long."""
+def _differences(base: ValidBackup, actual: Document, subject: Subject) -> list[Difference]:
+    """Return the differences between a document and the fold; none if computing them would take too long."""
     if actual.sequence - base.sequence > _MOST_FOLDED:
         return []
     given, value = _value(expected(base, actual, subject)), _value(actual)
-    # The history is a display, which people may shorten.
+    # The history is a display; people may shorten it.
     wanted = {entry["seq"]: entry for entry in given["history"] if is_event(entry)}
     value["history"] = [entry for entry in value["history"] if is_event(entry)]
     given["history"] = [wanted.get(entry["seq"]) for entry in value["history"]]
@@ -246,7 +248,7 @@ def _differences(base: Base, actual: Document, subject: Subject) -> list[Differe
 
 
 def _with_settings_of(actual: Document, head: dict[str, Any]) -> dict[str, Any]:
-    """Return a head with the settings of another document, which are in no event yet."""
+    """Return a head with the settings of `actual`, which no event has recorded yet."""
     config, of_agents = settings_of(actual.head)
     agents = {
         key: {name: value for name, value in agent.items() if name != "config"} for key, agent in head["agents"].items()
@@ -257,6 +259,6 @@ def _with_settings_of(actual: Document, head: dict[str, Any]) -> dict[str, Any]:
 
 
 def _value(document: Document) -> dict[str, Any]:
-    """Return a document as a JSON value, as it is written."""
+    """Return a document as the JSON value that is written for it."""
     read = DocumentCodec().decode(b"".join(DocumentCodec().encode(document)), "")
     return {**read.head, "history": read.history.entries()}

@@ -1,4 +1,4 @@
-"""Where the home is: its folders and their owners, its locks, what processes have left in it."""
+"""Findings about the place of a home: its folders and their owners, its locks, files that processes have left."""
 
 import os
 import stat
@@ -16,9 +16,9 @@ _ANOTHER_HOME = "choose another home with --home or OTEL_TRACKER_HOME"
 
 
 def home(subject: Subject) -> Iterator[Finding]:
-    """Look at the home's folder, the file system that it is on, and whether it has its document for itself."""
+    """Look at the home's folder, its file system, and whether another home has the same document."""
     parts, home = subject.parts, subject.parts.home
-    kind = mounts.filesystem_of(home.folder)
+    filesystem = mounts.filesystem_of(home.folder)
     if parts.files.signature(home.folder) is None:  # raises StorageError where this user may not look
         yield Finding("home", NOTE, f"{home.folder} does not exist yet", command("init", home=home.option))
         return
@@ -29,7 +29,7 @@ def home(subject: Subject) -> Iterator[Finding]:
     if warning is not None:
         yield Finding("home", NOTE, warning, "export OTEL_TRACKER_HOME=a folder on a disk of this machine")
     else:
-        yield Finding("home", OK, f"{home.folder}{f' on {kind}' if kind else ''}")
+        yield Finding("home", OK, f"{home.folder}{f' on {filesystem}' if filesystem else ''}")
     try:
         claim.check(home, parts.files)
     except StorageError as error:
@@ -49,13 +49,13 @@ def permissions(subject: Subject) -> Iterator[Finding]:
     if mounts.is_mounted_alone(home.document):
         yield _mounted_alone(home.document)
     for path in open_to_others(parts):
-        yield Finding("permissions", WRONG, f"everybody may write to {path}", repair_of(home))
+        yield Finding("permissions", WRONG, f"every user may write to {path}", repair_of(home))
     if folders and not closed:
         yield Finding("permissions", OK, f"{len(folders)} folders can be written to")
 
 
 def _permission(mode: str, path: str) -> str:
-    """Return what gives this user the permission `mode` of `path`: only its owner can change that."""
+    """Return the command that gives this user the permission `mode` of `path`, which only its owner can do."""
     owner = os.stat(path).st_uid
     if hasattr(os, "geteuid") and os.geteuid() not in (owner, 0):
         return f"{_ANOTHER_HOME}: this one is user {owner}'s"
@@ -66,12 +66,12 @@ def _mounted_alone(document: str) -> Finding:
     remedy = f"mount {os.path.dirname(document)} instead"
     if os.access(document, os.W_OK):
         return Finding("permissions", NOTE, mounts.written_in_place(document), remedy)
-    text = f"{document} is mounted on its own, and can't be written to: what comes stays in the journal"
+    text = f"{document} is mounted on its own, and can't be written to: new events stay in the journal"
     return Finding("permissions", WRONG, text, remedy)
 
 
 def open_to_others(parts: Parts) -> list[str]:
-    """Return the folders and files of this package that everybody may write to."""
+    """Return the folders and files of the home that every user may write to."""
     home = parts.home
     files = [home.document, home.append_lock, home.document_lock, *parts.journal.segments(), *parts.backups.paths()]
     existing = [path for path in [*_folders(parts), *files] if os.path.exists(path)]
@@ -93,12 +93,12 @@ def _stuck(path: str, parts: Parts) -> "Finding | None":
     except LockTimeoutError as error:
         pids = " ".join(str(pid) for pid in lock.holders(path))
         return Finding("lock", WRONG, str(error), f"kill {pids}" if pids else join(("fuser", "-k", path)))
-    except StorageError as error:  # it can't be opened: no process is to blame
+    except StorageError as error:  # it can't be opened: no process holds it
         return Finding("lock", WRONG, str(error))
 
 
 def leavings(subject: Subject) -> Iterator[Finding]:
-    """Look for events that could not be written, and for what killed processes have left."""
+    """Look for events that could not be written, and for temporary files of killed processes."""
     parts = subject.parts
     waiting = unwritten.paths(parts.home, parts.files)
     if waiting:

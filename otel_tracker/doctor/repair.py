@@ -1,4 +1,4 @@
-"""Mends what can be mended without a person, after a backup."""
+"""Mends what can be mended without a person's decision, after a backup."""
 
 import os
 import stat
@@ -26,13 +26,12 @@ _ALL = 1_000_000
 def repair(store: Store) -> list[str]:
     """Mend a home, and return what was done, in words.
 
-    Numbers that are not what the journal gives are replaced by those that are. Nothing is deleted but what was never
-    whole: the document as it was is set aside, and so are damaged files. Raises StorageError and
-    DocumentError where that is not possible.
+    Wrong numbers are replaced by those that the journal gives. The old document and damaged files are set aside; only
+    temporary files are deleted. Raises StorageError and DocumentError where that is not possible.
     """
     done = []
     for path in folders.open_to_others(store.parts):
-        with suppress(PermissionError):  # it is another user's: the doctor goes on saying so
+        with suppress(PermissionError):  # it is another user's: the finding stays
             os.chmod(path, stat.S_IMODE(os.stat(path).st_mode) & ~stat.S_IWOTH)
             done.append(f"closed {path} to others")
     count = store.take_in_unwritten()
@@ -63,7 +62,7 @@ def _set_aside_backups(parts: "Parts") -> list[str]:
 
 
 def _is_damaged(path: str, backups: "Backups") -> bool:
-    """Tell whether a backup can be read and makes no sense; one of a newer version does, to others."""
+    """Tell whether a backup can be read and is damaged; a backup of a newer version isn't."""
     try:
         backups.document(path)
     except (UnsupportedVersionError, StorageError):
@@ -80,7 +79,7 @@ def _mend_document(store: Store, transaction: "Transaction") -> list[str]:
     if damage is not None:
         transaction.write(transaction.present())
         return [f"rebuilt the document from {damage.base}"]
-    transaction.present()  # records settings that were changed by hand: they stay
+    transaction.present()  # records settings that were changed by hand, so that they stay
     subject = Subject(store)
     document = subject.document
     if document is None:

@@ -1,4 +1,4 @@
-"""What is examined: a home's store, and what was read of it, once."""
+"""The home that is examined: its store, and what was read of it, once."""
 
 from functools import cached_property
 from itertools import chain
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from otel_tracker.storage.store import Store
 
 
-class Base(NamedTuple):
-    """A valid backup: its path, the number of the last event that it holds, the totals that it has."""
+class ValidBackup(NamedTuple):
+    """A valid backup: its path, the number of its last event, and its totals."""
 
     path: str
     sequence: int
@@ -25,12 +25,12 @@ class Base(NamedTuple):
 
 
 class Subject:
-    """A home as it was when the doctor looked. Of the journal and the backups only what they add up to is kept."""
+    """A home as it was when the doctor looked. Of the journal and the backups, only their totals are kept."""
 
     def __init__(self, store: "Store") -> None:
         self.store, self.parts = store, store.parts
         self.ends_before: list[dict[str, Any]] = []
-        """Ends of runs that only documents know, from before the journal's first event; complete with `bases`."""
+        """Ends of runs from before the journal's first event, which only documents know; complete once `bases` was read."""
         self._renamed: dict[str, str] = {}
 
     @cached_property
@@ -44,12 +44,12 @@ class Subject:
         return document if file.exists and file.damage is None else None
 
     @cached_property
-    def valid_backups(self) -> list[Base]:
+    def valid_backups(self) -> list[ValidBackup]:
         """The backups that hold a document, oldest first."""
         bases = []
         for path, document in self.parts.backups.valid():
-            bases.append(Base(path, document.sequence, totals_of(document)))
-            self._renamed = dict(document.renamed)  # at last those of the oldest
+            bases.append(ValidBackup(path, document.sequence, totals_of(document)))
+            self._renamed = dict(document.renamed)  # in the end those of the oldest
             self._note_ends(document)
         return bases[::-1]
 
@@ -65,12 +65,12 @@ class Subject:
         return audit
 
     @cached_property
-    def bases(self) -> list[Base]:
+    def bases(self) -> list[ValidBackup]:
         """The valid backups from which the journal leads to the document, without a gap, oldest first."""
         document = self.document
         if document is None:
             return []
-        numbered = [base for base in self.valid_backups if self._says_its_number(base)]
+        numbered = [base for base in self.valid_backups if self._has_reliable_number(base)]
         return [base for base in numbered if self.audit.leads_on(base.sequence, document.sequence)]
 
     def between(self, sequence: int, until: int) -> "Iterator[dict[str, Any]]":
@@ -78,10 +78,10 @@ class Subject:
         later = chain.from_iterable(self.parts.journal.segments_after(sequence))
         return (event for event in later if event["seq"] <= until)
 
-    def _says_its_number(self, base: Base) -> bool:
-        """Tell whether it is sure which events a backup holds.
+    def _has_reliable_number(self, base: ValidBackup) -> bool:
+        """Tell whether a backup's number is reliable.
 
-        The document that was adopted says no number. Nor does one from which another program has dropped the key later.
+        An adopted document has none, nor has one from which another program has dropped the key.
         """
         is_first = base.path == min(other.path for other in self.valid_backups)
         return is_first or self.parts.backups.says_its_number(base.path)

@@ -1,4 +1,4 @@
-"""What is around the home: the clock, and the packages."""
+"""Findings about the machine: its clock, and the installed packages."""
 
 import sys
 import time
@@ -31,18 +31,18 @@ def clock(subject: Subject) -> Iterator[Finding]:
 
 def packages() -> Iterator[Finding]:
     """Compare the versions that are installed with those that are required."""
-    found = {name: _version(name) for name in _REQUIRED}
-    for name, version in found.items():
+    installed = {name: _version(name) for name in _REQUIRED}
+    for name, version in installed.items():
         least = _least(name)
         if version is None or (least and _as_numbers(version) < _as_numbers(least)):
             text = f"{name} {version or 'is missing'}: {least or 'any version'} or newer is needed"
             yield Finding("packages", WRONG, text, f"pip install --upgrade '{name}{f'>={least}' if least else ''}'")
-    if found["opentelemetry-api"] != found["opentelemetry-sdk"]:
+    if installed["opentelemetry-api"] != installed["opentelemetry-sdk"]:
         text = "opentelemetry-api {opentelemetry-api} and -sdk {opentelemetry-sdk} should be of one version"
         yield Finding(
-            "packages", WRONG, text.format(**found), "pip install --upgrade opentelemetry-api opentelemetry-sdk"
+            "packages", WRONG, text.format(**installed), "pip install --upgrade opentelemetry-api opentelemetry-sdk"
         )
-    shown = ", ".join(f"{name} {version}" for name, version in found.items())
+    shown = ", ".join(f"{name} {version}" for name, version in installed.items())
     yield Finding("packages", OK, f"otel-tracker {VERSION}, Python {sys.version.split()[0]}, {shown}")
 
 
@@ -54,13 +54,13 @@ def _version(name: str) -> "str | None":
 
 
 def _least(name: str) -> "str | None":
-    """Return the oldest version of a package that this one is installed to be used with."""
+    """Return the oldest version of a package that otel-tracker's metadata allows; None if it names none."""
     try:
         requirements = metadata.requires("otel-tracker") or []
     except metadata.PackageNotFoundError:
         return None
-    found = next((line for line in requirements if line.startswith(f"{name}>=") and ";" not in line), None)
-    return found.partition(">=")[2] if found else None
+    requirement = next((line for line in requirements if line.startswith(f"{name}>=") and ";" not in line), None)
+    return requirement.partition(">=")[2] if requirement else None
 
 
 def _as_numbers(version: str) -> "tuple[int, ...]":

@@ -1,4 +1,4 @@
-"""What an auto-instrumented process with this environment would silently not do."""
+"""Findings about OpenTelemetry: what an auto-instrumented process in this environment would silently leave out."""
 
 import os
 from collections.abc import Iterator
@@ -19,10 +19,10 @@ _RECORDED = "tasks are recorded in the document all the same"
 def telemetry() -> Iterator[Finding]:
     """Look at the variables of OpenTelemetry, and at the packages that they need."""
     points = entry_points()
-    found = [*_switched_off(), *_exporters(points), *_sampler(points), *_auto_instrumentation(points)]
-    yield from found
-    if all(finding.level != WRONG for finding in found):
-        yield Finding(_TOPIC, OK, "the environment asks for nothing that isn't there")
+    findings = [*_switched_off(), *_exporters(points), *_sampler(points), *_auto_instrumentation(points)]
+    yield from findings
+    if all(finding.level != WRONG for finding in findings):
+        yield Finding(_TOPIC, OK, "everything that the environment names is installed")
 
 
 def _switched_off() -> Iterator[Finding]:
@@ -35,17 +35,19 @@ def _switched_off() -> Iterator[Finding]:
 
 
 def _exporters(points: EntryPoints) -> Iterator[Finding]:
-    known = _names(points, "opentelemetry_traces_exporter")
+    available = _names(points, "opentelemetry_traces_exporter")
     for name in _listed("OTEL_TRACES_EXPORTER"):
-        if name not in known | {"otlp", "none"}:
+        if name not in available | {"otlp", "none"}:
             text = f"OTEL_TRACES_EXPORTER names {name}, which no installed package has: the SDK would not start"
-            yield Finding(_TOPIC, WRONG, text, f"one of {', '.join(sorted(known))}, or install the package that has it")
+            yield Finding(
+                _TOPIC, WRONG, text, f"one of {', '.join(sorted(available))}, or install the package that has it"
+            )
     protocol = _value("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL") or _value("OTEL_EXPORTER_OTLP_PROTOCOL")
     is_asked_for = "otlp" in (_listed("OTEL_TRACES_EXPORTER") or ["otlp"]) and _names(points, "opentelemetry_distro")
-    if not protocol and is_asked_for and "otlp_proto_grpc" not in known:
-        text = "opentelemetry-instrument exports by OTLP over grpc unless it is told otherwise, for which nothing is installed"
+    if not protocol and is_asked_for and "otlp_proto_grpc" not in available:
+        text = "opentelemetry-instrument exports by OTLP over grpc by default, for which no exporter is installed"
         yield Finding(_TOPIC, NOTE, text, "export OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf")
-    if protocol and _PROTOCOLS.get(protocol) not in known:
+    if protocol and _PROTOCOLS.get(protocol) not in available:
         text = f"OTEL_EXPORTER_OTLP_PROTOCOL is {protocol}, for which there is no exporter here"
         package = f"opentelemetry-exporter-{_PROTOCOLS.get(protocol, 'otlp').replace('_', '-')}"
         yield Finding(_TOPIC, WRONG, text, f"pip install {package}, or set it to http/protobuf")
@@ -54,7 +56,7 @@ def _exporters(points: EntryPoints) -> Iterator[Finding]:
 def _sampler(points: EntryPoints) -> Iterator[Finding]:
     name = _value("OTEL_TRACES_SAMPLER")
     if name and name not in _BUILT_IN_SAMPLERS | _names(points, "opentelemetry_traces_sampler"):
-        text = f"OTEL_TRACES_SAMPLER names {name}, which nobody has: the SDK would use parentbased_always_on"
+        text = f"OTEL_TRACES_SAMPLER names {name}, which no package has: the SDK would use parentbased_always_on"
         yield Finding(_TOPIC, WRONG, text, f"one of {', '.join(sorted(_BUILT_IN_SAMPLERS))}")
     elif name.endswith("always_off"):
         yield Finding(_TOPIC, NOTE, f"OTEL_TRACES_SAMPLER is {name}: no span leaves a process; {_RECORDED}")
@@ -74,13 +76,13 @@ def _auto_instrumentation(points: EntryPoints) -> Iterator[Finding]:
         ("opentelemetry_distro", "OTEL_PYTHON_DISTRO"),
         ("opentelemetry_configurator", "OTEL_PYTHON_CONFIGURATOR"),
     ):
-        known, chosen = _names(points, group), _value(variable)
-        if chosen and chosen not in known:
+        available, chosen = _names(points, group), _value(variable)
+        if chosen and chosen not in available:
             text = (
                 f"{variable} names {chosen}, which no installed package has: opentelemetry-instrument uses another one"
             )
-            yield Finding(_TOPIC, WRONG, text, f"one of {', '.join(sorted(known)) or 'none'}")
-        elif not known:
+            yield Finding(_TOPIC, WRONG, text, f"one of {', '.join(sorted(available)) or 'none'}")
+        elif not available:
             text = f"no package has an {group}: opentelemetry-instrument would set up no SDK"
             yield Finding(_TOPIC, WRONG, text, "pip install opentelemetry-distro")
 

@@ -79,7 +79,7 @@ def test_a_run_that_the_document_counts_twice_is_found_and_mended(used: Home) ->
     (finding,) = found(used, WRONG)
     assert f'$.agents["{AGENT}"].metrics.tasks_total is 7, not 6' in finding.text
     (note,) = found(used, NOTE, "journal")
-    assert note.text.startswith("1 ends of a run stand in it that it had already, the first at event 7")
+    assert note.text.startswith("1 ends of a run are in it twice, the first at event 7")
     repair(Store(used))
     assert (found(used, WRONG), tasks(used)) == ([], 6)
 
@@ -111,7 +111,7 @@ def test_an_id_that_stands_in_the_journal_twice_is_said(used: Home) -> None:
     append(used, about(names.AGENT_RESET), about(names.AGENT_RESET))
     notes = [finding.text for finding in found(used, NOTE, "journal")]
     assert notes == [
-        "1 ids stand in it that it had already, the first at event 8; what is said twice counts once",
+        "1 ids are in it twice, the first at event 8; a repetition does not count",
     ]
 
 

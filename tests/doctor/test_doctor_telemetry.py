@@ -36,12 +36,12 @@ def test_an_environment_that_asks_for_nothing_is_in_order() -> None:
         ("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "requests, otel_tracker", NOTE, "switches otel_tracker off"),
         ("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "*", NOTE, "switches otel_tracker off"),
         ("OTEL_TRACES_EXPORTER", "otlp,zipkn", WRONG, "names zipkn, which no installed package has"),
-        ("OTEL_TRACES_EXPORTER", "circuit_breaker, console", OK, "nothing that isn't there"),
-        ("OTEL_TRACES_EXPORTER", "none", OK, "nothing that isn't there"),
-        ("OTEL_TRACES_SAMPLER", "always", WRONG, "names always, which nobody has"),
+        ("OTEL_TRACES_EXPORTER", "circuit_breaker, console", OK, "everything that the environment names is installed"),
+        ("OTEL_TRACES_EXPORTER", "none", OK, "everything that the environment names is installed"),
+        ("OTEL_TRACES_SAMPLER", "always", WRONG, "names always, which no package has"),
         ("OTEL_TRACES_SAMPLER", "parentbased_always_off", NOTE, "no span leaves a process"),
-        ("OTEL_TRACES_SAMPLER", "traceidratio", OK, "nothing that isn't there"),
-        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf", OK, "nothing that isn't there"),
+        ("OTEL_TRACES_SAMPLER", "traceidratio", OK, "everything that the environment names is installed"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf", OK, "everything that the environment names is installed"),
         ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "carrier-pigeon", WRONG, "no exporter here"),
         ("OTEL_PYTHON_DISTRO", "mine", WRONG, "names mine, which no installed package has"),
         ("OTEL_PYTHON_CONFIGURATOR", "mine", WRONG, "names mine, which no installed package has"),
@@ -58,7 +58,7 @@ def test_what_a_variable_would_silently_not_do_is_said(
 
 def test_the_protocol_that_opentelemetry_instrument_takes_by_itself_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OTEL_EXPORTER_OTLP_PROTOCOL")
-    assert "by OTLP over grpc unless it is told otherwise" in worst().text
+    assert "by OTLP over grpc by default" in worst().text
     assert worst().remedy == "export OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf"
     monkeypatch.setenv("OTEL_TRACES_EXPORTER", "console")
     assert worst().level == OK
