@@ -31,7 +31,7 @@ def execute(options: "Namespace") -> int:
         complain("there is no command: expected one behind --, such as: otel-tracker exec core/coder.md -- make")
         return EXIT_USAGE
     home = Home(chosen_home(options.home))
-    recorder = recorder_of(home.named)
+    recorder = recorder_of(home.config_file)
     gate, last = Gate(recorder), None
     environment = {**os.environ, "OTEL_TRACKER_HOME": home.folder, "OTEL_TRACKER_TASK_ID": options.task_id or ""}
     try:

@@ -9,7 +9,7 @@ from otel_tracker.reporting import summary, wording
 from otel_tracker.runtime.environment import chosen_home
 from otel_tracker.state import lookup, permission
 from otel_tracker.storage.home import Home
-from otel_tracker.storage.quick_read import glance, is_gone
+from otel_tracker.storage.quick_read import is_seen_gone, read_quickly
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,15 +31,15 @@ def answer_health(agent: str, home: "str | None" = None, form: str = "table") ->
     if not agent.strip():
         raise InvalidValueError("an agent", agent, 'a text such as "core/coder.md"')
     chosen, now = Home(chosen_home(home)), time.time()
-    document = glance(chosen, agent, is_patient=True)
+    document = read_quickly(chosen, agent, is_patient=True)
     if agent not in document.agents:
-        document = glance(chosen, is_patient=True)
+        document = read_quickly(chosen, is_patient=True)
         agent = lookup.key_of(document, agent) or agent
-    if permission.is_overtaken(document, agent, now, is_gone):
+    if permission.is_overtaken(document, agent, now, is_seen_gone):
         from otel_tracker.storage.store import Store
 
         Store(chosen).settle()
-    answer = permission.answer(document, agent, now, is_gone)
+    answer = permission.answer(document, agent, now, is_seen_gone)
     is_known = agent in document.agents
     row = summary.agent_state(document, agent, now) if is_known else {"state": names.CLOSED, "failures": 0}
     if form == "json":

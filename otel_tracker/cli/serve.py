@@ -41,7 +41,7 @@ def serve(options: "Namespace") -> int:
     old = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
     scheme = "https" if options.certfile else "http"
     address = shown_address(server.host, server.server_port)
-    print(f"serving {scheme}://{plain(address)}/metrics of {plain(store.home.named)}", flush=True)
+    print(f"serving {scheme}://{plain(address)}/metrics of {plain(store.home.config_file)}", flush=True)
     try:
         server.serve_forever()
     finally:

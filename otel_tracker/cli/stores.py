@@ -20,4 +20,4 @@ def tracker_of(options: "Namespace") -> "MetricTracker":
     """Return the tracker of the home that a command line names."""
     from otel_tracker.tracking.metric_tracker import MetricTracker
 
-    return MetricTracker(Home(chosen_home(options.home)).named)
+    return MetricTracker(Home(chosen_home(options.home)).config_file)

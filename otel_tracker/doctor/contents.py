@@ -176,7 +176,7 @@ def _contradiction(base: ValidBackup, subject: Subject) -> "Finding | None":
 def _foreign_files(parts: Parts) -> list[str]:
     """Return the files in the journal's folder that are no segments."""
     home = parts.home
-    ours = {os.path.basename(path) for path in [*parts.journal.segments(), home.left_over]}
+    ours = {os.path.basename(path) for path in [*parts.journal.segments(), home.unwritten]}
     return [os.path.join(home.journal, name) for name in sorted(parts.files.names(home.journal)) if name not in ours]
 
 

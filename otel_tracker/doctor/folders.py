@@ -103,7 +103,7 @@ def leavings(subject: Subject) -> Iterator[Finding]:
     waiting = unwritten.paths(parts.home, parts.files)
     if waiting:
         count = sum(len(unwritten.read(path, parts.files)) for path in waiting)
-        text = f"{count} events in {parts.home.left_over} wait for the next task of this home to take them in"
+        text = f"{count} events in {parts.home.unwritten} wait for the next task of this home to take them in"
         yield Finding("journal", WRONG, text, repair_of(parts.home))
     temporary = temporary_files(parts.home, parts.files)
     if temporary:

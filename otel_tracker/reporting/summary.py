@@ -166,10 +166,10 @@ def timeout_seconds(document: Document) -> float:
     return Settings.of(document.config).timeout_seconds
 
 
-def running_tasks(document: Document, now: float, is_gone: "Callable[[Row], bool]") -> "list[Row]":
+def running_tasks(document: Document, now: float, is_seen_gone: "Callable[[Row | None], bool]") -> "list[Row]":
     """Return the tasks in flight, the longest running first.
 
-    Each has `run_id`, `running_seconds`, `is_overdue` (`timeout_seconds`), and `is_gone`: by `is_gone(owner)` its process has
+    Each has `run_id`, `running_seconds`, `is_overdue` (`timeout_seconds`), and `is_gone`: by `is_seen_gone(owner)` its process has
     ended, and the next event of the home will record it as lost.
     """
     timeout = timeout_seconds(document)
@@ -177,7 +177,7 @@ def running_tasks(document: Document, now: float, is_gone: "Callable[[Row], bool
     for run_id, task in document.head["in_flight"].items():
         seconds = max(0.0, now - parse_timestamp(task["started"]))
         row = {"run_id": run_id, **task, "running_seconds": round(seconds, 3), "is_overdue": seconds > timeout}
-        rows.append({**row, "is_gone": bool(task.get("owner")) and is_gone(task["owner"])})
+        rows.append({**row, "is_gone": is_seen_gone(task.get("owner"))})
     return sorted(rows, key=lambda row: -row["running_seconds"])
 
 

@@ -55,16 +55,16 @@ def is_visible(owner: "dict[str, Any]") -> bool:
     return is_told and owner.get("namespace") == here["namespace"]
 
 
-def is_seen_gone(owner: "dict[str, Any]") -> bool:
-    """Tell whether an owner is visible and has ended."""
-    return is_visible(owner) and is_gone(owner)
+def is_seen_gone(owner: "dict[str, Any] | None", *, thoroughly: bool = True) -> bool:
+    """Tell whether this process can see that an owner has ended; False for None.
 
-
-def is_gone(owner: "dict[str, Any]", *, thoroughly: bool = True) -> bool:
-    """Tell whether a visible owner has ended.
-
-    Unless `thoroughly`, a process that has got the pid of one that has ended passes for it: that takes a microsecond.
+    Unless `thoroughly`, another process that has got the owner's pid passes for the owner: that takes a microsecond.
     """
+    return owner is not None and is_visible(owner) and _has_ended(owner, thoroughly=thoroughly)
+
+
+def _has_ended(owner: "dict[str, Any]", *, thoroughly: bool) -> bool:
+    """Tell whether a visible owner has ended."""
     here = _present_process(os.getpid())
     if owner == here:
         return False

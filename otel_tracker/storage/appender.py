@@ -136,7 +136,7 @@ class Appender:
         return segments, found
 
     def _take_in_unwritten(self) -> int:
-        if self._files.signature(self._home.left_over) is None:
+        if self._files.signature(self._home.unwritten) is None:
             return 0
         paths = [path for path in unwritten.paths(self._home, self._files) if path not in self._unreadable]
         events = [event for path in paths for event in self._read_unwritten(path)]

@@ -32,8 +32,8 @@ class Backups:
 
     def __init__(self, home: "Home", files: "Files", journal: "Journal") -> None:
         self._home, self._folder, self._files, self._journal = home, home.backups, files, journal
-        self._pattern = re.escape(home.name) + r"_(\d{8})_\d{6}\.json"
-        self._damaged = re.escape(home.name) + r"\.corrupt-\d{8}_\d{6}\.json"
+        self._pattern = re.escape(home.stem) + r"_(\d{8})_\d{6}\.json"
+        self._damaged = re.escape(home.stem) + r"\.corrupt-\d{8}_\d{6}\.json"
         self._sequences: dict[tuple[str, Signature | None], int] = {}
 
     def paths(self) -> list[str]:
@@ -70,7 +70,7 @@ class Backups:
         self._files.make_folder(self._folder)
         second = int(now)
         while True:
-            path = os.path.join(self._folder, f"{self._home.name}_{_stamp(second)}.json")
+            path = os.path.join(self._folder, f"{self._home.stem}_{_stamp(second)}.json")
             if self._files.create(path, content):
                 return path
             second += 1
@@ -125,7 +125,7 @@ class Backups:
 
     def made_at(self, path: str) -> float:
         """Return the moment that the name of a backup says."""
-        date, _, clock = os.path.basename(path)[len(self._home.name) + 1 : -len(".json")].partition("_")
+        date, _, clock = os.path.basename(path)[len(self._home.stem) + 1 : -len(".json")].partition("_")
         parts = (date[:4], date[4:6], date[6:]), (clock[:2], clock[2:4], clock[4:])
         return parse_timestamp(f"{'-'.join(parts[0])}T{':'.join(parts[1])}Z")  # strptime takes 2 ms to load
 
@@ -168,7 +168,7 @@ class Backups:
         return match[1] if match else ""
 
     def _damaged_path(self, second: int) -> str:
-        return os.path.join(self._folder, f"{self._home.name}.corrupt-{_stamp(second)}.json")
+        return os.path.join(self._folder, f"{self._home.stem}.corrupt-{_stamp(second)}.json")
 
 
 def _stamp(second: int) -> str:

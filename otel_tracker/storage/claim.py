@@ -32,23 +32,23 @@ def check_links(home: Home, files: "Files", *others: str) -> None:
 
     `others` are folders in the home that only the caller knows.
     """
-    inside = (home.journal, home.left_over, home.backups, home.scripts, *others)
-    for path in (*parents(home.folder), home.folder, os.path.dirname(home.named), home.named, *inside):
+    inside = (home.journal, home.unwritten, home.backups, home.scripts, *others)
+    for path in (*parents(home.folder), home.folder, os.path.dirname(home.config_file), home.config_file, *inside):
         files.refuse_planted_link(path)
 
 
 def is_needed(home: Home, files: "Files") -> bool:
     """Tell whether the home has to leave a note: the folder around the document isn't its own."""
-    if home.named == home.document:
+    if home.config_file == home.document:
         return False
     around, noted = Home.of_document(home.document), _noted(home, files)
     is_elsewhere = files.identity(around.folder) != files.identity(home.folder)
-    return is_elsewhere and (noted is None or noted.named != home.named)
+    return is_elsewhere and (noted is None or noted.config_file != home.config_file)
 
 
 def leave_note(home: Home, files: "Files") -> None:
     """Note beside the document that it is this home's; the caller must hold the document's lock."""
-    files.replace(home.claim, [json.dumps({"document": home.named, "home": home.folder}).encode() + b"\n"])
+    files.replace(home.claim, [json.dumps({"document": home.config_file, "home": home.folder}).encode() + b"\n"])
 
 
 def _noted(home: Home, files: "Files") -> "Home | None":
@@ -67,4 +67,4 @@ def _is_rival(home: Home, other: Home, files: "Files") -> bool:
         has_events = any(name.endswith(".jsonl") for name in files.names(other.journal))
     except StorageError:
         return False  # nobody of this user is at home there
-    return is_other and has_events and os.path.realpath(other.named) == home.document
+    return is_other and has_events and os.path.realpath(other.config_file) == home.document

@@ -10,8 +10,10 @@ DOCUMENT_NAME = "circuit-breaker.json"
 class Home:
     """The paths of one document and of what belongs to it.
 
-    A document that is a symbolic link is written through: its journal and backups stay with the link, its lock and
-    the note of whose it is are beside the file that the link leads to.
+    `config_file` is the document's path as a user gives it, and `document` the file that it leads to: a symbolic link is
+    written through. The journal and the backups stay with `config_file`; the document's lock and the note that says which home
+    the document belongs to (`claim`) are beside `document`. `stem` is the file's name without `.json`, with which the names of
+    backups begin. `unwritten` is the folder of events that a process could not record.
     """
 
     __slots__ = (
@@ -19,35 +21,35 @@ class Home:
         "append_lock",
         "backups",
         "claim",
+        "config_file",
         "document",
         "document_lock",
         "folder",
         "journal",
-        "left_over",
-        "name",
-        "named",
         "prices",
         "scripts",
         "spans_position",
+        "stem",
+        "unwritten",
     )
 
     def __init__(self, folder: str, document: "str | None" = None) -> None:
         self.folder = absolute(folder)
         usual = os.path.join(self.folder, "config", DOCUMENT_NAME)
-        named = document or usual
-        config, file_name = os.path.split(named)
-        self.name = _stem(file_name)
-        self.named, self.document = named, os.path.realpath(named) if os.path.isabs(named) else named
-        self.prices = os.path.join(config, "prices.json")
-        self.append_lock = os.path.join(config, f".{self.name}.lock")
-        self.spans_position = os.path.join(config, f".{self.name}.spans")
-        place, real_name = os.path.split(_stem(self.document))
-        self.document_lock = os.path.join(place, f".{real_name}.document.lock")
-        self.claim = os.path.join(place, f".{real_name}.home")
+        self.config_file = path = document or usual
+        self.document = os.path.realpath(path) if os.path.isabs(path) else path
+        config_folder, file_name = os.path.split(path)
+        self.stem = _stem(file_name)
+        self.prices = os.path.join(config_folder, "prices.json")
+        self.append_lock = os.path.join(config_folder, f".{self.stem}.lock")
+        self.spans_position = os.path.join(config_folder, f".{self.stem}.spans")
+        real_folder, real_stem = os.path.split(_stem(self.document))
+        self.document_lock = os.path.join(real_folder, f".{real_stem}.document.lock")
+        self.claim = os.path.join(real_folder, f".{real_stem}.home")
         # Documents that share a folder have a journal each: `journal-team`, and `journal-config+team` for config/team.json.
-        own = self._own = "" if named == usual else f"-{_inner(_stem(named), self.folder)}"
+        own = self._own = "" if path == usual else f"-{_inner(_stem(path), self.folder)}"
         self.journal = os.path.join(self.folder, f"journal{own}")
-        self.left_over = os.path.join(self.journal, "left-over")
+        self.unwritten = os.path.join(self.journal, "left-over")
         self.backups = os.path.join(self.folder, f"backups{own}")
         self.scripts = os.path.join(self.folder, "scripts")
 
@@ -69,10 +71,10 @@ class Home:
 
 
 def _inner(path: str, folder: str) -> str:
-    """Return a path in a folder as one name; both may begin in a current folder that is gone."""
+    """Return a path in a folder as one name; both paths may be relative, to a current folder that has been deleted."""
     return os.path.relpath(os.path.join(os.sep, path), os.path.join(os.sep, folder)).replace(os.sep, "+")
 
 
 def _stem(path: str) -> str:
-    """Return a path without `.json`; another ending tells documents apart."""
+    """Return a path without `.json`; any other ending stays, for it distinguishes two documents."""
     return path.removesuffix(".json")

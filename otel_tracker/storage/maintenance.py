@@ -79,5 +79,5 @@ class Maintenance:
 
 def temporary_files(home: "Home", files: "Files") -> list[str]:
     """Return what is left of attempts to write a document or a backup, if no process is writing one just now."""
-    beginnings = (f"{home.document}.", f"{home.claim}.", os.path.join(home.backups, home.name))
+    beginnings = (f"{home.document}.", f"{home.claim}.", os.path.join(home.backups, home.stem))
     return [path for beginning in beginnings for path in files.temporary_files(beginning)]

@@ -73,7 +73,7 @@ class Observer:
         self._running.follow(tasks)
         reasons = self._running.too_old(seen, hours)
         for process, runs in self._running.by_process():
-            if self._is_gone(process):
+            if self._is_seen_gone(process):
                 reasons |= dict.fromkeys(runs, f"its process {process['pid']} has ended without it")
         return [
             self._lost(run_id, tasks[run_id], now, reasons[run_id])
@@ -87,7 +87,7 @@ class Observer:
         if not half_open:
             return []
         now = self._clock()
-        ended = [(key, ended_permit(state, key, now, self._is_gone)) for key in half_open]
+        ended = [(key, ended_permit(state, key, now, self._is_seen_gone)) for key in half_open]
         from otel_tracker.state.event import happened
 
         return [
@@ -118,8 +118,8 @@ class Observer:
             for key, until in jumped
         ]
 
-    def _is_gone(self, process: "dict[str, Any]") -> bool:
-        return owner.is_visible(process) and owner.is_gone(process, thoroughly=self._is_thorough)
+    def _is_seen_gone(self, process: "dict[str, Any] | None") -> bool:
+        return owner.is_seen_gone(process, thoroughly=self._is_thorough)
 
     def _lost(self, run_id: str, task: "Event", now: float, reason: str) -> "Event":
         from otel_tracker.state.event import task_ended

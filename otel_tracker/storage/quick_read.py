@@ -1,4 +1,4 @@
-"""A look at the present state that costs as little as possible: for callers that ask one question and end.
+"""Reads the present state at the least cost, for a process that asks one question and ends.
 
 It reads the document's head and the journal's tail, takes no lock, and loads nothing that a store needs for writing.
 """
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from otel_tracker.storage.home import Home
 
 
-def glance(home: "Home", about: "str | None" = None, *, is_patient: bool = False) -> "Document":
-    """Return the present state of a home, without the history where that can be left out.
+def read_quickly(home: "Home", about: "str | None" = None, *, is_patient: bool = False) -> "Document":
+    """Return the present state of a home, without the history if that can be left out.
 
-    With `about`, agents may be left out whose key and entry don't contain that text (names.normal_name compares).
-    Where it takes seconds to fold what the journal has and the document doesn't, only a patient caller gets the state; for
-    another one it is a LaggingError. Other errors are those of a store.
+    With `about`, agents whose key and entry don't contain that text (compared by names.normal_name) may be left out. Raises
+    LaggingError, unless the caller `is_patient`, if it takes seconds to fold what the journal has and the document doesn't.
+    Other errors are those of `Store.read`.
     """
     files, codec = Files(), DocumentCodec()
     journal = Journal(home.journal, files)
@@ -48,7 +48,7 @@ def _with(document: "Document", later: "list[Event]", about: "str | None") -> "D
 
 
 def _are_enough(document: "Document", later: "list[Event]", about: "str | None") -> bool:
-    """Tell whether the agents in `document` are those that `later` events are about, as far as they concern `about`."""
+    """Tell whether `document` has every agent that `later` events concern and that `about` may mean."""
     if not later:
         return True
 
@@ -62,8 +62,8 @@ def _are_enough(document: "Document", later: "list[Event]", about: "str | None")
     return not any(wanted in names.normal_name(name) for name in named if name)
 
 
-def is_gone(process: "dict[str, Any]") -> bool:
-    """Tell whether a process can be seen to have ended."""
-    from otel_tracker.runtime.owner import is_seen_gone  # only where a probe is running
+def is_seen_gone(process: "dict[str, Any] | None") -> bool:
+    """Tell whether this process can see that another one has ended; False for None."""
+    from otel_tracker.runtime import owner  # here: most agents have no probe whose process must be looked at
 
-    return is_seen_gone(process)
+    return owner.is_seen_gone(process)

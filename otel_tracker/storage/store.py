@@ -233,7 +233,7 @@ class Store(lifecycle.Part):
     def _look(self, *, is_patient: bool) -> "tuple[Document, bool]":
         """Return the present state, and whether the document was far behind it."""
         with self._guard:
-            if self.home.named != self.home.document and not self._is_checked:
+            if self.home.config_file != self.home.document and not self._is_checked:
                 claim.check(self.home, self._files)
             was_far_behind = self._state.is_far_behind()
             state, damage = self._state.load(is_patient=is_patient), self.parts.document_file.damage

@@ -23,16 +23,16 @@ _SUFFIX = ".jsonl"
 
 def leave(home: "Home", files: "Files", events: "list[Event]") -> str:
     """Write `events`, which have no numbers yet, beside the journal, and return the path."""
-    files.make_folder(home.left_over)
-    path = os.path.join(home.left_over, f"{os.getpid()}-{os.urandom(4).hex()}{_SUFFIX}")
+    files.make_folder(home.unwritten)
+    path = os.path.join(home.unwritten, f"{os.getpid()}-{os.urandom(4).hex()}{_SUFFIX}")
     files.create(path, b"".join(encode_line(event) + b"\n" for event in events))
     return path
 
 
 def paths(home: "Home", files: "Files") -> list[str]:
     """Return the paths of the files that are to be taken in."""
-    found = [name for name in files.names(home.left_over) if name.endswith(_SUFFIX)]
-    return [os.path.join(home.left_over, name) for name in sorted(found)]
+    found = [name for name in files.names(home.unwritten) if name.endswith(_SUFFIX)]
+    return [os.path.join(home.unwritten, name) for name in sorted(found)]
 
 
 def read(path: str, files: "Files") -> "list[Event]":
@@ -47,9 +47,9 @@ def read(path: str, files: "Files") -> "list[Event]":
 
 def remove(home: "Home", files: "Files", taken_in: list[str]) -> None:
     """Delete files whose events are in the journal, on the disk."""
-    for path in [*taken_in, *filter(_is_abandoned, files.temporary_files(os.path.join(home.left_over, "")))]:
+    for path in [*taken_in, *filter(_is_abandoned, files.temporary_files(os.path.join(home.unwritten, "")))]:
         files.remove(path)
-    files.remove_folder(home.left_over)
+    files.remove_folder(home.unwritten)
 
 
 def _is_abandoned(temporary: str) -> bool:

@@ -33,7 +33,7 @@ def pasted(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 def broken(home: str, agent: str) -> MetricTracker:
     """Return the tracker of a home in which an agent's breaker is open."""
-    tracker = MetricTracker(Home(home).named)
+    tracker = MetricTracker(Home(home).config_file)
     for _ in range(5):
         with TaskTracker(agent, tracker=tracker) as task:
             task.set_failed("broken")
@@ -72,7 +72,7 @@ def test_the_default_home_is_not_named_and_any_other_is(tmp_path: Path, monkeypa
     with pytest.raises(UnknownAgentError, match=re.escape(f"otel-tracker status --home {tmp_path}")):
         MetricTracker().get_agent("nobody.md")
     with pytest.raises(UnknownAgentError, match=r"otel-tracker status$"):
-        MetricTracker(Home("~/.claude/agents").named).get_agent("nobody.md")
+        MetricTracker(Home("~/.claude/agents").config_file).get_agent("nobody.md")
 
 
 def test_options_stand_before_operands_and_what_looks_like_one_behind_a_double_hyphen() -> None:

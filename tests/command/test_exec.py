@@ -838,7 +838,7 @@ def test_a_command_that_a_signal_ends_leaves_its_events_where_the_home_cannot_be
             held.enter_context(lock.held(path, Files()))
         done = tracked.sh("kill -TERM $$")
     assert done.returncode == -signal.SIGTERM
-    assert len(os.listdir(tracked.home.left_over)) == 1
+    assert len(os.listdir(tracked.home.unwritten)) == 1
     with TaskTracker(OTHER, tracker=tracked.tracker):
         pass
     assert [entry["action"] for entry in tracked.tracker.get_history(AGENT)] == ["task_failed"]

@@ -170,7 +170,7 @@ def test_files_that_others_may_write_to_are_found_and_closed(used: Home) -> None
 
 
 def test_what_killed_writers_have_left_is_found_and_removed(used: Home) -> None:
-    left = [f"{used.document}.99.00c0ffee.tmp", os.path.join(used.backups, f"{used.name}_x.json.9.00c0ffee.tmp")]
+    left = [f"{used.document}.99.00c0ffee.tmp", os.path.join(used.backups, f"{used.stem}_x.json.9.00c0ffee.tmp")]
     foreign = f"{used.document}.tmp"
     for path in [*left, foreign]:
         Path(path).write_text("half of a docum")

@@ -100,5 +100,5 @@ def assert_counted_exactly(home: Home) -> None:
 def assert_in_order(home: Home) -> None:
     """Look for what a process may have left behind, and ask the doctor."""
     assert list(Path(home.folder).rglob("*.tmp")) == []
-    assert not Path(home.left_over).exists()
+    assert not Path(home.unwritten).exists()
     assert [finding for finding in examine_home(Store(home)) if finding.level == WRONG] == []

@@ -90,7 +90,7 @@ def test_events_that_the_journal_has_no_room_for_are_left_beside_it_and_taken_in
     Store(home).record([one for number in range(TASKS) for one in (begin(f"{number}"), end(f"{number}"))])
     needs("prlimit", "apt-get install util-linux")
     said = record_tasks(home, 3, before=["prlimit", f"--fsize={10 * BLOCK}"])
-    (left,) = Path(home.left_over).iterdir()
+    (left,) = Path(home.unwritten).iterdir()
     assert said[-1] == f"6 events are left in {left} for the next task of this home to take in"
     assert len([line for line in said if "wait in memory" in line]) == len(said) - 1 == 1
     assert len(journal(home)) == 2 * TASKS

@@ -19,7 +19,7 @@ from otel_tracker.errors import MountedAloneError, StorageError
 from otel_tracker.storage import document_file, files
 from otel_tracker.storage.files import Files
 from otel_tracker.storage.home import Home
-from otel_tracker.storage.quick_read import glance
+from otel_tracker.storage.quick_read import read_quickly
 from otel_tracker.storage.store import Store
 from tests.faults.acknowledged import Acknowledge, assert_whole, record, write_line
 from tests.faults.components import miss, needs_root
@@ -70,7 +70,7 @@ def test_a_writer_that_is_killed_while_writing_in_place_loses_nothing(
         is_through = survives(partial(record_in_place, home, acknowledge), step)
         torn += not _is_json(Path(home.document).read_bytes())
         assert ("mine" in Store(home).read().head) is (prepare is adopt_another)
-        assert ("mine" in glance(home).head) is (prepare is adopt_another)
+        assert ("mine" in read_quickly(home).head) is (prepare is adopt_another)
         mounted(home).record([begin("last"), end("last")])
         assert_whole(home, ledger)
         assert ("mine" in json.loads(Path(home.document).read_bytes())) is (prepare is adopt_another)
@@ -179,7 +179,7 @@ def test_a_reader_sees_no_half_of_a_document_that_is_overwritten(home: Home) -> 
     writer = subprocess.Popen([sys.executable, "-c", WRITER, home.folder])
     states = 0
     while writer.poll() is None:
-        state = Store(home).read() if states % 2 else glance(home)
+        state = Store(home).read() if states % 2 else read_quickly(home)
         assert state.agents[AGENTS[0]]["metrics"]["tasks_total"] == state.sequence - 1  # one is a start
         states += 1
     assert writer.returncode == 0

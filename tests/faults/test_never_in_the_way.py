@@ -63,7 +63,7 @@ def test_a_stopped_process_that_holds_the_append_lock_is_waited_for_once(used_ho
     slept = json.loads(shown)
     assert 0 < slept[0] <= WAIT_SECONDS * 1.5
     assert slept[1:] == [0] * (TASKS - 1)
-    (left,) = Path(used_home.left_over).iterdir()
+    (left,) = Path(used_home.unwritten).iterdir()
     assert f"process {holder.pid} holds it" in said[0]
     assert said[1:] == [f"{2 * TASKS} events are left in {left} for the next task of this home to take in"]
     assert len(journal(used_home)) == 2

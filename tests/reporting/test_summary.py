@@ -244,7 +244,7 @@ def test_running_tasks_begin_with_the_longest_running_one_and_say_which_are_over
     document = folded(
         start("new", 50, owner={"pid": 2}), start("old", 0), start("future", 900), into=document_of(timeout_seconds=60)
     )
-    rows = summary.running_tasks(document, NOON + 60.5, lambda owner: owner["pid"] == 2)
+    rows = summary.running_tasks(document, NOON + 60.5, lambda owner: owner is not None and owner["pid"] == 2)
     assert [(row["run_id"], row["running_seconds"], row["is_overdue"], row["is_gone"]) for row in rows] == [
         ("old", 60.5, True, False),
         ("new", 10.5, False, True),

@@ -16,7 +16,7 @@ from otel_tracker.state.document import Document
 from otel_tracker.state.fold import transition
 from otel_tracker.state.schema import has_changed_settings
 from otel_tracker.storage.home import Home
-from otel_tracker.storage.quick_read import glance
+from otel_tracker.storage.quick_read import read_quickly
 from otel_tracker.storage.store import Store
 from tests.builders import AGENT, about, any_event, document_of, end, folded, moment, start
 from tests.exporters.scraped import values
@@ -295,11 +295,11 @@ def test_a_wrong_agent_changes_nothing(fleet: MetricTracker, home: Home, run: Ru
     assert Store(home).parts.backups.paths() == Store(home).parts.backups.paths()
 
 
-def test_a_glance_sees_an_agent_under_its_old_key(fleet: MetricTracker, home: Home, run: Run) -> None:
+def test_a_quick_read_sees_an_agent_under_its_old_key(fleet: MetricTracker, home: Home, run: Run) -> None:
     run("agents", "rename", "core/gone.md", "core/here.md")
     for _ in range(5):
         with TaskTracker("core/gone.md", tracker=fleet) as task:
             task.set_failed("broken")
     for text in ("core/gone.md", "gone", "core/here.md", "here", "Gone"):
-        assert glance(home, text).agents["core/here.md"]["status"] == "blacklisted"
+        assert read_quickly(home, text).agents["core/here.md"]["status"] == "blacklisted"
         assert run("health", text)[0] == 1

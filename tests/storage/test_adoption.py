@@ -16,7 +16,7 @@ import pytest
 from otel_tracker import names
 from otel_tracker.cli import main
 from otel_tracker.storage.home import Home
-from otel_tracker.storage.quick_read import glance
+from otel_tracker.storage.quick_read import read_quickly
 from otel_tracker.storage.recorder import Recorder
 from otel_tracker.storage.store import Store
 from tests.builders import AGENT, end
@@ -150,7 +150,7 @@ def test_every_count_may_be_a_float_and_tokens_may_have_a_fraction(home: Home, t
     Path(home.document).write_text(f'{before}{config}{head}"history"{history}')
     assert '"sequence": 1.0,' in before
     assert '"tasks_failed": 1.0,' in head
-    assert json.dumps(Store(home).read().head) == json.dumps(twin.read().head) == json.dumps(glance(home).head)
+    assert json.dumps(Store(home).read().head) == json.dumps(twin.read().head) == json.dumps(read_quickly(home).head)
     for one in (Store(home), twin):
         one.record([end("r2")])
     assert Path(home.document).read_bytes() == Path(twin.home.document).read_bytes()

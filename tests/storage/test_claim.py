@@ -17,8 +17,8 @@ from tests.home_files import journal
 
 def linked(home: Home, to: Path) -> Home:
     """Make the document of `home` a link."""
-    Path(home.named).parent.mkdir(parents=True)
-    Path(home.named).symlink_to(to)
+    Path(home.config_file).parent.mkdir(parents=True)
+    Path(home.config_file).symlink_to(to)
     return Home(home.folder)
 
 
@@ -48,8 +48,8 @@ def test_two_homes_that_link_to_one_file_are_refused_whichever_comes_second(tmp_
 
 
 def test_a_home_that_comes_after_one_that_links_into_it_is_refused(home: Home, tmp_path: Path) -> None:
-    other = Store(linked(Home(str(tmp_path / "project")), Path(home.named)))
-    Path(home.named).parent.mkdir(parents=True)
+    other = Store(linked(Home(str(tmp_path / "project")), Path(home.config_file)))
+    Path(home.config_file).parent.mkdir(parents=True)
     other.record([end("r1")])
     with pytest.raises(SharedDocumentError):
         Store(home).record([end("r2")])
@@ -62,8 +62,8 @@ def test_a_home_that_is_gone_or_has_its_own_document_now_is_no_rival(tmp_path: P
     second = linked(Home(str(tmp_path / "two")), shared)
     Store(first).record([end("r1")])
     shutil.copy(shared, tmp_path / "copy.json")
-    Path(first.named).unlink()
-    (tmp_path / "copy.json").rename(first.named)
+    Path(first.config_file).unlink()
+    (tmp_path / "copy.json").rename(first.config_file)
     Store(second).record([end("r2")])
     Store(Home(first.folder)).record([end("r3")])
     shutil.rmtree(second.folder)
@@ -101,12 +101,12 @@ def test_a_task_in_a_refused_home_is_recorded_when_the_home_has_a_document_of_it
 ) -> None:
     store.record([end("r1")])
     other = linked(Home(str(tmp_path / "project")), Path(store.home.document))
-    tracker = MetricTracker(other.named)
+    tracker = MetricTracker(other.config_file)
     with TaskTracker("a.md", tracker=tracker):
         pass
     assert "are homes of it" in caplog.text
     tracker._recorder.leave()  # as at the end of the process
-    Path(other.named).unlink()
+    Path(other.config_file).unlink()
     Store(Home(other.folder)).record([end("r2")])
     assert Store(Home(other.folder)).read().agents["a.md"]["metrics"]["tasks_total"] == 1
     assert "a.md" not in store.read().agents
@@ -124,10 +124,10 @@ def test_a_link_that_somebody_else_has_planted_is_not_followed(home: Home, tmp_p
     target.mkdir()
     (target / "circuit-breaker.json").write_text("precious")
     place = {
-        "document": home.named,
+        "document": home.config_file,
         "journal": home.journal,
         "backups": home.backups,
-        "config": os.path.dirname(home.named),
+        "config": os.path.dirname(home.config_file),
     }[what]
     Path(place).parent.mkdir(parents=True, exist_ok=True)
     os.symlink(target / "circuit-breaker.json" if what == "document" else target, place)

@@ -15,7 +15,7 @@ from otel_tracker.errors import LaggingError
 from otel_tracker.integrations.claude_code import NAME
 from otel_tracker.integrations.claude_code.hooks.hook import hook
 from otel_tracker.storage.home import Home
-from otel_tracker.storage.quick_read import glance
+from otel_tracker.storage.quick_read import read_quickly
 from otel_tracker.storage.recorder import Recorder
 from otel_tracker.storage.restore import restore
 from otel_tracker.storage.store import Store
@@ -106,7 +106,7 @@ def test_a_question_before_a_task_is_answered_that_the_state_is_not_known(
     behind: Home, warnings_logged: Warnings
 ) -> None:
     with pytest.raises(LaggingError):
-        glance(behind, AGENT)
+        read_quickly(behind, AGENT)
     with pytest.raises(LaggingError):
         Store(behind).read(is_patient=False)
     assert Gate(Recorder(Store(behind))).ask(AGENT)

@@ -119,8 +119,9 @@ def test_a_process_of_another_boot_and_one_that_has_got_the_pid_are_gone() -> No
     here = owner.this_process()
     assert owner.is_seen_gone({**here, "boot_id": "before"})
     assert owner.is_seen_gone({**here, "pid": 1, "started": "before"})
-    assert not owner.is_gone({**here, "pid": 1, "started": "before"}, thoroughly=False)
+    assert not owner.is_seen_gone({**here, "pid": 1, "started": "before"}, thoroughly=False)
     assert not owner.is_seen_gone(here)
+    assert not owner.is_seen_gone(None)
     assert not owner.is_seen_gone({**here, "pid": 1, "started": None})
 
 

@@ -1,4 +1,4 @@
-"""A glance says what a store says of an agent, and reads no more than the document and the journal's end."""
+"""A quick read says what a store says of an agent, and reads no more than the document and the journal's end."""
 
 import os
 from pathlib import Path
@@ -9,7 +9,7 @@ import pytest
 from otel_tracker import names
 from otel_tracker.state.settings import default_config
 from otel_tracker.storage.home import Home
-from otel_tracker.storage.quick_read import glance
+from otel_tracker.storage.quick_read import read_quickly
 from otel_tracker.storage.store import Store
 from tests.builders import AGENT, about, end, start
 
@@ -36,10 +36,10 @@ def in_the_journal_only(home: Home, *events: Any) -> None:
 
 
 def expect_the_same(home: Home, agent: str = AGENT) -> None:
-    store_says, glance_says = Store(home).read(), glance(home, agent)
-    assert glance_says.agents.get(agent) == store_says.agents.get(agent)
-    assert glance_says.config == store_says.config
-    assert glance(home).head == store_says.head
+    store_says, quick_read_says = Store(home).read(), read_quickly(home, agent)
+    assert quick_read_says.agents.get(agent) == store_says.agents.get(agent)
+    assert quick_read_says.config == store_says.config
+    assert read_quickly(home).head == store_says.head
 
 
 def test_a_long_head_is_read_to_its_end_and_no_older_segment_at_all(many: Home) -> None:
@@ -48,8 +48,8 @@ def test_a_long_head_is_read_to_its_end_and_no_older_segment_at_all(many: Home) 
     for segment in Store(many).parts.journal.segments()[:-1]:
         os.unlink(segment)
         os.mkdir(segment)  # reading it is an error
-    assert glance(many, AGENT).agents[AGENT]["metrics"]["tasks_total"] == 2
-    assert glance(many).agents[OTHER]["failures"] == 1
+    assert read_quickly(many, AGENT).agents[AGENT]["metrics"]["tasks_total"] == 2
+    assert read_quickly(many).agents[OTHER]["failures"] == 1
 
 
 def test_ends_that_only_the_journal_has_are_folded_without_its_older_segments(many: Home) -> None:
@@ -57,8 +57,8 @@ def test_ends_that_only_the_journal_has_are_folded_without_its_older_segments(ma
     for segment in Store(many).parts.journal.segments()[:-1]:
         os.unlink(segment)
         os.mkdir(segment)
-    assert glance(many, AGENT).agents[AGENT]["failures"] == 3
-    assert glance(many, OTHER).agents[OTHER]["failures"] == 0
+    assert read_quickly(many, AGENT).agents[AGENT]["failures"] == 3
+    assert read_quickly(many, OTHER).agents[OTHER]["failures"] == 0
 
 
 TAILS: dict[str, list[Any]] = {
@@ -83,7 +83,7 @@ TAILS: dict[str, list[Any]] = {
 
 @pytest.mark.parametrize("tail", TAILS.values(), ids=TAILS)
 @pytest.mark.parametrize("agent", [AGENT, NEW])
-def test_a_glance_says_what_a_store_says(many: Home, tail: list[Any], agent: str) -> None:
+def test_a_quick_read_says_what_a_store_says(many: Home, tail: list[Any], agent: str) -> None:
     if tail:
         in_the_journal_only(many, *tail)
     expect_the_same(many, agent)

@@ -87,7 +87,7 @@ def test_what_could_not_be_written_by_the_end_is_left_for_the_next_writer(
     assert len(warnings_logged()) == 2  # said once
     Store(home).record([end("r3")])
     assert tasks(home) == 3
-    assert not Path(home.left_over).exists()
+    assert not Path(home.unwritten).exists()
 
 
 def test_what_cannot_even_be_left_is_said_to_be_lost(
@@ -167,7 +167,7 @@ def test_a_left_over_file_that_cannot_be_read_keeps_nobody_from_recording(
     home: Home, warnings_logged: Warnings
 ) -> None:
     unwritten.leave(home, Files(), [end("r1")])
-    Path(home.left_over, "1-odd.jsonl").mkdir()
+    Path(home.unwritten, "1-odd.jsonl").mkdir()
     store = Store(home)
     store.record([end("r2")])
     store.record([end("r3")])

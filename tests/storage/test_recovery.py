@@ -16,7 +16,7 @@ from otel_tracker.errors import DocumentError, StorageError, UnsupportedVersionE
 from otel_tracker.names import FAILURE
 from otel_tracker.runtime.ids import new_id
 from otel_tracker.storage.home import Home
-from otel_tracker.storage.quick_read import glance
+from otel_tracker.storage.quick_read import read_quickly
 from otel_tracker.storage.store import Store
 from otel_tracker.storage.transaction import Transaction
 from tests.builders import AGENT, end, start
@@ -79,7 +79,7 @@ def test_a_damaged_document_comes_back_whole(
     damaged = path.read_bytes() if path.exists() else None
     assert Store(home).read().head == whole.head
     assert Store(home).read().history.entries() == whole.history.entries()
-    assert glance(home).agents[AGENT]["metrics"]["tasks_total"] == 4
+    assert read_quickly(home).agents[AGENT]["metrics"]["tasks_total"] == 4
     assert (path.read_bytes() if path.exists() else None) == damaged  # who only reads leaves it alone
     Store(home).record([end("r5")])
     assert tasks(home) == 5

@@ -513,8 +513,8 @@ def test_what_could_not_be_written_is_left_over_at_the_end_and_taken_in_with_the
     ended, _, said = Program(home, _FULL + code, **_HANDLED).end()
     assert (ended, said.count("are left in")) == (status, 1)
     assert "Traceback" not in said
-    (left,) = os.listdir(home.left_over)
+    (left,) = os.listdir(home.unwritten)
     assert left.endswith(".jsonl")
     after = fates_after_the_next_event(home)
     assert after[:2] == ([], [("before.md", "completed"), ("a.md", fate)])
-    assert not os.path.exists(home.left_over)
+    assert not os.path.exists(home.unwritten)

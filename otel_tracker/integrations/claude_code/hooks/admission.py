@@ -19,7 +19,7 @@ from otel_tracker.integrations.claude_code.runs.agent_types import (
 from otel_tracker.names import FORCED_OPEN, PROBE_RUNNING
 from otel_tracker.runtime.printable import printable
 from otel_tracker.state import permission
-from otel_tracker.storage.quick_read import glance, is_gone
+from otel_tracker.storage.quick_read import is_seen_gone, read_quickly
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,14 +37,14 @@ def answer(payload: "Payload", home: "Home", *, is_closed_on_doubt: bool) -> str
     Raises OtelTrackerError if the home can't be read.
     """
     agent_type = payload.part("tool_input").name("subagent_type") or DEFAULT_TYPE
-    document = glance(home, agent_type)
+    document = read_quickly(home, agent_type)
     if is_closed_on_doubt and not os.path.exists(home.document):
         raise StorageError("read", home.document, "it is not there")
     of_project = project_agent(agent_type, payload.path("cwd"))
     agent = of_project.key if of_project else known_key(document, agent_type, home)
     if agent not in document.agents:
         return ""
-    verdict = permission.answer(document, agent, time.time(), is_gone)
+    verdict = permission.answer(document, agent, time.time(), is_seen_gone)
     if verdict.is_admitted and not verdict.is_probe:
         return ""
     if verdict.reason == PROBE_RUNNING:
@@ -81,7 +81,7 @@ def _asked(payload: "Payload", home: "Home", agent_type: str, *, is_closed_on_do
     if (
         is_closed_on_doubt
         and not response.is_probe
-        and permission.answer(store.read(), agent, time.time(), is_gone).is_probe
+        and permission.answer(store.read(), agent, time.time(), is_seen_gone).is_probe
     ):
         raise StorageError("grant a permit in", home.document, "the log says why")
     return ""

@@ -18,11 +18,11 @@ from otel_tracker.integrations.claude_code.runs.session import Session
 from otel_tracker.integrations.claude_code.runs.session_files import (
     abandoned_sessions,
     first_session,
-    has_ended,
     note_first_session,
 )
 from otel_tracker.integrations.claude_code.transcripts import places
 from otel_tracker.runtime.log import warn
+from otel_tracker.runtime.owner import is_seen_gone
 from otel_tracker.state import outages
 
 TYPE_CHECKING = False
@@ -187,7 +187,7 @@ def _add_evidence(pending: PendingEvents, runs: "list[Run]") -> None:
 
 def _is_alive(session: Session, now: float) -> bool:
     """Tell whether a transcript of a session has been written to lately, and its process may still run."""
-    if has_ended(session.process):
+    if is_seen_gone(session.process):
         return False
     of_runs = (path for run in session.runs for path in session.transcripts_of(run.agent_id, run.transcript))
     paths = [session.transcript, *session.later_transcripts, *of_runs]

@@ -24,7 +24,7 @@ from otel_tracker.integrations.claude_code.transcripts.transcript import read_tr
 from otel_tracker.runtime.owner import boot_clock
 from otel_tracker.state import event
 from otel_tracker.state.amendment import amendment_of
-from otel_tracker.storage.quick_read import glance
+from otel_tracker.storage.quick_read import read_quickly
 from otel_tracker.storage.store import Store
 
 TYPE_CHECKING = False
@@ -232,7 +232,7 @@ class PendingEvents:
     def _key_of(self, agent_type: str) -> str:
         """Return the key of the agent that a type means; an agent that has a file is registered, so that the gate knows it."""
         if agent_type not in self._keys:
-            agent = agent_types.resolved(glance(self.home, agent_type), agent_type, self._folder, self.home)
+            agent = agent_types.resolved(read_quickly(self.home, agent_type), agent_type, self._folder, self.home)
             if agent.new_name is not None:
                 now = time.time()
                 self._events.append(event.happened(names.AGENT_REGISTERED, now, agent=agent.key, name=agent.new_name))

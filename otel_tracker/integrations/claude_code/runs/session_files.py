@@ -10,7 +10,7 @@ from otel_tracker.errors import StorageError
 from otel_tracker.integrations.claude_code import NAME
 from otel_tracker.integrations.claude_code.runs.run import digest
 from otel_tracker.integrations.claude_code.transcripts import places
-from otel_tracker.runtime import owner
+from otel_tracker.runtime.owner import is_seen_gone
 from otel_tracker.runtime.timestamps import format_timestamp, parse_timestamp
 from otel_tracker.storage import claim
 from otel_tracker.storage.files import Files
@@ -73,13 +73,8 @@ def abandoned_sessions(home: "Home", before: float) -> "Iterator[str]":
     for path in paths_in(home, ".json", float("inf"), files):
         if not _is_settled(path, files):
             facts = facts_in(home, path, files)
-            if facts is not None and (path in silent or has_ended(facts.get("process"))):
+            if facts is not None and (path in silent or is_seen_gone(facts.get("process"))):
                 yield facts["session_id"]
-
-
-def has_ended(process: "dict[str, Any] | None") -> bool:
-    """Tell whether the process of a session is known, and can be seen to have ended."""
-    return process is not None and owner.is_seen_gone(process)
 
 
 def paths_in(home: "Home", suffix: str, before: float, files: Files) -> "list[str]":
