@@ -1,7 +1,18 @@
 """The writing end of the journal: numbers events, and brings each in once, however often an attempt has failed.
 
-A flush that fails leaves it open what of the journal the disk has, and the system forgets what it could not write. So
-what was appended since is in doubt: the next attempt writes it to its place again, and appends only what isn't there.
+What to know first. An append is in doubt until it is flushed: a flush that fails leaves it open how much of the journal the disk
+has, and the system then takes for written what it could not write. So every append goes through these steps, in this order, and holds
+the append lock for all of them:
+
+1. If an attempt has failed, all that was appended since the last good flush is written again, to the same place and under the same
+   numbers: the document may already count events by them. Only afterwards can the journal be searched for repetitions.
+2. Events that other processes could not write (unwritten.py) come next, for they are older than the new ones. They are flushed at
+   once, before their files are deleted.
+3. Of the new events, those that the journal, the document or a backup has already are left out (recognition.py); the rest
+   gets the next numbers and is written behind the last line.
+
+The flush comes later and without the lock, so that other processes can append meanwhile. It takes the events out of doubt only if no
+other attempt has failed since they were appended.
 """
 
 from otel_tracker.errors import DocumentError, StorageError, UnsupportedVersionError
@@ -20,9 +31,9 @@ if TYPE_CHECKING:
 
 
 class Appended:
-    """Events that are in the journal: numbered, in `segments` that are still to be flushed.
+    """Numbered events that are in the journal, in `segments` that must still be flushed.
 
-    `last` is the number of the last event when they were appended: what they repeat isn't behind it.
+    `last` is the number of the journal's last event when they were appended: the events that they repeat come before it.
     """
 
     __slots__ = ("events", "failures", "last", "segments")
@@ -37,15 +48,15 @@ class Appender:
     def __init__(self, parts: "Parts", recognition: "Recognition") -> None:
         self._home, self._files, self._journal, self._file = parts.home, parts.files, parts.journal, parts.document_file
         self._recognition = recognition
-        self._unreadable: set[str] = set()  # files that were left over, and that this process can't take in
-        self._flushed: Mark | None = None  # an end of the journal: what comes after it may not be on the disk
+        self._unreadable: set[str] = set()  # files of unwritten events that this process can't read or delete
+        self._flushed: Mark | None = None  # an end of the journal: later events may not be on the disk
         self._unflushed: list[Event] = []  # own events after it
         self._failures = 0
-        self._is_in_doubt = False  # whether an attempt has failed since
+        self._is_in_doubt = False  # whether an attempt has failed since `_flushed`
         self._guard = Guard()  # threads flush side by side
 
     def append(self, events: "list[Event]", *, may_repeat: bool) -> Appended:
-        """Append what is news of `events`, and before it what others have left over."""
+        """Append the unwritten events of other processes, and then those of `events` that are new."""
         with lock.held(self._home.append_lock, self._files), _Attempt(self):
             doubt = self._flushed if self._is_in_doubt else None
             segments, written = self._write_again(doubt) if doubt else ([], {})
@@ -57,29 +68,29 @@ class Appender:
                 segment, numbered = self._number(new)
                 segments.append(segment)
                 appended += numbered
-            elif rest:  # what they repeat may have been appended just now
+            elif rest:  # the events that they repeat may not be flushed yet
                 segments += self._journal.segments()[-1:]
             return Appended(appended, segments, self._failures, self._journal.last())
 
     def flush(self, appended: Appended) -> None:
-        """Return when what was appended is on the disk."""
+        """Return when the events are on the disk; raises StorageError if that is in doubt."""
         with _Attempt(self):
             for segment in dict.fromkeys(appended.segments):
                 self._files.sync(segment)
-            if self._failures != appended.failures:  # that one may have been about these events, too
+            if self._failures != appended.failures:  # the failed attempt may have concerned these events, too
                 raise StorageError("flush", self._home.journal, "another attempt to do so has failed meanwhile")
         with self._guard:
             if not self._unflushed or self._unflushed[-1]["seq"] <= appended.last:
                 self._flushed, self._unflushed, self._is_in_doubt = None, [], False
 
     def flush_all(self) -> None:
-        """Return when all that is in the journal, by whatever process, is on the disk."""
+        """Return when the whole journal is on the disk, whichever processes wrote it."""
         with _Attempt(self):
             for segment in self._journal.segments()[-1:]:
                 self._files.sync(segment)
 
     def append_durably(self, find: "Callable[[], list[Event]]") -> "list[Event]":
-        """Append what `find` returns once nobody else can append, and return it when it is on the disk."""
+        """Append the events that `find` returns while no other process can append; return them when they are on the disk."""
         with lock.held(self._home.append_lock, self._files), _Attempt(self):
             events = find()
             if events:
@@ -88,7 +99,7 @@ class Appender:
             return events
 
     def take_in_unwritten(self) -> int:
-        """Append what others have left over, and return how many events that are, when they are on the disk."""
+        """Append the unwritten events of other processes; return how many were new when they are on the disk."""
         with lock.held(self._home.append_lock, self._files), _Attempt(self):
             return self._take_in_unwritten()
 
@@ -98,12 +109,12 @@ class Appender:
             of_document = self._file.sequence()
         except UnsupportedVersionError:
             raise
-        except DocumentError:  # nothing tells what a damaged document held: events go on to the journal
+        except DocumentError:  # which events a damaged document held is unknown: the journal's number counts
             of_document = 0
         return max(self._journal.last(), of_document)
 
     def fail(self) -> None:
-        """Take what is in the journal since the last good flush for doubtful."""
+        """Put in doubt all that was appended since the last good flush."""
         with self._guard:
             self._failures += 1
             self._is_in_doubt = self._flushed is not None
@@ -121,19 +132,19 @@ class Appender:
             return segment
 
     def _write_again(self, doubt: "Mark") -> "tuple[list[str], dict[str, Event]]":
-        """Write what is in doubt to its place again, and return its segments, and its events by their ids.
+        """Write the journal behind `doubt` to the same place again, and return its segments, and its events by their ids.
 
-        What is no longer there is appended under its old number, as which the document may have counted it; unless
-        others have gone on from there.
+        Own events that are no longer there are appended under their old numbers, by which the document may have counted
+        them, unless other processes have used these numbers since.
         """
         segments = self._journal.write_again(doubt)
         self._journal.forget()
-        found = {event["id"]: event for event in self._journal.after(doubt[2])}
-        lost = [event for event in self._unflushed if event["id"] not in found]
-        if lost and lost[0]["seq"] > self._journal.last():
-            segments.append(self._journal.append(lost))
-            found.update((event["id"], event) for event in lost)
-        return segments, found
+        written = {event["id"]: event for event in self._journal.after(doubt[2])}
+        missing = [event for event in self._unflushed if event["id"] not in written]
+        if missing and missing[0]["seq"] > self._journal.last():
+            segments.append(self._journal.append(missing))
+            written.update((event["id"], event) for event in missing)
+        return segments, written
 
     def _take_in_unwritten(self) -> int:
         if self._files.signature(self._home.unwritten) is None:
@@ -166,7 +177,7 @@ class Appender:
 
 
 class _Attempt:
-    """A block whose failure leaves it open what the disk has."""
+    """A block whose failure puts in doubt what the disk has."""
 
     __slots__ = ("_appender",)
 
@@ -176,6 +187,6 @@ class _Attempt:
     def __enter__(self) -> None:
         pass
 
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
-        if kind is not None:
+    def __exit__(self, error_type: object, error: object, trace: object) -> None:
+        if error is not None:
             self._appender.fail()

@@ -1,7 +1,7 @@
 """The journal: one event a line, in segments named by the number of their first event; order is by number.
 
-A `Journal` remembers how far it has read, so that asking again costs one look at the last segment. Only a process
-that holds the home's lock may call `append`.
+A `Journal` remembers how far it has read, so that asking again costs one look at the last segment. The caller of `append`
+must hold the append lock.
 """
 
 import os
@@ -29,16 +29,14 @@ _KEPT_BYTES = 1024 * 1024
 _NUMBERED = b'{"seq": '  # what each line begins with
 _ENDLESS = float("inf")
 _MOST_DIGITS = 20
-_OTHERWISE = tuple(action.encode() for action in SAYING_OTHERWISE)
-
-_reported: "set[str | None]" = set()  # segments with damaged lines that a warning has named
+_CHANGING = tuple(action.encode() for action in SAYING_OTHERWISE)
 
 
 class Journal:
     """The events of a home in the order of their numbers.
 
-    It remembers how far it has read, and keeps what it has read since a caller asked for events as text: a writer that
-    only appends needs no more than the last number.
+    It keeps as text what it has read since a caller last asked for events: a writer that only appends needs no more than the
+    last number.
     """
 
     def __init__(self, folder: str, files: "Files") -> None:
@@ -48,6 +46,7 @@ class Journal:
         self._offset = 0  # how far the segment has been read: always the beginning of a line
         self._tail = b""  # whole lines up to there, all those with a number above `_after`
         self._after = self._last = 0
+        self._reported: set[str | None] = set()  # segments with damaged lines that a warning has named
         self._written: dict[bytes, Event] = {}  # own events by their lines, so that they need no parsing
 
     def segments(self) -> list[str]:
@@ -56,11 +55,11 @@ class Journal:
         return [self._path(number) for number in sorted(int(text) for text in numbers if _is_number(text))]
 
     def last_numbers(self, segments: list[str]) -> list[int]:
-        """Return the number of the last event of each of `segments` but the last, which may still grow."""
+        """Return the number of the last event of each segment except the last one, which may still grow."""
         return [_first_number(later) - 1 for later in segments[1:]]
 
     def first(self) -> "int | None":
-        """Return the number of the first event that is kept, None if there is none."""
+        """Return the number of the oldest event that is kept, None if there is none."""
         segments = self.segments()
         return _first_number(segments[0]) if segments else None
 
@@ -94,7 +93,7 @@ class Journal:
         return map(self.lines_of, reversed(self.segments()))
 
     def lines_of(self, segment: str, start: int = 0) -> bytes:
-        """Return the whole lines of a segment from a place on; the last one may be on its way."""
+        """Return the whole lines of a segment from the byte `start` on; an incomplete last line is left out."""
         read = self._files.read(segment, start)
         return read[1][: read[1].rfind(b"\n") + 1] if read else b""
 
@@ -112,44 +111,44 @@ class Journal:
                 yield later
 
     def tail(self) -> bytes:
-        """Return the newest lines, as many as are in memory: all those since this process has last asked for events."""
+        """Return the newest lines that are in memory: all since this process last asked for events."""
         self.last()
         return self._tail
 
     def replay_after(self, sequence: int, until: float = _ENDLESS) -> Replay:
         """Return which of the events after the number `sequence`, up to `until`, count.
 
-        Only the lines that may say so are parsed.
+        Only lines of events that change what counts are parsed.
         """
-        otherwise = []
+        changing = []
         for segment in self._segments_after(sequence):
-            lines = lines_with(_OTHERWISE, self.lines_of(segment))
-            otherwise += [event for line in lines if (event := parsed(line)) and sequence < event["seq"] <= until]
-        return Replay(otherwise)
+            lines = lines_with(_CHANGING, self.lines_of(segment))
+            changing += [event for line in lines if (event := parsed(line)) and sequence < event["seq"] <= until]
+        return Replay(changing)
 
     def is_far_ahead(self, sequence: int) -> bool:
-        """Tell whether so much comes after the number `sequence` that folding it takes seconds: four segments or more."""
+        """Tell whether folding the events after the number `sequence` takes seconds: they fill four segments or more."""
         if self._segment is not None and sequence >= self._after:
             return len(self._tail) > _FAR_BYTES
         sizes = [self._files.signature(segment) for segment in self._segments_after(sequence)[1:]]
         return sum(signature[1] for signature in sizes if signature) > _FAR_BYTES
 
     def forget(self) -> None:
-        """Read everything again when it is needed: what is in memory may no longer be in the files."""
+        """Forget what was read: it may no longer be in the files. The next question reads them again."""
         self._segment, self._written = None, {}
 
     def mark(self) -> "Mark":
-        """Return where the journal ends; it must have been read to its end (`last`)."""
+        """Return where the journal ends; the caller must have called `last` just before."""
         return self._segment, self._offset, self._last
 
     def end(self) -> "tuple[str, int, int] | None":
-        """Return where what has been read ends: segment, its inode, bytes; None where more may stand behind that."""
+        """Return how far the journal has been read: segment, its inode, bytes; None if there may be more behind that."""
         if self._segment is None or self._offset != self._size or self._offset >= SEGMENT_BYTES:
             return None
         return self._segment, self._inode, self._offset
 
     def write_again(self, mark: "Mark") -> "list[str]":
-        """Write what stands behind `mark` to its place again, and return the paths of the segments that it stands in."""
+        """Write everything behind `mark` to the same place again, and return the paths of the segments concerned."""
         first, offset, _ = mark
         segments = [path for path in self.segments() if first is None or _first_number(path) >= _first_number(first)]
         for segment in segments:
@@ -159,16 +158,16 @@ class Journal:
     def append(self, events: "list[Event]") -> str:
         """Write numbered events behind the last one and return the path of their segment.
 
-        The journal must have been read to its end (`last`). A last line that was not written whole is cut off.
+        The caller must have called `last` just before. A last line that is incomplete is cut off.
         """
         if self._segment is not None and self._size > self._offset:
-            warn("cut a line off the end of %s that was not written whole", self._segment)
+            warn("cut a line off the end of %s: it was not written whole", self._segment)
             self._files.truncate(self._segment, self._offset)
         segment, beginning = self._segment, self._path(events[0]["seq"])
-        # A full segment without an event has the name of the next one, and goes on.
+        # A full segment without an event is named like the next one: it is used, full as it is.
         if segment is None or (self._offset >= SEGMENT_BYTES and segment != beginning):
             segment = self._begin_segment(beginning)
-        if not self._offset:  # its maker may have been killed before it was on the disk
+        if not self._offset:  # the process that made it may have been killed before the name was on the disk
             self._sync_names()
         written = {event_line(event): event for event in events}
         lines = b"".join(line + b"\n" for line in written)
@@ -183,13 +182,13 @@ class Journal:
         """Return the events of whole lines; one warning for each segment says how many of its lines are damaged."""
         events = [self._written.get(line) or parsed(line) for line in lines.splitlines()]
         damaged = events.count(None)
-        if damaged and segment not in _reported:
-            _reported.add(segment)
+        if damaged and segment not in self._reported:
+            self._reported.add(segment)
             warn("skipped %d lines of %s that are no events", damaged, segment)
         return [event for event in events if event is not None]
 
     def _begin_segment(self, segment: str) -> str:
-        if self._segment is not None:  # so that what is missing after a power cut is the journal's end
+        if self._segment is not None:  # so that a power cut can take away the journal's end only
             self._files.sync(self._segment)
         self._files.make_folder(self._folder)
         self._files.append(segment, b"")
@@ -208,7 +207,7 @@ class Journal:
         try:
             self._files.sync_folder(folder)
         except StorageError:
-            return  # a process that may not open it has not made what is in it
+            return  # a process that may not open the folder has not made the names in it
 
     def _segments_after(self, sequence: float) -> list[str]:
         """Return the paths of the segments that hold the events with a higher number than `sequence`; the last one always."""
@@ -226,7 +225,7 @@ class Journal:
         self._inode, self._size, _ = signature or (0, 0, 0)
 
     def _catch_up(self) -> bool:
-        """Read what has come since; False if what is remembered is no longer so."""
+        """Read the lines that are new; False if the files are no longer those that were read."""
         while self._segment is not None:
             signature = self._files.signature(self._segment)
             if signature is None or signature[0] != self._inode or signature[1] < self._offset:
@@ -246,11 +245,11 @@ class Journal:
         try:
             self._scan(sequence)
         except BaseException:
-            self.forget()  # what has been read so far would pass for the whole
+            self.forget()  # else the part that was read would pass for the whole
             raise
 
     def _scan(self, sequence: float) -> None:
-        """Read from the disk what comes after `sequence`."""
+        """Read from the disk all events after `sequence`."""
         self._segment, self._offset, self._tail, self._last = None, 0, b"", 0
         for segment in self._segments_after(sequence):
             self._move_to(segment)
@@ -271,7 +270,7 @@ class Journal:
     def _start_after(self, segment: str, sequence: float) -> int:
         """Return where reading begins for the lines after `sequence`, looking from the segment's end.
 
-        The line before them is read, too: it tells the last number where nothing comes after it.
+        The line before them is read, too: if no line follows it, it gives the last number.
         """
         signature = self._files.signature(segment)
         size = signature[1] if signature else 0
@@ -320,7 +319,7 @@ def _last_number(lines: bytes) -> int:
 
 
 def lines_with(texts: "Iterable[bytes]", content: bytes) -> "list[bytes]":
-    """Return the lines in which one of `texts` stands, in their order, at the speed at which memory is searched."""
+    """Return the lines that contain one of `texts`, in their order, at the speed at which memory is searched."""
     lines: dict[int, bytes] = {}
     for text in texts:
         at = content.find(text)

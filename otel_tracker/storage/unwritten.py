@@ -1,7 +1,7 @@
-"""Events that a process could not write before it ended, left beside the journal for the next writer to take in.
+"""Events that a process could not write before it ended. It leaves them beside the journal, and the next writer appends them.
 
-A file of them appears in one step, and is deleted when its events are in the journal. A writer that takes them in may be
-killed in between: the next one finds out which of them the journal has (recognition.py).
+A file of them appears in one step, and is deleted when its events are in the journal. If a writer is killed in between, the next
+one finds out which of them the journal has (recognition.py).
 """
 
 import os
@@ -22,7 +22,7 @@ _SUFFIX = ".jsonl"
 
 
 def leave(home: "Home", files: "Files", events: "list[Event]") -> str:
-    """Write `events`, which have no numbers yet, beside the journal, and return the path."""
+    """Write `events`, which have no numbers yet, to a file beside the journal, and return its path."""
     files.make_folder(home.unwritten)
     path = os.path.join(home.unwritten, f"{os.getpid()}-{os.urandom(4).hex()}{_SUFFIX}")
     files.create(path, b"".join(encode_line(event) + b"\n" for event in events))
@@ -30,24 +30,24 @@ def leave(home: "Home", files: "Files", events: "list[Event]") -> str:
 
 
 def paths(home: "Home", files: "Files") -> list[str]:
-    """Return the paths of the files that are to be taken in."""
-    found = [name for name in files.names(home.unwritten) if name.endswith(_SUFFIX)]
-    return [os.path.join(home.unwritten, name) for name in sorted(found)]
+    """Return the paths of the files whose events are still to be appended."""
+    names = [name for name in files.names(home.unwritten) if name.endswith(_SUFFIX)]
+    return [os.path.join(home.unwritten, name) for name in sorted(names)]
 
 
 def read(path: str, files: "Files") -> "list[Event]":
-    """Return the events of a file that was left; lines that are none are skipped with a warning."""
+    """Return the events of such a file; lines that are no events are skipped with a warning."""
     content = files.read(path)
-    events = [_parsed(line) for line in (content[1] if content else b"").splitlines()]
-    known = [event for event in events if event is not None]
-    if len(known) < len(events):
-        warn("skipped %d lines of %s that are no events", len(events) - len(known), path)
-    return known
+    lines = (content[1] if content else b"").splitlines()
+    events = [event for line in lines if (event := _parsed(line)) is not None]
+    if len(events) < len(lines):
+        warn("skipped %d lines of %s that are no events", len(lines) - len(events), path)
+    return events
 
 
-def remove(home: "Home", files: "Files", taken_in: list[str]) -> None:
-    """Delete files whose events are in the journal, on the disk."""
-    for path in [*taken_in, *filter(_is_abandoned, files.temporary_files(os.path.join(home.unwritten, "")))]:
+def remove(home: "Home", files: "Files", appended: list[str]) -> None:
+    """Delete the files at the paths `appended`, whose events are on the disk as part of the journal."""
+    for path in [*appended, *filter(_is_abandoned, files.temporary_files(os.path.join(home.unwritten, "")))]:
         files.remove(path)
     files.remove_folder(home.unwritten)
 
@@ -66,10 +66,10 @@ def _parsed(line: bytes) -> "Event | None":
     is_right = isinstance(event, dict) and is_event({"seq": 0, "run_id": "", **_without_nulls(event)})
     if not is_right:
         return None
-    event.pop("seq", None)  # it gets its number when it is taken in
+    event.pop("seq", None)  # it gets its number when it is appended
     return event  # type: ignore[no-any-return]
 
 
 def _without_nulls(event: "Event") -> "Event":
-    """Return an event without the run that it is still to be given."""
+    """Return an event without a `run_id` of null, which stands for a run that is looked up when the event is appended."""
     return {key: value for key, value in event.items() if value is not None or key != "run_id"}

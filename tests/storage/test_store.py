@@ -168,10 +168,9 @@ def test_damaged_lines_of_a_segment_are_one_warning_however_often_they_are_read(
     with Path(home.journal, "1.jsonl").open("ab") as file:
         file.write(b"not an event\n" * 5)
     store.announce([ended()])
-    reader = Store(home)
     for _ in range(3):
-        assert reader.read().sequence == 2
-        reader.parts.journal.forget()
+        assert store.read().sequence == 2
+        store.parts.journal.forget()
     assert warnings_logged() == [f"skipped 5 lines of {Path(home.journal, '1.jsonl')} that are no events"]
 
 
