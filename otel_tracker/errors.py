@@ -1,25 +1,24 @@
-"""The errors of this package: each keeps its fields, says what failed, on what, why and what to do.
+"""The errors of this package. Each keeps its fields; its message says what was attempted, on what, why it failed, what to do.
 
-Here, too, are made the commands that messages tell people, and Claude, to run, ready for a shell. `home` is that of such a
-command, None for the default one.
+`command` makes the commands that messages suggest to people and to Claude, ready for a shell.
 """
 
 from otel_tracker.names import FORCED_OPEN, NO_FALLBACK
 
 INSTALL_AGAIN = "git pull && pip install . in a clone of otel-tracker"
-"""How this package, which no index has, is updated."""
+"""The command that updates this package, which no package index has."""
 
 
 def command(name: str, *operands: str, home: "str | None" = None, options: "tuple[str, ...]" = ()) -> str:
     """Return the command `otel-tracker NAME OPTIONS OPERANDS`, quoted for a POSIX shell.
 
-    `name` may be two words (`backups list`); `home` is what `--home` must name (Home.option), None for the default home.
+    `name` may be two words (`backups list`); `home` is the value of `--home` (Home.option), None for the default home.
     """
-    from shlex import join  # only where there is something to suggest: `health` does without it
+    from shlex import join  # only for a suggestion: `health` does without it
 
-    place = [] if home is None else ["--home", home]
+    home_option = [] if home is None else ["--home", home]
     is_like_an_option = any(operand.startswith("-") for operand in operands)
-    rest = [*place, "--", *operands] if is_like_an_option else [*operands, *place]
+    rest = [*home_option, "--", *operands] if is_like_an_option else [*operands, *home_option]
     return join(["otel-tracker", *name.split(), *options, *rest])
 
 
@@ -27,7 +26,7 @@ class OtelTrackerError(Exception):
     """Base of all errors that this package raises."""
 
     is_final = False
-    """Whether there is no point in another attempt."""
+    """Whether another attempt is pointless."""
 
     def __init__(self, *fields: object) -> None:
         super().__init__(*fields)
@@ -40,7 +39,7 @@ class OtelTrackerError(Exception):
         return type(self), self.fields
 
     def message(self) -> str:
-        """Return the sentence that a person reads."""
+        """Return the message for a person."""
         return " ".join(str(field) for field in self.fields)
 
 
@@ -52,47 +51,47 @@ class InvalidValueError(OtelTrackerError, ValueError):
         self.field, self.value, self.expected = field, value, expected
 
     def message(self) -> str:
-        """Return the sentence that a person reads."""
+        """Return the message for a person."""
         return f"cannot use {self.value!r} as {self.field}: expected {self.expected}"
 
 
 class UnknownAgentError(OtelTrackerError, KeyError):
-    """An agent is asked for that has neither been registered nor run."""
+    """The `agent` that a caller names has neither been registered nor run; `similar` are keys that may be meant."""
 
     def __init__(self, agent: str, path: str, similar: tuple[str, ...] = (), home: str | None = None) -> None:
         super().__init__(agent, path, similar, home)
         self.agent, self.path, self.similar, self.home = agent, path, similar, home
 
     def message(self) -> str:
-        """Return the sentence that a person reads."""
+        """Return the message for a person."""
         listed = f"list them with: {command('status', home=self.home)}"
         hint = f"did you mean {' or '.join(self.similar)}?" if self.similar else listed
         return f"unknown agent {self.agent!r}: {self.path} has no such agent; {hint}"
 
 
 class AmbiguousAgentError(OtelTrackerError, KeyError):
-    """An agent is asked for by what several are called: the `agent` as the caller named it, and the `candidates`' keys."""
+    """Several agents have the name that a caller uses: the `agent` as named, and the keys of the `candidates`."""
 
     def __init__(self, agent: str, candidates: tuple[str, ...]) -> None:
         super().__init__(agent, candidates)
         self.agent, self.candidates = agent, candidates
 
     def message(self) -> str:
-        """Return the sentence that a person reads."""
+        """Return the message for a person."""
         listed = ", ".join(self.candidates)
-        return f"cannot tell which agent {self.agent!r} is: {listed} are called so; name one of them by its whole key"
+        return f"cannot tell which agent {self.agent!r} is: it may be {listed}; name one of them by its whole key"
 
 
 class UnknownMetricError(InvalidValueError):
-    """A leaderboard is asked for by a metric that agents don't have."""
+    """Agents don't have the metric that a leaderboard should be ranked by."""
 
     def message(self) -> str:
-        """Return the sentence that a person reads."""
+        """Return the message for a person."""
         return f"cannot rank agents by {self.value!r}: expected {self.expected}"
 
 
 class AgentBlacklistedError(OtelTrackerError):
-    """A task was refused: the `agent`, `until` when (a timestamp, or None), the `reason`, and the `fallback` to use.
+    """A task of the `agent` was refused `until` a timestamp (None if unknown), for a `reason`; a `fallback` may be used instead.
 
     The `reason` is in words; `code` is the same as a constant: `failures`, `probe_running`, `forced_open`, `no_fallback`.
     """
@@ -111,7 +110,7 @@ class AgentBlacklistedError(OtelTrackerError):
         self.home, self.code = home, code
 
     def message(self) -> str:
-        """Return the sentence that a person reads."""
+        """Return the message for a person."""
         until = f" until {self.until}" if self.until else ""
         instead = f"use {self.fallback} instead" if self.fallback else "wait" if self.until else "wait for it"
         mended = f"lift that with: {command('breaker', self.agent, 'auto', home=self.home)}"
@@ -121,7 +120,7 @@ class AgentBlacklistedError(OtelTrackerError):
 
 
 class NoAgentAvailableError(AgentBlacklistedError):
-    """Neither an agent nor any of its fallbacks is let through: `refused` has each with until when, and the reason."""
+    """An agent and all of its fallbacks are refused: `refused` has each with the timestamp until which, and the reason."""
 
     def __init__(self, agent: str, refused: "tuple[tuple[str, str | None, str], ...]", home: str | None = None) -> None:
         first = min((until for _, until, _ in refused if until), default=None)
@@ -130,7 +129,7 @@ class NoAgentAvailableError(AgentBlacklistedError):
         self.fields = (agent, refused, home)
 
     def message(self) -> str:
-        """Return the sentence that a person reads."""
+        """Return the message for a person."""
         listed = ", ".join(
             f"{name}{f' until {until}' if until else ''} ({reason})" for name, until, reason in self.refused
         )
@@ -148,7 +147,7 @@ class AgentTimeoutError(OtelTrackerError, TimeoutError):
         self.agent, self.seconds = agent, seconds
 
     def message(self) -> str:
-        """Return the sentence that a person reads."""
+        """Return the message for a person."""
         return (
             f"a task of {self.agent} timed out: it did not end within {self.seconds:g} s; "
             "allow it more with `timeout` or the setting timeout_seconds"
@@ -156,27 +155,27 @@ class AgentTimeoutError(OtelTrackerError, TimeoutError):
 
 
 class UnknownBackupError(OtelTrackerError, KeyError):
-    """A backup is asked for that isn't there."""
+    """There is no backup of the `name` in the `folder`."""
 
     def __init__(self, name: str, folder: str, home: str | None = None) -> None:
         super().__init__(name, folder, home)
         self.name, self.folder, self.home = name, folder, home
 
     def message(self) -> str:
-        """Return the sentence that a person reads."""
+        """Return the message for a person."""
         listed = command("backups list", home=self.home)
         return f"unknown backup {self.name!r}: {self.folder} has no such file; list them with: {listed}"
 
 
 class RestoreError(OtelTrackerError):
-    """A backup belongs to what an earlier restore has discarded: its `path`."""
+    """A backup (`path`) is from a history that an earlier restore has discarded."""
 
     def __init__(self, path: str) -> None:
         super().__init__(path)
         self.path = path
 
     def message(self) -> str:
-        """Return the sentence that a person reads."""
+        """Return the message for a person."""
         return (
             f"cannot restore {self.path} and go on with what came after it: an earlier restore has discarded that; "
             "go back to the backup as it is with --discard-later"
@@ -193,7 +192,7 @@ class DocumentError(OtelTrackerError, ValueError):
         self.path, self.place, self.reason = path, place, reason
 
     def message(self) -> str:
-        """Return the sentence that a person reads."""
+        """Return the message for a person."""
         where = f"{self.place}: " if self.place else ""
         return f"cannot read {self.path}: {where}{self.reason}; {self.advice}"
 
@@ -217,14 +216,14 @@ class PackagedPricesError(PriceFileError):
 
 
 class StorageError(OtelTrackerError, OSError):
-    """A file operation failed: what was `attempted`, on which `path`, and the `reason`."""
+    """A file operation failed: what was `attempted` on the `path`, and the `reason`."""
 
     def __init__(self, attempted: str, path: str, reason: str) -> None:
         super().__init__(attempted, path, reason)
         self.attempted, self.path, self.reason = attempted, path, reason
 
     def message(self) -> str:
-        """Return the sentence that a person reads."""
+        """Return the message for a person."""
         return (
             f"cannot {self.attempted} {self.path}: {self.reason}; "
             "check the folder's owner, permissions and free space, or choose another with --home or OTEL_TRACKER_HOME"
@@ -232,7 +231,7 @@ class StorageError(OtelTrackerError, OSError):
 
 
 class SharedDocumentError(StorageError):
-    """A document is reached by two homes, which would each keep a journal for it: `path`, and the two `homes`."""
+    """Two `homes` lead to the document at `path`; each would keep a journal for it."""
 
     def __init__(self, path: str, homes: tuple[str, str]) -> None:
         super().__init__("write to", path, f"both {homes[0]} and {homes[1]} are homes of it")
@@ -240,42 +239,42 @@ class SharedDocumentError(StorageError):
         self.fields = (path, homes)
 
     def message(self) -> str:
-        """Return the sentence that a person reads."""
+        """Return the message for a person."""
         return (
             f"cannot {self.attempted} {self.path}: {self.reason}; "
-            "use one of them for both with OTEL_TRACKER_HOME, or put a copy in the place of the link"
+            "use one of them for both with OTEL_TRACKER_HOME, or replace the link by a copy"
         )
 
 
 class OutputError(StorageError):
-    """A file that a caller has named can't be written: what was `attempted`, on which `path`, and the `reason`."""
+    """An output file that a caller names can't be written: what was `attempted` on the `path`, and the `reason`."""
 
     def message(self) -> str:
-        """Return the sentence that a person reads."""
+        """Return the message for a person."""
         return f"cannot {self.attempted} {self.path}: {self.reason}; choose another file"
 
 
 class MountedAloneError(StorageError):
-    """No other file can take the place of a file that is mounted on its own: its `path`."""
+    """A file (`path`) can't be replaced because it is mounted on its own."""
 
     def __init__(self, path: str) -> None:
         super().__init__("replace", path, "it is mounted on its own")
         self.fields = (path,)
 
     def message(self) -> str:
-        """Return the sentence that a person reads."""
+        """Return the message for a person."""
         return f"cannot {self.attempted} {self.path}: {self.reason}; mount the folder that it is in"
 
 
 class AddressError(StorageError):
-    """An address can't be listened on: the `path` is the address."""
+    """A server can't listen on an address, which is the `path`."""
 
     def __init__(self, address: str, reason: str) -> None:
         super().__init__("listen on", address, reason)
         self.fields = (address, reason)
 
     def message(self) -> str:
-        """Return the sentence that a person reads."""
+        """Return the message for a person."""
         return (
             f"cannot listen on {self.path}: {self.reason}; "
             "choose another --port or stop the process that uses it; --host must be an address of this machine"
@@ -283,35 +282,37 @@ class AddressError(StorageError):
 
 
 class CertificateError(StorageError):
-    """Certificates or keys can't be used: the files are the `path`."""
+    """Certificates or keys can't be used; the `path` names the files."""
 
     def __init__(self, files: str, reason: str) -> None:
         super().__init__("use the certificates", files, reason)
         self.fields = (files, reason)
 
     def message(self) -> str:
-        """Return the sentence that a person reads."""
+        """Return the message for a person."""
         return f"cannot use the certificates {self.path}: {self.reason}; expected PEM files that this user may read"
 
 
 class LockTimeoutError(StorageError):
-    """The lock of the home could not be had within its bound."""
+    """A process waited for a lock of the home in vain, for as long as it may."""
 
     def message(self) -> str:
-        """Return the sentence that a person reads."""
+        """Return the message for a person."""
         return f"cannot {self.attempted} {self.path}: {self.reason}; end that process if it hangs, or try again"
 
 
 class LaggingError(StorageError):
-    """The journal has so much more than the document at `path`, of a `home`, that folding it takes seconds."""
+    """The journal is so far ahead of the document at `path` that folding its events would take seconds."""
 
     def __init__(self, path: str, home: "str | None") -> None:
-        super().__init__("tell the state of", path, "the journal has far more events than it, or than its backup")
+        super().__init__(
+            "tell the state of", path, "the journal has far more events than the document, or than its backup"
+        )
         self.home = home
         self.fields = (path, home)
 
     def message(self) -> str:
-        """Return the sentence that a person reads."""
+        """Return the message for a person."""
         remedy = command("doctor", options=("--repair",), home=self.home)
         return (
             f"cannot {self.attempted} {self.path}: {self.reason}, which no task waits for; fold them in with: {remedy}"

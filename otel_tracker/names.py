@@ -1,7 +1,7 @@
 """The words that events, spans and documents share: actions, outcomes, token types, model families, attributes.
 
 Span attributes follow OpenTelemetry's conventions for generative AI (open-telemetry/semantic-conventions-genai, in
-development); what they have no name for is under `otel_tracker.`.
+development); attributes without a name there begin with `otel_tracker.`.
 """
 
 TYPE_CHECKING = False
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 VERSION = "0.1.0"
 """The version of this package."""
 
-# What an event says has happened.
+# Actions of events.
 TASK_STARTED = "task_started"
 TASK_COMPLETED = "task_completed"
 TASK_FAILED = "task_failed"
@@ -41,7 +41,7 @@ TALLIES = (
     *("usage_incomplete", "amended_success", "amended_failure", "amended_cancelled"),
 )
 
-# An answer that ends for one of these reasons is none, or not a whole one, whatever it has said before.
+# Reasons of a model to stop that make an answer incomplete, or no answer, whatever text it has.
 UNANSWERED_BECAUSE = {
     "refusal": "the model refused to answer",
     "max_tokens": "its last answer was cut off at the limit for output tokens",
@@ -51,7 +51,7 @@ UNANSWERED_BECAUSE = {
 TOKEN_TYPES = ("input", "output", "cache_read", "cache_write", "untyped")
 """Parts that exclude each other: their sum is the number of tokens."""
 CACHE_WRITE_1H = "cache_write_1h"
-"""Of `cache_write`, what is kept for an hour, which costs more; the rest is kept for 5 minutes, or that isn't known."""
+"""The part of `cache_write` that is kept for an hour, which costs more; the rest is kept for 5 minutes, or for an unknown time."""
 TOKEN_KEYS = (*TOKEN_TYPES, CACHE_WRITE_1H)
 COST = "cost_micro_usd"
 """What tokens cost by list prices (state/prices.py), in millionths of a US dollar: whole, so that sums don't depend on order."""
@@ -60,8 +60,8 @@ PRICED = "priced"
 USAGE_KEYS = (*TOKEN_KEYS, COST, PRICED)
 """What is counted of tokens, by model: adding and subtracting goes key by key."""
 
-# Models that every report has, in this order, and the families that full model ids are rolled up to.
-# Tokens of a task whose model isn't named are counted as those of an unknown one.
+# Models in every report, in this order, and the families under which full model ids are counted.
+# Tokens of a task without a model are counted under UNKNOWN_MODEL.
 REPORTED_MODELS = ("haiku", "sonnet", "opus")
 FAMILIES = (*REPORTED_MODELS, "fable")
 UNKNOWN_MODEL = "unknown"
@@ -126,7 +126,7 @@ METRIC_WRITES = "otel_tracker.write.duration"
 METRIC_LOCK_WAITS = "otel_tracker.lock.wait.duration"
 
 _NO_TOKENS = (CACHE_WRITE_1H, COST, PRICED)  # parts, or properties, of tokens that are counted by their type
-_IGNORED_SIGNS = dict.fromkeys(map(ord, "-_ "))  # in the name of an agent
+_IGNORED_SIGNS = dict.fromkeys(map(ord, "-_ "))  # in an agent's name
 
 
 def model_family(model: str) -> str:
@@ -146,7 +146,7 @@ def normal_name(name: str) -> str:
 
 
 def failures_in_a_row(count: int) -> str:
-    """Return, for people, how often an agent has failed since it last succeeded: `1 failure in a row`."""
+    """Return the words for a number of consecutive failures: `1 failure in a row`."""
     return f"{count} failure{'' if count == 1 else 's'} in a row"
 
 
@@ -159,12 +159,12 @@ def provider_of(model: "str | None") -> str:
 
 def added_tokens(one: "dict[str, int]", other: "dict[str, int]") -> "dict[str, int]":
     """Return the sum of tokens by type."""
-    return {kind: one.get(kind, 0) + other.get(kind, 0) for kind in {**one, **other}}
+    return {token_type: one.get(token_type, 0) + other.get(token_type, 0) for token_type in {**one, **other}}
 
 
 def total_tokens(tokens: "Mapping[str, int]") -> int:
     """Return the number of tokens that were counted by type."""
-    return sum([number for kind, number in tokens.items() if kind not in _NO_TOKENS])
+    return sum([number for key, number in tokens.items() if key not in _NO_TOKENS])
 
 
 def conventional_tokens(tokens: "dict[str, int]") -> "dict[str, int]":

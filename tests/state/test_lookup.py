@@ -63,7 +63,7 @@ def test_the_closest_match_wins() -> None:
 
 def test_what_several_are_called_is_an_error_that_lists_them() -> None:
     agents = document(CODER, "experts/coder.md", "a.md", "b.md", b="X", a="x")
-    with pytest.raises(AmbiguousAgentError, match=r"core/coder\.md, experts/coder\.md are called so") as caught:
+    with pytest.raises(AmbiguousAgentError, match=r"it may be core/coder\.md, experts/coder\.md") as caught:
         key_of(agents, "coder")
     assert caught.value.candidates == (CODER, "experts/coder.md")
     assert isinstance(caught.value, KeyError)
@@ -130,7 +130,7 @@ def test_every_command_refuses_to_choose_between_agents(fleet: MetricTracker, ru
                       ["config", "set", "fallbacks", "db", "--agent", CODER]):  # fmt: skip
         status, out, err = run(*arguments)
         assert (status, out) == (3 if arguments[0] == "health" else 1, "")
-        assert "a/db.md, b/db.md are called so" in err
+        assert "it may be a/db.md, b/db.md" in err
 
 
 @pytest.mark.parametrize("text", ["coder", "Head Coder"])
