@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _NOT_AGENTS = ("config", "journal", "backups", "scripts")
 _KEY = re.compile(r"""(name|"name"|'name')[ \t]*:(?=[ \t]|$)""")
 _PLAIN = re.compile(r"name:[ \t]+(\w(?:[\w.+/()@-]|[ \t](?!#)|:(?![ \t]))*?)[ \t]*")
-"""A name that is what stands there: no quotes, no comment, nothing that means more to YAML."""
+"""A name without quotes, comments or anything else that has a meaning in YAML."""
 _LONGEST_ENTRY = 16 * NAME_CHARACTERS  # each letter may be written as an escape of ten
 
 
@@ -30,8 +30,8 @@ def agent_files(folder: str) -> "Iterator[tuple[str, str | None]]":
     """Yield the key of each `*.md` file of a folder, and its name if it has one, in the order of the keys.
 
     The folders of a home that hold no agents are left out. Links to folders are followed, unless they lead back to a folder
-    around them; a folder that several paths lead to is read once, by its own path if that is in the home.
-    A file that can't be read has no name, as a line of log says.
+    around them; a folder that has several paths is read once, by its own path if that is in the home.
+    A file that can't be read is logged, and has no name.
     """
     waiting, walked, keys = [folder], set[tuple[int, int]](), list[str]()
     while waiting:
@@ -57,8 +57,8 @@ def _markdown_files(top: str, home: str, walked: "set[tuple[int, int]]", links: 
         folders[:] = sorted(
             name for name in folders if inside != home or name not in (*_NOT_AGENTS, *integrations.NAMES)
         )
-        found = [os.path.join(inside, name) for name in folders]
-        links += [path for path in found if os.path.islink(path) and not _leads_back(path, home)]
+        inner = [os.path.join(inside, name) for name in folders]
+        links += [path for path in inner if os.path.islink(path) and not _leads_back(path, home)]
         paths = [os.path.join(inside, name) for name in files if name.endswith(".md")]
         yield from filter(os.path.isfile, paths)
 

@@ -51,8 +51,8 @@ def install(options: "Namespace", make_home: "MakeHome") -> int:
     for old in {registration.choice_of(entry) for entry in _ours(before)} - {choice}:
         print(f"note:     before, the hooks were called with: {printable(shlex.join(registration.arguments(old)))}")
     _tell_backup(before.path, copied)
-    for place, remedy in _others(before.path):
-        print(f"note:     they are registered in {printable(place)}, too; once is enough: {remedy}")
+    for other, remedy in _others(before.path):
+        print(f"note:     they are registered in {printable(other)}, too; once is enough: {remedy}")
     if options.project and os.path.isabs(program):
         print(f"note:     other users of this file need {registration.PROGRAM} at that place; it isn't in PATH here")
     print("next:     sessions that are started from now on have the hooks; end those that run, and resume them")
@@ -74,8 +74,8 @@ def uninstall(options: "Namespace") -> int:
     print(f"settings: {printable(before.path)} ({_what_became(change)})")
     print(f"hooks:    {f'{removed} removed' if removed else 'there were none of ours'}")
     _tell_backup(before.path, copied)
-    for place, remedy in _others(before.path):
-        print(f"note:     they stay registered in {printable(place)}; that is ended by: {remedy}")
+    for other, remedy in _others(before.path):
+        print(f"note:     they stay registered in {printable(other)}; that is ended by: {remedy}")
     if removed:
         print("next:     sessions that run may go on calling them until they end")
     for folder in dict.fromkeys(registration.choice_of(entry).home or DEFAULT_HOME for entry in _ours(before)):
@@ -91,9 +91,9 @@ def _path(options: "Namespace") -> str:
 
 
 def _home(options: "Namespace") -> "str | None":
-    """Return the home as hooks have to be told of it; None for the default one.
+    """Return the home as the hooks' `--home` names it, None for the default home.
 
-    In settings that are shared, a home below the user's own folder is written so that it is below everybody's.
+    In shared settings, a home below the user's own folder is written with `~`, so that each user has one.
     """
     home = Home(chosen_home(options.home)).option
     if home is None:
@@ -103,7 +103,7 @@ def _home(options: "Namespace") -> "str | None":
 
 
 def _program(is_shared: bool) -> str:
-    """Return the program as the hooks call it: where it is, or by its name in settings that are shared."""
+    """Return the program as the hooks call it: by its path, or in shared settings by its name."""
     if is_shared and shutil.which(registration.PROGRAM):
         return registration.PROGRAM
     return registration.program()
@@ -128,17 +128,17 @@ def _what_became(change: settings_file.Change) -> str:
     return "new" if change.before.content is None else "changed"
 
 
-def _counted(before: settings_file.Settings) -> str:
-    """Say how many hooks there are now, how many of them weren't there before, and what became of the user's own."""
+def _counted(before: settings_file.SettingsFile) -> str:
+    """Return the number of hooks, of new ones and of the user's own, in words."""
     entries = settings_file.entries(before.values)
-    known = {event for event, _, entry in entries if registration.is_ours(entry)}
+    previous = {event for event, _, entry in entries if registration.is_ours(entry)}
     own = sum(not registration.is_ours(entry) for *_, entry in entries)
-    new = sum(hook.event not in known for hook in registration.HOOKS)
+    new = sum(hook.event not in previous for hook in registration.HOOKS)
     text = f"{len(registration.HOOKS)} registered, {new} of them new"
     return text + (f"; {own} of your own, which stay as they are" if own else "")
 
 
-def _ours(settings: settings_file.Settings) -> "list[dict[str, Any]]":
+def _ours(settings: settings_file.SettingsFile) -> "list[dict[str, Any]]":
     return [entry for *_, entry in settings_file.entries(settings.values) if registration.is_ours(entry)]
 
 
@@ -158,6 +158,6 @@ def _tell_backup(path: str, copied: "str | None") -> None:
 
 
 def _others(path: str) -> "list[tuple[str, str]]":
-    """Return where else the hooks are registered, and what takes them away there."""
+    """Return the other files and plugins that register the hooks, each with what takes them away there."""
     real = os.path.realpath(path)
-    return [(place, remedy) for place, remedy in settings_places.registered() if os.path.realpath(place) != real]
+    return [(other, remedy) for other, remedy in settings_places.registered() if os.path.realpath(other) != real]

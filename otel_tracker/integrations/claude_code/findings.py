@@ -1,4 +1,4 @@
-"""Whether Claude Code calls the hooks: registered once, as the table has them, not switched off; and what they log."""
+"""What the doctor finds about Claude Code: whether it calls the hooks, as often and as the table says, and what they log."""
 
 import os
 import shutil
@@ -10,7 +10,7 @@ from otel_tracker.errors import OtelTrackerError, command
 from otel_tracker.integrations.claude_code import NAME
 from otel_tracker.integrations.claude_code.hooks.hook import LOG_NAME
 from otel_tracker.integrations.claude_code.settings import registration, settings_file, settings_places, settings_shape
-from otel_tracker.integrations.claude_code.settings.settings_places import Place
+from otel_tracker.integrations.claude_code.settings.settings_places import SettingsSource
 from otel_tracker.reporting.finding import NOTE, OK, WRONG, Finding
 from otel_tracker.runtime.environment import DEFAULT_HOME
 from otel_tracker.runtime.timestamps import parse_timestamp
@@ -20,7 +20,7 @@ from otel_tracker.storage.home import Home
 
 _TOPIC = "claude code"
 _LOG_BYTES = 65_536
-_FEW = 3  # odd payloads in that time are no habit yet
+_FEW = 3  # so many odd payloads may be chance
 _RECENT_DAYS = 7
 
 
@@ -30,29 +30,29 @@ class _Line(NamedTuple):
     moment: float
     stamp: str
     event: str
-    kind: str
+    level: str
     text: str
 
 
 def findings(home: Home) -> Iterator[Finding]:
-    """Look at the settings that Claude Code reads in this folder, and at the log of the hooks in a home."""
-    places, broken = settings_places.found()
+    """Yield findings about the settings that Claude Code reads in this folder, and about the log of the hooks in a home."""
+    sources, broken = settings_places.existing()
     for error in broken:
         yield Finding(_TOPIC, WRONG, str(error))
-    plugins, mine = settings_places.plugins(places), [place for place in places if place.ours]
+    plugins, mine = settings_places.plugins(sources), [source for source in sources if source.ours]
     if mine or plugins:
-        yield from _registered(places, mine, plugins)
+        yield from _registered(sources, mine, plugins)
         yield from _elsewhere(mine, plugins, home)
-    elif settings_places.is_in_use(places):
-        yield _missing(places)
-    for place in places:
-        if place not in mine:
-            yield from _dropped(place)
+    elif settings_places.is_in_use(sources):
+        yield _missing(sources)
+    for source in sources:
+        if source not in mine:
+            yield from _dropped(source)
     yield from _logged(home)
 
 
-def _missing(places: list[Place]) -> Finding:
-    akin = _akin(places)
+def _missing(sources: list[SettingsSource]) -> Finding:
+    akin = _akin(sources)
     if akin is not None:
         text = f"{akin} calls the hook in a way of its own, which no test has checked"
         return Finding(_TOPIC, NOTE, text, f"take it out, then: {registration.INSTALL}")
@@ -60,16 +60,16 @@ def _missing(places: list[Place]) -> Finding:
     return Finding(_TOPIC, NOTE, text, registration.INSTALL)
 
 
-def _akin(places: list[Place]) -> str | None:
-    """Return the settings that call the hook in a way of their own."""
-    entries = [(place.path, entry) for place in places for *_, entry in settings_file.entries(place.values)]
+def _akin(sources: list[SettingsSource]) -> str | None:
+    """Return the path of settings that call the hook in a way of their own, None if no settings do."""
+    entries = [(source.path, entry) for source in sources for *_, entry in settings_file.entries(source.values)]
     return next((path for path, entry in entries if registration.is_akin(entry)), None)
 
 
-def _registered(places: list[Place], mine: list[Place], plugins: list[str]) -> Iterator[Finding]:
-    wrong = [*_several(places, mine, plugins), *_switched_off(places), *_not_allowed(places, mine, plugins)]
-    for place in mine:
-        wrong += [*_dropped(place), *_unlike_the_table(place), *_in_the_background(place), *_without_program(place)]
+def _registered(sources: list[SettingsSource], mine: list[SettingsSource], plugins: list[str]) -> Iterator[Finding]:
+    wrong = [*_several(sources, mine, plugins), *_switched_off(sources), *_not_allowed(sources, mine, plugins)]
+    for source in mine:
+        wrong += [*_dropped(source), *_unlike_the_table(source), *_in_the_background(source), *_without_program(source)]
     if plugins and shutil.which(registration.PROGRAM) is None:
         text = f"the plugin {plugins[0]} calls {registration.PROGRAM}, which is not in PATH"
         wrong.append(Finding(_TOPIC, WRONG, text, f"put it there, or in the plugin's place: {registration.INSTALL}"))
@@ -80,87 +80,89 @@ def _registered(places: list[Place], mine: list[Place], plugins: list[str]) -> I
         yield Finding(_TOPIC, OK, f"hooks are registered once, in {where}; the gate is {gate}")
 
 
-def _several(places: list[Place], mine: list[Place], plugins: list[str]) -> Iterator[Finding]:
-    names = [*(place.path for place in mine), *(f"the plugin {plugin}" for plugin in plugins)]
+def _several(sources: list[SettingsSource], mine: list[SettingsSource], plugins: list[str]) -> Iterator[Finding]:
+    names = [*(source.path for source in mine), *(f"the plugin {plugin}" for plugin in plugins)]
     if len(names) > 1:
         remedy = f"/plugin uninstall {plugins[-1]}" if plugins else mine[-1].uninstalling
         yield Finding(_TOPIC, WRONG, f"hooks are registered {len(names)} times: {', '.join(names)}", remedy)
-    for place in mine:
-        events = [event for event, *_ in place.ours]
+    for source in mine:
+        events = [event for event, *_ in source.ours]
         double = [event for event in dict.fromkeys(events) if events.count(event) > 1]
         if double:
-            text = f"{place.path} has them more than once for {', '.join(double)}"
-            yield Finding(_TOPIC, WRONG, text, place.installing)
-    akin = _akin(places)
+            text = f"{source.path} has them more than once for {', '.join(double)}"
+            yield Finding(_TOPIC, WRONG, text, source.installing)
+    akin = _akin(sources)
     if akin is not None:
         text = f"{akin} calls the hook once more, in a way of its own"
         yield Finding(_TOPIC, WRONG, text, "take it out there")
 
 
-def _switched_off(places: list[Place]) -> Iterator[Finding]:
-    said = [place for place in places if "disableAllHooks" in place.values]
-    if said and said[-1].values["disableAllHooks"] is True:
-        text = f"disableAllHooks is true in {said[-1].path}: Claude Code calls none of them"
+def _switched_off(sources: list[SettingsSource]) -> Iterator[Finding]:
+    setting = [source for source in sources if "disableAllHooks" in source.values]
+    if setting and setting[-1].values["disableAllHooks"] is True:
+        text = f"disableAllHooks is true in {setting[-1].path}: Claude Code calls none of them"
         yield Finding(_TOPIC, WRONG, text, "take it out there")
 
 
-def _not_allowed(places: list[Place], mine: list[Place], plugins: list[str]) -> Iterator[Finding]:
-    only = [place for place in places if place.is_managed and place.values.get("allowManagedHooksOnly") is True]
-    if only and (plugins or not all(place.is_managed for place in mine)):
+def _not_allowed(sources: list[SettingsSource], mine: list[SettingsSource], plugins: list[str]) -> Iterator[Finding]:
+    only = [source for source in sources if source.is_managed and source.values.get("allowManagedHooksOnly") is True]
+    if only and (plugins or not all(source.is_managed for source in mine)):
         text = f"allowManagedHooksOnly is true in {only[0].path}: Claude Code calls no hooks but those in there"
         yield Finding(_TOPIC, WRONG, text, "ask the administrator of this machine to register the hooks there")
 
 
-def _unlike_the_table(place: Place) -> Iterator[Finding]:
-    """Compare hooks with the table; a longer timeout is the user's own affair."""
-    found = {event: (group, entry) for event, group, entry in place.ours}
-    missing = [hook.event for hook in registration.HOOKS if hook.event not in found]
-    known = [hook for hook in registration.HOOKS if hook.event in found]
-    other = [hook.event for hook in known if not _is_as(hook, *found[hook.event], is_shared=place.is_shared)]
-    other += found.keys() - {hook.event for hook in registration.HOOKS}
-    choices = {registration.choice_of(entry) for *_, entry in place.ours}
-    said = [
+def _unlike_the_table(source: SettingsSource) -> Iterator[Finding]:
+    """Compare hooks with the table; a timeout may be longer than the table's."""
+    registered = {event: (group, entry) for event, group, entry in source.ours}
+    missing = [hook.event for hook in registration.HOOKS if hook.event not in registered]
+    present = [hook for hook in registration.HOOKS if hook.event in registered]
+    other = [hook.event for hook in present if not _is_as(hook, *registered[hook.event], is_shared=source.is_shared)]
+    other += registered.keys() - {hook.event for hook in registration.HOOKS}
+    choices = {registration.choice_of(entry) for *_, entry in source.ours}
+    differences = [
         f"lacks {', '.join(missing)}" if missing else "",
         f"has {', '.join(other)} otherwise than this version registers it" if other else "",
         "has other flags for one event than for another" if len(choices) > 1 else "",
     ]
-    if any(said):
-        text = f"{place.path} {' and '.join(part for part in said if part)}"
-        yield Finding(_TOPIC, WRONG, text, place.installing)
+    if any(differences):
+        text = f"{source.path} {' and '.join(part for part in differences if part)}"
+        yield Finding(_TOPIC, WRONG, text, source.installing)
 
 
 def _is_as(hook: registration.Hook, group: dict[str, Any], entry: dict[str, Any], *, is_shared: bool) -> bool:
     timeout = entry.get("timeout", hook.timeout)
     is_long_enough = isinstance(timeout, (int, float)) and timeout >= hook.timeout
-    is_for_all_readers = not (is_shared and "args" in entry)  # which Copilot CLI leaves out
+    is_for_all_readers = not (is_shared and "args" in entry)  # Copilot CLI leaves `args` out
     return is_long_enough and is_for_all_readers and settings_file.has_matcher(group, hook.matcher)
 
 
-def _dropped(place: Place) -> Iterator[Finding]:
+def _dropped(source: SettingsSource) -> Iterator[Finding]:
     """Look for hooks, of this package or not, for which Claude Code drops the whole file."""
-    for fault in settings_shape.faults(place.values):
-        text = f"{place.path}: {fault.place}: {fault.reason}: Claude Code drops the whole file for it, with all of its hooks"
+    for fault in settings_shape.faults(source.values):
+        text = f"{source.path}: {fault.place}: {fault.reason}: Claude Code drops the whole file for it, with all of its hooks"
         yield Finding(_TOPIC, WRONG, text, "correct it by hand")
 
 
-def _in_the_background(place: Place) -> Iterator[Finding]:
-    events = [event for event, _, entry in place.ours if entry.get("async") is True or entry.get("asyncRewake") is True]
+def _in_the_background(source: SettingsSource) -> Iterator[Finding]:
+    events = [
+        event for event, _, entry in source.ours if entry.get("async") is True or entry.get("asyncRewake") is True
+    ]
     if events:
-        text = f"{place.path} has {', '.join(events)} as async: such a hook can't refuse, and keeps no order"
-        yield Finding(_TOPIC, WRONG, text, place.installing)
+        text = f"{source.path} has {', '.join(events)} as async: such a hook can't refuse, and keeps no order"
+        yield Finding(_TOPIC, WRONG, text, source.installing)
 
 
-def _without_program(place: Place) -> Iterator[Finding]:
-    for program in dict.fromkeys(registration.command_of(entry) for *_, entry in place.ours):
+def _without_program(source: SettingsSource) -> Iterator[Finding]:
+    for program in dict.fromkeys(registration.command_of(entry) for *_, entry in source.ours):
         if shutil.which(program) is None:
             where = "isn't there, or can't be executed" if os.path.dirname(program) else "isn't in PATH"
-            text = f"{place.path} calls {program}, which {where}: nothing is recorded, nobody refused"
-            yield Finding(_TOPIC, WRONG, text, place.installing)
+            text = f"{source.path} calls {program}, which {where}: no run is recorded or refused"
+            yield Finding(_TOPIC, WRONG, text, source.installing)
 
 
-def _elsewhere(mine: list[Place], plugins: list[str], home: Home) -> Iterator[Finding]:
-    """Say where the hooks record, if that is not the home that is examined."""
-    chosen = [place.choice.home or DEFAULT_HOME for place in mine] + [DEFAULT_HOME for _ in plugins]
+def _elsewhere(mine: list[SettingsSource], plugins: list[str], home: Home) -> Iterator[Finding]:
+    """Yield a note for each home in which the hooks record, other than the examined one."""
+    chosen = [source.choice.home or DEFAULT_HOME for source in mine] + [DEFAULT_HOME for _ in plugins]
     for folder in dict.fromkeys(os.path.realpath(Home(folder).folder) for folder in chosen):
         if folder != os.path.realpath(home.folder):
             text = f"the hooks record in {folder}, which is not the home that is examined"
@@ -177,18 +179,18 @@ def _logged(home: Home) -> Iterator[Finding]:
         yield Finding(_TOPIC, WRONG, str(error))
         return
     since = time.time() - _RECENT_DAYS * 86_400
-    drift = [line for line in lines if line.kind == "drift:"]
+    drift = [line for line in lines if line.level == "drift:"]
     if drift:
         recent, last = [line for line in drift if line.moment >= since], drift[-1]
         text = (
-            f"Claude Code says things that this version doesn't know, {len(recent)} times in {_RECENT_DAYS} days, "
+            f"Claude Code sends payloads that this version doesn't know, {len(recent)} times in {_RECENT_DAYS} days, "
             f"last at {last.stamp} with {last.event}: {last.text}"
         )
         is_habit = len(recent) >= _FEW
         yield Finding(
             _TOPIC, WRONG if is_habit else NOTE, text, f"a newer otel-tracker; delete {path} when that is done"
         )
-    errors = [line for line in lines if line.kind == "error:" and line.moment >= since]
+    errors = [line for line in lines if line.level == "error:" and line.moment >= since]
     if errors:
         last = errors[-1]
         text = f"hooks failed {len(errors)} times in {_RECENT_DAYS} days, last at {last.stamp} with {last.event}: {last.text}"
@@ -196,7 +198,7 @@ def _logged(home: Home) -> Iterator[Finding]:
 
 
 def _lines(path: str) -> Iterator[_Line]:
-    """Yield the lines at the end of the log that have a moment, an event, a kind and a text."""
+    """Yield the lines at the end of the log that have a moment, an event, a level and a text."""
     signature = Files().signature(path)
     start = 0 if signature is None else max(0, signature[1] - _LOG_BYTES)
     _, content = Files().read(path, start) or (None, b"")

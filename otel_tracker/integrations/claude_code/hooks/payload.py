@@ -1,7 +1,7 @@
-"""What Claude Code hands to a hook: one JSON object on standard input, read without trusting any of it.
+"""The payload that Claude Code gives to a hook: one JSON object on standard input, of which nothing is trusted.
 
 Source of the format: what Claude Code 2.1.139 to 2.1.332 sends (tests/data/claude/payloads). The fields are Claude Code's to
-change: whatever is missing or of another type than documented reads as absent, and is told as drift.
+change: a field that is missing, or has another type than documented, reads as absent and is reported as drift.
 """
 
 import json
@@ -22,7 +22,7 @@ AGENT_TOOLS = ("Agent", "Task")
 """The tool that runs a sub-agent, and its name before Claude Code 2.1.63."""
 _OF_TEAM = "@"
 
-# What this package relies on in each event, and of which type it is documented.
+# The fields of each event that this package relies on, and their documented types.
 _DOCUMENTED: "dict[str, dict[str, tuple[type, ...]]]" = {
     PRE_TOOL_USE: {"tool_name": (str,), "tool_input": (dict,), "tool_use_id": (str,)},
     POST_TOOL_USE: {"tool_name": (str,), "tool_input": (dict,), "tool_use_id": (str,), "tool_response": (dict, str)},
@@ -62,7 +62,7 @@ class Payload:
 
     @property
     def event(self) -> str:
-        """The hook's event, an empty text if it isn't told."""
+        """The hook's event, an empty text if it is missing."""
         return self.name("hook_event_name") or ""
 
     @property
@@ -145,7 +145,7 @@ class Payload:
         return [Payload(item) for item in value if isinstance(item, dict)] if isinstance(value, list) else None
 
     def drift(self) -> "str | None":
-        """Return in what the payload differs from what is documented, None if in nothing that matters here."""
+        """Return a difference between the payload and its documentation, None if there is none that matters here."""
         if self.event not in _DOCUMENTED:
             return f"unknown event {self.text('hook_event_name')!r}"[:NAME_CHARACTERS]
         if self.session_id is None:
@@ -153,7 +153,7 @@ class Payload:
         for key, types in _DOCUMENTED[self.event].items():
             if not isinstance(self.values.get(key), types):
                 return (
-                    f"{key} is {_shown(self.values.get(key))}, expected {' or '.join(kind.__name__ for kind in types)}"
+                    f"{key} is {_shown(self.values.get(key))}, expected {' or '.join(each.__name__ for each in types)}"
                 )
         status = self.part("tool_response").text("status")
         if self.is_about_agents and self.event == POST_TOOL_USE and status not in (None, *STATUSES):

@@ -1,8 +1,8 @@
-"""Which agent a type of Claude Code's is: the one whose file says this `name`, else whose file is called so.
+"""Finds the agent that a type of Claude Code's means: the one whose file has this `name`, else whose file is called so.
 
-Names are compared as Claude Code does (names.normal_name): no other spelling of a name is another agent.
+Names are compared as Claude Code does (names.normal_name): another spelling of a name is no other agent.
 
-The key of an agent is its file relative to its agents folder (`core/coder.md`). What has no file, such as `Explore` or
+The key of an agent is its file relative to its agents folder (`core/coder.md`). A type without a file, such as `Explore` or
 `plugin:reviewer`, is its own key.
 """
 
@@ -23,7 +23,7 @@ DEFAULT_TYPE = "general-purpose"
 """The type of a sub-agent whose launch names none."""
 
 UNKNOWN_AGENT = "unknown"
-"""The one key of all types that Claude Code says don't exist."""
+"""The one key of all types that don't exist, as Claude Code reports."""
 
 
 class Resolved:
@@ -36,9 +36,9 @@ class Resolved:
 
 
 def known_key(document: "Document", agent_type: str, home: "Home") -> "str | None":
-    """Return the key by which a document seems to know a type, None if it doesn't, or if two agents are called so.
+    """Return the key of the agent in a document that a type seems to mean, None if there is none, or more than one.
 
-    Of a project's agent and the user's of the same name the latter is meant: `project_agent` is asked first.
+    If a project and the user have an agent of the same name, it is the user's: callers ask `project_agent` first.
     """
     keys = lookup.keys_of(document, agent_type)
     if len(keys) > 1:
@@ -49,19 +49,19 @@ def known_key(document: "Document", agent_type: str, home: "Home") -> "str | Non
 def resolved(document: "Document", agent_type: str, project: "str | None", home: "Home") -> Resolved:
     """Return the agent that a type means, for a session that works in the folder `project`.
 
-    An agent of the project goes before one of the user's with the same name, as in Claude Code. Where only a file's stem in
-    the document names the type, a name in a file says more.
+    An agent of the project comes before one of the user's with the same name, as in Claude Code. A `name` in a file counts
+    more than the stem of a file that the document has.
     """
     of_project = project_agent(agent_type, project)
     if of_project is not None:
         is_registered = document.agents.get(of_project.key, {}).get("name") == of_project.new_name
         return Resolved(of_project.key) if is_registered else of_project
-    known = known_key(document, agent_type, home)
-    if known is not None and _is_named(document, known, agent_type):
-        return Resolved(known)
+    in_document = known_key(document, agent_type, home)
+    if in_document is not None and _is_named(document, in_document, agent_type):
+        return Resolved(in_document)
     of_name, of_stem = _files_of((home.folder, user_agents()), agent_type)
-    if of_name is None and known is not None:
-        return Resolved(known)
+    if of_name is None and in_document is not None:
+        return Resolved(in_document)
     return of_name or of_stem or Resolved(agent_type)
 
 
@@ -77,13 +77,13 @@ def type_of(document: "Document", key: str) -> str:
 
 
 def _is_named(document: "Document", key: str, agent_type: str) -> bool:
-    """Tell whether an agent's name or key is a type; a file's stem says less."""
+    """Tell whether an agent's name or key is a type, and not merely the stem of its file."""
     called = (key, document.agents[key].get("name") or "")
     return names.normal_name(agent_type) in map(names.normal_name, called)
 
 
 def _files_of(folders: "Iterable[str]", agent_type: str) -> "tuple[Resolved | None, Resolved | None]":
-    """Return the first file that has the type for its name, to the letter if there is one, and the only one that is called so."""
+    """Return the file whose `name` is the type, preferably to the letter, and the only file that is called so; None for neither."""
     from otel_tracker.integrations.agent_files import agent_files
 
     wanted, named, called_so = names.normal_name(agent_type), None, []
@@ -92,10 +92,6 @@ def _files_of(folders: "Iterable[str]", agent_type: str) -> "tuple[Resolved | No
             return Resolved(key, name), None
         if name is not None and names.normal_name(name) == wanted:
             named = named or Resolved(key, name)
-        elif _normal_stem(key) == wanted:
+        elif names.normal_name(names.agent_stem(key)) == wanted:
             called_so.append(Resolved(key, name or agent_type))
     return named, called_so[0] if len(called_so) == 1 else None
-
-
-def _normal_stem(key: str) -> str:
-    return names.normal_name(names.agent_stem(key))

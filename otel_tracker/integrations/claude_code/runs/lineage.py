@@ -1,4 +1,4 @@
-"""Which session a run belongs to: the one that heard of its agent first, whatever session its later events come under.
+"""Which session a run belongs to: the one that had the first event of its agent, whatever session later events name.
 
 After `/clear`, and when a person moves a session to the background, its agents go on under the id of another session. So a file
 for each agent, `claude-code/agents/<agent id>`, names the session whose file has its run. Seen in Claude Code 2.1.139 to 2.1.332.
@@ -20,7 +20,7 @@ FOLDER = "agents"
 
 
 def owner_of(home: "Home", agent_id: "str | None") -> "str | None":
-    """Return the id of the session that has the run of an agent, None if no session has heard of it."""
+    """Return the id of the session that has the run of an agent, None if no session has."""
     path = _path(home, agent_id)
     try:
         read = Files().read(path, 0, NAME_CHARACTERS) if path else None
@@ -30,7 +30,7 @@ def owner_of(home: "Home", agent_id: "str | None") -> "str | None":
 
 
 def claim(home: "Home", agent_id: str, session_id: str, files: Files) -> None:
-    """Note that a session has the run of an agent, unless another session has noted that before."""
+    """Note that a session has the run of an agent, unless another session has it already."""
     path = _path(home, agent_id)
     if path is not None and files.signature(path) is None:
         files.make_folder(os.path.dirname(path))
@@ -38,7 +38,7 @@ def claim(home: "Home", agent_id: str, session_id: str, files: Files) -> None:
 
 
 def release(home: "Home", agent_id: "str | None", session_id: str, files: Files) -> None:
-    """Forget whose run an agent's is, if it is this session's."""
+    """Forget that a session has the run of an agent; do nothing if another session has it."""
     path = _path(home, agent_id)
     if path is not None and owner_of(home, agent_id) == session_id:
         files.remove(path)

@@ -1,6 +1,6 @@
 """The files of the plugin in `claude-plugin/`, made from the table of hooks: `python -m otel_tracker.integrations.claude_code.settings.plugin`.
 
-With `--check` nothing is written, and the exit status says whether the files are what they should be.
+With `--check` nothing is written; the exit status is 1 if a file is outdated.
 """
 
 import json
@@ -48,22 +48,21 @@ def folder() -> str:
     return str(Path(__file__).resolve().parents[4] / "claude-plugin")
 
 
-def outdated(place: str) -> list[str]:
-    """Return the files in `place` that aren't what they should be."""
-    found = {path: Files().read(os.path.join(place, path)) for path in files()}
-    return [path for path, content in files().items() if (found[path] or (None, b""))[1] != content.encode()]
+def outdated(target: str) -> list[str]:
+    """Return the files in the folder `target` that differ from what `files` returns."""
+    present = {path: Files().read(os.path.join(target, path)) for path in files()}
+    return [path for path, content in files().items() if (present[path] or (None, b""))[1] != content.encode()]
 
 
 def main(arguments: list[str]) -> int:
-    """Write the files that aren't what they should be, or only name them; return the exit status."""
-    place = folder()
-    old = outdated(place)
+    """Write the outdated files, or with `--check` only name them; return the exit status."""
+    old = outdated(folder())
     for path in old:
         sys.stdout.write(f"{path} {'is outdated; run: make plugin' if '--check' in arguments else 'written'}\n")
     if "--check" in arguments:
         return int(bool(old))
     for path in old:
-        target = os.path.join(place, path)
+        target = os.path.join(folder(), path)
         os.makedirs(os.path.dirname(target), exist_ok=True)
         with open(target, "w", encoding="utf-8", newline="\n") as file:
             file.write(files()[path])

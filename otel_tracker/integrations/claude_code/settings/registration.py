@@ -1,6 +1,6 @@
-"""The one table of hooks that Claude Code is told to call, and what it makes of them: a settings file's, or a plugin's.
+"""The one table of our hooks; it makes the hooks of a settings file and of the plugin, and recognizes them there.
 
-Pure but for `program`, which looks where this package's program is.
+Pure, except for `program`, which looks for this package's program.
 """
 
 import os
@@ -23,7 +23,7 @@ _SHELL = frozenset("();<>|&")
 
 
 class Hook(NamedTuple):
-    """An event that Claude Code tells us of, and for which tools; `timeout` is in seconds."""
+    """An event for which Claude Code calls us, and the tools that it is about; `timeout` is in seconds."""
 
     event: str
     timeout: int
@@ -45,7 +45,7 @@ HOOKS = (
 
 
 class Choice(NamedTuple):
-    """What a user has chosen: the home (None for the default one), and what the gate does."""
+    """The options that a user has chosen: the home (None for the default one), and what the gate does."""
 
     home: str | None = None
     is_gated: bool = True
@@ -53,7 +53,7 @@ class Choice(NamedTuple):
 
 
 class NoProgramError(OtelTrackerError):
-    """There is no program that a hook could call: the `folder` where it was looked for first."""
+    """There is no program that a hook could call; `folder` is the one that was searched first."""
 
     def __init__(self, folder: str) -> None:
         super().__init__(folder)
@@ -76,7 +76,7 @@ def hooks(
     """Return the object `hooks` of a settings file, or of a plugin: groups by event.
 
     A project's settings are shared with other programs, too. Copilot CLI calls the `command` of each hook there without
-    its `args`, and refuses every sub-agent where that fails: so there the command is a whole line for the shell.
+    its `args`, and refuses every sub-agent if that fails: so in such settings the command is a whole line for the shell.
     """
     return {hook.event: [_group(hook, _called(command, choice, is_shared=is_shared), choice)] for hook in HOOKS}
 
@@ -84,10 +84,10 @@ def hooks(
 def program() -> str:
     """Return the absolute path of the program of this environment, else of the one in PATH."""
     folder = os.path.dirname(os.path.abspath(sys.executable))
-    found = shutil.which(PROGRAM, path=folder) or shutil.which(PROGRAM)
-    if found is None:
+    path = shutil.which(PROGRAM, path=folder) or shutil.which(PROGRAM)
+    if path is None:
         raise NoProgramError(folder)
-    return os.path.abspath(found)
+    return os.path.abspath(path)
 
 
 def is_ours(entry: object) -> bool:
@@ -110,7 +110,7 @@ def command_of(entry: dict[str, Any]) -> str:
 
 
 def choice_of(entry: dict[str, Any]) -> Choice:
-    """Return what was chosen when one of our entries was made."""
+    """Return the options with which one of our entries was made."""
     arguments = _arguments(entry) or []
     home = None
     for flag, following in zip(arguments, [*arguments, None][1:], strict=True):
@@ -142,7 +142,7 @@ def arguments(choice: Choice) -> list[str]:
 
 
 def _arguments(entry: object) -> list[str] | None:
-    """Return what stands behind `claude-code hook` in one of our entries, and before it; None for any other entry."""
+    """Return the arguments before and behind `claude-code hook` in one of our entries; None for any other entry."""
     if not isinstance(entry, dict) or entry.get("type", "command") != "command":
         return None
     words = _words(entry)
@@ -159,7 +159,7 @@ def _arguments(entry: object) -> list[str] | None:
 
 
 def _words(entry: dict[str, Any]) -> list[str]:
-    """Return the command line of an entry; an empty list where it is more than one plain command."""
+    """Return the command line of an entry; an empty list if it is more than one plain command."""
     command, arguments = entry.get("command"), entry.get("args")
     if not isinstance(command, str) or not all(isinstance(word, str) for word in _list(arguments)):
         return []
@@ -172,7 +172,7 @@ def _words(entry: dict[str, Any]) -> list[str]:
     lexer.whitespace_split, lexer.commenters = True, ""
     try:
         words = list(lexer)
-    except ValueError:  # a quotation mark without its other half
+    except ValueError:  # a quotation mark is not closed
         return []
     return [] if any(_SHELL.issuperset(word) for word in words) else words
 

@@ -1,6 +1,6 @@
-"""Our hooks in a settings file of Claude Code: put in, taken out, and nothing else of it touched.
+"""Puts our hooks into a settings file of Claude Code and takes them out, and changes nothing else in it.
 
-What is written was made from what the file holds at that moment, and what it held is in a copy beside it.
+A file is only replaced if it still holds what the change was made from; a copy of that is kept beside it.
 """
 
 import copy
@@ -47,8 +47,8 @@ class SettingsWriteError(OtelTrackerError, OSError):
         return f"cannot write to {self.path}: {self.reason}; {self.remedy}; nothing was changed"
 
 
-class Settings(NamedTuple):
-    """A settings file as it was read: `content` is None where there is no file."""
+class SettingsFile(NamedTuple):
+    """A settings file as it was read: `content` is None if there is no file."""
 
     path: str
     content: bytes | None
@@ -56,14 +56,14 @@ class Settings(NamedTuple):
 
 
 class Change(NamedTuple):
-    """What a settings file is to become."""
+    """A settings file, and the text that replaces it."""
 
-    before: Settings
+    before: SettingsFile
     text: str
 
     @property
     def is_none(self) -> bool:
-        """Whether the file is already what it is to become."""
+        """Whether the file has that text already."""
         return (self.before.content or b"") == self.text.encode()
 
 
@@ -77,32 +77,32 @@ def project_path(name: str = "settings.json") -> str:
     return absolute(os.path.join(".claude", name))
 
 
-def read(path: str) -> Settings:
+def read(path: str) -> SettingsFile:
     """Return a settings file; raises SettingsError if it can't be understood whole."""
     try:
-        found = Files().read(path)
-        content = None if found is None else found[1]
-        return Settings(path, content, settings_text.parsed((content or b"").decode()))
+        present = Files().read(path)
+        content = None if present is None else present[1]
+        return SettingsFile(path, content, settings_text.parsed((content or b"").decode()))
     except StorageError as error:
         raise SettingsError(path, "", error.reason) from error
     except (ValueError, RecursionError) as error:
         raise SettingsError(path, "", f"not the JSON that Claude Code reads ({error})") from error
 
 
-def install(before: Settings, hooks: dict[str, Any]) -> Change:
+def install(before: SettingsFile, hooks: dict[str, Any]) -> Change:
     """Return the change that puts `hooks` into a settings file; raises SettingsError for one that Claude Code drops."""
     for fault in settings_shape.faults(before.values, is_ignored=is_ours):
         raise SettingsError(before.path, fault.place, f"{fault.reason}, for which Claude Code drops the whole file")
     return _change(before, lambda values: with_hooks(values, hooks))
 
 
-def uninstall(before: Settings) -> Change:
+def uninstall(before: SettingsFile) -> Change:
     """Return the change that takes our hooks out of a settings file."""
     return _change(before, without_hooks)
 
 
 def write(change: Change) -> str | None:
-    """Make a change, after a copy of the file, whose path is returned; nothing is written where nothing changes."""
+    """Make a change and return the path of the copy that was made before, None if nothing was there or nothing changes."""
     if change.is_none:
         return None
     path = change.before.path
@@ -114,7 +114,7 @@ def write(change: Change) -> str | None:
 
 
 def with_hooks(settings: dict[str, Any], hooks: dict[str, Any]) -> dict[str, Any]:
-    """Return settings that have `hooks` once: ours that are there are replaced where they stand."""
+    """Return settings that have `hooks` once: hooks of ours that they have already are replaced where they stand."""
     wanted = copy.deepcopy(hooks)
     result = copy.deepcopy(settings)
     events = result.setdefault("hooks", {})
@@ -139,7 +139,7 @@ def without_hooks(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def entries(settings: dict[str, Any]) -> list[tuple[str, dict[str, Any], Any]]:
-    """Return event, group and entry of every hook in the settings; what isn't shaped like one is left out."""
+    """Return event, group and entry of every hook in the settings; values of other shapes are left out."""
     events = settings.get("hooks")
     return [
         (event, group, entry)
@@ -155,7 +155,7 @@ def has_matcher(group: dict[str, Any], wanted: str | None) -> bool:
     return bool(_tools(group.get("matcher")) == _tools(wanted))
 
 
-def _change(before: Settings, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Change:
+def _change(before: SettingsFile, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Change:
     text = (before.content or b"").decode()
     values = change(before.values)
     if values == before.values:
@@ -164,7 +164,7 @@ def _change(before: Settings, change: Callable[[dict[str, Any]], dict[str, Any]]
 
 
 def _merge(events: dict[str, Any], event: str, wanted: dict[str, Any] | None) -> None:
-    """Put the one group `wanted` in the place of ours at an event, or ours away where there is none."""
+    """Replace our groups at an event by the one group `wanted`; remove them if that is None."""
     groups = events[event]
     if not isinstance(groups, list):
         return
@@ -193,8 +193,8 @@ def _replace(path: str, before: bytes | None, after: bytes, files: Files) -> str
     real = os.path.realpath(path)
     files.make_folder(os.path.dirname(real))
     copied = None if before is None else _back_up(path, before, files)
-    found = files.read(path)
-    if (None if found is None else found[1]) != before:
+    present = files.read(path)
+    if (None if present is None else present[1]) != before:
         if copied is not None:
             files.remove(copied)
         raise SettingsWriteError(path, "another program has changed it meanwhile", "run the command again")
@@ -205,7 +205,7 @@ def _replace(path: str, before: bytes | None, after: bytes, files: Files) -> str
 
 
 def refuse_read_only(path: str) -> None:
-    """Raise SettingsWriteError for a read-only file: the person who made it so doesn't want it replaced."""
+    """Raise SettingsWriteError for a read-only file: its owner doesn't want it replaced."""
     with saying("look at", path):
         if not os.path.exists(path) or os.stat(path).st_mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH):
             return
@@ -226,8 +226,8 @@ def _back_up(path: str, content: bytes, files: Files) -> str:
 def _copies(path: str, files: Files) -> list[str]:
     """Return the paths of the copies that were made of a settings file, oldest first."""
     folder, name = os.path.split(f"{path}.{_BACKUP}.")
-    names = [found for found in files.names(folder) if re.fullmatch(re.escape(name) + r"[1-9]\d{0,8}", found)]
-    return sorted((os.path.join(folder, found) for found in names), key=_number)
+    copies = [copy for copy in files.names(folder) if re.fullmatch(re.escape(name) + r"[1-9]\d{0,8}", copy)]
+    return sorted((os.path.join(folder, copy) for copy in copies), key=_number)
 
 
 def _number(copy: str) -> int:
@@ -241,5 +241,5 @@ def _tools(matcher: Any) -> Any:
 
 
 def _writable(text: str) -> str:
-    """Return a text in which halves of letters that UTF-8 can't hold are escapes, as JSON has them."""
+    """Return a text with JSON escapes for surrogate halves, which UTF-8 can't hold."""
     return re.sub(r"[\ud800-\udfff]", lambda half: f"\\u{ord(half[0]):04x}", text)

@@ -15,8 +15,11 @@ MANAGED = (
 )
 
 
-class Place(NamedTuple):
-    """A settings file: its `option` is that of `otel-tracker claude-code install`, None where a person has to edit it."""
+class SettingsSource(NamedTuple):
+    """A settings file that Claude Code reads.
+
+    `option` is that of `otel-tracker claude-code install` for it, None if only a person can edit it.
+    """
 
     path: str
     values: dict[str, Any]
@@ -25,24 +28,24 @@ class Place(NamedTuple):
 
     @property
     def is_shared(self) -> bool:
-        """Whether other programs than Claude Code read it, too."""
+        """Whether programs other than Claude Code read it, too."""
         return self.option == "--project"
 
     @property
     def ours(self) -> list[tuple[str, dict[str, Any], dict[str, Any]]]:
         """Event, group and entry of each of our hooks."""
-        found = settings_file.entries(self.values)
-        return [(event, group, entry) for event, group, entry in found if registration.is_ours(entry)]
+        entries = settings_file.entries(self.values)
+        return [(event, group, entry) for event, group, entry in entries if registration.is_ours(entry)]
 
     @property
     def choice(self) -> registration.Choice:
-        """What was chosen when our hooks were put in: what the gate's entry says, else any of them."""
+        """The options with which our hooks were registered, by the entry of the gate, else by any of them."""
         entries = {event: entry for event, _, entry in reversed(self.ours)}
         return registration.choice_of(entries.get(registration.GATE) or next(iter(entries.values()), {}))
 
     @property
     def installing(self) -> str:
-        """What registers the hooks here anew, as they were wanted."""
+        """The command that registers the hooks here anew, with the options that they have, or the edit that has to come first."""
         if self.option is None:
             return f"take them out of {self.path} by hand, then: {registration.INSTALL}"
         choice = self.choice
@@ -55,24 +58,24 @@ class Place(NamedTuple):
 
     @property
     def uninstalling(self) -> str:
-        """What takes the hooks away here."""
+        """The command, or the edit by hand, that takes the hooks out of this file."""
         if self.option is None:
             return f"take them out of {self.path} by hand"
         return command("claude-code uninstall", options=(self.option,) if self.option else ())
 
 
-def found() -> tuple[list[Place], list[settings_file.SettingsError]]:
-    """Return the files that are there, whose word counts most last, and what is wrong with those that can't be read."""
-    known = [
+def existing() -> tuple[list[SettingsSource], list[settings_file.SettingsError]]:
+    """Return the files that are there, the one that counts most last, and the errors of those that can't be read."""
+    candidates = [
         (settings_file.user_path(), "", False),
         (settings_file.project_path(), "--project", False),
         (settings_file.project_path("settings.local.json"), None, False),
         *((path, None, True) for path in MANAGED),
     ]
-    places: list[Place] = []
+    sources: list[SettingsSource] = []
     broken: list[settings_file.SettingsError] = []
     seen: set[str] = set()
-    for path, option, is_managed in known:
+    for path, option, is_managed in candidates:
         if not os.path.isabs(path):  # the current folder is gone, and so is its project
             continue
         if os.path.realpath(path) in seen:  # in the user's own folder, the project's settings are the user's
@@ -84,28 +87,28 @@ def found() -> tuple[list[Place], list[settings_file.SettingsError]]:
             broken.append(error)
             continue
         if settings.content is not None:
-            places.append(Place(path, settings.values, option, is_managed))
-    return places, broken
+            sources.append(SettingsSource(path, settings.values, option, is_managed))
+    return sources, broken
 
 
-def plugins(places: Iterable[Place]) -> list[str]:
+def plugins(sources: Iterable[SettingsSource]) -> list[str]:
     """Return the ids of our plugin that is switched on, by the marketplaces that it comes from."""
     states: dict[str, Any] = {}
-    for place in places:
-        enabled = place.values.get("enabledPlugins")
+    for source in sources:
+        enabled = source.values.get("enabledPlugins")
         states |= enabled if isinstance(enabled, dict) else {}
     return [name for name, state in states.items() if name.startswith(PLUGIN) and state is True]
 
 
 def registered() -> list[tuple[str, str]]:
-    """Return where hooks of ours are registered, and what takes them away there."""
-    places, _ = found()
-    in_files = [(place.path, place.uninstalling) for place in places if place.ours]
-    return in_files + [(f"the plugin {plugin}", f"/plugin uninstall {plugin}") for plugin in plugins(places)]
+    """Return the files and plugins that register our hooks, each with the command or edit that takes them away there."""
+    sources, _ = existing()
+    in_files = [(source.path, source.uninstalling) for source in sources if source.ours]
+    return in_files + [(f"the plugin {plugin}", f"/plugin uninstall {plugin}") for plugin in plugins(sources)]
 
 
-def is_in_use(places: Iterable[Place]) -> bool:
-    """Tell whether there is anything of Claude Code's own in the user's folder, or on this machine."""
+def is_in_use(sources: Iterable[SettingsSource]) -> bool:
+    """Tell whether Claude Code has been used: it has left files in the user's folder, or managed settings on this machine."""
     own = (os.path.join(user_folder(), "projects"), os.path.expanduser("~/.claude.json"))
-    has_settings = any(place.is_managed or place.path == settings_file.user_path() for place in places)
+    has_settings = any(source.is_managed or source.path == settings_file.user_path() for source in sources)
     return has_settings or any(map(os.path.exists, own))

@@ -1,7 +1,7 @@
-"""The shape that Claude Code expects of hooks in a settings file. For one wrong hook it drops the whole file. Pure.
+"""The shape that Claude Code expects of hooks in a settings file: it drops the whole file for one wrong hook. Pure.
 
 Source: Claude Code's message when a session starts ("Files with errors are skipped entirely"), up to version 2.1.233.
-The versions that have our hooks ignore events whose names they don't know.
+The versions that call our hooks ignore events with names that they don't know.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,7 +18,7 @@ class Fault(NamedTuple):
 
 
 def faults(settings: dict[str, Any], is_ignored: Callable[[object], bool] | None = None) -> Iterator[Fault]:
-    """Yield what Claude Code refuses of the hooks in settings, but for the entries that are ignored."""
+    """Yield the values for which Claude Code refuses the hooks in settings; entries for which `is_ignored` are left out."""
     events = settings.get("hooks", {})
     yield from _expect(dict, events, "$.hooks")
     for event, groups in _items(events):
@@ -58,18 +58,18 @@ def _faults_of_entry(entry: Any, place: str) -> Iterator[Fault]:
         yield Fault(f"{place}.timeout", f"expected a number of seconds above 0, got {_shown(timeout)}")
 
 
-def _expect(kind: type, value: Any, place: str) -> Iterator[Fault]:
-    if not isinstance(value, kind):
-        yield Fault(place, f"expected {_KINDS[kind]}, got {_shown(value)}")
+def _expect(expected: type, value: Any, place: str) -> Iterator[Fault]:
+    if not isinstance(value, expected):
+        yield Fault(place, f"expected {_TYPES[expected]}, got {_shown(value)}")
 
 
 def _items(value: Any) -> list[tuple[str, Any]]:
     return list(value.items()) if isinstance(value, dict) else []
 
 
-_KINDS = {dict: "an object", list: "a list", str: "a text", bool: "a truth value", type(None): "null"}
+_TYPES = {dict: "an object", list: "a list", str: "a text", bool: "a truth value", type(None): "null"}
 
 
 def _shown(value: Any) -> str:
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return str(value) if is_number else _KINDS[type(value)]
+    return str(value) if is_number else _TYPES[type(value)]

@@ -1,4 +1,4 @@
-"""The text of a settings file: read strictly, and changed at one key, so that all else stays as its owner wrote it. Pure."""
+"""Reads the text of a settings file strictly, and changes it at one key, so that the rest stays as its owner wrote it. Pure."""
 
 import json
 import re
@@ -9,7 +9,7 @@ _SPACE = re.compile(r"[ \t\r\n]*")
 
 
 class _Member(NamedTuple):
-    """Where a member of the outermost object stands in the text: its key, and its value."""
+    """A member of the outermost object: its key, and the offsets of its key, of its value, and of the value's end."""
 
     key: str
     start: int
@@ -18,12 +18,12 @@ class _Member(NamedTuple):
 
 
 def parsed(text: str) -> dict[str, Any]:
-    """Return the settings of a text, none for a blank one; raises ValueError where a change could lose something."""
+    """Return the settings in a text, none for a blank one; raises ValueError if a change could lose something."""
     if not text.strip().lstrip("\ufeff"):
         return {}
     settings = json.loads(text.removeprefix("\ufeff"), object_pairs_hook=_unique, parse_constant=_refused)
     if not isinstance(settings, dict):
-        raise ValueError(f"expected an object, got {json.dumps(settings)[:40]}")  # noqa: TRY004 - one kind of error for one kind of trouble
+        raise ValueError(f"expected an object, got {json.dumps(settings)[:40]}")  # noqa: TRY004 - all faults of a text are one error
     return settings
 
 
@@ -50,7 +50,7 @@ def changed(text: str, key: str, value: Any) -> str:
 
 
 def _lead(text: str, opening: int, members: list[_Member]) -> str:
-    """Return the line end and the indentation before each member; nothing where all is on one line."""
+    """Return the line end and the indentation before each member; an empty text if all is on one line."""
     newline = "\r\n" if "\r\n" in text else "\n"
     if not members:
         return newline + _INDENTATION
@@ -59,7 +59,7 @@ def _lead(text: str, opening: int, members: list[_Member]) -> str:
 
 
 def _shown(value: Any, lead: str) -> str:
-    """Return a value as JSON, indented like a member whose line begins with `lead`; on one line where that is empty."""
+    """Return a value as JSON, indented like a member whose line begins with `lead`; on one line if that is empty."""
     if not lead:
         return json.dumps(value, ensure_ascii=False)
     return json.dumps(value, indent=lead.lstrip("\r\n"), ensure_ascii=False).replace("\n", lead)
@@ -74,23 +74,23 @@ def _without(text: str, opening: int, members: list[_Member], index: int) -> str
 
 
 def _members(text: str) -> tuple[int, list[_Member]]:
-    """Return where the outermost object begins, and its members."""
+    """Return the offset of the outermost object, and its members."""
     opening = text.index("{")
-    found, decoder, place = [], json.JSONDecoder(), _after_space(text, opening + 1)
-    while text[place] != "}":
-        key, end = decoder.raw_decode(text, place)
+    members, decoder, at = [], json.JSONDecoder(), _after_space(text, opening + 1)
+    while text[at] != "}":
+        key, end = decoder.raw_decode(text, at)
         value = _after_space(text, _after_space(text, end) + 1)
         _, end = decoder.raw_decode(text, value)
-        found.append(_Member(key, place, value, end))
-        place = _after_space(text, end)
-        if text[place] == ",":
-            place = _after_space(text, place + 1)
-    return opening, found
+        members.append(_Member(key, at, value, end))
+        at = _after_space(text, end)
+        if text[at] == ",":
+            at = _after_space(text, at + 1)
+    return opening, members
 
 
-def _after_space(text: str, place: int) -> int:
-    match = _SPACE.match(text, place)
-    return place if match is None else match.end()
+def _after_space(text: str, at: int) -> int:
+    match = _SPACE.match(text, at)
+    return at if match is None else match.end()
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

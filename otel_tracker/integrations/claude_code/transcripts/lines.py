@@ -6,7 +6,7 @@ in versions up to 2.1.332. Whatever is missing or of another type than expected 
 
 import json
 
-from otel_tracker.runtime.limits import LINE_BYTES, NAME_CHARACTERS
+from otel_tracker.runtime.limits import LATEST_SECONDS, LINE_BYTES, NAME_CHARACTERS
 from otel_tracker.runtime.timestamps import parse_timestamp
 from otel_tracker.state.tokens import whole_tokens
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _UNREADABLE = b"?"
-_LATEST = 2**32  # the year 2106
 
 
 def lines_in(file: "BinaryIO", start: int = 0, end: float = float("inf")) -> "Iterator[tuple[int, bytes]]":
@@ -63,7 +62,7 @@ def moment_of(record: "Record") -> "float | None":
         moment = parse_timestamp(timestamp) if isinstance(timestamp, str) and len(timestamp) <= 40 else -1.0
     except (ValueError, OverflowError):
         return None
-    return moment if 0 <= moment < _LATEST else None
+    return moment if 0 <= moment < LATEST_SECONDS else None
 
 
 def part(record: "Record", key: str) -> "Record":
