@@ -53,14 +53,14 @@ class Cache:
     """The samples of each agent as they were shown last: an agent that is what it was has the same ones again."""
 
     def __init__(self) -> None:
-        self._known: dict[str, tuple[Row, tuple[Any, ...], Samples]] = {}
+        self._shown: dict[str, tuple[Row, tuple[Any, ...], Samples]] = {}
 
     def samples(self, agent: str, entry: Row, view: tuple[Any, ...], make: Callable[[], Samples]) -> Samples:
         """Return the samples of an agent whose entry in the document is that object, seen as `view`."""
-        known = self._known.get(agent)
-        if known is None or known[0] is not entry or known[1] != view:
-            known = self._known[agent] = (entry, view, make())
-        return known[2]
+        shown = self._shown.get(agent)
+        if shown is None or shown[0] is not entry or shown[1] != view:
+            shown = self._shown[agent] = (entry, view, make())
+        return shown[2]
 
 
 class StateCollector(Collector):
@@ -78,13 +78,13 @@ class StateCollector(Collector):
     def collect(self) -> Iterator[Family]:
         """Yield the metrics as of now."""
         try:
-            found = families(self._read(), self._clock(), self._cache)
+            shown = families(self._read(), self._clock(), self._cache)
         except Exception as error:  # an unreadable state is what the scrape has to tell
             if is_interrupt(error):
                 raise
             warn("cannot show the state: %s", error)
-            found = [_with(metrics.READ_SUCCESS, [((), 0)])]
-        yield from found
+            shown = [_with(metrics.READ_SUCCESS, [((), 0)])]
+        yield from shown
         build = _family(metrics.BUILD)
         build.add_metric([], {"version": VERSION})
         yield build
@@ -152,7 +152,9 @@ def _series(row: Row) -> Series:
     usage = {_text(model): use for model, use in row["token_usage"].items()}
     return {
         metrics.TASKS: {(outcome,): outcomes[outcome] for outcome in metrics.OUTCOMES},
-        metrics.TOKENS: {(model, kind): use[kind] for model, use in usage.items() for kind in names.TOKEN_TYPES},
+        metrics.TOKENS: {
+            (model, token_type): use[token_type] for model, use in usage.items() for token_type in names.TOKEN_TYPES
+        },
         metrics.MODEL_TASKS: {(model,): use["count"] for model, use in usage.items()},
         metrics.MEASURED: {
             (model,): use["count"] if use["measured"] is None else use["measured"] for model, use in usage.items()
@@ -173,11 +175,11 @@ def _together(all_series: list[Series]) -> Series:
     total: Series = {}
     for series in all_series:
         for metric, values in series.items():
-            known = total.setdefault(metric, {})
+            sums = total.setdefault(metric, {})
             is_highest = metric in (metrics.UNTIL, metrics.LAST_TASK, metrics.FAILURES)
             for labels, value in values.items():
-                before = known.get(labels, 0)
-                known[labels] = max(before, value) if is_highest else before + value
+                before = sums.get(labels, 0)
+                sums[labels] = max(before, value) if is_highest else before + value
     return total
 
 
@@ -187,7 +189,7 @@ def _durations(agent: str, rows: list[Row], recent: dict[int, Exemplar]) -> list
     parts = [row["durations"][part] for row in rows for part in ("buckets", "moved") if part in row["durations"]]
     counts = accumulate(sum(numbers) for numbers in zip(*parts, strict=True))
     buckets = [
-        (bound, count, recent.get(place)) for place, (bound, count) in enumerate(zip(bounds, counts, strict=True))
+        (bound, count, recent.get(index)) for index, (bound, count) in enumerate(zip(bounds, counts, strict=True))
     ]
     family = _family(metrics.DURATION)
     family.add_metric([agent], buckets, sum(row["durations"]["sum"] for row in rows))
@@ -196,19 +198,19 @@ def _durations(agent: str, rows: list[Row], recent: dict[int, Exemplar]) -> list
 
 def _exemplars(document: Document) -> "Recent":
     """Return a recent task with a trace, by agent and bucket."""
-    found: Recent = {}
+    exemplars: Recent = {}
     for entry in document.history.entries()[-_RECENT:]:
         duration, trace_id = entry.get("duration_seconds"), entry.get("trace_id")
         with suppress(ValueError, TypeError, AttributeError, KeyError):  # another program's entry may say anything
             if entry["action"] in names.OUTCOMES and isinstance(duration, (int, float)) and trace_id:
-                place = bisect_left(DURATION_BOUNDS, duration)
+                bucket = bisect_left(DURATION_BOUNDS, duration)
                 exemplar = Exemplar({"trace_id": _text(trace_id)[:64]}, duration, parse_timestamp(entry["timestamp"]))
-                found.setdefault(_label(entry["agent"]), {})[place] = exemplar
-    return found
+                exemplars.setdefault(_label(entry["agent"]), {})[bucket] = exemplar
+    return exemplars
 
 
 def _family(metric: metrics.Metric) -> Any:
-    return _FAMILIES[metric.kind](metric.base, metric.help, labels=metric.labels if metric.kind != metrics.INFO else ())
+    return _FAMILIES[metric.type](metric.base, metric.help, labels=metric.labels if metric.type != metrics.INFO else ())
 
 
 def _with(metric: metrics.Metric, samples: Iterable[tuple[tuple[str, ...], float]]) -> Family:

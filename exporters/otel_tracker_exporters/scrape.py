@@ -42,7 +42,7 @@ class Exposition:
             key = content_type, is_zipped
             if key not in self._texts:
                 registry = CollectorRegistry(auto_describe=False)
-                registry.register(StateCollector(lambda: _known(document, error), lambda: now, self._cache))
+                registry.register(StateCollector(lambda: _readable(document, error), lambda: now, self._cache))
                 text = encode(registry)
                 self._texts[key] = gzip.compress(text, 1) if is_zipped else text
             return content_type, self._texts[key]
@@ -54,7 +54,7 @@ class Exposition:
             return None, error
 
 
-def _known(document: Document | None, error: Exception | None) -> Document:
+def _readable(document: Document | None, error: Exception | None) -> Document:
     if document is None:
         raise error or RuntimeError("no state")
     return document

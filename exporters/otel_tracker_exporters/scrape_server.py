@@ -113,9 +113,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Answer with headers and body."""
-        found = self._answer()
-        self._send_head(found)
-        self.wfile.write(found.body)
+        reply = self._answer()
+        self._send_head(reply)
+        self.wfile.write(reply.body)
 
     def do_HEAD(self) -> None:
         """Answer with the headers alone."""
@@ -139,9 +139,9 @@ class _Handler(BaseHTTPRequestHandler):
             )
         return answer(self.server.exposition, self.path, self.headers)  # type: ignore[arg-type]
 
-    def _send_head(self, found: Answer) -> None:
-        self.send_response(found.status)
-        for name, value in {**found.headers, "Content-Length": str(len(found.body))}.items():
+    def _send_head(self, reply: Answer) -> None:
+        self.send_response(reply.status)
+        for name, value in {**reply.headers, "Content-Length": str(len(reply.body))}.items():
             self.send_header(name, value)
         self.end_headers()
 

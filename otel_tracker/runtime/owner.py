@@ -35,8 +35,8 @@ def this_thread() -> "dict[str, Any]":
 
 def process(pid: int) -> "dict[str, Any] | None":
     """Return the identity of a running process of this machine, as `this_process` does; None if there is none."""
-    found = _process(pid)
-    return found if found["started"] not in (None, "ended") else None
+    identity = _process(pid)
+    return identity if identity["started"] not in (None, "ended") else None
 
 
 def is_visible(owner: "dict[str, Any]") -> bool:
@@ -51,8 +51,8 @@ def is_visible(owner: "dict[str, Any]") -> bool:
         return False
     if _is_of_another_boot(owner, here):
         return True
-    is_told = here["namespace"] is not None or not sys.platform.startswith("linux")
-    return is_told and owner.get("namespace") == here["namespace"]
+    is_named = here["namespace"] is not None or not sys.platform.startswith("linux")
+    return is_named and owner.get("namespace") == here["namespace"]
 
 
 def is_seen_gone(owner: "dict[str, Any] | None", *, thoroughly: bool = True) -> bool:

@@ -191,25 +191,6 @@ def _refuse_number(text: str) -> float:
 _decode = json.JSONDecoder(parse_constant=_refuse_number, parse_float=_finite).decode
 
 
-_MOST_LINES = 1024
-_lines: "dict[int, tuple[dict[str, Any], bytes]]" = {}  # of the last events, by their identity
-
-
-def event_line(event: "dict[str, Any]") -> bytes:
-    """Return an event as one line of JSON: the same in the journal and in the history, so that it's encoded once.
-
-    An event is never changed in place.
-    """
-    remembered = _lines.get(id(event))
-    if remembered is not None and remembered[0] is event:
-        return remembered[1]
-    if len(_lines) >= _MOST_LINES:
-        _lines.clear()
-    line = encode_line(event)
-    _lines[id(event)] = event, line
-    return line
-
-
 def encode_line(value: "Any") -> bytes:
     """Return `value` as one line of JSON, without the line's end."""
     try:

@@ -77,8 +77,9 @@ def task_ended(
     `tokens` is by type (names.TOKEN_KEYS), None if unmeasured, and so is a duration; more tokens in all than MOST_TOKENS
     are no measure. Without an `event_id` one is drawn. Keys in `more` are left out where they are None.
     """
-    if tokens is not None and names.total_tokens(tokens) > MOST_TOKENS:
-        tokens, more["models"] = None, None
+    total = None if tokens is None else names.total_tokens(tokens)
+    if total is not None and total > MOST_TOKENS:
+        tokens = total = more["models"] = None
     event: Event = {
         "id": event_id or new_id(),
         "run_id": run_id,
@@ -87,14 +88,13 @@ def task_ended(
         "action": names.ACTIONS[outcome],
         "model": model,
         "task_id": task_id,
-        "tokens_used": None if tokens is None else names.total_tokens(tokens),
+        "tokens_used": total,
         "duration_seconds": None if duration_seconds is None else round(duration_seconds, 6),
         "started": started,
     }
     if tokens:
         event["tokens"] = {token_type: number for token_type, number in tokens.items() if number}
-    event.update((key, value) for key, value in more.items() if value is not None)
-    return event
+    return event | {key: value for key, value in more.items() if value is not None}
 
 
 def happened(action: str, at: float, *, agent: str | None = None, **more: Any) -> Event:

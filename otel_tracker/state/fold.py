@@ -10,7 +10,7 @@ from otel_tracker import names
 from otel_tracker.runtime.timestamps import parse_timestamp
 from otel_tracker.state import agent_entry, breaker, roster, token_use
 from otel_tracker.state.circuit import Circuit, ProbePermit, circuit_of, override_of, seconds_of, write_circuit
-from otel_tracker.state.document import Document, event_line
+from otel_tracker.state.document import Document, encode_line
 from otel_tracker.state.replay import Replay
 from otel_tracker.state.schema import new_agent, settings_digest
 from otel_tracker.state.settings import Settings
@@ -51,7 +51,7 @@ def _after(document: Document, event: "Event") -> Document:
     head["metrics"] = {**head["metrics"], "total_agents": len(head["agents"])}
     if event["action"] == names.TASK_STARTED:
         return Document(head, document.history)
-    return pruned(Document(head, document.history.append(event_line(event))), Settings.of(head["config"]))
+    return pruned(Document(head, document.history.append(encode_line(event))), Settings.of(head["config"]))
 
 
 def _updated(document: Document, event: "Event") -> str:

@@ -8,7 +8,7 @@ import os
 
 from otel_tracker.errors import StorageError
 from otel_tracker.runtime.log import warn
-from otel_tracker.state.document import decode_json, event_line
+from otel_tracker.state.document import decode_json, encode_line
 from otel_tracker.state.event_checks import is_event
 from otel_tracker.state.replay import SAYING_OTHERWISE, Replay
 
@@ -169,7 +169,7 @@ class Journal:
             segment = self._begin_segment(beginning)
         if not self._offset:  # the process that made it may have been killed before the name was on the disk
             self._sync_names()
-        written = {event_line(event): event for event in events}
+        written = {encode_line(event): event for event in events}
         lines = b"".join(line + b"\n" for line in written)
         self._files.append(segment, lines)
         self._written.update(written)

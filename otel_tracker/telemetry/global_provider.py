@@ -10,15 +10,15 @@ from otel_tracker.runtime.log import warn
 _Provider = TypeVar("_Provider")
 
 
-def global_provider(kind: str, get: Callable[[], _Provider]) -> _Provider:
-    """Return what `get()` returns, the global provider of a kind: `tracer_provider` or `meter_provider`.
+def global_provider(name: str, get: Callable[[], _Provider]) -> _Provider:
+    """Return what `get()` returns, the global provider that `name` names: `tracer_provider` or `meter_provider`.
 
     The API raises where a variable names a provider that isn't installed or can't be made: the variable is then unset,
     with a warning.
     """
-    variable = f"OTEL_PYTHON_{kind.upper()}"
+    variable = f"OTEL_PYTHON_{name.upper()}"
     is_named = environment.is_set(variable)
-    if is_named and not entry_points(group=f"opentelemetry_{kind}", name=environment.value_of(variable)):
+    if is_named and not entry_points(group=f"opentelemetry_{name}", name=environment.value_of(variable)):
         warn("%s", environment.unset(variable, "no installed package has it"))
     try:
         return get()

@@ -73,8 +73,8 @@ class TaskMeter:
         )
         if task.tokens:
             attributes[names.GEN_AI_PROVIDER] = names.provider_of(task.model)
-            for kind, number in names.conventional_tokens(task.tokens).items():
-                self._tokens.record(number, {**attributes, names.GEN_AI_TOKEN_TYPE: kind})
+            for token_type, number in names.conventional_tokens(task.tokens).items():
+                self._tokens.record(number, {**attributes, names.GEN_AI_TOKEN_TYPE: token_type})
 
     def transition(self, agent: str, state: str) -> None:
         """Count a breaker that has got another state."""

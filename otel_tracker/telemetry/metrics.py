@@ -23,18 +23,18 @@ class Metric(NamedTuple):
 
     base: str
     """The name, without `_total`."""
-    kind: str
+    type: str
     help: str
     labels: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
         """The name that queries use; of a histogram the name before the suffixes."""
-        return self.base + {COUNTER: "_total", INFO: "_info"}.get(self.kind, "")
+        return self.base + {COUNTER: "_total", INFO: "_info"}.get(self.type, "")
 
 
-def _metric(name: str, kind: str, text: str, *labels: str) -> Metric:
-    return Metric(PREFIX + name, kind, text, labels)
+def _metric(name: str, metric_type: str, text: str, *labels: str) -> Metric:
+    return Metric(PREFIX + name, metric_type, text, labels)
 
 
 TASKS = _metric("tasks", COUNTER, "Ended tasks by outcome.", "agent", "outcome")

@@ -35,11 +35,11 @@ def child_environment(environment: Mapping[str, str] | None = None) -> dict[str,
     """
     carrier: dict[str, str] = {}
     _propagator.inject(carrier)
-    known = dict(os.environ if environment is None else environment)
+    variables = dict(os.environ if environment is None else environment)
     if "traceparent" in carrier:
         for name in _VARIABLES:
-            known.pop(name, None)
-    return {**known, **{name.upper(): value for name, value in carrier.items()}}
+            variables.pop(name, None)
+    return {**variables, **{name.upper(): value for name, value in carrier.items()}}
 
 
 def bound(function: _Function) -> _Function:

@@ -60,7 +60,7 @@ def _context(event: Event, key: str) -> SpanContext | None:
 
 def _attributes(event: Event, outcome: str) -> dict[str, Any]:
     model, models = event.get("model"), event.get("models") or {}
-    known = {
+    attributes = {
         names.GEN_AI_OPERATION: names.INVOKE_AGENT,
         names.GEN_AI_AGENT: event["agent"],
         names.GEN_AI_REQUEST_MODEL: model,
@@ -75,7 +75,7 @@ def _attributes(event: Event, outcome: str) -> dict[str, Any]:
         names.SPAN_FALLBACK_FOR: event.get("fallback_for"),
         **(names.usage_attributes(event["tokens"]) if event.get("tokens") else {}),
     }
-    return {key: value for key, value in known.items() if value is not None}
+    return {key: value for key, value in attributes.items() if value is not None}
 
 
 def _error_type(event: Event) -> str:

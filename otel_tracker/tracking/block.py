@@ -1,4 +1,17 @@
-"""The code that runs in a task: which one is the present one, in whatever thread, coroutine or generator."""
+"""The code that runs in a task, and which task is the present one, in whatever thread, coroutine or generator.
+
+What to know first. A task may have several blocks of code: its own `with` statement, and visits (`current_span`) in which a
+generator runs a step. Each block sets two context variables, ours (`_innermost`) and OpenTelemetry's, and each can only be
+reset with the token of its own setting, in the context in which it was set. But blocks are not always left in that order or
+in that context: a generator may be closed by another coroutine, or collected; a copy of the context, in another thread,
+keeps a block that is over. So `leave` only marks a block as left and resets what it can; `present_block` resets the rest
+when it is asked next in the context in question. It must be asked before a block is entered, for the token of the new
+block would bring back one that is over.
+
+An interrupt (an exception of a signal handler) may come before the first line of any method, `__exit__` included. So
+leaving has two ways: `leave` is called by the `with` statement, or `interrupted` by the writer's thread when the statement
+is gone without that (`Watched`). Either may come first, or twice, and each does only what is still to be done.
+"""
 
 from collections.abc import Awaitable, Generator
 from contextvars import ContextVar, Token
@@ -33,9 +46,8 @@ class Task(Protocol):
 class Block:
     """Code that runs in a task.
 
-    A generator may leave it in another context than it was entered in, and before blocks that were entered later. What
-    was the present one before is so again with the next question in the context that it was entered in; in a copy of
-    that, made for another thread or coroutine, it stays: what was begun in a task is part of it even when it's over.
+    In a copy of the context, made for another thread or coroutine, a block stays the present one although it is over: work
+    that was begun in a task is part of it.
     """
 
     def __init__(self, task: Task) -> None:
@@ -47,30 +59,33 @@ class Block:
         self._attached: Token[Context] | None = None
 
     def enter(self, context: Context, watch: "Watch | None") -> None:
-        """Make this the innermost block and `context`, with the task's span, the present one; ask `present_block` first.
+        """Make this the innermost block, and `context`, which has the task's span, the present context.
 
-        When what is watched is gone the block has been left.
+        The caller must have called `present_block`. The block has been left when the object that `watch` watches is gone.
         """
         self._watch, self._context = watch, context
         self._token = _innermost.set(self)
         self._attached = otel_context.attach(context)
 
     def leave(self) -> None:
-        """Make what was the present one before so again, as soon as that can be done; also where an interrupt came."""
+        """Mark the block as left, and make the block and the context before it the present ones if that can be done now.
+
+        May be called again where an interrupt has left it.
+        """
         self.is_left = True
         if _innermost.get() is self:
-            self.gives_way()
+            self.give_way()
         if _innermost.get() is not self and otel_context.get_current() is self._context:
             self.detach()
         if _innermost.get() is not None:
             present_block()
 
     def is_over(self) -> bool:
-        """Tell whether the code has been left, be it by an interrupt that has kept it from saying so."""
+        """Tell whether the code has been left, also where an interrupt has kept `leave` from marking that."""
         return self.is_left or (self._watch is not None and self._watch.has_come())
 
-    def gives_way(self) -> bool:
-        """Make the block around this one the innermost, and tell whether that could be done."""
+    def give_way(self) -> bool:
+        """Make the block around this one the innermost one; return False if that can't be done in this context."""
         try:
             if self._token is not None:
                 _innermost.reset(self._token)
@@ -79,7 +94,7 @@ class Block:
         return self._token is not None
 
     def detach(self) -> None:
-        """Make the OpenTelemetry context that was the present one before so again."""
+        """Make the OpenTelemetry context from before this block the present one again."""
         if self._attached is not None:
             otel_context.detach(self._attached)
 
@@ -156,7 +171,7 @@ class Watched(Generic[_Entered]):
 
 
 class Visit(Watched[Span]):
-    """A block of a task that goes on behind it."""
+    """A block of a task that goes on after it."""
 
     def __init__(self, task: Task) -> None:
         self._task, self._block = task, Block(task)
@@ -176,9 +191,9 @@ class Visit(Watched[Span]):
 
 
 def present_block() -> Block | None:
-    """Return the innermost block of the present context, when those have given way that were left elsewhere."""
+    """Return the innermost block of the present context that is not over; reset those within it that are."""
     left = block = _innermost.get()
-    while block is not None and block.is_over() and block.gives_way():
+    while block is not None and block.is_over() and block.give_way():
         last, block = block, _innermost.get()
     if left is not block and left is not None and trace.get_current_span() is left.task.span:
         last.detach()

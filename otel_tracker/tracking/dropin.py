@@ -54,9 +54,9 @@ def _track_agent(home: str) -> Any:
     return functools.partial(track_agent, tracker=_metric_tracker(home)())
 
 
-def _named(kind: type, name: str) -> type:
-    kind.__name__ = kind.__qualname__ = name
-    return kind
+def _named(bound_class: type, name: str) -> type:
+    bound_class.__name__ = bound_class.__qualname__ = name
+    return bound_class
 
 
 _BOUND = {"MetricTracker": _metric_tracker, "TaskTracker": _task_tracker, "track_agent": _track_agent}

@@ -7,7 +7,7 @@ from opentelemetry import trace
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined,unused-ignore]
 
 from otel_tracker.runtime import environment, terminate
-from otel_tracker.tracking import pipeline
+from otel_tracker.tracking.pipeline import providers
 
 
 class AgentTrackerInstrumentor(BaseInstrumentor):  # type: ignore[misc,unused-ignore]
@@ -26,7 +26,7 @@ class AgentTrackerInstrumentor(BaseInstrumentor):  # type: ignore[misc,unused-ig
         present = environment.configuration
         present.tracer_provider = self._tracer_provider or present.tracer_provider
         present.meter_provider = self._meter_provider or present.meter_provider
-        pipeline.listen_to(self._tracer_provider or trace.get_tracer_provider(), again=True)
+        providers.listen_to(self._tracer_provider or trace.get_tracer_provider(), again=True)
         terminate.handler.follow_configuration()
 
     def _uninstrument(self, **kwargs: Any) -> None:
@@ -35,4 +35,4 @@ class AgentTrackerInstrumentor(BaseInstrumentor):  # type: ignore[misc,unused-ig
             present.tracer_provider = None
         if present.meter_provider is self._meter_provider:
             present.meter_provider = None
-        pipeline.stop_listening()
+        providers.stop_listening()

@@ -118,8 +118,8 @@ class MetricTracker:
         0 tokens are taken as unmeasured; `estimated` says that their number was estimated.
         """
         tokens = event.checked_tokens(tokens_used)
-        known = {"tokens": {"untyped": tokens}, "estimated": estimated or None} if tokens else {}
-        return self._end(agent_file, start_timestamp, names.SUCCESS, model, task_id, **known)
+        fields = {"tokens": {"untyped": tokens}, "estimated": estimated or None} if tokens else {}
+        return self._end(agent_file, start_timestamp, names.SUCCESS, model, task_id, **fields)
 
     def record_task_failure(
         self,
@@ -130,8 +130,8 @@ class MetricTracker:
         task_id: str | None = None,
     ) -> float:
         """Record that a task failed, and return how long it took, in seconds."""
-        known = {"error": event.error_text(error_message), "environment_error": outages.outage_of(None, error_message)}
-        return self._end(agent_file, start_timestamp, names.FAILURE, model, task_id, **known)
+        fields = {"error": event.error_text(error_message), "environment_error": outages.outage_of(None, error_message)}
+        return self._end(agent_file, start_timestamp, names.FAILURE, model, task_id, **fields)
 
     def record_task_cancelled(
         self, agent_file: str, start_timestamp: str, reason: str | None = None, task_id: str | None = None
@@ -330,7 +330,7 @@ class MetricTracker:
         outcome: str,
         model: str | None,
         task_id: str | None,
-        **known: Any,
+        **fields: Any,
     ) -> float:
         agent, started_at = event.checked_agent(agent_file), event.checked_timestamp("a start", start_timestamp)
         task_id, model = event.checked_text("a task id", task_id), event.checked_model(model)
@@ -341,7 +341,7 @@ class MetricTracker:
             model, task_id = model or start.model, task_id or start.task_id
         else:
             duration = ended_at - started_at
-        known["clock_skew"] = True if duration < 0 else None
+        fields["clock_skew"] = True if duration < 0 else None
         ended = event.task_ended(
             agent,
             outcome,
@@ -351,7 +351,7 @@ class MetricTracker:
             duration_seconds=max(0.0, duration),
             model=model,
             task_id=task_id,
-            **known,
+            **fields,
         )
         try:
             receipt = self._submit(ended, started_at, ended_at)

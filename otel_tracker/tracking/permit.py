@@ -46,8 +46,8 @@ class Permit(Watched[TaskTracker]):
         """Return the task that the permit is for, not yet begun; `options` are those of TaskTracker."""
         if self._task is not None or not self._claim.is_open:
             raise RuntimeError(f"this permit of {self.agent_file} has been used; ask for another one")
-        known = {"task_id": self.task_id, "tracker": self._tracker, "admission": self._admission}
-        self._task = TaskTracker(self.agent_file, model, **{**options, **known})
+        of_permit = {"task_id": self.task_id, "tracker": self._tracker, "admission": self._admission}
+        self._task = TaskTracker(self.agent_file, model, **{**options, **of_permit})
         return self._task
 
     def release(self) -> None:

@@ -31,9 +31,58 @@ from otel_tracker.telemetry.propagation import inherited_context
 from otel_tracker.tracking.gate import Gate
 from otel_tracker_exporters.circuit_breaker import AgentSpanProcessor, CircuitBreakerSpanExporter
 
-_guard = Guard()
-_processors: "weakref.WeakKeyDictionary[trace.TracerProvider, AgentSpanProcessor]" = weakref.WeakKeyDictionary()
-_own_provider: TracerProvider | None = None
+
+class _Providers:
+    """The providers of this process that have our processor, and our own, which is made when the first task needs it."""
+
+    def __init__(self) -> None:
+        self._guard = Guard()
+        self._processors: weakref.WeakKeyDictionary[trace.TracerProvider, AgentSpanProcessor] = (
+            weakref.WeakKeyDictionary()
+        )
+        self._own: TracerProvider | None = None
+
+    def is_own(self, provider: trace.TracerProvider | None) -> bool:
+        """Tell whether no application has set a provider: this one is ours, or none is chosen yet."""
+        return provider is self._own
+
+    def own(self) -> TracerProvider:
+        """Return the provider whose spans only our processor gets."""
+        return self._own or self._make_own()
+
+    @uninterrupted
+    def _make_own(self) -> TracerProvider:
+        with self._guard:
+            self._own = self._own or _new_provider()
+        return self._own
+
+    @uninterrupted
+    def listen_to(self, provider: trace.TracerProvider, *, again: bool = False) -> None:
+        """Add our processor to a provider of the SDK, once; with `again`, one that has been told to stop goes on."""
+        if not isinstance(provider, TracerProvider):
+            return
+        with self._guard:
+            processor = self._processors.get(provider)
+            if processor is None:
+                processor = self._processors[provider] = AgentSpanProcessor(CircuitBreakerSpanExporter())
+                provider.add_span_processor(processor)
+            processor.is_listening |= again
+
+    @uninterrupted
+    def stop_listening(self) -> None:
+        """Stop recording the spans of others: the SDK has no way to take a processor away."""
+        with self._guard:
+            for processor in self._processors.values():
+                processor.is_listening = False
+
+
+def _new_provider() -> TracerProvider:
+    """Return a provider that asks neither for the limits of spans nor for a resource."""
+    unlimited = SpanLimits(*(SpanLimits.UNSET,) * 8)
+    return TracerProvider(ALWAYS_ON, Resource.get_empty(), shutdown_on_exit=False, span_limits=unlimited)
+
+
+providers = _Providers()
 
 
 class Pipeline:
@@ -48,29 +97,30 @@ class Pipeline:
         self._passed_in = tracer_provider
         self._provider: trace.TracerProvider | None = None
         self._tracer: Tracer | None = None
+        self._has_complained = False
         self._inherited = inherited_context()
         self.meter = TaskMeter(environment.configuration.meter_provider)
 
     @property
     def is_unexported(self) -> bool:
         """Whether nobody exports the spans: there is no OpenTelemetry in this process, or it is switched off."""
-        return self._provider is _own_provider or type(self._tracer).__module__.startswith("opentelemetry.trace")
+        return providers.is_own(self._provider) or type(self._tracer).__module__.startswith("opentelemetry.trace")
 
     def ids_of(self, span: Span, run_id: str) -> dict[str, Any]:
         """Return what the event of a run says of its span: its ids, its parent's, whether nobody exports it."""
-        known: dict[str, Any] = {}
+        fields: dict[str, Any] = {}
         context, parent = span.get_span_context(), getattr(span, "parent", None)
         if self.is_unexported:
-            known["unexported"] = True
+            fields["unexported"] = True
             if isinstance(span, NonRecordingSpan):  # which has its parent's ids, if there is one
                 parent = context if context.is_valid else None
                 trace_id = parent.trace_id if parent else int(run_id, 16)
                 context = SpanContext(trace_id, int(run_id[:16], 16), is_remote=False)
         if context.is_valid:
-            known |= {"trace_id": f"{context.trace_id:032x}", "span_id": f"{context.span_id:016x}"}
+            fields |= {"trace_id": f"{context.trace_id:032x}", "span_id": f"{context.span_id:016x}"}
         if parent is not None:
-            known["parent_span_id"] = f"{parent.span_id:016x}"
-        return known
+            fields["parent_span_id"] = f"{parent.span_id:016x}"
+        return fields
 
     def context(self) -> Context:
         """Return the context that a task begins in: the present one, with the span of the process's parent if it has none."""
@@ -87,7 +137,9 @@ class Pipeline:
         except Exception as error:
             if is_interrupt(error):
                 raise
-            warn("cannot start the span of a task: %r", error)
+            if not self._has_complained:
+                self._has_complained = True
+                warn("cannot start the span of a task, so that tasks are recorded without: %r", error)
             return trace.INVALID_SPAN
 
     def end_span(self, span: Span, ended: Event, end_time: int) -> Receipt:
@@ -95,7 +147,7 @@ class Pipeline:
 
         Where spans or metrics are seen, the span is told if the task moves its agent's breaker.
         """
-        is_seen = self._provider is not _own_provider or self.meter.is_on
+        is_seen = not providers.is_own(self._provider) or self.meter.is_on
         # What an interrupted call has left to be done isn't waited for.
         state = self.gate.transition(ended) if is_seen and is_idle() else None
         receipt = self.recorder.submit(ended)
@@ -133,8 +185,8 @@ class Pipeline:
             names.ERROR_TYPE: error_type,
             **(names.usage_attributes(event["tokens"]) if "tokens" in event else {}),
         }
-        known = {key: value for key, value in attributes.items() if value is not None}
-        span = self.start_span(event["agent"], known, int(started * 1e9), self.context())
+        present = {key: value for key, value in attributes.items() if value is not None}
+        span = self.start_span(event["agent"], present, int(started * 1e9), self.context())
         if self.meter.is_on:
             facts = Facts(
                 event["agent"], outcome, event["duration_seconds"], event["model"], event.get("tokens"), error_type
@@ -147,12 +199,12 @@ class Pipeline:
 
     def _current_tracer(self) -> Tracer:
         chosen = self._passed_in or environment.configuration.tracer_provider
-        known = chosen or (trace.get_tracer_provider() if self._tracer else None)
-        provider: trace.TracerProvider = known or global_provider("tracer_provider", trace.get_tracer_provider)
+        present = chosen or (trace.get_tracer_provider() if self._tracer else None)
+        provider: trace.TracerProvider = present or global_provider("tracer_provider", trace.get_tracer_provider)
         if chosen is None and not isinstance(provider, TracerProvider):
-            provider = _private_provider()
+            provider = providers.own()
         if self._tracer is None or provider is not self._provider:
-            listen_to(provider)
+            providers.listen_to(provider)
             self._tracer = provider.get_tracer(names.SCOPE, VERSION, names.SCHEMA_URL)
             self._provider = provider
         return self._tracer
@@ -176,46 +228,7 @@ _defaults: dict[Recorder, Pipeline] = {}
 def default_pipeline() -> Pipeline:
     """Return the pipeline of the home that the environment names at this moment; one for each home."""
     recorder = recorder_of()
-    known = _defaults.get(recorder)
-    if known is None:
-        known = _defaults[recorder] = Pipeline(Gate(recorder))
-    return known
-
-
-def _private_provider() -> TracerProvider:
-    return _own_provider or _make_private_provider()
-
-
-@uninterrupted
-def _make_private_provider() -> TracerProvider:
-    global _own_provider  # noqa: PLW0603 - made once, when the first task needs it
-    with _guard:
-        _own_provider = _own_provider or _new_provider()
-    return _own_provider
-
-
-def _new_provider() -> TracerProvider:
-    """Return a provider whose spans only our processor gets, which asks neither for their limits nor for a resource."""
-    unlimited = SpanLimits(*(SpanLimits.UNSET,) * 8)
-    return TracerProvider(ALWAYS_ON, Resource.get_empty(), shutdown_on_exit=False, span_limits=unlimited)
-
-
-@uninterrupted
-def listen_to(provider: trace.TracerProvider, *, again: bool = False) -> None:
-    """Add our processor to a provider of the SDK, once; with `again`, one that has been told to stop goes on."""
-    if not isinstance(provider, TracerProvider):
-        return
-    with _guard:
-        processor = _processors.get(provider)
-        if processor is None:
-            processor = _processors[provider] = AgentSpanProcessor(CircuitBreakerSpanExporter())
-            provider.add_span_processor(processor)
-        processor.is_listening |= again
-
-
-@uninterrupted
-def stop_listening() -> None:
-    """Stop recording the spans of others: the SDK has no way to take a processor away."""
-    with _guard:
-        for processor in _processors.values():
-            processor.is_listening = False
+    pipeline = _defaults.get(recorder)
+    if pipeline is None:
+        pipeline = _defaults[recorder] = Pipeline(Gate(recorder))
+    return pipeline

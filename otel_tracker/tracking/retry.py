@@ -66,20 +66,20 @@ def retry_after(error: BaseException, now: "Callable[[], float]" = time.time) ->
 
     That is its attribute `retry_after`, or the header `Retry-After` of its `response`: seconds or a date (RFC 9110).
     """
-    said = getattr(error, "retry_after", None)
-    if said is None:
+    pause = getattr(error, "retry_after", None)
+    if pause is None:
         headers = getattr(getattr(error, "response", None), "headers", None)
         try:
-            said = {str(key).lower(): value for key, value in dict(headers or {}).items()}.get("retry-after")
+            pause = {str(key).lower(): value for key, value in dict(headers or {}).items()}.get("retry-after")
         except (TypeError, ValueError):
             return None
     try:
-        seconds = float(said)  # type: ignore[arg-type]
+        seconds = float(pause)  # type: ignore[arg-type]
     except OverflowError:
         return None
     except (TypeError, ValueError):
         try:
-            seconds = parsedate_to_datetime(str(said)).timestamp() - now()
+            seconds = parsedate_to_datetime(str(pause)).timestamp() - now()
         except (TypeError, ValueError, OverflowError):
             return None
     return max(0.0, seconds) if seconds == seconds else None  # noqa: PLR0124 - not a number

@@ -151,7 +151,7 @@ class TaskTracker(Watched["TaskTracker"]):
     def _set_tokens(self, tokens: Mapping[str, float | None], is_estimated: bool) -> None:
         is_measured = any(number is not None for number in tokens.values())
         try:
-            checked = {kind: event.checked_tokens(0 if number is None else number) for kind, number in tokens.items()}
+            checked = {key: event.checked_tokens(0 if number is None else number) for key, number in tokens.items()}
         except InvalidValueError as error:
             is_measured = False
             self._complain("tokens", error)

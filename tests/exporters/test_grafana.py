@@ -25,7 +25,7 @@ FLEET, AGENT = DASHBOARDS["fleet.json"], DASHBOARDS["agent.json"]
 SCHEMA_PACKAGES = ("@grafana/schema@13.2.3", "typescript@5.9.3")
 
 SUFFIXES = {metrics.COUNTER: ("_total",), metrics.INFO: ("_info",), metrics.HISTOGRAM: ("_bucket", "_sum", "_count")}
-KNOWN = {metric.base + suffix for metric in metrics.OF_DOCUMENT for suffix in SUFFIXES.get(metric.kind, ("",))}
+KNOWN = {metric.base + suffix for metric in metrics.OF_DOCUMENT for suffix in SUFFIXES.get(metric.type, ("",))}
 COUNTERS = {name for name in KNOWN if name.endswith(("_total", "_bucket", "_sum", "_count"))}
 NAME = r"(?:[a-z]+:)?otel_tracker_[a-z_]+(?::[a-z0-9_]+)?"
 UNITS = {"short", "none", "string", "percentunit", "s", "dateTimeFromNow"}

@@ -27,7 +27,7 @@ FAILURE = names.FAILURE
 def test_every_metric_of_the_list_is_yielded_and_no_other() -> None:
     families = list(registry(lambda: folded(end())).collect())
     assert {family.name: family.type for family in families} == {
-        metric.base: metric.kind for metric in metrics.OF_DOCUMENT
+        metric.base: metric.type for metric in metrics.OF_DOCUMENT
     }
     assert all(family.documentation for family in families)
 
@@ -35,7 +35,7 @@ def test_every_metric_of_the_list_is_yielded_and_no_other() -> None:
 def test_names_are_those_that_queries_use() -> None:
     shown = {name for name, _ in values(folded(end()))}
     for metric in metrics.OF_DOCUMENT:
-        suffixes = ("_bucket", "_sum", "_count") if metric.kind == metrics.HISTOGRAM else ("",)
+        suffixes = ("_bucket", "_sum", "_count") if metric.type == metrics.HISTOGRAM else ("",)
         assert {metric.name + suffix for suffix in suffixes} <= shown
 
 

@@ -98,6 +98,21 @@ def test_a_group_of_exceptions_is_as_bad_as_its_worst(
     assert last_entry(tracker)["action"] == action
 
 
+def test_spans_that_cannot_be_started_are_one_warning_and_the_tasks_count(
+    home: Home, warnings_logged: Callable[[], list[str]]
+) -> None:
+    class Broken(TracerProvider):
+        def get_tracer(self, *arguments: Any, **options: Any) -> Any:
+            raise OSError("too many open files")
+
+    tracker = MetricTracker(home.document, tracer_provider=Broken())
+    for _ in range(3):
+        with TaskTracker("a.md", tracker=tracker):
+            pass
+    assert tracker.get_agent_metrics("a.md")["metrics"]["tasks_successful"] == 3
+    assert [message.partition(",")[0] for message in warnings_logged()] == ["cannot start the span of a task"]
+
+
 def test_an_asynchronous_task_is_a_success_however_the_writers_thread_comes_between(tracker: MetricTracker) -> None:
     async def work() -> None:
         for _ in range(200):

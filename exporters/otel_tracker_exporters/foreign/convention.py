@@ -82,10 +82,10 @@ def tokens_of(attributes: Attributes, spoken: Sequence[Convention]) -> Tokens | 
 
 
 def _by_type(attributes: Attributes, counts: Counts, total: int | None) -> Tokens | None:
-    told_input, told_output = _first_count(attributes, counts.input), _first_count(attributes, counts.output)
-    if told_input is None and told_output is None:
+    input_count, output_count = _first_count(attributes, counts.input), _first_count(attributes, counts.output)
+    if input_count is None and output_count is None:
         return None
-    given, made = told_input or 0, told_output or 0
+    given, made = input_count or 0, output_count or 0
     read, written = _first_count(attributes, counts.cache_read) or 0, _first_count(attributes, counts.cache_write) or 0
     cached = read + written
     # Some instrumentations pass on the numbers of Anthropic or Bedrock, whose input leaves the cache out. Then it may be

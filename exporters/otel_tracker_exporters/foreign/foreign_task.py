@@ -22,7 +22,7 @@ from otel_tracker_exporters.foreign.openinference import OPENINFERENCE
 from otel_tracker_exporters.foreign.openllmetry import OPENLLMETRY
 from otel_tracker_exporters.foreign.pending import PendingTokens, SpanKey, Usage, all_tokens
 from otel_tracker_exporters.foreign.pydantic_ai import PYDANTIC_AI
-from otel_tracker_exporters.foreign.span_end import ending_of
+from otel_tracker_exporters.foreign.span_end import end_of
 from otel_tracker_exporters.foreign.strands import STRANDS
 
 # One that knows more of its own spans comes first.
@@ -85,10 +85,10 @@ def _ended(
 ) -> Event:
     trace_id, span_id = f"{span.context.trace_id:032x}", f"{span.context.span_id:016x}"
     run_id = f"{trace_id}{span_id}"
-    ending, start_time = ending_of(span, attributes), end_time if span.start_time is None else span.start_time
+    end, start_time = end_of(span, attributes), end_time if span.start_time is None else span.start_time
     return event.task_ended(
         agent,
-        ending.outcome,
+        end.outcome,
         end_time / 1e9,
         run_id=run_id,
         started=format_timestamp(start_time / 1e9),
@@ -97,10 +97,10 @@ def _ended(
         model=_asked_model(attributes, spoken),
         tokens=None if usage is None else all_tokens(usage),
         models=_by_model(usage, _answering_model(attributes, spoken)),
-        error=ending.error,
-        error_type=ending.error_type,
-        environment_error=ending.environment_error,
-        reason=ending.reason,
+        error=end.error,
+        error_type=end.error_type,
+        environment_error=end.environment_error,
+        reason=end.reason,
         conversation_id=_first(attributes, (key for convention in spoken for key in convention.conversation)),
         trace_id=trace_id,
         span_id=span_id,

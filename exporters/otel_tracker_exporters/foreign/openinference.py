@@ -18,8 +18,8 @@ _OPENAI_AGENTS = "openinference.instrumentation.openai_agents"
 
 
 def _agent_names(span: ReadableSpan, attributes: Attributes) -> Iterable[object]:
-    kind = attributes.get(_KIND)
-    if not isinstance(kind, str) or kind.upper() != _AGENT:
+    span_kind = attributes.get(_KIND)
+    if not isinstance(span_kind, str) or span_kind.upper() != _AGENT:
         return ()
     named = attributes.get(_NAME), attributes.get(names.GEN_AI_AGENT)
     return named if scope_of(span) == _OPENAI_AGENTS else (*named, span.name)

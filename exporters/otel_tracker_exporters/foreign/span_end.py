@@ -1,4 +1,4 @@
-"""How an agent's span ended: its outcome, and what it says about an error.
+"""How an agent's span ended: the outcome of its task, and the error that the span names.
 
 Sources: `error.type` and the exception event of https://opentelemetry.io/docs/specs/semconv/exceptions/; the SDK writes
 `exception.type` with the module, except for builtins.
@@ -23,7 +23,7 @@ _CANCELLATIONS = (
 )
 
 
-class Ending(NamedTuple):
+class SpanEnd(NamedTuple):
     """How a task ended; the other fields are as in its event (docs/document.md)."""
 
     outcome: str
@@ -33,21 +33,21 @@ class Ending(NamedTuple):
     reason: str | None = None
 
 
-def ending_of(span: ReadableSpan, attributes: Attributes) -> Ending:
+def end_of(span: ReadableSpan, attributes: Attributes) -> SpanEnd:
     """Return how the task of an agent's span ended.
 
     A cancellation needs no status: OpenTelemetry's own `use_span` sets none for it. A status that says OK rules it out.
     """
     status = span.status.status_code
-    kind, message = _exception_of(span)
-    kind = first_text((attributes.get(names.ERROR_TYPE), kind))
+    recorded_type, message = _exception_of(span)
+    error_type = first_text((attributes.get(names.ERROR_TYPE), recorded_type))
     text = event.error_text(first_text((span.status.description, message)))
-    if kind in _CANCELLATIONS and status is not StatusCode.OK:
-        return Ending(names.CANCELLED, reason=text)
+    if error_type in _CANCELLATIONS and status is not StatusCode.OK:
+        return SpanEnd(names.CANCELLED, reason=text)
     if status is not StatusCode.ERROR:
-        return Ending(names.SUCCESS)
-    name = None if kind is None else kind.rpartition(".")[2] or kind  # as a TaskTracker says it
-    return Ending(names.FAILURE, text, name, _outage(name, text))
+        return SpanEnd(names.SUCCESS)
+    name = None if error_type is None else error_type.rpartition(".")[2] or error_type  # as a TaskTracker says it
+    return SpanEnd(names.FAILURE, text, name, _outage(name, text))
 
 
 def _exception_of(span: ReadableSpan) -> tuple[object, object]:
@@ -58,6 +58,6 @@ def _exception_of(span: ReadableSpan) -> tuple[object, object]:
     return None, None
 
 
-def _outage(kind: str | None, text: str | None) -> str | None:
+def _outage(error_type: str | None, text: str | None) -> str | None:
     """Return which outage an error tells of; its type may be a class, a code, or a status of HTTP."""
-    return outages.outage_named(kind or "") or outages.outage_of(None, text)
+    return outages.outage_named(error_type or "") or outages.outage_of(None, text)
