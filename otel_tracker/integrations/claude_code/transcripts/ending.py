@@ -1,8 +1,8 @@
 """How a sub-agent's transcript ends: well, interrupted, with an error of the API, or in the middle of something. Pure.
 
-What decides is the last record of type user or assistant; Claude Code's notes to itself (system, attachment, progress,
-queue-operation, summary) say nothing. An answer's `stop_reason` is often null, also where it has ended well; it decides
-where the model has refused to answer, or had no room left for the rest of its answer.
+The last record of type user or assistant decides; Claude Code's notes to itself (system, attachment, progress,
+queue-operation, summary) say nothing. The `stop_reason` of an answer is often null even if the answer has ended well. It
+decides only if the model refused to answer, or had no room left for the rest of its answer.
 """
 
 from otel_tracker.integrations.claude_code.transcripts.lines import (
@@ -26,17 +26,17 @@ if TYPE_CHECKING:
 
 CLEAN, INTERRUPTED, API_ERROR, MID_TOOL, EMPTY = "clean", "interrupted", "api_error", "mid_tool", "empty"
 AFTER_TOOL = "after_tool"
-"""All the tools that it called have given their results, and no answer to these is there."""
+"""All the tools that the agent called have given their results, and it has not answered these."""
 UNANSWERED = "unanswered"
 IN_BETWEEN = (MID_TOOL, AFTER_TOOL, EMPTY)
-"""What says nothing of how a run ended: more may have been to come."""
+"""Endings that don't tell how a run ended: more may have been to come."""
 
 _TO_BE_CONTINUED = ("tool_use", "pause_turn", "compaction")
 
 INTERRUPTION = "[Request interrupted by user"
 _ABORTED = "API Error: Request was aborted"
 _ERROR = "API Error"
-_NO_ERRORS = ("No response requested.", "(no content)")  # what Claude Code puts where an answer is missing
+_NO_ERRORS = ("No response requested.", "(no content)")  # Claude Code puts these in the place of a missing answer
 _STOPPED_BY_USER = ("interrupted", "user-rejected")
 _THOUGHTS = ("thinking", "redacted_thinking")
 
@@ -44,10 +44,10 @@ _THOUGHTS = ("thinking", "redacted_thinking")
 class Ending:
     """How a transcript ends after the records that were added so far."""
 
-    __slots__ = ("_has_answered", "_message_id", "_open_tools", "error", "error_type", "kind", "outage")
+    __slots__ = ("_has_answered", "_message_id", "_open_tools", "error", "error_type", "name", "outage")
 
     def __init__(self) -> None:
-        self.kind = EMPTY
+        self.name = EMPTY
         self.error: str | None = None
         self.error_type: str | None = None
         self.outage: str | None = None
@@ -60,23 +60,23 @@ class Ending:
         if record.get("type") == "user":
             self._add_user(record, message)
             return
-        kind = kind_of_answer(record, message)
-        if kind is not None:
-            self._add_answer(record, message, kind)
+        ending = ending_of_answer(record, message)
+        if ending is not None:
+            self._add_answer(record, message, ending)
 
-    def _add_answer(self, record: "Record", message: "Record", kind: str) -> None:
+    def _add_answer(self, record: "Record", message: "Record", ending: str) -> None:
         self._has_answered = True
         message_id = text(message.get("id"))
         if message_id is None or message_id != self._message_id:
-            self._open_tools.clear()  # the agent has gone on without their results
+            self._open_tools.clear()  # the agent went on without their results
         self._message_id = message_id
         self._open_tools.update(text(block.get("id")) for block in blocks_of_type(message, "tool_use"))
-        self._be(MID_TOOL if kind == CLEAN and self._open_tools else kind)
-        if kind == API_ERROR:
+        self._set(MID_TOOL if ending == CLEAN and self._open_tools else ending)
+        if ending == API_ERROR:
             self.error = error_text(record, message)
             self.outage = outage_of(record, self.error)
         reason = text(message.get("stop_reason")) or ""
-        if kind in (API_ERROR, UNANSWERED) and reason in UNANSWERED_BECAUSE:
+        if ending in (API_ERROR, UNANSWERED) and reason in UNANSWERED_BECAUSE:
             self.error, self.error_type = self.error or UNANSWERED_BECAUSE[reason], reason
 
     def _add_user(self, record: "Record", message: "Record") -> None:
@@ -84,19 +84,19 @@ class Ending:
         self._open_tools.difference_update([text(block.get("tool_use_id")) for block in results])
         is_stopped = record.get("toolDenialKind") in _STOPPED_BY_USER
         if is_stopped or is_interruption(message) or any(is_interrupted_result(block) for block in results):
-            self._be(INTERRUPTED)
-        elif results and self.kind in (INTERRUPTED, API_ERROR):
-            return  # what was running then has come to an end, and changes nothing
+            self._set(INTERRUPTED)
+        elif results and self.name in (INTERRUPTED, API_ERROR):
+            return  # a tool that was still running has given its result, which changes nothing
         elif results or (record.get("isMeta") is not True and blocks_of(message)):
             is_answered = bool(results) and not self._open_tools
-            self._be((AFTER_TOOL if is_answered else MID_TOOL) if self._has_answered else EMPTY)
+            self._set((AFTER_TOOL if is_answered else MID_TOOL) if self._has_answered else EMPTY)
 
-    def _be(self, kind: str) -> None:
-        self.kind, self.error, self.error_type, self.outage = kind, None, None, None
+    def _set(self, name: str) -> None:
+        self.name, self.error, self.error_type, self.outage = name, None, None, None
 
 
-def kind_of_answer(record: "Record", message: "Record") -> "str | None":
-    """Return how a transcript ends whose last record is this one, of type assistant; None if the record says nothing."""
+def ending_of_answer(record: "Record", message: "Record") -> "str | None":
+    """Return the ending of a transcript whose last record is this one, of type assistant; None if it says nothing."""
     if is_interruption(message):
         return INTERRUPTED
     if _is_error(record, message):
@@ -122,7 +122,7 @@ def is_interrupted_result(block: "Record") -> bool:
 
 
 def _is_only_thought(blocks: "list[Record]") -> bool:
-    """Tell whether an answer has got no further than the agent's thoughts."""
+    """Tell whether an answer consists of the agent's thoughts alone."""
     return all(block.get("type") in _THOUGHTS for block in blocks)
 
 
@@ -132,34 +132,34 @@ def _is_error(record: "Record", message: "Record") -> bool:
         return True
     if message.get("model") != SYNTHETIC:
         return False
-    said = " ".join(texts_of(message)).strip()
-    if said.startswith(_ERROR) or outages.outage_of(None, said) is not None:
+    words = " ".join(texts_of(message)).strip()
+    if words.startswith(_ERROR) or outages.outage_of(None, words) is not None:
         return True
-    return flag is not False and bool(said) and said not in _NO_ERRORS
+    return flag is not False and bool(words) and words not in _NO_ERRORS
 
 
 def error_text(record: "Record", message: "Record") -> str:
-    """Return what an error's record says of it, else its code."""
+    """Return the text of an error's record, else its code."""
     from otel_tracker.runtime.masking import masked  # few transcripts end with an error
 
-    said = text(masked(" ".join(texts_of(message))), ERROR_CHARACTERS)
-    return said or text(_code_of(record), ERROR_CHARACTERS) or _ERROR
+    error = text(masked(" ".join(texts_of(message))), ERROR_CHARACTERS)
+    return error or text(_code_of(record), ERROR_CHARACTERS) or _ERROR
 
 
-def outage_of(record: "Record", said: "str | None") -> "str | None":
-    """Return which outage an error's record tells of: by its status, whatever its class, its code, or its text."""
+def outage_of(record: "Record", error: "str | None") -> "str | None":
+    """Return the outage that an error's record reports: by its status, else by its code, else by its text."""
     status = outages.STATUSES.get(_status_of(record) or 0)
-    return status or outages.outage_of(None, _code_of(record)) or outages.outage_of(None, said)
+    return status or outages.outage_of(None, _code_of(record)) or outages.outage_of(None, error)
 
 
 def _code_of(record: "Record") -> "Any":
-    """Return an error's code: `error` itself, or the type in it where it is an object."""
+    """Return an error's code: `error` itself, or the type in it if it is an object."""
     error = part(record, "error")
     return (error.get("type") or error.get("message")) if error else record.get("error")
 
 
 def _status_of(record: "Record") -> "int | None":
-    """Return the HTTP status of an error's record; a status of success is none."""
+    """Return the HTTP status of an error's record, None if it has none or one of success."""
     status = record.get("apiErrorStatus")
     if isinstance(status, str) and len(status) == 3 and status.isascii() and status.isdigit():
         status = int(status)

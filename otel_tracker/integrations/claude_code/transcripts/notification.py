@@ -1,7 +1,7 @@
-"""Task notifications: what Claude Code tells the main agent when a background task has ended. Pure.
+"""Task notifications: prompts of Claude Code that tell the main agent that a background task has ended. Pure.
 
-They are texts that look like XML and are not: nothing in them is escaped, and a task's result can hold anything, other
-notifications included. The format is Claude Code's own, internal, and documented nowhere officially; seen in versions up
+They are texts that look like XML and are not: nothing in them is escaped, and the result of a task may contain any text,
+even other notifications. The format is Claude Code's own, internal, and documented nowhere officially; seen in versions up
 to 2.1.240. A task's result and summary are not kept.
 """
 
@@ -12,9 +12,10 @@ from otel_tracker.state import outages
 
 MARK = "<task-notification>"
 _END = "</task-notification>"
-_MOST_NOTIFICATIONS, _MOST_TAGS, _MOST_RESULTS, _LONGEST = 100, 64, 1000, 2**20  # bounds of the time it takes
+# Bounds on the time that a prompt takes.
+_MOST_NOTIFICATIONS, _MOST_TAGS, _MOST_RESULTS, _LONGEST = 100, 64, 1000, 2**20
 
-_KNOWN = ("task-id", "tool-use-id", "status", "summary")
+_NAMES = ("task-id", "tool-use-id", "status", "summary")
 _STATUSES = {
     COMPLETED: ("completed", "success", "succeeded", "finished", "done"),
     FAILED: ("failed", "error", "errored", "timeout", "timed_out"),
@@ -29,9 +30,9 @@ class Notification:
 
     task_id      for an agent, its id; None if missing
     tool_use_id  of the launch; None if missing, as in one of six
-    status       COMPLETED, FAILED, KILLED; None if it tells none of them
-    error        of a failed task, what the summary says of it; None where that may have the task's description in it
-    outage       which outage the summary of a failed task tells of, if any
+    status       COMPLETED, FAILED, KILLED; None if it is none of them
+    error        of a failed task, the summary's text about it; None if that may contain the task's description
+    outage       the outage that the summary of a failed task reports, if any
     is_stalled   Claude Code has given up on the task for want of progress
     """
 
@@ -49,53 +50,55 @@ class Notification:
         self.outage = outages.outage_of(None, verdict) if is_failed else None
 
 
-def notifications_in(said: str) -> "list[Notification]":
-    """Return the notifications in a text, in their order; not those that the result of another one quotes."""
-    found: list[Notification] = []
-    said = said[:_LONGEST] if isinstance(said, str) else ""
-    at = said.find(MARK)
-    while at >= 0 and len(found) < _MOST_NOTIFICATIONS:
-        tags, end = _tags(said, at + len(MARK))
-        found.append(Notification(tags))
-        at = said.find(MARK, end)
-    return found
+def notifications_in(prompt: str) -> "list[Notification]":
+    """Return the notifications in a prompt, in order; not those that are quoted in the result of another one."""
+    notifications: list[Notification] = []
+    prompt = prompt[:_LONGEST] if isinstance(prompt, str) else ""
+    at = prompt.find(MARK)
+    while at >= 0 and len(notifications) < _MOST_NOTIFICATIONS:
+        tags, end = _tags(prompt, at + len(MARK))
+        notifications.append(Notification(tags))
+        at = prompt.find(MARK, end)
+    return notifications
 
 
-def _tags(said: str, at: int) -> "tuple[dict[str, str], int]":
-    """Return the tags of the notification whose inside begins at `at`, the first of each name, and where it ends."""
+def _tags(prompt: str, at: int) -> "tuple[dict[str, str], int]":
+    """Return the tags of the notification whose content begins at `at`, the first of each name, and where it ends."""
     tags: dict[str, str] = {}
-    limit = said.find(_END, at)
+    limit = prompt.find(_END, at)
     while len(tags) < _MOST_TAGS:
-        at = said.find("<", at)
-        if at < 0 or said.startswith(_END, at):
-            return tags, (len(said) if at < 0 else at + len(_END))
-        if said.startswith(MARK, at):  # the one before has no end
+        at = prompt.find("<", at)
+        if at < 0 or prompt.startswith(_END, at):
+            return tags, (len(prompt) if at < 0 else at + len(_END))
+        if prompt.startswith(MARK, at):  # the one before has no end
             return tags, at
-        close = said.find(">", at, at + 80)
-        name = said[at + 1 : close] if close > 0 else ""
+        close = prompt.find(">", at, at + 80)
+        name = prompt[at + 1 : close] if close > 0 else ""
         if not name.replace("-", "").replace("_", "").isalnum():
             at += 1
             continue
-        value, at = _value(said, name, close + 1, limit)
-        tags.setdefault(name if name in _KNOWN else f"{len(tags)}", value)
+        value, at = _value(prompt, name, close + 1, limit)
+        tags.setdefault(name if name in _NAMES else f"{len(tags)}", value)
     return tags, at
 
 
-def _value(said: str, name: str, at: int, limit: int) -> "tuple[str, int]":
-    """Return the value of a tag, and where the text goes on; a tag that isn't closed in its notification has none."""
+def _value(prompt: str, name: str, at: int, limit: int) -> "tuple[str, int]":
+    """Return the value of a tag, and where the prompt goes on; the value of an unclosed tag is empty."""
     end = (
-        _end_of_result(said, at) if name == "result" else said.find(f"</{name}>", at, limit if limit > 0 else len(said))
+        _end_of_result(prompt, at)
+        if name == "result"
+        else prompt.find(f"</{name}>", at, limit if limit > 0 else len(prompt))
     )
     if end < 0:
         return "", at
-    return said[at:end], end + len(name) + 3
+    return prompt[at:end], end + len(name) + 3
 
 
-def _end_of_result(said: str, at: int) -> int:
-    """Return where a result ends, -1 if it doesn't: where as many results have ended as begun, else at the first end."""
-    depth, first = 1, said.find("</result>", at)
+def _end_of_result(prompt: str, at: int) -> int:
+    """Return where a result ends, -1 if it doesn't: at the end that balances the nested results, else at the first end."""
+    depth, first = 1, prompt.find("</result>", at)
     for _ in range(_MOST_RESULTS):
-        start, end = said.find("<result>", at), said.find("</result>", at)
+        start, end = prompt.find("<result>", at), prompt.find("</result>", at)
         if end < 0:
             break
         if depth == 1 and not 0 <= start < end:
@@ -107,32 +110,32 @@ def _end_of_result(said: str, at: int) -> int:
 
 
 def _verdict(summary: str) -> str:
-    """Return what a summary says after the task's description, which is in quotes, in small letters."""
+    """Return the part of a summary behind the task's description, which is in quotes; in small letters."""
     small = summary.lower()
-    if len(small) != len(summary):  # a letter that has no single small one
+    if len(small) != len(summary):  # a letter becomes more than one small letter
         small = summary
     starts = [start for verb in _VERBS if (start := small.find(f'" {verb}')) >= 0]
     return small[min(starts) + 2 :] if starts else small[small.rfind('"') + 1 :]
 
 
-def _status(told: "str | None", verdict: str, is_stalled: bool) -> "str | None":
-    """Return a task's status as one of three words; that the user has stopped it goes before what else is told."""
+def _status(word: "str | None", verdict: str, is_stalled: bool) -> "str | None":
+    """Return a task's status as one of three words; that the user has stopped it counts more than `word`."""
     if verdict.startswith(_STOPPED) or "was stopped by the user" in verdict:
         return KILLED
-    word = (told or "").strip().lower()
-    known = next((status for status, words in _STATUSES.items() if word in words), None)
-    if is_stalled and known != KILLED:
+    word = (word or "").strip().lower()
+    status = next((status for status, words in _STATUSES.items() if word in words), None)
+    if is_stalled and status != KILLED:
         return FAILED
-    if known is None and not word:
+    if status is None and not word:
         return next((status for status, words in _STATUSES.items() if verdict.lstrip().startswith(words)), None)
-    return known
+    return status
 
 
 def _error(verdict: str) -> "str | None":
     return text(verdict.removeprefix("failed").lstrip(": "), ERROR_CHARACTERS)
 
 
-def _id(told: "str | None") -> "str | None":
-    """Return an id: a printable text without spaces, of an agent without the `agent-` that some have."""
-    name = (told or "").strip().removeprefix("agent-")
+def _id(value: "str | None") -> "str | None":
+    """Return an id: a printable text without spaces; an agent's id without the `agent-` that some have."""
+    name = (value or "").strip().removeprefix("agent-")
     return name if 0 < len(name) <= 200 and name.isprintable() and " " not in name else None

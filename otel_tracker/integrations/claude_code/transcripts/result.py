@@ -1,4 +1,4 @@
-"""What the result of the tool that runs sub-agents says has become of the run; hooks and transcripts have the same object. Pure."""
+"""Reads the status of a run in the result of the tool that runs sub-agents, an object of payloads and transcripts. Pure."""
 
 from otel_tracker.integrations.claude_code.transcripts.statuses import COMPLETED, FAILED, KILLED, LAUNCHED
 
@@ -20,7 +20,7 @@ _OF_WHOLE_RUN = ("content", "usage", "totalDurationMs")
 
 
 def status_of(result: "dict[str, Any]") -> "str | None":
-    """Return what a result says, None if that is nothing known; older versions leave out the status of a run that has ended."""
+    """Return the status in a result, None if it has none that is known; older versions leave it out once a run has ended."""
     status = result.get("status")
     if isinstance(status, str):
         return STATUSES.get(status)
@@ -29,11 +29,11 @@ def status_of(result: "dict[str, Any]") -> "str | None":
     return COMPLETED if any(key in result for key in _OF_WHOLE_RUN) else None
 
 
-def is_error_text(said: str) -> bool:
-    """Tell whether a text in the place of a result tells of an error."""
-    return said.lstrip().startswith("Error:") or is_unknown_type(said)
+def is_error_text(text: str) -> bool:
+    """Tell whether a text in the place of a result reports an error."""
+    return text.lstrip().startswith("Error:") or is_unknown_type(text)
 
 
-def is_unknown_type(said: str) -> bool:
+def is_unknown_type(text: str) -> bool:
     """Tell whether a text says that there is no such type of agent."""
-    return said.lstrip().removeprefix("Error: ").startswith("Agent type '") and "not found" in said
+    return text.lstrip().removeprefix("Error: ").startswith("Agent type '") and "not found" in text

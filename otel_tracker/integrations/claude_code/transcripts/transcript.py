@@ -10,7 +10,13 @@ the answers, and once more, in full, from its last answer on.
 import os
 import time
 
-from otel_tracker.integrations.claude_code.transcripts.ending import API_ERROR, EMPTY, MID_TOOL, Ending, kind_of_answer
+from otel_tracker.integrations.claude_code.transcripts.ending import (
+    API_ERROR,
+    EMPTY,
+    MID_TOOL,
+    Ending,
+    ending_of_answer,
+)
 from otel_tracker.integrations.claude_code.transcripts.lines import (
     blocks_of_type,
     lines_in,
@@ -254,7 +260,7 @@ class _Reader:
         )
         if self._rests_since is not None and moment is not None and not is_answer:
             self._found.idle_seconds += max(0.0, moment - self._rests_since)
-        is_rest = is_answer and kind_of_answer(record, message) not in (None, MID_TOOL)
+        is_rest = is_answer and ending_of_answer(record, message) not in (None, MID_TOOL)
         self._rests_since = moment if is_rest and not blocks_of_type(message, "tool_use") else None
 
     def _read_ending(self) -> None:
@@ -267,7 +273,7 @@ class _Reader:
                 ending.add(record, part(record, "message"))
         found = self._found
         found.ending, found.error, found.error_type, found.outage = (
-            ending.kind,
+            ending.name,
             ending.error,
             ending.error_type,
             ending.outage,
@@ -289,7 +295,7 @@ class _Reader:
         return True
 
     def _add_answer(self, offset: int, record: "Record", message: "Record") -> None:
-        kind = kind_of_answer(record, message)
+        kind = ending_of_answer(record, message)
         if kind is not None:
             message_id = text(message.get("id"))
             if message_id is None or message_id != self._message_id:

@@ -1,11 +1,11 @@
 """Tokens in a sub-agent's transcript. Pure.
 
-Each record of an answer, one for each block of its content, repeats the usage of the whole, the later ones mostly with
-more of it. So records are grouped by message and request, and of each field the largest number counts. An answer
-belongs to the request that got it: a copy under another request, as a side question makes them, is dropped.
+Claude Code writes a record for each block of an answer's content. Each repeats the usage of the whole answer, and later
+records mostly have more of it. So records are grouped by message and request, and the largest number of each field counts.
+An answer belongs to the request that got it: a side question makes copies under another request, which are dropped.
 
-`usage.iterations` lists all that the API has done for an answer. Those of the type `message` are what the numbers
-of `usage` sum up; what an advisor (another model), a compaction or a declined attempt has used comes on top.
+`usage.iterations` lists all that the API has done for an answer. The numbers of `usage` are the sums of the iterations of
+the type `message`; the tokens of an advisor (another model), a compaction or a declined attempt come on top.
 """
 
 from otel_tracker.integrations.claude_code.transcripts.lines import text
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from otel_tracker.integrations.claude_code.transcripts.lines import Record
 
 SYNTHETIC = "<synthetic>"
-"""The model of what Claude Code writes itself in an answer's place."""
+"""The model in a record that Claude Code has written in an answer's place."""
 
 
 class Usage:
@@ -43,7 +43,7 @@ class Usage:
         answer.add(message, request)
 
     def by_model(self) -> "dict[str, dict[str, int]]":
-        """Return tokens by model and type; a model without any usage is left out, as nothing was measured."""
+        """Return tokens by model and type; a model without any usage is left out: it was not measured."""
         models: dict[str, dict[str, int]] = {}
         for answer in self._answers.values():
             for model, tokens in answer.shares():
@@ -63,7 +63,7 @@ class Usage:
 
     @property
     def is_incomplete(self) -> bool:
-        """Whether an answer's last usage was never written: no record of it says why the answer has ended."""
+        """Whether an answer's last usage was never written: no record of the answer has a `stop_reason`."""
         return any(not answer.is_final for answer in self._answers.values())
 
 
@@ -81,7 +81,7 @@ class _Answer:
         self._beside: dict[str | None, dict[str, int]] = {}
 
     def facts(self) -> "list[Any]":
-        """Return what is known as a JSON value."""
+        """Return the answer as a JSON value, which `of` takes back."""
         return [self.request, self.is_side, self.model, self.is_final, self._tokens, list(self._beside.items())]
 
     @classmethod
@@ -104,7 +104,7 @@ class _Answer:
         return self.is_side and not is_side and self.is_of_another(request)
 
     def add(self, message: "Record", request: "str | None") -> None:
-        """Take a record of this answer into account; of each number the highest counts."""
+        """Take a record of this answer into account; the highest value of each number counts."""
         self.request = self.request or request
         self.model = model_of(message) or self.model
         self.is_final = self.is_final or text(message.get("stop_reason")) is not None
@@ -130,14 +130,14 @@ def model_of(message: "Record") -> "str | None":
 
 
 def _larger(one: "dict[str, int] | None", other: "dict[str, int]") -> "dict[str, int]":
-    """Return of each type the larger number of two records of the same."""
+    """Return the larger number of each type, of two records of the same answer."""
     if one is None or one == other:
         return other
-    return {kind: max(one.get(kind, 0), other.get(kind, 0)) for kind in {**one, **other}}
+    return {key: max(one.get(key, 0), other.get(key, 0)) for key in {**one, **other}}
 
 
 def _beside(usage: "Record") -> "dict[str | None, dict[str, int]]":
-    """Return what was used beside the answer itself, by model, None where that is the answer's own."""
+    """Return the tokens used beside the answer itself, by model; None is the answer's own model."""
     iterations, models = usage.get("iterations"), dict[str | None, dict[str, int]]()
     for iteration in iterations if isinstance(iterations, list) else ():
         if isinstance(iteration, dict) and text(iteration.get("type")) not in (None, "message"):
