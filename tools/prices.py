@@ -1,4 +1,4 @@
-"""Make the table of prices: `make prices` writes otel_tracker/prices.json from the data of the installed genai-prices.
+"""Make the table of prices: `make prices` writes otel_tracker/state/prices.json from the data of the installed genai-prices.
 
 The library finds a model by rules such as "begins with claude-opus-4-1", which would also price models that don't exist
 yet. Here only the names that its rules spell out become names of the table: what stands around them is for
@@ -23,7 +23,7 @@ from otel_tracker.state.prices import spellings
 Json = dict[str, Any]
 
 LIBRARY = "genai-prices"
-PATH = Path(__file__).parent.parent / "otel_tracker" / "prices.json"
+PATH = Path(__file__).parent.parent / "otel_tracker" / "state" / "prices.json"
 PROVIDERS = ("anthropic", "aws", "google", "openai")
 """Those of the agents that can be recorded; Claude models on Vertex AI have the names and prices of Anthropic."""
 KEYS = {

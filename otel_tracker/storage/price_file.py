@@ -5,6 +5,7 @@ import os
 
 from otel_tracker.errors import PackagedPricesError, PriceFileError, StorageError
 from otel_tracker.runtime.log import warn
+from otel_tracker.state import prices
 from otel_tracker.state.checks import ShapeError
 from otel_tracker.state.prices import PriceTable
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from otel_tracker.storage.files import Files
     from otel_tracker.storage.home import Home
 
-PACKAGED = os.path.join(os.path.dirname(os.path.dirname(__file__)), "prices.json")
+PACKAGED = os.path.join(os.path.dirname(prices.__file__), "prices.json")
 
 
 def price_table(home: "Home", files: "Files") -> PriceTable:
