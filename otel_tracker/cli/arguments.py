@@ -30,7 +30,11 @@ def add_commands(commands: "Any") -> None:
 
 def _add_reading_commands(commands: "Any") -> None:
     report = _add(
-        commands, "report", "everything, what matters first", formats=("markdown", "json"), function="reports.report"
+        commands,
+        "report",
+        "the whole report, blacklisted agents first",
+        formats=("markdown", "json"),
+        function="reports.report",
     )
     report.add_argument(
         "-o", "--output", metavar="FILE", help="write to FILE, which may be a pipe, a device, or - for standard output"
@@ -81,14 +85,12 @@ def _add_changing_commands(commands: "Any") -> None:
         formats=("table", "json"),
         function="agents.agents_list",
     )
-    remove = _add(actions, "remove", "remove AGENT and what it has counted", function="agents.agents_remove")
+    remove = _add(actions, "remove", "remove AGENT and its counts", function="agents.agents_remove")
     remove.add_argument("agent", metavar="AGENT")
     rename = _add(actions, "rename", "give AGENT the key NEW, which no agent has", function="agents.agents_rename")
     rename.add_argument("agent", metavar="AGENT")
     rename.add_argument("new", metavar="NEW")
-    merge = _add(
-        actions, "merge", "add what AGENT has counted to that of the agent INTO", function="agents.agents_merge"
-    )
+    merge = _add(actions, "merge", "add the counts of AGENT to those of the agent INTO", function="agents.agents_merge")
     merge.add_argument("agent", metavar="AGENT")
     merge.add_argument("into", metavar="INTO")
 
@@ -99,12 +101,14 @@ def _add_changing_commands(commands: "Any") -> None:
     _add(actions, "create", "make a backup now", function="backups.backups_create")
     _add(actions, "list", "all backups, oldest first", formats=("table", "json"), function="backups.backups_list")
     restore = _add(
-        actions, "restore", "bring the backup NAME back, and what came after it", function="backups.backups_restore"
+        actions, "restore", "restore the backup NAME, and fold later events into it", function="backups.backups_restore"
     )
     restore.add_argument("backup", metavar="NAME", help="as `list` shows it")
-    restore.add_argument("--discard-later", action="store_true", help="without what came after it")
+    restore.add_argument("--discard-later", action="store_true", help="without later events")
 
-    doctor = _add(commands, "doctor", "what is wrong with the home, and what mends it", formats=("table", "json"))
+    doctor = _add(
+        commands, "doctor", "what is wrong with the home, and the commands that mend it", formats=("table", "json")
+    )
     doctor.add_argument("--repair", action="store_true", help="mend it, after a backup")
 
     _add_breaker_commands(commands)

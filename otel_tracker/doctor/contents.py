@@ -60,14 +60,14 @@ def journal(subject: Subject) -> Iterator[Finding]:
         text = f"{path} is no segment of this journal, and nothing of it counts"
         yield Finding("journal", WRONG, text, f"move it out of {subject.parts.home.journal}")
     for path in audit.disordered:
-        text = f"{path} doesn't go on where the segment before it ends, or has another first number than its name says"
+        text = f"{path} doesn't continue the segment before it, or begins with another number than its name"
         yield Finding("journal", WRONG, text, "if it is another home's, or a copy, move it away")
     if audit.damaged:
         text = f"{audit.damaged} of {audit.lines} lines are no events: another program, or a person, has changed them; they don't count"
         yield Finding("journal", NOTE, text)
     if audit.gaps[1:] or (audit.gaps and audit.gaps[0][0]):
         gaps = [gap for gap in audit.gaps if gap[0]]
-        text = f"gaps: {len(gaps)}, after event {gaps[0][0]} comes {gaps[0][1]}; what is between is missing"
+        text = f"gaps: {len(gaps)}, after event {gaps[0][0]} comes {gaps[0][1]}; the events between are missing"
         yield Finding("journal", NOTE, text)
     for noun, repeated in (("ids", audit.repeated_ids()), ("ends of a run", audit.ends)):
         if repeated.events:
@@ -99,7 +99,7 @@ def comparison(subject: Subject) -> Iterator[Finding]:
     if differing:
         shown = "; ".join(str(difference) for difference in differing[:_SHOWN_DIFFERENCES])
         home = subject.parts.home
-        remedy = f"{repair_of(home)} (to keep what was changed by hand: {command('backups create', home=home.option)})"
+        remedy = f"{repair_of(home)} (to keep changes made by hand: {command('backups create', home=home.option)})"
         yield Finding("document", WRONG, f"{text}{len(differing)} places: {shown}", remedy)
         return
     contradictions = [finding for base in subject.bases if (finding := _contradiction(base, subject))]
@@ -221,7 +221,7 @@ def running(subject: Subject) -> Iterator[Finding]:
 
 
 def expected(base: ValidBackup, actual: Document, subject: Subject) -> Document:
-    """Return what the document should be by a backup and the events after it, each run's end once.
+    """Return the document that a backup and the events after it give, each run's end counted once.
 
     Settings that no event has recorded yet, and keys that people have added, are taken from the document.
     """

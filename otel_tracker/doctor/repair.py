@@ -96,4 +96,4 @@ def _mend_document(store: Store, transaction: "Transaction") -> list[str]:
     kept = parts.backups.keep_damaged(parts.document_file.valid_text() or b"", parts.clock())
     transaction.write(fold_all(mended, parts.journal.after(mended.sequence)))
     transaction.back_up()
-    return [f"wrote what the journal gives; the document as it was is {kept}"]
+    return [f"rebuilt the document from the journal; the old one is {kept}"]

@@ -1,4 +1,4 @@
-"""What the doctor says of one matter."""
+"""A finding: the doctor's answer to one question."""
 
 from typing import TYPE_CHECKING, NamedTuple
 

@@ -85,7 +85,7 @@ def reason_of(answer: "Answer") -> str:
 
 
 def shown_override(override: "dict[str, Any]") -> str:
-    """Return in words what a person has ordered."""
+    """Return a person's order in words."""
     until = f" until {moment(override['until'])} UTC" if override.get("until") else ""
     reason = f": {override['reason']}" if override.get("reason") else ""
     return f"{override['kind'].replace('_', ' ')}{until}{reason}"

@@ -52,7 +52,7 @@ def count_task(agent: "Agent", outcome: str, event: "Event") -> None:
 
 
 def is_reported_late(event: "Event") -> bool:
-    """Tell whether an event may be older than those recorded before it, as its writer says in `told_later`.
+    """Tell whether an event may be older than those recorded before it, as its writer marks with `told_later`.
 
     Journals from before that key have only one such writer: the events of Claude Code's runs, which have one of these ids.
     """

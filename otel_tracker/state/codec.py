@@ -180,9 +180,9 @@ class DocumentCodec:
 
 
 def _is_unchanged(before: "Any", now: "Any") -> bool:
-    """Tell whether a value of the head is the same object, or an object of the same entries in the same order.
+    """Tell whether a value of the head is the same object, or has the same entries in the same order.
 
-    That is what the running tasks are after one that has begun and ended since.
+    The latter is true of the running tasks after one has begun and ended.
     """
     if before is now or not (isinstance(before, dict) and isinstance(now, dict)):
         return before is now

@@ -1,4 +1,4 @@
-"""The document that the package works with: what `circuit-breaker.json` says (codec.py turns it into text and back).
+"""The document as the package works with it: the content of `circuit-breaker.json` (codec.py turns it into text and back).
 
 A `Document` is never changed in place. Its history stays text, one entry a line, so that a writer passes on thousands
 of entries without parsing one.

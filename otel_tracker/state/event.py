@@ -148,7 +148,7 @@ def _is_name(text: str) -> bool:
 
 
 def checked_tokens(value: object) -> int:
-    """Return a number of tokens, rounded if it isn't whole; raises InvalidValueError for what is none (limits.py)."""
+    """Return a number of tokens, rounded if it isn't whole; raises InvalidValueError for other values (limits.py)."""
     number = whole_tokens(value)
     if number is None:
         raise InvalidValueError("a number of tokens", value, f"a number from 0 to {MOST_TOKENS:,}")
@@ -175,7 +175,7 @@ def checked_timestamp(field: str, value: object) -> float:
 
 
 def error_text(error: object) -> str | None:
-    """Return what is kept of an error: its text, with secrets masked, cut at 500 characters."""
+    """Return the recorded text of an error: secrets masked, cut at 500 characters."""
     if error is None:
         return None
     try:

@@ -212,7 +212,7 @@ def _moved(head: "Head", agent: "Agent", event: "Event", task: "Agent") -> "tupl
 
 
 def _apply_amended(head: "Head", event: "Event", settings: Settings) -> None:
-    """Apply differences to what has been counted: tokens, duration, and the outcome if it turned out another."""
+    """Apply differences to counted values: tokens, duration, and the outcome if it has changed."""
     for key, change in (("previous_outcome", -1), ("outcome", 1)):
         if event.get(key):
             _, system_counter = agent_entry.TASK_COUNTERS[event[key]]

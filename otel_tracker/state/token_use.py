@@ -22,7 +22,7 @@ def model_of(end: "Event", earlier: "Event") -> "str | None":
 
 
 def count_tokens(agent: "Agent", event: "Event", model: "str | None", tasks: int) -> None:
-    """Add the event's tokens under its full ids, and under what they are rolled up to.
+    """Add the event's tokens under its full model ids, and under the names that people use.
 
     The task that it is about has them measured now, also where it was counted without them before.
     """
@@ -53,7 +53,7 @@ def shares_of(model: "str | None", tokens: "Tokens | None", models: "Shares") ->
 
 
 def amend_tokens(agent: "Agent", event: "Event") -> None:
-    """Add the differences that an amendment says; the task is counted under other models if it says what it was."""
+    """Add the differences in an amendment. If it has the previous models, the task is moved to the present ones."""
     if event.get("previous_models") is None:
         count_tokens(agent, event, event.get("model"), tasks=0)
         return

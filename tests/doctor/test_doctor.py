@@ -82,7 +82,7 @@ def test_a_number_that_is_not_what_the_journal_gives_is_found_and_mended(used: H
     assert f'$.agents["{AGENT}"].metrics.tasks_total is 99, not 6' in finding.text
     assert str(finding.remedy).startswith("otel-tracker doctor --repair")
     done = repair(Store(used))
-    assert done[0].startswith("wrote what the journal gives; the document as it was is ")
+    assert done[0].startswith("rebuilt the document from the journal; the old one is ")
     assert Path(done[0].rpartition(" ")[2]).read_bytes() == edited
     assert Store(used).read().agents[AGENT]["metrics"]["tasks_total"] == 6
     assert found(used, WRONG) == []
@@ -216,7 +216,7 @@ def test_a_line_and_a_segment_that_are_missing_are_said(used: Home) -> None:
     segment.write_bytes(b"".join([*lines[:2], b"nonsense\n", *lines[3:]]))
     texts = [finding.text for finding in found(used, NOTE)]
     assert "1 of 6 lines are no events: another program, or a person, has changed them; they don't count" in texts
-    assert "gaps: 1, after event 2 comes 4; what is between is missing" in texts
+    assert "gaps: 1, after event 2 comes 4; the events between are missing" in texts
     assert any(text.startswith("no backup leads to it yet") for text in texts)
 
 
