@@ -88,14 +88,22 @@ class Truth:
 
 
 def write_tree(
-    root: Path, seed: int, until: float, *, sessions: int = 4, days: int = 20, filler: int = 300, most_bytes: int = 0
+    root: Path,
+    seed: int,
+    until: float,
+    *,
+    sessions: int = 4,
+    days: int = 20,
+    filler: int = 300,
+    most_bytes: int = 0,
+    spaced: float = 0.5,
 ) -> Truth:
     """Write a tree below `root`, as the folder of Claude Code (`CLAUDE_CONFIG_DIR`), and return its truth.
 
     Its sessions are of the last `days` before `until` (seconds since 1970) and end an hour before it. `filler` are the
     characters of a usual tool's result. With `most_bytes` sessions are added up to about that size.
     """
-    tree = _Tree(root, random.Random(seed), until, days, filler)  # noqa: S311 - no secret
+    tree = _Tree(root, random.Random(seed), until, days, filler, spaced)  # noqa: S311 - no secret
     number = 0
     while number < sessions or tree.written < most_bytes:
         tree.add_session(number)
@@ -120,8 +128,8 @@ def link_projects(truth: Truth) -> None:
 class _Tree:
     """What all sessions of a tree share."""
 
-    def __init__(self, root: Path, rng: random.Random, until: float, days: int, filler: int) -> None:
-        self.root, self.rng, self.filler = root, rng, filler
+    def __init__(self, root: Path, rng: random.Random, until: float, days: int, filler: int, spaced: float) -> None:
+        self.root, self.rng, self.filler, self.spaced = root, rng, filler, spaced
         self._first, self._last = until - days * _DAY, until - _SESSION_SECONDS - 3700.0
         self.truth = Truth([root])
         self.written = 0
@@ -157,7 +165,7 @@ class _Transcript:
     def __init__(self, session: "_Session", path: Path, *, agent_id: str | None = None) -> None:
         self.session, self.tree, self.path, self.agent_id = session, session.tree, path, agent_id
         self.records: list[Record | bytes] = []
-        self.separators = self.tree.rng.choice(((",", ":"), (", ", ": ")))
+        self.separators = (", ", ": ") if self.tree.rng.random() < self.tree.spaced else (",", ":")
         self._parent: str | None = None
 
     def add(self, kind: str, *, later: float = 3.0, **fields: Any) -> Record:
@@ -171,7 +179,7 @@ class _Transcript:
             "type": kind,
             **fields,
             "uuid": self.tree.uuid(),
-            "timestamp": format_timestamp(round(session.now, 3)),
+            "timestamp": f"{format_timestamp(session.now)[:-4]}Z",  # milliseconds
             "cwd": session.project,
             "sessionId": session.id,
             "version": "2.1.226",
@@ -287,7 +295,12 @@ class _Transcript:
 
     def _output(self) -> str:
         size = self.tree.filler * (200 if self.tree.rng.random() < 0.01 else 1)
-        return self.tree.words(size) + ' "assistant" "usage": {"input_tokens": 5}\n <task-notification> BAD'
+        quoted = (
+            ' "assistant" "usage": {"input_tokens": 5}\n <task-notification> BAD'
+            if self.tree.rng.random() < 0.05
+            else ""
+        )
+        return self.tree.words(size) + quoted
 
 
 class _Session:

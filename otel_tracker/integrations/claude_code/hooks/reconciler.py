@@ -16,6 +16,7 @@ from otel_tracker.integrations.claude_code.runs.launcher_reports import add_evid
 from otel_tracker.integrations.claude_code.runs.pending_events import PendingEvents
 from otel_tracker.integrations.claude_code.runs.session import Session
 from otel_tracker.integrations.claude_code.runs.session_files import (
+    SILENT_SECONDS,
     abandoned_sessions,
     first_session,
     note_first_session,
@@ -30,9 +31,6 @@ if TYPE_CHECKING:
     from otel_tracker.integrations.claude_code.hooks.payload import Payload
     from otel_tracker.integrations.claude_code.runs.run import Run
     from otel_tracker.storage.home import Home
-
-SILENT_SECONDS = 3600.0
-"""A session counts as ended once neither an event nor a line of its transcripts has come for so long."""
 
 _END_OF_TURN = (STOP, STOP_FAILURE, USER_PROMPT_SUBMIT)
 _NEW_PROCESS = ("startup", "resume")

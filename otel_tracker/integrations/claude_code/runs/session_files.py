@@ -28,6 +28,9 @@ BEGINNING_OF_FACTS = b'{"unsettled":'
 _SETTLED = BEGINNING_OF_FACTS + b"0,"
 _FIRST_SESSION = "beginning"
 
+SILENT_SECONDS = 3600.0
+"""A session counts as ended once neither an event nor a line of its transcripts has come for so long."""
+
 
 def path_of(home: "Home", session_id: str) -> str:
     """Return the path of a session's file."""

@@ -104,11 +104,19 @@ def ending_of_answer(record: "Record", message: "Record") -> "str | None":
     if record.get("isAbortedMidStream") is True:
         return INTERRUPTED
     blocks, reason = blocks_of(message), text(message.get("stop_reason"))
-    if message.get("model") == SYNTHETIC or not (blocks or reason):
+    if message.get("model") == SYNTHETIC:
+        return None
+    return ending_of_content([block.get("type") for block in blocks], reason)
+
+
+def ending_of_content(types: "list[Any]", reason: "str | None") -> "str | None":
+    """Return how a transcript ends whose last record is a model's answer: with blocks of these types, for that reason."""
+    if not (types or reason):
         return None
     if reason in UNANSWERED_BECAUSE:
         return UNANSWERED
-    return MID_TOOL if reason in _TO_BE_CONTINUED or (reason is None and _is_only_thought(blocks)) else CLEAN
+    is_only_thought = reason is None and all(kind in _THOUGHTS for kind in types)
+    return MID_TOOL if is_only_thought or reason in _TO_BE_CONTINUED else CLEAN
 
 
 def is_interruption(message: "Record") -> bool:
@@ -119,11 +127,6 @@ def is_interruption(message: "Record") -> bool:
 def is_interrupted_result(block: "Record") -> bool:
     """Tell whether a tool's result says that the user has interrupted the tool."""
     return block.get("is_error") is True and said_by(block).lstrip().startswith(INTERRUPTION)
-
-
-def _is_only_thought(blocks: "list[Record]") -> bool:
-    """Tell whether an answer consists of the agent's thoughts alone."""
-    return all(block.get("type") in _THOUGHTS for block in blocks)
 
 
 def _is_error(record: "Record", message: "Record") -> bool:

@@ -57,7 +57,11 @@ def record_in(line: bytes) -> "Record | None":
 
 def moment_of(record: "Record") -> "float | None":
     """Return the moment that a record names, in seconds since 1970; None if it names none that can be."""
-    timestamp = record.get("timestamp")
+    return moment_in(record.get("timestamp"))
+
+
+def moment_in(timestamp: "Any") -> "float | None":
+    """Return the moment of a record's `timestamp`, None if that is none."""
     try:
         moment = parse_timestamp(timestamp) if isinstance(timestamp, str) and len(timestamp) <= 40 else -1.0
     except (ValueError, OverflowError):

@@ -47,7 +47,7 @@ _DENIALS = (
 )
 _STOPPED = "Successfully stopped"  # what the tool says that stops a background task
 _KILLED = "agents_killed"
-_MARKS = (MARK.encode(), b"task_status", _STOPPED.encode())
+_NOTIFICATION, _STATUS, _STOP, _KILLING = MARK.encode(), b"task_status", _STOPPED.encode(), _KILLED.encode()
 _RESULT_OF = b'tool_use_id"'
 _TASK_IDS, _TOOL_IDS = ("taskId", "task_id", "agentId", "agent_id"), ("toolUseId", "tool_use_id", "toolUseID")
 _DEEPEST = 6
@@ -117,9 +117,9 @@ class Search:
 
     def is_about(self, line: bytes) -> bool:
         """Tell whether a line may say something of the launches."""
-        if has_result(line, self._tools) or _KILLED.encode() in line:
+        if has_result(line, self._tools) or _KILLING in line:
             return True
-        return any(mark in line for mark in _MARKS) and any(
+        return is_about_tasks(line) and any(
             name.encode("utf-8", "replace") in line for name in self._tools | self._agents if name
         )
 
@@ -211,6 +211,11 @@ class Search:
             return
         one.status, one.at = status, self._moment
         one.error = text(error, ERROR_CHARACTERS) if status == FAILED else None
+
+
+def is_about_tasks(line: bytes) -> bool:
+    """Tell whether a line may say something of background tasks, beside the results of tools."""
+    return _NOTIFICATION in line or _STATUS in line or _STOP in line or _KILLING in line
 
 
 def has_result(line: bytes, tool_use_ids: "set[str]") -> bool:

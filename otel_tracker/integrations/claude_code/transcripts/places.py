@@ -116,6 +116,17 @@ def plain_agent_id(told: str) -> str:
     return told.removeprefix(_PREFIX) if isinstance(told, str) else ""
 
 
+def agent_in_name(path: str) -> "str | None":
+    """Return the id of the agent whose transcript a file is by its name, None if it is none's."""
+    name = os.path.basename(path)
+    return name.removeprefix(_PREFIX).removesuffix(_SUFFIX) if name.startswith(_PREFIX) else None
+
+
+def is_in_workflow(path: str) -> bool:
+    """Tell whether a transcript is that of an agent of a workflow."""
+    return f"{os.sep}workflows{os.sep}" in path
+
+
 def is_internal(agent_id: str) -> bool:
     """Tell whether an id is that of one of Claude Code's own helpers: compaction, suggestions, side questions."""
     return plain_agent_id(agent_id).startswith(INTERNAL)

@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from otel_tracker.integrations.claude_code.transcripts.lines import Record
 
 
-_COMPACTED = "compact_boundary"  # the requests that compact a conversation are in no transcript (2.1.332)
-_CUT = b"Your response above was cut off mid-stream"  # Claude Code has made up the end of the answer before (2.1.332)
+COMPACTED = "compact_boundary"  # the requests that compact a conversation are in no transcript (2.1.332)
+CUT = b"Your response above was cut off mid-stream"  # Claude Code has made up the end of the answer before (2.1.332)
 
 
 _LONG_BYTES = 32 * 2**20  # what has been read of a shorter file is read again
@@ -119,7 +119,7 @@ def read_transcript(
         if not isinstance(path, str) or not os.path.isfile(path):  # not a pipe, which would be waited for
             return None
         with open(path, "rb") as file:
-            reader = _Reader.resumed(file, since, reading)
+            reader = Reader.resumed(file, since, reading)
             found = reader.read(until)
         for following in later:
             with open(following, "rb") as file:
@@ -129,8 +129,8 @@ def read_transcript(
     return found
 
 
-class _Reader:
-    """Reads one file."""
+class Reader:
+    """Reads one file, and those in which it goes on."""
 
     __slots__ = (
         "_end",
@@ -160,7 +160,7 @@ class _Reader:
         self._offset = 0  # of the line that comes next
 
     @classmethod
-    def resumed(cls, file: "BinaryIO", since: "float | None", reading: "dict[str, Any] | None") -> "_Reader":
+    def resumed(cls, file: "BinaryIO", since: "float | None", reading: "dict[str, Any] | None") -> "Reader":
         """Return a reader that goes on from where another one has stopped, if the file is still the same."""
         reader = cls(file, since)
         status = os.fstat(file.fileno())
@@ -230,19 +230,26 @@ class _Reader:
             self._end = offset + 1
             if line.endswith(b"\n"):
                 self._offset = offset + len(line)
-            is_within_turn = self._found.started is not None and self._rests_since is None
-            if is_within_turn and not _needs_reading(line):
-                self._unread = min(self._unread, offset)
-                continue
-            record = record_in(line)
-            if record is None:
-                self._found.skipped += 1
-            else:
-                self._add(offset, record)
+            self._take(offset, line)
         return True
 
+    def _take(self, offset: int, line: bytes) -> None:
+        """Take a line into account, of those within a turn only answers and what is damaged."""
+        is_within_turn = self._found.started is not None and self._rests_since is None
+        if is_within_turn and not _needs_reading(line):
+            self._unread = min(self._unread, offset)
+            return
+        record = self._record_in(line)
+        if record is None:
+            self._found.skipped += 1
+        else:
+            self._add(offset, record)
+
+    def _record_in(self, line: bytes) -> "Record | None":
+        return record_in(line)
+
     def _add(self, offset: int, record: "Record") -> None:
-        self._found.has_gap |= record.get("subtype") == _COMPACTED or _says_that_it_was_cut(record)
+        self._found.has_gap |= record.get("subtype") == COMPACTED or _says_that_it_was_cut(record)
         if self._is_own(record):
             self._take_turns(record)
             if record["type"] == "assistant":
@@ -253,11 +260,8 @@ class _Reader:
 
         What is said behind an answer that calls no tool begins a turn.
         """
-        moment, message, is_answer = (
-            moment_of(record),
-            part(record, "message"),
-            record["type"] == "assistant",
-        )
+        moment, message = moment_of(record), part(record, "message")
+        is_answer = record["type"] == "assistant"
         if self._rests_since is not None and moment is not None and not is_answer:
             self._found.idle_seconds += max(0.0, moment - self._rests_since)
         is_rest = is_answer and ending_of_answer(record, message) not in (None, MID_TOOL)
@@ -266,7 +270,7 @@ class _Reader:
     def _read_ending(self) -> None:
         ending = Ending()
         for offset, line in lines_in(self._file, self._last_answer, self._end):
-            record = record_in(line)
+            record = self._record_in(line)
             if record is None:
                 self._found.skipped += offset >= self._unread and not _needs_reading(line)
             elif self._is_own(record):
@@ -283,29 +287,34 @@ class _Reader:
         """Tell whether a record is the agent's or said to it; note what such a record says beside its message."""
         if record.get("type") not in ("user", "assistant"):
             return False
-        moment = moment_of(record)
+        return self._note(moment_of(record), text(record.get("version")), text(record.get("attributionAgent")))
+
+    def _note(self, moment: "float | None", version: "str | None", agent: "str | None") -> bool:
+        """Note what a record of type user or assistant says beside its message; False for one that isn't the agent's."""
         if moment is not None and moment < self._since:
             return False
         found = self._found
         if moment is not None:
             found.started = moment if found.started is None else min(found.started, moment)
             found.ended = moment if found.ended is None else max(found.ended, moment)
-        found.version = text(record.get("version")) or found.version
-        found.agent = text(record.get("attributionAgent")) or found.agent
+        found.version, found.agent = version or found.version, agent or found.agent
         return True
 
     def _add_answer(self, offset: int, record: "Record", message: "Record") -> None:
         kind = ending_of_answer(record, message)
         if kind is not None:
-            message_id = text(message.get("id"))
-            if message_id is None or message_id != self._message_id:
-                self._last_answer = offset
-            self._message_id = message_id
+            self._note_answer(offset, text(message.get("id")))
         for block in blocks_of_type(message, "tool_use"):
             if (tool := text(block.get("id"))) is not None:
                 self._tools.add(tool)
         if kind != API_ERROR and message and message.get("model") != SYNTHETIC:
             self._usage.add(record, message)
+
+    def _note_answer(self, offset: int, message_id: "str | None") -> None:
+        """Note where the last answer begins, from which on the second pass reads."""
+        if message_id is None or message_id != self._message_id:
+            self._last_answer = offset
+        self._message_id = message_id
 
 
 def _needs_reading(line: bytes) -> bool:
@@ -313,7 +322,7 @@ def _needs_reading(line: bytes) -> bool:
 
     Quotes within a text are escaped: a line without `"assistant"` is no answer, whatever a tool has printed.
     """
-    if b'"assistant"' in line or b'"user"' not in line or _CUT in line:
+    if b'"assistant"' in line or b'"user"' not in line or CUT in line:
         return True
     return not (line.startswith(b"{") and line.rstrip().endswith(b"}"))
 
@@ -321,4 +330,4 @@ def _needs_reading(line: bytes) -> bool:
 def _says_that_it_was_cut(record: "Record") -> bool:
     """Tell whether Claude Code asks for an answer again whose stream broke off: its usage is the first part's."""
     is_meta = record.get("isMeta") is True
-    return is_meta and any(words.startswith(_CUT.decode()) for words in texts_of(part(record, "message")))
+    return is_meta and any(words.startswith(CUT.decode()) for words in texts_of(part(record, "message")))

@@ -1,0 +1,111 @@
+"""The transcript of one agent, read as hooks read it, but for its answers: these are decoded faster, and counted over the whole tree."""
+
+from otel_tracker.integrations.claude_code.past.answer_line import line_in, moment_at, record_at
+from otel_tracker.integrations.claude_code.past.request_table import OF_COPY, OF_RUN
+from otel_tracker.integrations.claude_code.past.tree_facts import is_special, looks_whole
+from otel_tracker.integrations.claude_code.transcripts import places
+from otel_tracker.integrations.claude_code.transcripts.ending import (
+    API_ERROR,
+    INTERRUPTION,
+    MID_TOOL,
+    ending_of_answer,
+    ending_of_content,
+)
+from otel_tracker.integrations.claude_code.transcripts.lines import part
+from otel_tracker.integrations.claude_code.transcripts.transcript import COMPACTED, CUT, Reader
+from otel_tracker.integrations.claude_code.transcripts.usage import SYNTHETIC
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import BinaryIO
+
+    from otel_tracker.integrations.claude_code.past.answer_line import Line
+    from otel_tracker.integrations.claude_code.past.tree_facts import AgentTranscript, Conversation, TreeFacts
+    from otel_tracker.integrations.claude_code.transcripts.lines import Record
+    from otel_tracker.integrations.claude_code.transcripts.parent import Search
+
+_COMPACTED, _INTERRUPTION = COMPACTED.encode(), INTERRUPTION.encode()
+
+
+class AgentReader(Reader):
+    """Reads the transcript of an agent, in a session that goes on in `conversation`."""
+
+    __slots__ = ("_agent", "_claim", "_conversation", "_facts", "_search")
+
+    def __init__(
+        self,
+        file: "BinaryIO",
+        since: "float | None",
+        facts: "TreeFacts",
+        agent: "AgentTranscript",
+        conversation: "Conversation",
+        search: "Search",
+    ) -> None:
+        super().__init__(file, since)
+        self._facts, self._agent, self._conversation, self._search = facts, agent, conversation, search
+        is_helper = agent.agent_id is not None and places.is_internal(agent.agent_id)
+        self._claim = OF_COPY if is_helper else OF_RUN
+
+    def _take(self, offset: int, line: bytes) -> None:
+        if b'"assistant"' in line:
+            answer = line_in(line)
+            if answer is None:
+                self._found.skipped += 1
+                return
+            if answer.type == "assistant":
+                self._take_answer(offset, line, answer)
+                return
+        self._facts.look_for_evidence(line, self._search)
+        is_within_turn = self._found.started is not None and self._rests_since is None
+        if is_within_turn and looks_whole(line) and CUT not in line and _COMPACTED not in line:
+            self._unread = min(self._unread, offset)
+            return
+        record = record_at(line)
+        if record is None:
+            self._found.skipped += 1
+        else:
+            self._add(offset, record)
+
+    def _record_in(self, line: bytes) -> "Record | None":
+        return record_at(line)
+
+    def _take_answer(self, offset: int, line: bytes, answer: "Line") -> None:
+        moment, message = moment_at(answer.timestamp), answer.message
+        at = self._conversation.modified if moment is None else moment
+        if not self._note(moment, answer.version, answer.attribution_agent):
+            if message is not None and message.model != SYNTHETIC:
+                self._facts.requests.add(answer, self._conversation, OF_COPY, at)
+            return
+        self._agent.project = self._agent.project or answer.cwd
+        tools = self._tools_in(answer)
+        ending = self._ending(line, answer)
+        is_rest = ending not in (None, MID_TOOL) and not tools
+        self._rests_since = moment if is_rest else None
+        if ending is not None:
+            self._note_answer(offset, message.id if message is not None else None)
+        if tools:
+            self._facts.take_launches(answer, self._agent.agent_id, self._conversation, at)
+        if ending != API_ERROR and message is not None and message.model != SYNTHETIC:
+            owner = self._agent if self._claim == OF_RUN else self._conversation
+            self._facts.requests.add(answer, owner, self._claim, at)
+
+    def _tools_in(self, answer: "Line") -> int:
+        """Return how many tools an answer calls, and note which."""
+        blocks = answer.message.content if answer.message is not None else None
+        called = [block.id for block in blocks if block.type == "tool_use"] if isinstance(blocks, list) else []
+        self._tools.update(tool for tool in called if tool)
+        return len(called)
+
+    def _ending(self, line: bytes, answer: "Line") -> "str | None":
+        """Return how a transcript ends whose last record this answer is."""
+        message = answer.message
+        if is_special(answer) or _INTERRUPTION in line:
+            record = record_at(line) or {}
+            return ending_of_answer(record, part(record, "message"))
+        if message is None:
+            return None
+        content = message.content
+        types = (
+            [block.type for block in content] if isinstance(content, list) else ["text"] if content is not None else []
+        )
+        return ending_of_content(types, message.stop_reason)

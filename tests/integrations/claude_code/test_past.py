@@ -1,0 +1,120 @@
+"""The past, read from transcripts: over trees with a known truth the difference is 0, and what is read once is what hooks read."""
+
+import os
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from otel_tracker import names
+from otel_tracker.integrations.claude_code.past.history import History, read_history
+from otel_tracker.integrations.claude_code.past.transcript_files import transcript_files
+from otel_tracker.integrations.claude_code.runs.run import run_id_of
+from otel_tracker.state.shapes import Tokens
+from tests.integrations.claude_code.trees import MODELS, Request, Truth, double, link_projects, write_tree
+
+NOW = 1_790_000_000.0
+
+
+def cost(model: str, tokens: Mapping[str, int], at: float, speed: str | None) -> int | None:
+    """Price a request in a way that each of its facts changes, as no sum of tokens could be priced afterwards."""
+    if model == MODELS[-1]:
+        return None
+    prompt = tokens.get("input", 0) + tokens.get("cache_read", 0) + tokens.get("cache_write", 0)
+    tier = 2 if prompt > 100_000 else 1
+    for_an_hour = tokens.get("cache_write_1h", 0)
+    new = tokens.get("input", 0) + 5 * tokens.get("output", 0) + tokens.get("cache_write", 0) + for_an_hour
+    return (new + tokens.get("cache_read", 0) // 10) * tier * (2 if speed == "fast" else 1) * (1 + MODELS.index(model))
+
+
+def read(truth: Truth, *paths: Path) -> History:
+    return read_history(map(str, paths or truth.roots), NOW, cost, lambda agent_type, _: agent_type)
+
+
+def tokens_of_main(history: History) -> Counter[tuple[str, str]]:
+    total: Counter[tuple[str, str]] = Counter()
+    for _, request in history.requests:
+        for share in request.shares():
+            add(total, share.model, share.tokens)
+    return +total
+
+
+def tokens_of_runs(history: History) -> Counter[tuple[str, str]]:
+    total: Counter[tuple[str, str]] = Counter()
+    for run in history.runs:
+        for model, tokens in ((run.end or {}).get("models") or {}).items():
+            add(total, model, tokens)
+    return +total
+
+
+def add(total: Counter[tuple[str, str]], model: str, tokens: Tokens) -> None:
+    for kind, number in tokens.items():
+        total[model, kind] += number
+
+
+def outcomes(history: History) -> Counter[tuple[str, str]]:
+    ends = [run.end for run in history.runs if run.end is not None]
+    return Counter((end["agent"], names.OUTCOMES[end["action"]]) for end in ends)
+
+
+def micro_dollars(history: History) -> int:
+    shares = [share for _, request in history.requests for share in request.shares()]
+    of_main = sum(cost(share.model, share.tokens, share.at, share.speed) or 0 for share in shares)
+    return of_main + sum(sum((run.end or {}).get("costs", {}).values()) for run in history.runs)
+
+
+def true_micro_dollars(requests: list[Request]) -> int:
+    return sum(cost(one.model.partition("[")[0], one.tokens, one.at, one.speed) or 0 for one in requests)
+
+
+def check(truth: Truth, history: History) -> None:
+    assert outcomes(history) == truth.outcomes()
+    assert tokens_of_main(history) == truth.tokens(truth.main())
+    assert tokens_of_runs(history) == truth.tokens(one for one in truth.requests if one.run is not None)
+    assert micro_dollars(history) == true_micro_dollars(truth.requests)
+    assert {run.end["run_id"]: sorted((run.end.get("models") or {}).items()) for run in history.runs if run.end} == {
+        run_id_of(run.session_id, run.launch): sorted(by_model(run.requests).items()) for run in truth.runs
+    }
+    assert {run.end["project"] for run in history.runs if run.end} == {run.project for run in truth.runs}
+
+
+def by_model(requests: list[Request]) -> dict[str, Tokens]:
+    models: dict[str, Tokens] = {}
+    for request in requests:
+        model = request.model.partition("[")[0]
+        models[model] = names.added_tokens(models.get(model, {}), request.tokens)
+    return models
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_nothing_is_missed_and_nothing_counted_twice(tmp_path: Path, seed: int) -> None:
+    truth = write_tree(tmp_path / "claude", seed, NOW, sessions=3)
+    history = read(truth)
+    check(truth, history)
+    assert history.unreadable == truth.unreadable
+
+
+@pytest.mark.parametrize("seed", [101, 102])
+def test_links_and_a_doubled_tree_add_nothing(tmp_path: Path, seed: int) -> None:
+    truth = write_tree(tmp_path / "claude", seed, NOW, sessions=3)
+    double(truth, tmp_path / "copy")
+    link_projects(truth)
+    check(truth, read(truth))
+    check(truth, read(truth, tmp_path / "copy", tmp_path / "claude" / "projects"))
+
+
+def test_a_link_that_leads_back_is_not_followed(tmp_path: Path) -> None:
+    inside = tmp_path / "claude" / "projects" / "one"
+    inside.mkdir(parents=True)
+    (tmp_path / "elsewhere.jsonl").touch()
+    (inside / "up").symlink_to(tmp_path, target_is_directory=True)
+    (inside / "s.jsonl").touch()
+    assert [file.path for file in transcript_files([str(tmp_path / "claude")])] == [str(inside / "s.jsonl")]
+
+
+def test_old_files_are_left_out(tmp_path: Path) -> None:
+    truth = write_tree(tmp_path / "claude", 5, NOW, sessions=2)
+    for path in tmp_path.rglob("*.jsonl"):
+        os.utime(path, (NOW - 1e6, NOW - 1e6))
+    assert transcript_files([str(truth.roots[0])], NOW - 1e5) == []
