@@ -1,8 +1,8 @@
-"""Whose document it is: a home checks, before it writes for the first time, that no other home writes the same file.
+"""Which home a document belongs to: before its first write, a home checks that no other home writes the same file.
 
-Two homes reach one document through links. Each would number its own events, and each would lose what the other has
-recorded. A home that reaches its document through a link leaves a note beside the file that says so; a file that is
-reached without one has its own home around it.
+Two homes can reach one document through links. Each would number its own events, and each would lose the events of the other.
+A home that reaches its document through a link leaves a note beside the file that says so; a document that is reached without a
+link belongs to the home around it.
 """
 
 import json
@@ -38,7 +38,7 @@ def check_links(home: Home, files: "Files", *others: str) -> None:
 
 
 def is_needed(home: Home, files: "Files") -> bool:
-    """Tell whether the home has to leave a note: the folder around the document isn't its own."""
+    """Tell whether the home must leave a note: the folder around the document isn't the home's."""
     if home.config_file == home.document:
         return False
     around, noted = Home.of_document(home.document), _noted(home, files)
@@ -47,7 +47,7 @@ def is_needed(home: Home, files: "Files") -> bool:
 
 
 def leave_note(home: Home, files: "Files") -> None:
-    """Note beside the document that it is this home's; the caller must hold the document's lock."""
+    """Note beside the document that it belongs to this home; the caller must hold the document lock."""
     files.replace(home.claim, [json.dumps({"document": home.config_file, "home": home.folder}).encode() + b"\n"])
 
 
@@ -66,5 +66,5 @@ def _is_rival(home: Home, other: Home, files: "Files") -> bool:
         is_other = files.identity(other.journal) != files.identity(home.journal)
         has_events = any(name.endswith(".jsonl") for name in files.names(other.journal))
     except StorageError:
-        return False  # nobody of this user is at home there
+        return False  # this user can't read it, so no process of this user works there
     return is_other and has_events and os.path.realpath(other.config_file) == home.document

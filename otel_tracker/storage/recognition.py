@@ -1,9 +1,9 @@
-"""Which events are news: an event, and the end of a run, counts once for as long as the journal or a backup knows it.
+"""Tells new events from repetitions: an event, and the end of a run, counts once as long as the journal or a backup has it.
 
-That is decided once, when an event is appended: the journal holds no repetition, so folding it needs no memory of what has
-been. A run that is in flight has not ended. Of any other the bytes of the journal are searched, the newest first and
-back to the beginning of the run, and then the history of the document and of the backups made since: they know what was
-in segments that have been deleted. What a restore has discarded isn't known.
+That is decided once, when an event is appended: the journal holds no repetition, so folding it needs no memory of earlier events.
+A run in flight has not ended. For any other run the bytes of the journal are searched, from the newest back to the beginning of
+the run, and then the histories of the document and of the backups made since, which have events of deleted segments. Events that
+a restore has discarded don't count as earlier ones.
 """
 
 import json
@@ -28,46 +28,46 @@ if TYPE_CHECKING:
     from otel_tracker.storage.parts import Parts
 
 
-_CLOCK_SLACK_SECONDS = 60.0  # that a run may have begun before a segment was written, and yet have its end in it
-_NEWEST_SEGMENTS = 2  # in which running tasks are looked for where the state isn't known
-_FEW = 8  # texts: to search a segment for each takes less time than to list all that it says
-_LISTINGS = 4  # segments
-_LISTED = rb'"(?:id|run_id|action)": "[^"]*"'  # compiled when it is first needed, which in most hooks is never
+_CLOCK_SLACK_SECONDS = 60.0  # by which a segment may be older than a run that has its end in it
+_NEWEST_SEGMENTS = 2  # in which running tasks are looked for if it takes seconds to fold the state
+_FEW = 8  # texts: searching a segment for each of so few takes less time than listing all its texts
+_LISTINGS = 4  # segments whose listings are kept
+_LISTED = rb'"(?:id|run_id|action)": "[^"]*"'  # compiled when first needed: most hooks never need it
 RESTORED = encode_line({"action": names.DOCUMENT_RESTORED})[1:-1]
 _LOST, _AMENDED = (encode_line({"action": action})[1:-1] for action in (names.TASK_LOST, names.TASK_AMENDED))
 
 
 class Recognition:
-    """Tells news from repetitions. Its callers hold the lock for appending, with the journal read to its end.
+    """Compares events with earlier ones. The caller must hold the append lock, and have read the journal to its end.
 
-    `state` returns the present state of the document.
+    `state` returns the present state.
     """
 
     def __init__(self, parts: "Parts", state: "Callable[[], Document]") -> None:
         self._journal, self._backups, self._files, self._state = parts.journal, parts.backups, parts.files, state
-        self._lately: tuple[int, Document] | None = None  # by the number of the journal's last event
-        self._listings: dict[str, _Listing] = {}  # of the segments that were listed last
+        self._newest_part: tuple[int, Document] | None = None  # with the number of the journal's last event
+        self._listings: dict[str, _Listing] = {}  # of the segments that were listed last, by path
 
     def news(self, events: "list[Event]", *, may_repeat: bool) -> "list[Event]":
-        """Return what `events` add to those that are known, the ends of tasks with their runs.
+        """Return what `events` add to earlier ones; ends of tasks get the runs that they end.
 
-        Unless they `may_repeat`, only the ends of tasks can be known: all other ids, and runs that start, have just been drawn.
+        Unless they `may_repeat`, only ends of tasks are compared: the ids of all other events, and of new runs, were just drawn.
         """
-        newest = self._newest_known(_in_question(events, may_repeat=may_repeat))
+        newest = self._newest_earlier(_in_question(events, may_repeat=may_repeat))
         news: list[Event] = []
         for event in events:
             whole = self._with_run(event, news, newest) if is_without_run(event) else event
-            known = newest.get(_text_of(whole)) if may_repeat or whole["action"] in names.OUTCOMES else None
-            if known is not None and known.get("agent", whole["agent"]) != whole["agent"]:
-                whole, known = self._under_present_keys([whole, known])
-            new = as_news(whole, known)
+            earlier = newest.get(_text_of(whole)) if may_repeat or whole["action"] in names.OUTCOMES else None
+            if earlier is not None and earlier.get("agent", whole["agent"]) != whole["agent"]:
+                whole, earlier = self._under_present_keys([whole, earlier])
+            new = as_news(whole, earlier)
             if new is not None:
                 news.append(new)
                 newest.update((text, new) for text in _texts_of(new))
         return news
 
-    def _newest_known(self, in_question: "dict[bytes, Event]") -> "dict[bytes, Event]":
-        """Return the newest known event of the run, or with the id, that each text names."""
+    def _newest_earlier(self, in_question: "dict[bytes, Event]") -> "dict[bytes, Event]":
+        """Return for each text, which names a run or an id, the newest earlier event of that run or with that id."""
         left = set(in_question)
         newest = self._newest_in_tail(left) if left else {}
         left -= newest.keys()
@@ -85,16 +85,16 @@ class Recognition:
         return newest
 
     def _newest_in_tail(self, texts: "set[bytes]") -> "dict[bytes, Event]":
-        """Return what the journal's end, as far as it is in memory, says of texts; nothing if a restore is among it.
+        """Return the newest event for each text in the part of the journal that is in memory; none if it has a restore.
 
-        It has the start of a run that this process has just begun: nothing else needs to be read for its end.
+        It has the start of a run that this process has just begun: for its end nothing else needs to be read.
         """
         tail = self._journal.tail()
         events = [] if RESTORED in tail else events_of(lines_with(_spelled(texts), tail))
         return {text: event for event in events for text in texts.intersection(_texts_of(event))}
 
     def _with_run(self, event: "Event", news: "list[Event]", newest: "dict[bytes, Event]") -> "Event":
-        """Return the end of a task that names no run with the one that it ends, or that has ended by it before."""
+        """Return the end of a task, which names no run, with the run that it ends or repeats the end of."""
         in_flight = dict(self._present().head["in_flight"])
         _note_running(in_flight, news)
         (event,) = self._under_present_keys([event])
@@ -109,7 +109,7 @@ class Recognition:
         return whole
 
     def _ends_like(self, event: "Event") -> "list[Event]":
-        """Return the known events, in their order, about ends of tasks with the same start, or lost ones of the same id."""
+        """Return the earlier ends of tasks, in their order, that have the same start, or are lost and have the same task id."""
         start, task = (_line_part(key, event[key]) if event.get(key) else None for key in ("started", "task_id"))
 
         def is_wanted(line: bytes) -> bool:
@@ -127,28 +127,28 @@ class Recognition:
         try:
             return self._state()
         except LaggingError:
-            return self._newest_part()
+            return self._of_newest_part()
         except DocumentError:
             return new_document()
 
-    def _newest_part(self) -> "Document":
-        """Return a document of the tasks that began lately, for one that takes seconds to fold."""
+    def _of_newest_part(self) -> "Document":
+        """Return a document that has only the tasks that began lately, for a state that takes seconds to fold."""
         last = self._journal.last()
-        if self._lately is None or self._lately[0] != last:
+        if self._newest_part is None or self._newest_part[0] != last:
             running: dict[str, Event] = {}
             for events in reversed(list(islice(self._journal.before(float("inf")), _NEWEST_SEGMENTS))):
                 _note_running(running, events)
             document = new_document()
-            self._lately = last, Document({**document.head, "in_flight": running}, document.history)
-        return self._lately[1]
+            self._newest_part = last, Document({**document.head, "in_flight": running}, document.history)
+        return self._newest_part[1]
 
     def _search(
         self, texts: "set[bytes]", since: float, is_wanted: "Callable[[bytes], bool] | None" = None
     ) -> "Iterator[Event]":
-        """Yield the events, the newest first, that count and in whose lines one of `texts` stands.
+        """Yield the events that count and whose lines contain one of `texts`, the newest first.
 
-        They are those that were recorded since the moment `since`, in seconds since 1970, and some before it; of all lines
-        only those that pass `is_wanted` are read.
+        All events recorded since the moment `since` (seconds since 1970) are searched, and some before it; only lines
+        that pass `is_wanted` are parsed.
         """
         discarded: list[tuple[int, int]] = []
         for lines in self._lines_since(since, {*_spelled(texts), RESTORED}):
@@ -156,10 +156,10 @@ class Recognition:
             yield from reversed(not_discarded(events, discarded))
 
     def _lines_since(self, since: float, texts: "set[bytes]") -> "Iterator[list[bytes]]":
-        """Yield the lines in which one of `texts` stands, those of the newest segment first, as in `_search`."""
-        for place, segment in enumerate(reversed(self._journal.segments())):
+        """Yield the lines that contain one of `texts`, those of the newest segment first, as in `_search`."""
+        for number, segment in enumerate(reversed(self._journal.segments())):
             signature = self._files.signature(segment)
-            if place and signature is not None and signature[2] / 1e9 < since - _CLOCK_SLACK_SECONDS:
+            if number and signature is not None and signature[2] / 1e9 < since - _CLOCK_SLACK_SECONDS:
                 break
             yield self._lines_of(segment, texts)
         yield lines_with(texts, b"".join(self._present().history.pieces()))
@@ -169,18 +169,18 @@ class Recognition:
                     read = self._files.read(path)
                     yield lines_with(texts, read[1]) if read else []
         except StorageError:
-            return  # backups that can't be read know nothing
+            return  # a backup that can't be read has no earlier events
 
     def _lines_of(self, segment: str, texts: "set[bytes]") -> "list[bytes]":
-        """Return the lines of a segment in which one of `texts` stands; where they are many, the newest one for each."""
+        """Return the lines of a segment that contain one of `texts`; for many texts, only the newest line of each."""
         if len(texts) <= _FEW:
             return lines_with(texts, self._whole_lines(segment))
-        known = self._listing_of(segment).places
-        if RESTORED in known or any(map(_is_cut, texts)):  # then the newest may not count, or be another's
+        offsets = self._listing_of(segment).offsets
+        if RESTORED in offsets or any(map(_is_cut, texts)):  # then the newest line may not count, or be another text's
             return lines_with(texts, self._whole_lines(segment))
-        places = sorted({known[text] for text in texts if text in known})
-        content = self._whole_lines(segment) if places else b""
-        return [content[place : content.find(b"\n", place)] for place in places]
+        beginnings = sorted({offsets[text] for text in texts if text in offsets})
+        content = self._whole_lines(segment) if beginnings else b""
+        return [content[beginning : content.find(b"\n", beginning)] for beginning in beginnings]
 
     def _listing_of(self, segment: str) -> "_Listing":
         inode, size, _ = self._files.signature(segment) or (0, 0, 0)
@@ -199,23 +199,23 @@ class Recognition:
 
 
 class _Listing:
-    """Where the newest line of a segment begins that says something about an event or a run, up to the byte `end`."""
+    """For each text about an event or a run, the offset of the newest line of a segment that has it, up to the byte `end`."""
 
-    __slots__ = ("end", "inode", "places")
+    __slots__ = ("end", "inode", "offsets")
 
     def __init__(self, inode: int) -> None:
         self.inode, self.end = inode, 0
-        self.places: dict[bytes, int] = {}
+        self.offsets: dict[bytes, int] = {}
 
     def extend(self, lines: bytes) -> None:
         """List further lines of the segment."""
         for line in lines.splitlines(keepends=True):
-            self.places.update(dict.fromkeys(re.findall(_LISTED, line), self.end))
+            self.offsets.update(dict.fromkeys(re.findall(_LISTED, line), self.end))
             self.end += len(line)
 
 
 def _note_running(running: "dict[str, Event]", events: "list[Event]") -> None:
-    """Add the runs that begin in `events`, which are in their order, to those that are running, and drop those that end."""
+    """Add to `running` the runs that begin in `events`, which are in their order, and drop the runs that end."""
     for event in events:
         if event["action"] == names.TASK_STARTED:
             running[event["run_id"]] = {**event, "started": event["timestamp"]}
@@ -224,7 +224,7 @@ def _note_running(running: "dict[str, Event]", events: "list[Event]") -> None:
 
 
 def _in_question(events: "list[Event]", *, may_repeat: bool) -> "dict[bytes, Event]":
-    """Return the events that are to be looked up by what stands in the line of an event that they repeat."""
+    """Return the events that must be looked up, by the text that the line of an event contains that they may repeat."""
     in_question: dict[bytes, Event] = {}
     begun: set[str] = set()
     for event in events:
@@ -237,7 +237,7 @@ def _in_question(events: "list[Event]", *, may_repeat: bool) -> "dict[bytes, Eve
 
 
 def lines_with(texts: "set[bytes]", content: bytes) -> "list[bytes]":
-    """Return the lines in which one of `texts` stands, in their order."""
+    """Return the lines that contain one of `texts`, in their order."""
     if len(texts) > _FEW:
         listed = set(re.findall(_LISTED, content))
         texts = {text for text in texts if text in listed or _is_cut(text)}
@@ -251,18 +251,18 @@ def events_of(lines: "Iterable[bytes]") -> "list[Event]":
 
 
 def _spelled(texts: "set[bytes]") -> "set[bytes]":
-    """Return texts in both forms: as they are, and as in a line that is written in ASCII for something else in it."""
+    """Return texts in both forms: as they are, and as a line has them that is written in ASCII."""
     odd = (text for text in texts if not text.isascii())
     return texts.union(json.dumps(decode_json(b"{" + text + b"}"))[1:-1].encode() for text in odd)
 
 
 def _is_cut(text: bytes) -> bool:
-    """Tell whether a text may be listed without its end, which is taken to be at the first quote."""
+    """Tell whether a text may be listed without its end: a listed text ends at the first quote."""
     return b"\\" in text
 
 
 def _text_of(event: "Event") -> bytes:
-    """Return what stands in the lines of all that an event may repeat: its run if it begins or ends one, else its id."""
+    """Return the text that lines of repeated events have: the run if the event begins or ends one, else the id."""
     key = "run_id" if event["action"] == names.TASK_STARTED or event["action"] in names.OUTCOMES else "id"
     return _line_part(key, event[key])
 
@@ -278,7 +278,7 @@ def _line_part(key: str, value: str) -> bytes:
 
 
 def _beginning(event: "Event") -> float:
-    """Return a moment before which no event can have been recorded that this one repeats."""
+    """Return a moment (seconds since 1970) before which no event that this one repeats can have been recorded."""
     return parse_timestamp(event.get("started") or event["timestamp"])
 
 
