@@ -84,7 +84,7 @@ class Subject:
         An adopted document has none, nor has one from which another program has dropped the key.
         """
         is_first = base.path == min(other.path for other in self.valid_backups)
-        return is_first or self.parts.backups.says_its_number(base.path)
+        return is_first or self.parts.backups.has_sequence(base.path)
 
     def _note_ends(self, document: "Document") -> None:
         first = self.parts.journal.first() or 0

@@ -1,6 +1,6 @@
 """Backups: copies of validated documents, named by the second (UTC) in which they were made.
 
-Which one is newer is said by the sequence of the document in it, not by the name: clocks jump.
+The newer one of two is that whose document has the higher sequence, whatever the names say: clocks jump.
 """
 
 import os
@@ -39,7 +39,7 @@ class Backups:
     def paths(self) -> list[str]:
         """Return the paths of all backups, oldest first.
 
-        Those that hold more events than the journal are from another life of the home: they come before all others.
+        A backup that holds more events than the journal is from another life of the home, and comes before all others.
         """
         names = [name for name in self._files.names(self._folder) if self._is_name(name)]
         last = self._journal.last() or float("inf")
@@ -55,7 +55,7 @@ class Backups:
         return [os.path.join(self._folder, name) for name in sorted(names)]
 
     def path_of(self, name: str) -> str:
-        """Return the path of the backup that a person calls `name`: with or without folder and ending."""
+        """Return the path of the backup that a user calls `name`, with or without folder and ending; raises UnknownBackupError."""
         wanted = os.path.basename(name)
         for path in self.paths():
             if os.path.basename(path) in (wanted, f"{wanted}.json"):
@@ -65,7 +65,7 @@ class Backups:
     def create(self, content: bytes, now: float) -> str:
         """Keep `content` and return the path; a name that is taken moves on to the next second.
 
-        The caller must hold the document's lock.
+        The caller must hold the document lock.
         """
         self._files.make_folder(self._folder)
         second = int(now)
@@ -92,14 +92,14 @@ class Backups:
         return min((sequence for sequence in sequences if sequence != _UNREADABLE), default=None)
 
     def valid(self) -> "Iterator[tuple[str, Document]]":
-        """Yield each backup that can be read, and the document that it holds, the newest first."""
+        """Yield the path and the document of each valid backup, the newest first."""
         for path in reversed(self.paths()):
             document = self._document_or_none(path)
             if document is not None:
                 yield path, document
 
     def document(self, path: str) -> "Document":
-        """Return the document that a backup holds; raises DocumentError where it holds none."""
+        """Return the document of a backup; raises DocumentError if it has none."""
         read = self._files.read(path)
         if read is None:
             raise DocumentError(path, "", "it has vanished")
@@ -108,13 +108,13 @@ class Backups:
         return document
 
     def keep_damaged(self, content: bytes, now: float, most: int = KEPT_DAMAGED) -> str:
-        """Keep a damaged document beside the backups, apart from them, and return its path; the newest ones are kept."""
+        """Set a damaged document aside in the backups' folder, and return its path; only the newest `most` of these are kept."""
         self._files.make_folder(self._folder)
         kept, second = self.damaged_paths(), int(now)
         newest = self._files.read(kept[-1]) if kept else None
-        if newest is not None and newest[1] == content:  # an earlier attempt has kept it and got no further
+        if newest is not None and newest[1] == content:  # an earlier attempt has set it aside and then failed
             return kept[-1]
-        # Behind the newest one, whose second it may share: the oldest are deleted by their names.
+        # Its name must be the last one, for the oldest are deleted by name: two may be set aside in one second.
         while kept and self._damaged_path(second) <= kept[-1]:
             second += 1
         path = self._damaged_path(second)
@@ -124,7 +124,7 @@ class Backups:
         return path
 
     def made_at(self, path: str) -> float:
-        """Return the moment that the name of a backup says."""
+        """Return the moment in the name of a backup, in seconds since 1970."""
         date, _, clock = os.path.basename(path)[len(self._home.stem) + 1 : -len(".json")].partition("_")
         parts = (date[:4], date[4:6], date[6:]), (clock[:2], clock[2:4], clock[4:])
         return parse_timestamp(f"{'-'.join(parts[0])}T{':'.join(parts[1])}Z")  # strptime takes 2 ms to load
@@ -140,8 +140,8 @@ class Backups:
             self._sequences[key] = sequence
         return self._sequences[key]
 
-    def says_its_number(self, path: str) -> bool:
-        """Tell whether a backup has its sequence where this package writes it: another program may have dropped that."""
+    def has_sequence(self, path: str) -> bool:
+        """Tell whether a backup has its sequence where this package writes it: another program may have left it out."""
         return self._sequence_from_beginning(path) not in (None, _UNREADABLE)
 
     def _document_or_none(self, path: str) -> "Document | None":

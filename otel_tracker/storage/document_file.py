@@ -1,4 +1,4 @@
-"""The document on the disk, and the copy of it in memory; where the file is damaged, what stands in for it."""
+"""The document on the disk, and the copy of it in memory; if the file is damaged, the document that stands in for it."""
 
 import re
 import time
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
     from otel_tracker.storage.journal import Journal
 
 REREAD_SECONDS = 0.05
-_REREADS = 5  # of a file that a process is overwriting in place, or was when it was killed: it begins with a zero byte
+_REREADS = 5  # of a file that begins with a zero byte: a process is overwriting it in place, or was killed while it did
 _BEGINNING_BYTES = 4096
-_FORESEEN_EVENTS = 8
+_PREDICTED_EVENTS = 8
 _OUR_BEGINNING = rb'.\n  "version": "7\.\d+",\n  "updated": (?:null|"[^"\n]*"),\n  "sequence": ([1-9]\d{0,18}),\n'
 _OUR_KEY = b'"config_digest"'
-# How an agent's entry begins in the format of v7.0; a key with an escape in it is taken for another agent's.
+# The beginning of an agent's entry in the format of v7.0; a key with an escape in it passes for another agent's.
 _AGENT_ENTRY = rb'"([^"\n]+)"\s*:\s*\{\s*"status"\s*:'
 
 
 class Damage:
-    """Why a file is no document: its `text` (None if it has vanished), the `reason`, and the `base` to go on from."""
+    """What is wrong with a file: its `text` (None if it has vanished), the `reason`, and the `base` to rebuild it from."""
 
     __slots__ = ("base", "reason", "text")
 
@@ -38,7 +38,7 @@ class Damage:
 
 
 class DocumentFile:
-    """Reads the file again only if it has changed. Who calls `write` holds the document's lock."""
+    """Reads the file again only if it has changed. The caller of `write` must hold the document lock."""
 
     def __init__(self, home: "Home", files: "Files", journal: "Journal", backups: "Backups") -> None:
         self._path, self._files, self._journal, self._backups = home.document, files, journal, backups
@@ -46,15 +46,15 @@ class DocumentFile:
         self.document = new_document()
         """The document in memory, as of the last `load` or `write`."""
         self.signature: Signature | None = None
-        """That of the file which `document` was read from or written to."""
-        self._is_known = False
+        """The signature of the file that `document` was read from or written to."""
+        self._is_loaded = False
         self._peeked: tuple[Signature | None, int] | None = None  # the sequence of a file that was not read whole
         self.damage: Damage | None = None
         """What was wrong with the file when it was read, None if nothing."""
         self.is_edited = False
-        """Whether a hand has changed the settings of the document in memory since it was last written."""
+        """Whether settings of the document in memory were edited by hand since this package last wrote it."""
         self.is_foreign = False
-        """Whether the document in memory comes from a file that this package would not have written like that."""
+        """Whether the document in memory comes from a file that another program has written."""
         self.is_in_place = False
         """Whether the last `write` overwrote the file in place."""
 
@@ -66,33 +66,33 @@ class DocumentFile:
     def load(self) -> Document:
         """Return the document on the disk, from memory if it is still the same.
 
-        Where the file is damaged or has vanished, the newest base that the journal leads on from stands in for it, and
-        `damage` says so. Raises DocumentError where there is no base, or the file is of a version not known here.
+        If the file is damaged or has vanished, the newest base, from which the journal leads to the present state, stands in for
+        it, and `damage` is set. Raises DocumentError if there is no base, or if the file is of an unknown version.
         """
         signature = self._files.signature(self._path)
-        if not self._is_known or signature != self.signature:
+        if not self._is_loaded or signature != self.signature:
             read = self._read()
-            foreseen = self._foreseen(read[1]) if read and self._is_known else None
-            if read and foreseen:
-                self._hold(foreseen)
+            predicted = self._predicted(read[1]) if read and self._is_loaded else None
+            if read and predicted:
+                self._hold(predicted)
             else:
                 read = self._decode(read)
             self.signature = read[0] if read else None
-            self._is_known = True
+            self._is_loaded = True
         return self.document
 
     def look_closer(self) -> None:
-        """Load the document, and check its history, too, which is mostly passed on unread."""
+        """Load the document, and check its history, too, which most callers pass on unread."""
         try:
             self.load().history.entries()
         except DocumentError:
-            self._is_known = False
+            self._is_loaded = False
             self.load()
 
     def sequence(self) -> int:
-        """Return the number of the last event that the document on the disk holds, from its beginning if possible."""
+        """Return the number of the last event in the document on the disk; mostly the file's beginning is enough."""
         signature = self._files.signature(self._path)
-        if self._is_known and signature == self.signature:
+        if self._is_loaded and signature == self.signature:
             return self.document.sequence
         if self._peeked is None or self._peeked[0] != signature:
             read = self._files.read(self._path, 0, _BEGINNING_BYTES)
@@ -101,7 +101,7 @@ class DocumentFile:
         return self._peeked[1]
 
     def valid_text(self) -> "bytes | None":
-        """Return the content of the file on the disk, found to be a document; None if there is none."""
+        """Return the content of the file on the disk if it is a valid document, else None."""
         self.load()
         while self.damage is None:
             read = self._files.read(self._path)
@@ -109,33 +109,35 @@ class DocumentFile:
                 return None
             if read[0] == self.signature:
                 return read[1]
-            self.load()  # a foreign writer was faster
+            self.load()  # another program has written it meanwhile
         return None
 
     def write(self, document: Document, *, in_place: bool = False) -> None:
         """Put `document` in the place of the file in one step, or into the file if that has to stay `in_place`.
 
-        Raises DocumentError where it can't be JSON, and MountedAloneError where nothing can take the file's place.
+        Raises DocumentError if it can't be encoded as JSON, and MountedAloneError if no other file can take the file's place.
         """
         try:
             text = self._codec.encode(document)
         except (ValueError, RecursionError) as error:
             raise DocumentError(self._path, "$", f"can't be written again: {error}") from error
         if self.signature is None and self._files.create(self._path, b"".join(text)):
-            self.signature = self._files.signature(self._path)  # nothing could stand in for the first one
+            self.signature = self._files.signature(
+                self._path
+            )  # it is flushed: nothing could stand in for the first document
         else:
             put = self._files.overwrite if in_place else self._files.replace
             self.signature = put(self._path, text)
         self._hold(document)
-        self._is_known, self.is_in_place = True, in_place
+        self._is_loaded, self.is_in_place = True, in_place
 
     def _read(self) -> "tuple[Signature, bytes] | None":
         return self._files.steadily(self._path, lambda: self._files.read(self._path))
 
     def _decode(self, read: "tuple[Signature, bytes] | None") -> "tuple[Signature, bytes] | None":
-        """Take the document of a file, and return what was read: again where it makes no sense at first.
+        """Take the document of a file, and return what was read; a faulty file is read again.
 
-        A foreign writer may have been in the middle.
+        Another program may have been in the middle of writing it.
         """
         error = self._take(read)
         if error is None:
@@ -159,12 +161,12 @@ class DocumentFile:
         return read
 
     def _may_hold_more(self, text: bytes, base: "Base") -> bool:
-        """Tell whether a damaged file may hold what `base` and the journal don't give.
+        """Tell whether a damaged file may hold more than `base` and the journal give.
 
-        A file that this package wrote from events of the journal may not. Neither may a torn one: events that it has and
-        the journal hasn't were lost in the same power cut, before their record returned. Where there is no backup, the
-        journal must be whole for that. Any other file may if it names an agent that the backup and the journal don't know;
-        and, without a backup, if it isn't blank.
+        A file that this package wrote from events of the journal can't. Neither can a torn file of this package: events that it
+        has and the journal doesn't were lost in the same power cut, before their record returned. Without a backup, both
+        hold only if the journal is whole. Any other file may hold more if it names an agent that neither the backup nor the
+        journal has; and, without a backup, if it isn't blank.
         """
         ours = re.match(_OUR_BEGINNING, text) if text[:1] in (b"{", b"\0") else None
         is_reached = ours is not None and int(ours[1]) <= self._journal.last()
@@ -175,16 +177,16 @@ class DocumentFile:
         if is_torn_ours or (is_reached and not base.missing):
             return False
         later = self._journal.after(base.document.sequence)
-        known = {*base.document.agents, *(event.get(key) for event in later for key in ("agent", "to"))}
-        return any(match[1].decode("utf-8", "replace") not in known for match in re.finditer(_AGENT_ENTRY, text))
+        agents = {*base.document.agents, *(event.get(key) for event in later for key in ("agent", "to"))}
+        return any(match[1].decode("utf-8", "replace") not in agents for match in re.finditer(_AGENT_ENTRY, text))
 
     def _take(self, read: "tuple[Signature, bytes] | None") -> "DocumentError | None":
-        """Take the document that was read; return the error where it is none."""
+        """Take the document that was read; return the error if the file holds none."""
         if read is None:
             return DocumentError(self._path, "", "it has vanished")
         try:
             document = self._codec.decode(read[1], self._path)
-            if not self._is_known:  # once in a process's life: it takes as long as all the rest
+            if not self._is_loaded:  # once in a process's life: it takes as long as all the rest
                 document.history.entries()
         except UnsupportedVersionError:
             raise
@@ -199,9 +201,9 @@ class DocumentFile:
         return None
 
     def _take_rewritten(self, document: Document, text: bytes) -> None:
-        """Take a document that another program has rewritten without `sequence`: nothing tells which events it holds.
+        """Take a document that another program has rewritten without `sequence`: which events it holds is unknown.
 
-        Where a backup and the journal tell the state, that holds; else its numbers do, as if it held all events.
+        If a backup and the journal give the state, that state counts; else the document's numbers, as if it held all events.
         """
         base = newest_base(self._backups, self._journal)
         is_whole = base is not None and (not base.missing if base.source else self._journal.first() == 1)
@@ -216,28 +218,28 @@ class DocumentFile:
         )
 
     def _is_rewritten(self, document: Document, text: bytes) -> bool:
-        """Tell whether a document that names no event was this package's before, and not one that is to be adopted."""
+        """Tell whether a document without `sequence` was written by this package before, and so is not to be adopted."""
         is_numbered = (self._backups.sequence(path) > 0 for path in self._backups.paths())
         return document.sequence == 0 and (_OUR_KEY in text or any(is_numbered))
 
     def _advanced(self, document: Document) -> Document:
-        """Return a document moved on to the journal's end, unless that takes seconds."""
+        """Return a document with all later events of the journal folded in, unless that takes seconds."""
         if self._journal.is_far_ahead(document.sequence):
             return document
         return fold_all(document, self._journal.after(document.sequence))
 
     def _hold(self, document: Document) -> None:
-        """Take a document for that of the file, in which nothing is wrong."""
+        """Keep a document as that of the file, which is whole."""
         self.document, self.damage = document, None
         self.is_edited = self.is_foreign = False
 
-    def _foreseen(self, text: bytes) -> "Document | None":
-        """Return the document in memory moved on by the journal, if that is to the letter what `text` says.
+    def _predicted(self, text: bytes) -> "Document | None":
+        """Return the document in memory with the journal's later events folded in, if `text` is its exact encoding.
 
-        It mostly is when another process has recorded a task, and takes a third of the time of decoding.
+        It mostly is after another process has recorded a task, and this takes a third of the time of decoding.
         """
         sequence = sequence_of(text[:_BEGINNING_BYTES])
-        if sequence is None or not 0 < sequence - self.document.sequence <= _FORESEEN_EVENTS:
+        if sequence is None or not 0 < sequence - self.document.sequence <= _PREDICTED_EVENTS:
             return None
         later = self._journal.after(self.document.sequence)
         document = fold_all(self.document, [event for event in later if event["seq"] <= sequence])

@@ -1,4 +1,4 @@
-"""What becomes of a system call that fails: it is said with its path, or ignored."""
+"""Two ways to treat a system call that fails: report it with its path, or ignore it."""
 
 import errno
 
@@ -7,7 +7,7 @@ from otel_tracker.runtime.interrupts import is_interrupt
 
 
 class saying:  # noqa: N801 - reads as a statement: `with saying("read", path):`
-    """Turns an OSError of its block into a StorageError that says what was attempted on which path."""
+    """Turns an OSError of its block into a StorageError that names the attempt and the path."""
 
     __slots__ = ("_attempted", "_path")
 
@@ -17,7 +17,7 @@ class saying:  # noqa: N801 - reads as a statement: `with saying("read", path):`
     def __enter__(self) -> None:
         pass
 
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
+    def __exit__(self, error_type: object, error: object, trace: object) -> None:
         if isinstance(error, OSError) and not isinstance(error, StorageError) and not is_interrupt(error):
             is_link = error.errno == errno.ELOOP
             reason = "it is a link, which is not followed here" if is_link else error.strerror or str(error)
@@ -25,15 +25,15 @@ class saying:  # noqa: N801 - reads as a statement: `with saying("read", path):`
 
 
 class ignoring:  # noqa: N801 - reads as a statement, too
-    """`contextlib.suppress`, whose module takes half a millisecond to load: too long for a question for an agent's health."""
+    """Does what `contextlib.suppress` does, whose module takes half a millisecond to load: too long for `health`."""
 
-    __slots__ = ("_kinds",)
+    __slots__ = ("_types",)
 
-    def __init__(self, *kinds: type[BaseException]) -> None:
-        self._kinds = kinds
+    def __init__(self, *types: type[BaseException]) -> None:
+        self._types = types
 
     def __enter__(self) -> None:
         pass
 
-    def __exit__(self, kind: object, error: object, trace: object) -> bool:
-        return isinstance(error, self._kinds)
+    def __exit__(self, error_type: object, error: object, trace: object) -> bool:
+        return isinstance(error, self._types)

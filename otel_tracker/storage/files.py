@@ -1,8 +1,8 @@
 """Every file operation of the storage, so that a test can replace them all.
 
-What is created is for its owner only, whatever the umask says, and belongs to the folder's owner where root creates it;
-what exists keeps its mode and its owner. A link in the place of a file that this package makes itself is not followed.
-Failures are StorageErrors.
+A new file or folder is for its owner only, whatever the umask says, and belongs to the folder's owner if root creates it; an
+existing one keeps its mode and its owner. A link in the place of a file that this package makes itself is not followed. Failures
+are StorageErrors.
 """
 
 import errno
@@ -44,7 +44,7 @@ class Files:
     """The operations on the real file system."""
 
     def signature(self, path: str) -> "Signature | None":
-        """Return what tells one content of a file from another: inode, size, time of change; None if there is none."""
+        """Return a file's inode, size in bytes and time of change in ns, which differ if its content does; None if there is no file."""
         with saying("look at", path):
             try:
                 return _signature(os.stat(path))
@@ -52,7 +52,7 @@ class Files:
                 return None
 
     def identity(self, path: str) -> "tuple[int, int] | None":
-        """Return what tells a file or a folder from all others on this machine: device, inode; None if there is none."""
+        """Return the device and inode of a file or folder, which no other one on this machine has; None if there is none."""
         with saying("look at", path):
             try:
                 status = os.stat(path)
@@ -63,7 +63,7 @@ class Files:
     def refuse_planted_link(self, path: str) -> None:
         """Raise StorageError if `path` is a link that another user has made in a folder that isn't theirs.
 
-        Root follows only root's links: it has to beware of the folder's owner.
+        Root follows only root's links: it must not trust the folder's owner.
         """
         with saying("look at", path):
             try:
@@ -74,7 +74,9 @@ class Files:
                 user = os.geteuid()
                 trusted = (user, 0, os.stat(os.path.dirname(path) or ".").st_uid if user else 0)
                 if link.st_uid not in trusted:
-                    raise StorageError("follow the link", path, f"user {link.st_uid} made it, whom nobody here trusts")
+                    raise StorageError(
+                        "follow the link", path, f"user {link.st_uid} made it, whose links are not trusted here"
+                    )
 
     def read(self, path: str, start: int = 0, limit: int = -1) -> "tuple[Signature, bytes] | None":
         """Return the signature and the content of a file, or `limit` bytes of it; None if there is none."""
@@ -88,7 +90,7 @@ class Files:
                 return None
 
     def read_through(self, path: str, mark: bytes) -> "bytes | None":
-        """Return the content of a file up to the first `mark` at least, all of it without one; None if there is no file."""
+        """Return the content of a file up to the first `mark` or beyond, all of it if it has no mark; None if there is no file."""
         with saying("read", path):
             try:
                 with _Opened(path, os.O_RDONLY | _NONBLOCK) as descriptor:
@@ -103,7 +105,7 @@ class Files:
                 return None
 
     def steadily(self, path: str, read: "Callable[[], Read]") -> "Read":
-        """Return what `read` returns of a file at one moment, although a writer may be overwriting it (`overwrite`)."""
+        """Return the result of `read`, all of one moment, although a writer may be overwriting the file (`overwrite`)."""
         before = self.signature(path)
         for _ in range(_ATTEMPTS):
             content, after = read(), self.signature(path)
@@ -158,9 +160,9 @@ class Files:
             os.ftruncate(descriptor, size)
 
     def rewrite(self, path: str, start: int) -> None:
-        """Write what a file has from `start` on to the same place again.
+        """Write the content of a file from the byte `start` on to the same place again.
 
-        After a flush has failed, the system takes what it could not write for written: flushing again flushes nothing.
+        After a flush has failed, the system takes the content that it could not write for written: another flush does nothing.
         """
         with saying("write again", path), _Opened(path, os.O_RDWR | _NOFOLLOW) as descriptor:
             os.lseek(descriptor, start, os.SEEK_SET)
@@ -169,7 +171,7 @@ class Files:
             _write(descriptor, content)
 
     def sync(self, path: str) -> None:
-        """Return when the content of a file, by whatever process, is on the disk."""
+        """Return when the content of a file is on the disk, whichever process has written it."""
         with saying("flush", path), _Opened(path, os.O_WRONLY) as descriptor:
             _flush(descriptor)
 
@@ -235,7 +237,7 @@ class Files:
             return self.overwrite(path, [content])
 
     def export(self, path: str, content: bytes, mode: int = _FILE_MODE) -> None:
-        """Write `content` to the file, or into the pipe or the device, that a caller has named; raises OutputError.
+        """Write `content` to the file, pipe or device that a caller has named; raises OutputError.
 
         A file is written in one step, and a new one gets `mode`. Links are followed, unless they are planted
         (`refuse_planted_link`).
@@ -274,7 +276,7 @@ class Files:
     def create(self, path: str, content: bytes) -> bool:
         """Create a file with `content`, in one step and on the disk; False, and nothing done, if the name is taken.
 
-        The caller must hold a lock that keeps others from taking the name meanwhile.
+        The caller must hold a lock under which alone the name is taken.
         """
         temporary = _temporary(path)
         with saying("create", path):
@@ -294,10 +296,13 @@ class Files:
             return True
 
     def temporary_files(self, beginning: str) -> list[str]:
-        """Return what processes have made, and may have left, on their way to files whose paths begin like this."""
+        """Return the temporary files of processes that are writing, or were killed writing, files whose paths begin like this."""
         folder, name = os.path.split(beginning)
-        found = [left for left in self.names(folder) if left.startswith(name) and re.search(_TEMPORARY, left)]
-        return [os.path.join(folder, left) for left in found]
+        return [
+            os.path.join(folder, other)
+            for other in self.names(folder)
+            if other.startswith(name) and re.search(_TEMPORARY, other)
+        ]
 
     def remove(self, path: str) -> None:
         """Delete a file, if it is there."""
@@ -326,12 +331,12 @@ class _Opened:
     def __enter__(self) -> int:
         return self._descriptor
 
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
+    def __exit__(self, error_type: object, error: object, trace: object) -> None:
         os.close(self._descriptor)
 
 
 def _status_of_file(descriptor: int, path: str) -> os.stat_result:
-    """Return the status of an open file; raises StorageError where it is a folder, a pipe or a device."""
+    """Return the status of an open file; raises StorageError if it is a folder, a pipe or a device."""
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode):
         raise StorageError("read", path, "it is no file")
@@ -383,14 +388,14 @@ def _temporary(path: str) -> str:
 
 
 def _make_ours(descriptor: int, path: str) -> None:
-    """Give a new file its mode, whatever the umask has made of it, and its owner."""
+    """Give a new file its mode, whatever the umask says, and its owner."""
     if hasattr(os, "fchmod"):
         os.fchmod(descriptor, _FILE_MODE)
         _give_away(descriptor, path)
 
 
 def _make_folder_ours(path: str) -> None:
-    """Give a new folder its mode and its owner; it may have been replaced by a link meanwhile, which isn't followed."""
+    """Give a new folder its mode and its owner; a link that has taken its place meanwhile isn't followed."""
     if hasattr(os, "fchmod"):
         with _Opened(path, os.O_RDONLY | os.O_DIRECTORY | _NOFOLLOW) as descriptor:
             os.fchmod(descriptor, _FOLDER_MODE)
@@ -398,7 +403,7 @@ def _make_folder_ours(path: str) -> None:
 
 
 def _give_away(descriptor: int, path: str) -> None:
-    """Give what root has created to the owner of the folder, which could not read it otherwise."""
+    """Give a file that root has created to the owner of the folder, who could not read it otherwise."""
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         folder = os.stat(os.path.dirname(path) or ".")
         if folder.st_uid != 0:
@@ -406,7 +411,7 @@ def _give_away(descriptor: int, path: str) -> None:
 
 
 def _make_alike(descriptor: int, old: os.stat_result) -> None:
-    """Give a new file the mode of the one that it replaces, and its owner where that is allowed."""
+    """Give a new file the mode of the file that it replaces, and its owner if the system allows it."""
     if hasattr(os, "fchmod"):
         new = os.fstat(descriptor)
         for owner, group in ((old.st_uid, old.st_gid), (-1, old.st_gid)):  # a member may give a file to its group only

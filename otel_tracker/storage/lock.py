@@ -1,8 +1,8 @@
 """Lock files: created once, never deleted, and held for as short as possible.
 
-Waiting is polling with random pauses, short at first and longer with each: with 50 processes it starves nobody, and
-leaves the machine to the processes that work (docs/decisions.md has the figures).
-A process that has waited for a lock in vain doesn't wait for it again before it has had it.
+Waiting is polling with random pauses that grow: with 50 processes it starves none, and leaves the machine to the processes that
+work (docs/decisions.md has the figures). A process that has waited for a lock in vain doesn't wait for it again until it has once
+taken it without waiting.
 """
 
 import os
@@ -49,9 +49,9 @@ _locks_of_process = _Locks()
 def held(
     path: str, files: "Files", is_needless: "Callable[[], bool] | None" = None, began: "float | None" = None
 ) -> "Iterator[bool]":
-    """Hold the lock file at `path`, and say whether it is held.
+    """Hold the lock file at `path`; the context gives whether it is held.
 
-    It isn't where, while another one held it, it has become needless. Raises LockTimeoutError when it could not be had
+    It is not if `is_needless` became true while another process held it. Raises LockTimeoutError if the lock isn't free
     within WAIT_SECONDS from `began` (of time.monotonic) on, by default from now.
     """
     descriptor = _opened(path, files)
@@ -67,7 +67,7 @@ def held(
 
 @contextmanager
 def held_if_free(path: str, files: "Files") -> "Iterator[bool]":
-    """Hold the lock file at `path` if nobody else does, and say whether it is held."""
+    """Hold the lock file at `path` if no other process does; the context gives whether it is held."""
     descriptor = _opened(path, files)
     try:
         yield _locks(descriptor, path)
@@ -76,7 +76,7 @@ def held_if_free(path: str, files: "Files") -> "Iterator[bool]":
 
 
 def holders(path: str) -> list[int]:
-    """Return the pids of the processes that hold the lock file at `path`, as far as the system tells."""
+    """Return the ids of the processes that hold the lock file at `path`, as far as the system tells."""
     try:
         inode = os.stat(path).st_ino
         with open("/proc/locks", encoding="ascii") as table:  # see proc_locks(5)
@@ -93,9 +93,9 @@ def _opened(path: str, files: "Files") -> int:
 
 
 def _release(descriptor: int) -> None:
-    """Unlock a lock file, which a child that was forked meanwhile has open, too, and close it.
+    """Unlock a lock file and close it; unlocking counts, for a child that was forked meanwhile has the file open, too.
 
-    It is closed even where that is reported to have failed (close(2)).
+    A descriptor is closed even if `close` reports a failure (close(2)).
     """
     _locks_of_process.open.discard(descriptor)
     with suppress(OSError):
@@ -117,7 +117,7 @@ def _wait_for(
     while is_needless is None or not is_needless():
         if _locks(descriptor, path):
             return True
-        # The sum of the pauses bounds the wait where the clock jumps back.
+        # The sum of the pauses bounds the wait if the clock jumps back.
         if path in _locks_of_process.given_up or max(time.monotonic() - began, paused) > WAIT_SECONDS:
             _locks_of_process.given_up.add(path)
             by = " and ".join(f"process {pid}" for pid in holders(path)) or "another process"

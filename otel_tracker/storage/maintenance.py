@@ -43,7 +43,7 @@ class Maintenance:
             self._parts.warn_once(f"{error} (going on without a new backup)")
 
     def ensure_copy(self) -> None:
-        """Make a backup if one is due; raises StorageError if that fails."""
+        """Make a backup if one is due; raises StorageError if it can't be made."""
         if self.is_backup_due():
             self.keep_copy()
 
@@ -70,7 +70,7 @@ class Maintenance:
             self._parts.warn_once(str(error))
 
     def sweep(self) -> None:
-        """Delete what killed processes have left of their attempts to write a document or a backup, once."""
+        """Delete the temporary files that killed processes have left, the first time that it is called."""
         if not self._is_swept:
             self._is_swept = True
             for path in temporary_files(self._parts.home, self._parts.files):
@@ -78,6 +78,6 @@ class Maintenance:
 
 
 def temporary_files(home: "Home", files: "Files") -> list[str]:
-    """Return what is left of attempts to write a document or a backup, if no process is writing one just now."""
+    """Return the temporary files of documents and backups: of killed processes, unless a process is writing one just now."""
     beginnings = (f"{home.document}.", f"{home.claim}.", os.path.join(home.backups, home.stem))
     return [path for beginning in beginnings for path in files.temporary_files(beginning)]

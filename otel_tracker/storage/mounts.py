@@ -1,6 +1,6 @@
 """Which file system a folder is on, and which files are mounted on their own.
 
-Over a network, neither locks nor renames are proven here. No file can be renamed over one that is mounted on its own.
+Locks and renames over a network are not tested here. No file can be renamed over a file that is mounted on its own.
 """
 
 import os
@@ -16,18 +16,18 @@ _TABLE = "/proc/self/mountinfo"  # see proc_pid_mountinfo(5)
 
 
 def warning_about(folder: str) -> "str | None":
-    """Return what a person should know of the file system that a home is on, None if that is nothing."""
-    kind = filesystem_of(folder)
-    if kind not in NETWORK:
+    """Return a warning for the user about the file system that a home is on, None if there is nothing to say."""
+    filesystem = filesystem_of(folder)
+    if filesystem not in NETWORK:
         return None
     return (
-        f"{folder} is on {kind}: between machines neither its locks nor its renames are proven; "
+        f"{folder} is on {filesystem}: between machines neither its locks nor its renames are proven; "
         "processes of one machine are safe"
     )
 
 
 def written_in_place(path: str) -> str:
-    """Return what a person should know of a file that is mounted on its own."""
+    """Return a warning for the user about a file that is mounted on its own."""
     return (
         f"{path} is mounted on its own, so that it is written in place; "
         "mount the folder that it is in, else a process outside may replace it unseen"
@@ -43,16 +43,16 @@ def is_mounted_alone(path: str) -> bool:
 def filesystem_of(path: str, table: "str | None" = None) -> "str | None":
     """Return the type of the file system that `path` is on, or would be, None where the system doesn't tell."""
     real = os.path.realpath(path)
-    found, longest = None, -1
-    for point, kind in _mounts(table):
+    nearest, longest = None, -1
+    for point, filesystem in _mounts(table):
         is_inside = real == point or real.startswith(point.rstrip("/") + "/")
-        if is_inside and len(point) >= longest:  # the later one of two covers the other
-            found, longest = kind, len(point)
-    return found
+        if is_inside and len(point) >= longest:  # of two mounts at one point the later one covers the other
+            nearest, longest = filesystem, len(point)
+    return nearest
 
 
 def _mounts(table: "str | None") -> "Iterator[tuple[str, str]]":
-    """Yield the places of mounts and the types of their file systems, in the order in which they were mounted."""
+    """Yield each mount's point and the type of its file system, in the order in which they were mounted."""
     if table is None:
         try:
             with open(_TABLE, encoding="utf-8", errors="surrogateescape") as file:

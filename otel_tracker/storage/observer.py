@@ -1,7 +1,7 @@
-"""What the store finds out by itself, as events.
+"""Events that the store itself finds out about.
 
-Settings that a person has changed in the file, tasks whose process is gone, permits that no task has used, cooldowns that
-a clock has set which has jumped since.
+They are of settings that were edited by hand, of tasks whose process has ended, of permits that no task has used, and of cooldowns
+that were set by a clock that has jumped back since.
 """
 
 import time
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from otel_tracker.state.shapes import Event
 
 
-_THOROUGH_SECONDS = 1.0  # between two looks that tell a process from another one that has got its pid
+_THOROUGH_SECONDS = 1.0  # between two looks that also notice that another process has got the pid
 
 
 class Observer:
-    """Compares a document with the world around it. The caller must hold the document's lock."""
+    """Compares a document with the world around it. The caller must hold the document lock."""
 
     def __init__(self, clock: "Callable[[], float]") -> None:
         self._clock = clock
@@ -38,31 +38,31 @@ class Observer:
         self._running = RunningTasks()
 
     def look(self) -> None:
-        """Begin a look around; not each one is thorough."""
+        """Begin a look around; it is thorough if the last thorough one was a while ago."""
         moment = time.monotonic()
         self._is_thorough = not 0 <= moment - self._looked_at < _THOROUGH_SECONDS
         if self._is_thorough:
             self._looked_at = moment
 
     def settings(self, document: "Document", later: "list[Event]") -> "list[Event]":
-        """Return the event of settings that were changed by hand in the file of `document`, none if it is known.
+        """Return the event of settings that were edited by hand in the file of `document`; none if the journal has it.
 
         `later` are the journal's events that the document doesn't hold.
         """
         config, agents = settings_of(document.head)
-        known = {"action": names.SETTINGS_CHANGED, "config": config, "agents": agents, "since": document.sequence}
-        if any(known == {key: event.get(key) for key in known} for event in later):
+        change = {"action": names.SETTINGS_CHANGED, "config": config, "agents": agents, "since": document.sequence}
+        if any(change == {key: event.get(key) for key in change} for event in later):
             return []
         from otel_tracker.state.event import happened
 
         return [happened(names.SETTINGS_CHANGED, self._clock(), config=config, agents=agents, since=document.sequence)]
 
     def lost(self, state: "Document", seen_before: "str | None") -> "list[Event]":
-        """Return an event for each running task of `state` whose end nobody will see.
+        """Return an event for each running task of `state` whose end no process will see.
 
-        A task without an owner, or whose owner can't be seen from here, is lost after `in_flight_max_hours`: by the clock
-        of the boot, which doesn't jump; in another boot if both the wall clock and an event before this transaction,
-        at `seen_before`, say so.
+        A task without an owner, or whose owner isn't visible from here, is lost after `in_flight_max_hours`: by the clock
+        of the boot, which doesn't jump; if it began in another boot, by both the wall clock and the timestamp `seen_before` of an
+        event before this transaction.
         """
         tasks = state.head["in_flight"]
         if not tasks:
@@ -82,7 +82,7 @@ class Observer:
         ]
 
     def permits(self, state: "Document") -> "list[Event]":
-        """Return an event for each permit that is over: its task has not begun, or has not ended in time."""
+        """Return an event for each permit that is over because its task has not begun, or has not ended in time."""
         half_open = [key for key, agent in state.agents.items() if agent["status"] == names.STATUSES[names.HALF_OPEN]]
         if not half_open:
             return []
@@ -97,7 +97,7 @@ class Observer:
         ]
 
     def cooldowns(self, state: "Document") -> "list[Event]":
-        """Return an event for each agent whose cooldown was set by a clock that has jumped back since."""
+        """Return an event for each agent whose cooldown was set by a clock that has jumped back since then."""
         blacklisted = [
             (key, agent) for key, agent in state.agents.items() if agent["status"] == names.STATUSES[names.OPEN]
         ]
@@ -124,7 +124,7 @@ class Observer:
     def _lost(self, run_id: str, task: "Event", now: float, reason: str) -> "Event":
         from otel_tracker.state.event import task_ended
 
-        known = {key: task.get(key) for key in ("model", "task_id")}
+        fields = {key: task.get(key) for key in ("model", "task_id")}
         return task_ended(
             task["agent"],
             names.LOST,
@@ -135,5 +135,5 @@ class Observer:
             environment_error=task.get("loss_error"),
             reason=reason,
             unexported=True,
-            **known,
+            **fields,
         )

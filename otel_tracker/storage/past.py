@@ -1,4 +1,4 @@
-"""The history beyond what the document holds: the journal's older events."""
+"""The history, which begins in the document and goes on in the journal with older events."""
 
 from otel_tracker import names
 from otel_tracker.state import lookup
@@ -32,9 +32,9 @@ def newest_first(
 def _newest_first(
     journal: "Journal", entries: "list[Event]", agents: "set[str] | None", since: float
 ) -> "Iterator[Event]":
-    """Yield the entries of a document's history, and what the journal has from before them."""
+    """Yield the entries of a document's history, and then the journal's older events."""
     yield from reversed(selected(entries, agents, since))
-    if entries and not is_event(entries[0]):  # it was in the document before the journal's first event
+    if entries and not is_event(entries[0]):  # the document had it before the journal's first event
         return
     discarded: list[tuple[int, int]] = []
     restores = [entry for entry in entries if entry.get("action") == names.DOCUMENT_RESTORED and is_event(entry)]
@@ -46,7 +46,7 @@ def _newest_first(
 
 
 def of_conversation(journal: "Journal", conversation: str) -> "list[Event]":
-    """Return what the journal holds of the ends of a conversation's tasks, and of what amends them, oldest first."""
+    """Return the journal's events about ends of a conversation's tasks, amendments included, oldest first."""
     text = encode_line({"conversation_id": conversation})[1:-1]
     discarded: list[tuple[int, int]] = []
     events: list[Event] = []
@@ -57,7 +57,7 @@ def of_conversation(journal: "Journal", conversation: str) -> "list[Event]":
 
 
 def selected(entries: "list[Event]", agents: "set[str] | None" = None, since: float = 0.0) -> "list[Event]":
-    """Return those of `entries` that are about one of `agents`, or any, not before `since`, without the starts of tasks."""
+    """Return the `entries` about one of `agents` (about any if that is None), not before `since`, without the starts of tasks."""
     return [
         entry
         for entry in entries

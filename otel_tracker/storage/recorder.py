@@ -1,7 +1,7 @@
-"""The recorder: hands events to a store and never raises into the task that they are about.
+"""The recorder: hands events to a store, and never raises into the task that it records.
 
-Events that can't be written now wait in memory, in order, and go with the next one, or at exit; what can't be written
-then is left beside the journal for the next writer, if that can be.
+Events that can't be written now wait in memory, in order, and are written with the next event, or at exit. Events that can't be
+written then are left beside the journal for the next writer, if possible.
 """
 
 import time
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from otel_tracker.state.shapes import Event
     from otel_tracker.storage.port import Port
 
-_LONGEST_QUEUE = 100_000  # events; beyond, the oldest are given up: an agent's memory is not ours to fill
+_LONGEST_QUEUE = 100_000  # events; of more, the oldest are dropped: an agent's memory is not ours to fill
 
 
 class Recorder(lifecycle.Part):
@@ -34,7 +34,7 @@ class Recorder(lifecycle.Part):
         lifecycle.join(self)
 
     def renew(self) -> None:
-        """Begin anew in the child of a fork: what waits in memory is the parent's to write."""
+        """Begin anew in the child of a fork: the parent writes the events that wait in memory."""
         self._waiting, self._writers = [], set()
 
     def end(self) -> None:
@@ -48,14 +48,14 @@ class Recorder(lifecycle.Part):
 
     @uninterrupted
     def record(self, event: "Event", *, may_repeat: bool = False) -> None:
-        """Write an event; where that succeeds it is on the disk, and in the document, on return.
+        """Write an event; if that succeeds, it is on the disk, and in the document, on return.
 
-        One that `may_repeat` another one, with the same `id`, is recorded unless that has been.
+        With `may_repeat` it is left out if an event with the same `id` is recorded already.
         """
         self._hand_over([event], is_start=False, may_repeat=may_repeat)
 
     def submit(self, event: "Event", *, may_repeat: bool = False) -> Receipt:
-        """Have an event written like one of `record`, and return at once; `wait` of the receipt returns when it is."""
+        """Have an event written as `record` does, and return at once; `wait` of the receipt returns when it is written."""
         return submit(partial(self.record, event, may_repeat=may_repeat))
 
     @uninterrupted
@@ -64,7 +64,7 @@ class Recorder(lifecycle.Part):
         self._hand_over(events, is_start=False)
 
     def flush(self) -> bool:
-        """Try to write what waits, and tell whether nothing waits any more."""
+        """Try to write the events that wait, and tell whether none waits any more."""
         return (is_idle() and not self._waiting) or self._flush()
 
     @uninterrupted
@@ -77,7 +77,7 @@ class Recorder(lifecycle.Part):
 
     @uninterrupted
     def leave(self) -> None:
-        """Write what waits, or leave it beside the journal, or say what is lost: for the end of the process."""
+        """Write the events that wait, or leave them beside the journal, or log how many are lost: for the end of the process."""
         if self.flush():
             return
         with self._guard:
@@ -94,13 +94,13 @@ class Recorder(lifecycle.Part):
     def _hand_over(self, new: "list[Event]", *, is_start: bool, may_repeat: bool = False) -> None:
         with self._guard:
             if get_ident() in self._writers:
-                # A signal handler, or a generator that is collected, has come in the middle of writing.
+                # A signal handler, or a generator that is collected, has interrupted the writing.
                 self._waiting += new
                 return
             events, self._waiting = [*self._waiting, *new], []
         self._write(events, is_start=is_start, retried=len(events) - len(new), may_repeat=may_repeat)
         if self._waiting and not self._has_complained:
-            self.flush()  # what came meanwhile
+            self.flush()  # events that came meanwhile
 
     def _write(self, events: "list[Event]", *, is_start: bool, retried: int = 0, may_repeat: bool = False) -> bool:
         self._writers.add(get_ident())

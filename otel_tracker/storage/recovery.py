@@ -1,4 +1,4 @@
-"""Where the state comes from when the document is damaged: the newest valid backup, else the journal alone."""
+"""What a damaged document is rebuilt from: the newest valid backup and the journal, else the journal alone."""
 
 from otel_tracker import names
 from otel_tracker.errors import StorageError
@@ -20,21 +20,20 @@ class Base:
     def __init__(self, document: Document, source: "str | None", missing: str) -> None:
         self.document = document
         self.source = source
-        """The path of the backup that it is, None where there is none."""
+        """The path of the backup that it was read from, None if there is none."""
         self.missing = missing
-        """What neither it nor the journal has, in words; empty if that is nothing that one can see from here."""
+        """What neither it nor the journal has, in words; empty if nothing is known to be missing."""
 
     def __str__(self) -> str:
-        """Return what the state comes from, in words."""
+        """Return in words what the state is rebuilt from."""
         return f"{self.source or 'no backup'} and the journal{self.missing and f'; missing: {self.missing}'}"
 
 
 def newest_base(backups: "Backups", journal: "Journal") -> "Base | None":
-    """Return the newest valid backup that no restore has discarded, else an empty document; None without a source.
+    """Return the newest valid backup that no restore has discarded, else an empty document; None if there is nothing to fold.
 
-    Starts of tasks are no source: they are appended before there is a document.
-
-    A backup lacks nothing if the journal goes on where it ends.
+    A journal of nothing but starts of tasks counts as nothing: these are appended before there is a document. Nothing is missing
+    if the journal goes on where the backup ends.
     """
     for path, document in _valid(backups):
         if not journal.replay_after(document.sequence).has_discarded(document.sequence):

@@ -1,4 +1,4 @@
-"""One recorder for each home in a process, so that everybody in it shares what has been read and what waits."""
+"""One recorder for each home in a process: all trackers of a home share what was read and what still has to be written."""
 
 from otel_tracker.runtime.environment import home_folder
 from otel_tracker.storage.home import Home

@@ -52,7 +52,7 @@ def restore(store: "Store", name: str, *, discard_later: bool) -> "tuple[str, in
         later = parts.journal.after(document.sequence)
         if Replay(later).has_discarded(document.sequence) and not discard_later:
             raise RestoreError(path)
-        with suppress(DocumentError):  # a file that nothing can be made of is no hindrance
+        with suppress(DocumentError):  # a file that can't be rebuilt is replaced, too
             transaction.settle_document()
         transaction.back_up()
         restored = happened(
@@ -65,6 +65,6 @@ def restore(store: "Store", name: str, *, discard_later: bool) -> "tuple[str, in
         number = transaction.append(restored)["seq"]
         events = parts.journal.after(document.sequence)
         transaction.write(fold_all(document, events))
-        transaction.back_up()  # a newer base than what was there before
+        transaction.back_up()  # a newer base than the backups made before
         discarded = sum(1 for event in events if discard_later and event["seq"] < number)
         return path, len(events) - 1 - discarded, discarded

@@ -1,8 +1,8 @@
-"""How long segments of the journal live: as long as `history_retention_days` and the oldest backup want them.
+"""How long segments of the journal live: as long as `history_retention_days` and the oldest backup need them.
 
-A segment's age is the time between its newest event and the oldest one of the newest two segments, or the oldest backup
-if that is earlier. Beside that the wall clock may only lengthen its life: a clock that is ahead for a while deletes
-nothing, since the backups of the present are still there.
+A segment's age is the time from its newest event to the oldest event of the newest two segments, or to the oldest backup if
+that is earlier. The wall clock can only lengthen its life: a clock that is ahead for a while deletes nothing, since the backups of
+the present are still there.
 """
 
 import re
@@ -25,9 +25,9 @@ def delete_old_segments(parts: "Parts") -> None:
     oldest_backup = backups.oldest_sequence()
     if len(segments) < 3 or oldest_backup is None:
         return
-    wanted = min(oldest_backup, document.sequence)
+    needed = min(oldest_backup, document.sequence)
     numbered = zip(segments[:-2], journal.last_numbers(segments), strict=False)
-    deletable = [path for path, last in numbered if last <= wanted]
+    deletable = [path for path, last in numbered if last <= needed]
     if not deletable:
         return
     recent = [moment for segment in segments[-2:] for moment in _moments(segment, files)]
@@ -35,7 +35,7 @@ def delete_old_segments(parts: "Parts") -> None:
     limit = oldest_now - Settings.of(document.config).history_retention_days * 86_400
     for segment in deletable:
         if max(_moments(segment, files), default=oldest_now) >= limit:
-            break  # those after it must go on from it
+            break  # the journal must not have gaps
         files.remove(segment)
 
 
@@ -50,4 +50,4 @@ def _moment(text: str) -> "float | None":
     try:
         return parse_timestamp(text)
     except (ValueError, OverflowError):
-        return None  # on a line that another program has damaged
+        return None  # another program has damaged the line

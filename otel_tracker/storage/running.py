@@ -1,6 +1,7 @@
-"""The running tasks of a document, by their process or their age: either shows that no process will see their end.
+"""The running tasks of a document, by their process or their age: either can show that no process will see their end.
 
-They follow the document from one look to the next, so that a look at thousands of tasks costs little more than at one.
+They are kept from one look to the next and changed with the document, so that a look at thousands of tasks costs little more
+than a look at one.
 """
 
 from otel_tracker.runtime import owner
@@ -18,12 +19,12 @@ _PROCESS = ("host", "boot_id", "namespace", "pid", "started")
 
 
 class RunningTasks:
-    """The tasks that were in flight at the last look. A task stays what it was when its run was first seen."""
+    """The tasks in flight at the last look. A task keeps the process or the clock that it had when its run was first seen."""
 
     def __init__(self) -> None:
         self._tasks: dict[str, Task] = {}
-        self._processes: dict[ProcessKey, tuple[Task, set[str]]] = {}  # those that can be seen, and their runs
-        self._started: dict[str, float] = {}  # of the other runs: by the wall clock, in seconds since 1970
+        self._processes: dict[ProcessKey, tuple[Task, set[str]]] = {}  # visible processes, and their runs
+        self._started: dict[str, float] = {}  # of all other runs: by the wall clock, in seconds since 1970
         self._booted: dict[str, float] = {}  # or by the clock of the present boot, in seconds
 
     def follow(self, tasks: "dict[str, Task]") -> None:
@@ -36,11 +37,11 @@ class RunningTasks:
             self._tasks = tasks
 
     def by_process(self) -> "Iterator[tuple[Task, set[str]]]":
-        """Yield each process that can be seen and has promised to see the end of tasks, and their runs."""
+        """Yield each visible process that owns tasks, and the runs of these tasks."""
         yield from self._processes.values()
 
     def too_old(self, now: float, hours: float) -> "dict[str, str]":
-        """Return why a run is over, for each of those without a process that began more than so many hours ago."""
+        """Return the reason why a run is over, for each run without a visible process that began more than `hours` ago."""
         clock = owner.boot_clock() if self._booted else None
         reason, oldest = f"not ended within {hours:g} hours", hours * 3600
         ages = ((self._started, now), (self._booted, clock["seconds"] if clock else 0.0))
@@ -53,9 +54,9 @@ class RunningTasks:
         }
 
     def _add(self, run_id: str, task: "Task") -> None:
-        promised, clock = task.get("owner"), task.get("clock")
-        if promised and owner.is_visible(promised):
-            self._processes.setdefault(_key_of(promised), (promised, set()))[1].add(run_id)
+        process, clock = task.get("owner"), task.get("clock")
+        if process and owner.is_visible(process):
+            self._processes.setdefault(_key_of(process), (process, set()))[1].add(run_id)
         elif owner.seconds_since(clock) is None:
             self._started[run_id] = parse_timestamp(task["started"])
         else:

@@ -71,17 +71,17 @@ def test_two_stores_of_one_home_continue_each_others_numbers(home: Home) -> None
     assert first.read().head == second.read().head
 
 
-def test_what_another_process_has_written_is_foreseen_unless_somebody_has_edited_it(home: Home) -> None:
+def test_what_another_process_has_written_is_predicted_unless_somebody_has_edited_it(home: Home) -> None:
     ours, theirs = Store(home), Store(home)
     ours.record([ended()])
     theirs.record([ended(), ended()])
-    foreseen = ours.parts.document_file._foreseen(Path(home.document).read_bytes())
-    assert foreseen is not None
-    assert foreseen.head == Store(home).read().head
+    predicted = ours.parts.document_file._predicted(Path(home.document).read_bytes())
+    assert predicted is not None
+    assert predicted.head == Store(home).read().head
     theirs.record([ended()])
     text = Path(home.document).read_text()
     Path(home.document).write_text(text.replace('"tasks_failed": 0', '"tasks_failed": 7'))
-    assert ours.parts.document_file._foreseen(Path(home.document).read_bytes()) is None
+    assert ours.parts.document_file._predicted(Path(home.document).read_bytes()) is None
     assert ours.read().agents["core/coder.md"]["metrics"]["tasks_failed"] == 7
 
 
