@@ -11,7 +11,7 @@ WIDTH = 27
 
 def format_timestamp(seconds: float) -> str:
     """Return `seconds` in the fixed-width form, rounded to the microsecond."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds")[:-6] + "Z"
+    return datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 @lru_cache(maxsize=4096)  # each event's is asked for several times

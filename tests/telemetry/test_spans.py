@@ -386,7 +386,7 @@ def test_a_second_one_of_the_same_home_is_refused(
     with lock.held(f"{home.spans_position}.lock", Files()):
         assert export() == 1
         assert export("--follow") == 1
-    assert "one at a time does" in capsys.readouterr().err
+    assert "only one process may" in capsys.readouterr().err
     assert exported() == []
     for exporter in FakeExporter.made:
         exporter.shutdown()
