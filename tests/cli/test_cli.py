@@ -50,7 +50,7 @@ def parsed(output: str) -> Any:
     return json.loads(output)
 
 
-def test_the_report_shows_who_is_blacklisted_first(fleet: MetricTracker, run: Run) -> None:
+def test_the_report_shows_blacklisted_agents_first(fleet: MetricTracker, run: Run) -> None:
     status, out, _ = run("report")
     assert status == 0
     headings = [line for line in out.splitlines() if line.startswith("## ")]
@@ -180,7 +180,7 @@ def test_estimates_are_marked_in_the_history(home: Home, run: Run) -> None:
     assert "~ 1,500" in run("history")[1]
 
 
-def test_tokens_that_nobody_measured_are_a_dash_wherever_they_are_shown(home: Home, run: Run) -> None:
+def test_tokens_that_were_not_measured_are_a_dash_wherever_they_are_shown(home: Home, run: Run) -> None:
     Store(home).record(
         [end("r1", agent="a.md"), end("r2", agent="b.md", tokens={"untyped": 0}), end("r3", agent="b.md")]
     )
@@ -244,7 +244,7 @@ def test_status_shows_all_agents_and_what_runs(fleet: MetricTracker, run: Run) -
 
 
 @pytest.mark.processes
-def test_a_terminal_shows_who_is_refused_in_red(fleet: MetricTracker, home: Home) -> None:
+def test_a_terminal_shows_refused_agents_in_red(fleet: MetricTracker, home: Home) -> None:
     command = [sys.executable, "-m", "otel_tracker", "status", "--home", home.folder]
     for quiet, beginning in (("1", "experts/db.md"), ("", "\x1b[31mexperts/db.md")):
         near, far = pty.openpty()
@@ -338,7 +338,7 @@ def test_init_is_safe_to_repeat(home: Home, run: Run) -> None:
     assert Path(home.document).read_text() == text
 
 
-def test_init_keeps_a_module_that_somebody_else_has_made(home: Home, run: Run) -> None:
+def test_init_keeps_a_module_that_another_program_has_made(home: Home, run: Run) -> None:
     module = Path(home.scripts, "metric_tracker.py")
     module.parent.mkdir(parents=True)
     module.write_text("# my own tracker\n")

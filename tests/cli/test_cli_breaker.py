@@ -49,7 +49,7 @@ def lines(out: str) -> dict[str, str]:
     return {row[0]: row[1].strip() for row in rows}
 
 
-def test_the_breaker_is_shown_with_what_the_next_task_would_be_told(agent: MetricTracker, run: Run) -> None:
+def test_the_breaker_is_shown_with_the_answer_that_the_next_task_would_get(agent: MetricTracker, run: Run) -> None:
     status, out, _ = run("breaker", AGENT)
     assert status == 0
     assert out.splitlines()[0].startswith(f"{AGENT}: blacklisted until 2027-01-15 08:10:00 UTC, 5 failures in a row")
@@ -126,7 +126,7 @@ def test_the_breaker_as_json_has_the_same_facts(agent: MetricTracker, run: Run, 
     assert (facts["failure_threshold"], facts["next_cooldown_seconds"], facts["reopenings"]) == (5, 1200, 0)
 
 
-def test_an_order_to_an_agent_that_nobody_knows_is_an_error(agent: MetricTracker, run: Run) -> None:
+def test_an_order_to_an_unknown_agent_is_an_error(agent: MetricTracker, run: Run) -> None:
     status, _, error = run("breaker", "core/codr.md", "open")
     assert (status, "did you mean core/coder.md?" in error) == (1, True)
 
@@ -153,7 +153,7 @@ def test_status_shows_the_permit_and_the_override(agent: MetricTracker, run: Run
     assert "5 failures in a row; disabled: on trial" in shown
 
 
-def test_the_history_says_why_somebody_was_refused_and_what_was_ordered(agent: MetricTracker, run: Run) -> None:
+def test_the_history_says_why_a_task_was_refused_and_what_was_ordered(agent: MetricTracker, run: Run) -> None:
     agent.try_acquire(AGENT)
     agent.override_breaker(AGENT, "forced_open", reason="maintenance")
     agent.override_breaker(AGENT, None)

@@ -127,7 +127,7 @@ def test_a_reader_that_has_seen_enough_ends_a_command_as_sigpipe_does(home: Home
         assert both.returncode == 2
 
 
-def test_what_was_asked_for_is_done_even_where_nobody_reads_that(home: Home, tmp_path: Path) -> None:
+def test_what_was_asked_for_is_done_even_where_no_process_reads_the_output(home: Home, tmp_path: Path) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     with open(writer, "wb") as cut:

@@ -225,7 +225,7 @@ def test_without_a_command_the_usage_is_wrong(tracked: Tracked, arguments: list[
     assert not Path(tracked.home.folder).exists()
 
 
-def test_who_forgets_the_command_is_told_where_it_belongs(tracked: Tracked) -> None:
+def test_a_user_that_forgets_the_command_reads_where_it_belongs(tracked: Tracked) -> None:
     assert b"behind --, such as: otel-tracker exec core/coder.md -- make" in tracked.run(AGENT).stderr
 
 
@@ -318,7 +318,7 @@ def test_a_cancelled_command_is_neither_repeated_nor_handed_to_a_fallback(tracke
     assert tracked.event["action"] == "task_cancelled"
 
 
-def test_who_asks_an_overdue_command_to_end_ends_its_retries_too(tracked: Tracked) -> None:
+def test_a_user_that_asks_an_overdue_command_to_end_ends_its_retries_too(tracked: Tracked) -> None:
     script = f"trap 'kill -TERM $PPID' TERM; {FOREVER}"
     done = tracked.sh(script, "--timeout", "1", "--retries", "3", start=HURRIED)
     assert done.returncode == -signal.SIGKILL
@@ -374,7 +374,7 @@ def test_a_signal_that_is_ignored_stays_ignored(tracked: Tracked) -> None:
     assert tracked.event["action"] == "task_completed"
 
 
-def test_who_is_killed_leaves_a_task_that_is_lost_with_the_next_event(tracked: Tracked) -> None:
+def test_a_process_that_is_killed_leaves_a_task_that_is_lost_with_the_next_event(tracked: Tracked) -> None:
     assert tracked.sh("kill -KILL $PPID").returncode == -signal.SIGKILL
     assert tracked.run(OTHER, "--", "true").returncode == 0
     assert sorted((event["agent"], event["action"]) for event in tracked.events) == [
@@ -386,7 +386,9 @@ def test_who_is_killed_leaves_a_task_that_is_lost_with_the_next_event(tracked: T
 # The breaker.
 
 
-def test_a_refused_command_does_not_run_and_the_refusal_says_until_when_and_who_else(tracked: Tracked) -> None:
+def test_a_refused_command_does_not_run_and_the_refusal_says_until_when_and_which_agent_instead(
+    tracked: Tracked,
+) -> None:
     fail(tracked.tracker, AGENT)
     configure(tracked.tracker, AGENT, fallbacks=[OTHER])
     done = tracked.run(AGENT, "--task-id", "t1", "--", "touch", "ran")
@@ -448,7 +450,7 @@ def test_all_attempts_of_a_command_are_one_task(tracked: Tracked) -> None:
     assert (tracked.event["action"], tracked.event["attempts"]) == ("task_completed", 3)
 
 
-def test_who_is_out_of_attempts_has_the_status_of_the_last(tracked: Tracked) -> None:
+def test_a_command_that_is_out_of_attempts_has_the_status_of_the_last(tracked: Tracked) -> None:
     assert tracked.sh("echo x >> tries; exit $(wc -l < tries)", "--retries", "2", start=HURRIED).returncode == 3
     assert (tracked.event["action"], tracked.event["attempts"]) == ("task_failed", 3)
     assert tracked.event["error"] == "exit status 3"
@@ -507,7 +509,7 @@ def test_large_binary_output_goes_to_a_file_unchanged(tracked: Tracked, large: P
     assert digest(tracked.path("copy").read_bytes()) == digest(large.read_bytes())
 
 
-def test_output_that_nobody_can_take_at_once_is_not_lost(tracked: Tracked, large: Path) -> None:
+def test_output_that_its_reader_cannot_take_at_once_is_not_lost(tracked: Tracked, large: Path) -> None:
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     process = tracked.start(AGENT, "--", "head", "-c", "1000000", str(large), stdout=writer)
@@ -598,7 +600,7 @@ def told(tracked: Tracked, *options: str, **known: Any) -> list[str]:
     return tracked.run(AGENT, *options, "--", "printenv", *names, **known).stdout.decode().splitlines()
 
 
-def test_a_command_is_told_its_span_agent_home_and_task(tracked: Tracked) -> None:
+def test_a_command_gets_its_span_agent_home_and_task(tracked: Tracked) -> None:
     traceparent, *rest = told(tracked, "--task-id", "t1")
     assert rest == [AGENT, tracked.home.folder, "t1"]
     event, span = tracked.event, SpanContext.parse(traceparent)
@@ -607,7 +609,7 @@ def test_a_command_is_told_its_span_agent_home_and_task(tracked: Tracked) -> Non
     assert "parent_span_id" not in event
 
 
-def test_a_home_that_is_named_from_here_is_told_so_that_it_is_found_from_anywhere(tracked: Tracked) -> None:
+def test_a_home_that_is_named_from_here_is_passed_on_so_that_it_is_found_from_anywhere(tracked: Tracked) -> None:
     assert told(tracked, "--home", "there")[2] == str(tracked.path("there"))
 
 
@@ -743,7 +745,7 @@ def test_a_command_that_reads_from_the_terminal_gets_it(terminal: Terminal) -> N
     terminal.sees("job ended: 0")
 
 
-def test_who_comes_after_the_command_has_the_terminal_back(terminal: Terminal) -> None:
+def test_a_process_after_the_command_has_the_terminal_back(terminal: Terminal) -> None:
     terminal.start("sh", "-c", f'{shlex.join(of_agent(ECHOING))}; read line; echo "<$line>"')
     terminal.types(f"one\n{CTRL_D}")
     terminal.sees("[one]")
@@ -850,7 +852,7 @@ def test_a_command_that_has_gone_into_another_group_ends_at_its_timeout_all_the_
     assert (done.returncode, tracked.event["error"]) == (124, "timed out after 1 s")
 
 
-def test_who_has_blocked_signals_gets_the_end_all_the_same(tracked: Tracked) -> None:
+def test_a_parent_that_has_blocked_signals_gets_the_end_all_the_same(tracked: Tracked) -> None:
     block = "import os, signal, sys; signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD, signal.SIGTERM])"
     start = [sys.executable, "-c", f"{block}; os.execv(sys.argv[1], sys.argv[1:])", *EXEC]
     assert tracked.run(AGENT, "--", "sh", "-c", "exit 7", start=start).returncode == 7

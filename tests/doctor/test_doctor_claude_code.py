@@ -81,7 +81,7 @@ def test_hooks_that_are_not_registered_are_worth_a_note(used: Home) -> None:
     assert finding.remedy == "otel-tracker claude-code install"
 
 
-def test_where_nobody_has_claude_code_there_is_nothing_to_say(used: Home, tmp_path: Path) -> None:
+def test_without_claude_code_there_is_no_finding(used: Home, tmp_path: Path) -> None:
     (tmp_path / "user" / ".claude" / "projects").rmdir()
     assert list(findings(used)) == []
 
@@ -138,7 +138,7 @@ def test_an_event_that_has_the_hook_twice_is_wrong(used: Home, put: Put) -> None
     assert wrong(used).remedy == "otel-tracker claude-code install --no-gate"
 
 
-def test_hooks_of_an_older_version_are_told_by_what_they_lack(used: Home, put: Put) -> None:
+def test_hooks_of_an_older_version_are_recognised_by_what_they_lack(used: Home, put: Put) -> None:
     settings = registered(choice=Choice("/h", is_closed_on_doubt=True), is_shared=True)
     hooks = settings["hooks"]
     del hooks["StopFailure"]

@@ -36,7 +36,7 @@ def test_a_task_counts_once_however_many_exporters_get_its_span(home: Home) -> N
     assert total(home) == 3
 
 
-def test_an_agent_span_of_somebody_else_is_a_task(home: Home) -> None:
+def test_an_agent_span_of_another_library_is_a_task(home: Home) -> None:
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(CircuitBreakerSpanExporter(home.document)))
     provider.add_span_processor(SimpleSpanProcessor(CircuitBreakerSpanExporter(home.document)))

@@ -170,7 +170,7 @@ def test_only_the_agent_that_failed_has_a_failure(
         ("util_genai", "coder", None, OPUS),
     ],
 )
-def test_the_model_that_was_asked_for_and_the_one_that_answered_are_told_apart(
+def test_the_model_that_was_asked_for_and_the_one_that_answered_are_distinguished(
     home: Home, library: str, agent: str, asked: str | None, answering: str
 ) -> None:
     entry = export_twice(home, recorded_spans(library))[agent]
@@ -379,7 +379,7 @@ def test_an_agent_that_goes_on_after_a_cancellation_below_it_has_succeeded(home:
         ("500", "server", None),
     ],
 )
-def test_an_outage_is_told_from_a_failure_of_the_agent(
+def test_an_outage_is_distinguished_from_a_failure_of_the_agent(
     home: Home, tracer: Tracer, error_type: str, text: str, kind: str | None
 ) -> None:
     span = tracer.start_span("run", attributes=agent(**{"error.type": error_type}))
@@ -469,7 +469,7 @@ def test_malformed_values_are_left_out_and_the_task_stays(home: Home, tracer: Tr
     assert not {"models", "conversation_id", "tokens"} & entry.keys()
 
 
-def test_more_tokens_than_anybody_has_are_unmeasured(home: Home, tracer: Tracer) -> None:
+def test_more_tokens_than_possible_are_unmeasured(home: Home, tracer: Tracer) -> None:
     leaf(tracer, agent("one", **usage(2**53 + 1, 5)))
     with tracer.start_as_current_span("run", attributes=agent("many")):
         leaf(tracer, usage(2**53, 0))

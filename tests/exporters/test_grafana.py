@@ -65,7 +65,7 @@ def test_a_committed_dashboard_is_what_the_generator_makes(name: str) -> None:
     assert committed == generate.text_of(DASHBOARDS[name]), "run: python -m grafana.generate"
 
 
-def test_there_is_no_dashboard_that_nobody_makes() -> None:
+def test_there_is_no_dashboard_that_the_script_does_not_make() -> None:
     assert {path.name for path in (FOLDER / "dashboards").iterdir()} == set(DASHBOARDS)
 
 
@@ -234,7 +234,7 @@ def test_rules_name_only_metrics_that_the_collector_yields_or_a_rule_records(fil
 
 
 @pytest.mark.parametrize("metric", metrics.OF_DOCUMENT, ids=lambda metric: metric.base)
-def test_every_metric_is_of_use_to_somebody(metric: metrics.Metric) -> None:
+def test_every_metric_is_used_by_a_dashboard_or_an_alert(metric: metrics.Metric) -> None:
     texts = [json.dumps(dashboard) for dashboard in DASHBOARDS.values()]
     used = set().union(*(names_in(text) for text in (*texts, (FOLDER / "rules" / "alerts.yml").read_text())))
     for_queries_of_ones_own = {metrics.UPDATED, metrics.BUILD}

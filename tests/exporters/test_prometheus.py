@@ -253,7 +253,7 @@ def test_a_persons_order_is_a_state_of_its_own(kind: str, until: str | None, sho
     assert value(lifted, "circuit_state", agent=AGENT, state="open") == 1
 
 
-def test_an_entry_that_somebody_else_has_written_takes_no_numbers_away() -> None:
+def test_an_entry_that_another_program_has_written_takes_no_numbers_away() -> None:
     odd = {"agent": AGENT, "action": "task_completed", "timestamp": "yesterday", "trace_id": "x", "duration_seconds": 4}
     found = values(document_of({"history": [odd], "agents": {AGENT: {}}}))
     assert value(found, "state_read_success") == 1

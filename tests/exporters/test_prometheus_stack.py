@@ -293,7 +293,7 @@ def test_every_alert_sees_what_it_is_about(stack: Stack, alert: Json) -> None:
     until(is_raised)
 
 
-def test_an_alert_names_who_it_is_about_and_nobody_else(stack: Stack) -> None:
+def test_an_alert_names_the_agent_that_it_is_about_and_no_other(stack: Stack) -> None:
     about: dict[str, set[str]] = {}
     for alert in (cast("Json", param.values[0]) for param in ALERTS):
         found = stack.prometheus.ask("query", query=alert["expr"])["result"]

@@ -224,7 +224,7 @@ def test_certificates_of_both_sides_are_asked_for(
 
 
 @pytest.mark.processes
-def test_a_served_home_that_nobody_may_write_to_is_only_read(
+def test_a_served_home_that_is_read_only_is_only_read(
     served: Callable[..., Any], home: Home, tracker: MetricTracker
 ) -> None:
     record(tracker)

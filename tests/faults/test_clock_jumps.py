@@ -124,7 +124,7 @@ def test_a_block_whose_own_clock_went_back_took_0_seconds_and_is_flagged(machine
         assert event.get("clock_skew") == (True if seconds < 0 else None)
 
 
-def test_somebody_elses_span_with_a_jump_back_in_its_middle_takes_no_time_away(machine: Machine, home: Home) -> None:
+def test_another_librarys_span_with_a_jump_back_in_its_middle_takes_no_time_away(machine: Machine, home: Home) -> None:
     seen, said = machine.run("foreign_spans")
     assert said == []
     ends = _ends(journal(home))
@@ -162,7 +162,7 @@ def test_a_clock_that_is_ahead_for_a_while_does_not_lose_the_task_of_a_living_pr
 
 
 @pytest.mark.parametrize("tasks_ahead", [1, 3])
-def test_a_clock_that_is_ahead_for_a_while_does_not_lose_the_task_of_nobody(
+def test_a_clock_that_is_ahead_for_a_while_does_not_lose_the_task_without_an_owner(
     machine: Machine, home: Home, tasks_ahead: int
 ) -> None:
     tracker = MetricTracker(home.document)
@@ -258,7 +258,7 @@ def test_after_a_jump_back_there_is_one_backup_and_not_one_a_task(machine: Machi
 
 
 @pytest.mark.parametrize("which", ["append_lock", "document_lock"])
-def test_who_waits_for_a_lock_while_the_monotonic_clock_goes_back_gets_it_when_it_is_free(
+def test_a_process_that_waits_for_a_lock_while_the_monotonic_clock_goes_back_gets_it_when_it_is_free(
     machine: Machine, home: Home, which: str
 ) -> None:
     seen, said = machine.run("wait", which, str(-HOUR), "8", is_monotonic_faked=True)
@@ -268,7 +268,7 @@ def test_who_waits_for_a_lock_while_the_monotonic_clock_goes_back_gets_it_when_i
 
 
 @pytest.mark.parametrize("which", ["append_lock", "document_lock"])
-def test_who_waits_for_a_lock_while_the_monotonic_clock_goes_back_does_not_wait_forever(
+def test_a_process_that_waits_for_a_lock_while_the_monotonic_clock_goes_back_does_not_wait_forever(
     machine: Machine, home: Home, which: str
 ) -> None:
     seen, said = machine.run("wait", which, str(-HOUR), "100000", is_monotonic_faked=True)

@@ -79,7 +79,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("prepare", "act"), CASES)
-def test_whoever_is_killed_at_any_step_has_lost_nothing_that_was_acknowledged(
+def test_a_process_that_is_killed_at_any_step_has_lost_nothing_that_was_acknowledged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prepare: Act, act: Act
 ) -> None:
     monkeypatch.setattr(document_file, "REREAD_SECONDS", 0)

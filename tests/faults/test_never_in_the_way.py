@@ -110,7 +110,7 @@ def test_a_home_whose_first_task_still_runs_is_not_taken_for_a_damaged_one(
     assert warnings_logged() == []
 
 
-def test_a_document_that_nobody_may_lock_stays_behind_and_no_event_is_written_twice(used_home: Home) -> None:
+def test_a_document_that_no_process_may_lock_stays_behind_and_no_event_is_written_twice(used_home: Home) -> None:
     os.chmod(used_home.document_lock, 0o444)
     process = start("tasks", used_home.document, str(TASKS), before=NO_PRIVILEGES, stdin=subprocess.DEVNULL)
     said = finished(process)[1]

@@ -285,7 +285,7 @@ def test_a_power_cut_loses_nothing_that_was_acknowledged(
     assert image == taken(str(tmp_path / "machine"))  # the log has missed nothing
 
 
-def test_a_full_segment_that_was_never_flushed_stops_nobody(
+def test_a_full_segment_that_was_never_flushed_stops_no_process(
     machine: Machine, stuck_after: Callable[[int], int]
 ) -> None:
     first = Path(machine.home.journal, "1.jsonl")

@@ -50,7 +50,7 @@ def test_the_leaderboard_begins_with_the_highest_and_orders_equals_by_key(metric
     assert order(FLEET, metric) == ranked
 
 
-def test_the_leaderboard_by_average_duration_begins_with_the_fastest_and_leaves_out_who_has_no_task() -> None:
+def test_the_leaderboard_by_average_duration_begins_with_the_fastest_and_leaves_out_agents_without_a_task() -> None:
     assert order(FLEET, "avg_duration_seconds") == ["quick.md", "weak.md", "slow.md"]
 
 
@@ -118,7 +118,7 @@ def test_averages_are_over_the_tasks_whose_tokens_were_measured() -> None:
     assert (sonnet["count"], sonnet["measured"], sonnet["avg"]) == (4, 2, 15.0)
 
 
-def test_of_what_an_older_file_has_counted_nobody_knows_how_much_was_measured() -> None:
+def test_of_tasks_that_an_older_file_has_counted_it_is_unknown_how_many_were_measured() -> None:
     use = {"total": 1500, "last": 250, "count": 6}
     document = folded(
         *tasks("a.md", 1, tokens={"output": 500}),
@@ -201,7 +201,7 @@ def test_a_state_says_how_many_tasks_run_and_how_many_succeed() -> None:
     assert summary.agent_state(document, "x.md", NOON)["success_rate"] is None
 
 
-def test_states_begin_with_who_is_refused_then_who_is_on_probation_then_who_failed_last() -> None:
+def test_states_begin_with_refused_agents_then_those_on_probation_then_those_that_failed_last() -> None:
     entry = {"status": "blacklisted", "failures": 5}
     document = document_of(
         {

@@ -57,7 +57,7 @@ def error_of(act: Callable[[], object]) -> BaseException | None:
     return None
 
 
-def test_the_exception_of_a_handler_is_told_from_that_of_the_code_that_it_interrupts(
+def test_the_exception_of_a_handler_is_distinguished_from_that_of_the_code_that_it_interrupts(
     interrupt: Callable[[], None],
 ) -> None:
     assert is_interrupt(error_of(interrupt))

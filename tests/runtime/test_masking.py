@@ -204,7 +204,7 @@ def test_a_secret_in_an_error_is_neither_stored_nor_exported(tracker: MetricTrac
         assert "hunter2" not in text
 
 
-def test_a_secret_that_a_hook_is_told_is_not_stored(home: Home, tracker: MetricTracker) -> None:
+def test_a_secret_in_a_hooks_payload_is_not_stored(home: Home, tracker: MetricTracker) -> None:
     tracker.register_agent("coder", "core/coder.md")
     launch = {
         "session_id": "5e55e55e-0000-4000-8000-000000000001",

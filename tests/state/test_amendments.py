@@ -276,7 +276,7 @@ def test_a_suspect_success_of_a_probe_gives_the_permit_back_and_closes_nothing()
 
 
 @pytest.mark.parametrize("flags", [{"told_later": True}, {"agent_id": "x"}, {"tool_use_id": "x"}])
-def test_a_run_that_is_told_later_does_not_turn_the_clock_back(flags: dict[str, Any]) -> None:
+def test_a_run_that_is_reported_late_does_not_turn_the_clock_back(flags: dict[str, Any]) -> None:
     document = folded(end("r1", after=90.0), end("r2", after=10.0, **flags))
     metrics = document.agents[AGENT]["metrics"]
     assert (metrics["first_task_timestamp"], metrics["last_task_timestamp"]) == (moment(10), moment(90))

@@ -288,12 +288,12 @@ def test_a_result_of_a_clock_that_was_behind_does_not_end_a_cooldown() -> None:
     assert after(blocked, TaskEnd(FAILURE, 0, started=-1)) is blocked
 
 
-def test_who_asks_a_closed_breaker_is_let_through_and_is_no_probe() -> None:
+def test_a_caller_of_a_closed_breaker_is_let_through_and_is_no_probe() -> None:
     for circuit in (Circuit(), after(Circuit(), *failures(THRESHOLD - 1))):
         assert said(ask(circuit, 0, SETTINGS)) == (True, False, None)
 
 
-def test_who_asks_an_open_breaker_is_refused_until_the_cooldowns_end_and_is_then_the_probe() -> None:
+def test_a_caller_of_an_open_breaker_is_refused_until_the_cooldowns_end_and_is_then_the_probe() -> None:
     circuit = opened(at=100)
     assert said(ask(circuit, 99.5 + COOLDOWN, SETTINGS)) == (False, False, 100 + COOLDOWN)
     assert said(ask(circuit, 100 + COOLDOWN, SETTINGS)) == (True, True, None)
@@ -324,7 +324,7 @@ def test_a_grant_makes_the_breaker_half_open_and_keeps_what_it_remembers() -> No
     assert (before.state, before.permit) == (OPEN, None)
 
 
-def test_while_a_probe_runs_everybody_else_is_refused_and_nobody_knows_until_when() -> None:
+def test_while_a_probe_runs_every_other_task_is_refused_and_it_is_unknown_until_when() -> None:
     for now in (COOLDOWN, 1e9):
         answer = ask(granted(), now, SETTINGS)
         assert said(answer) == (False, False, None)
@@ -358,7 +358,7 @@ def test_the_holders_end_decides_even_if_its_clock_says_that_it_began_before_the
 
 
 @pytest.mark.parametrize("end", [probe_end(CANCELLED), probe_end(FAILURE, is_counted=False), probe_end(LOST, 1, False)])
-def test_a_probe_that_says_nothing_gives_its_permit_back_and_the_next_one_who_asks_is_the_probe(end: TaskEnd) -> None:
+def test_a_probe_without_a_verdict_gives_its_permit_back_and_the_next_one_that_asks_is_the_probe(end: TaskEnd) -> None:
     before = granted()
     circuit = after(before, end)
     assert (circuit.state, circuit.permit, circuit.failures) == (OPEN, None, THRESHOLD)
@@ -370,7 +370,7 @@ def test_a_probe_that_says_nothing_gives_its_permit_back_and_the_next_one_who_as
 @pytest.mark.parametrize("outcome", [SUCCESS, FAILURE, LOST, CANCELLED])
 @pytest.mark.parametrize("started", [-1, COOLDOWN, COOLDOWN + 5])
 @pytest.mark.parametrize("run_id", ["another", None])
-def test_while_a_permit_is_out_nobody_elses_end_moves_anything(
+def test_while_a_permit_is_out_no_other_tasks_end_moves_anything(
     outcome: str, started: float, run_id: str | None
 ) -> None:
     circuit = granted()
@@ -422,7 +422,7 @@ def test_a_breaker_that_is_forced_open_refuses_whatever_its_state(circuit: Circu
 
 @pytest.mark.parametrize("circuit", [Circuit(), opened(), granted()], ids=["closed", "open", "half-open"])
 @pytest.mark.parametrize("end", [None, 1e9])
-def test_a_breaker_that_is_disabled_lets_everybody_through_and_nobody_is_a_probe(
+def test_a_breaker_that_is_disabled_lets_every_task_through_and_none_is_a_probe(
     circuit: Circuit, end: float | None
 ) -> None:
     assert said(ask(after_override(circuit, Override(DISABLED, end)), 1, SETTINGS)) == (True, False, None)

@@ -75,7 +75,7 @@ def test_a_real_document_reads_the_same_in_any_layout(layout: dict[str, Any]) ->
 
 
 @layouts
-def test_a_document_of_ours_that_somebody_has_reformatted_reads_and_goes_on_the_same(layout: dict[str, Any]) -> None:
+def test_a_document_of_ours_that_a_person_has_reformatted_reads_and_goes_on_the_same(layout: dict[str, Any]) -> None:
     ours = folded(*(end(f"r{n}", after=n) for n in range(5)), into=document_of(history_max_entries=5))
     reformatted = decode(json.dumps(value_of(ours), **layout).encode() + b"\n")
     assert (reformatted.history.count, reformatted.history.entries()) == (5, ours.history.entries())
@@ -268,7 +268,7 @@ def test_a_layout_that_looks_like_our_own_is_not_taken_for_it(text: str) -> None
 
 
 @pytest.mark.parametrize("text", ODD_LAYOUTS.values(), ids=ODD_LAYOUTS)
-def test_the_beginning_of_a_layout_that_looks_like_our_own_misleads_nobody(text: str) -> None:
+def test_the_beginning_of_a_layout_that_looks_like_our_own_misleads_no_reader(text: str) -> None:
     whole = (OUR_BEGINNING + text).encode()
     beginning = DocumentCodec().decode_beginning(whole, PATH)
     document = decode(whole)
@@ -290,7 +290,7 @@ def test_the_beginning_of_a_file_of_ours_says_the_whole_head_or_nothing() -> Non
 
 
 @pytest.mark.parametrize("wrong", [b'"failures": "x"', b'"failures": oops', b'"failures": 0}', b'"failures": NaN'])
-def test_a_damaged_beginning_is_a_document_error_or_left_to_who_reads_the_whole(wrong: bytes) -> None:
+def test_a_damaged_beginning_is_a_document_error_or_left_to_a_reader_of_the_whole(wrong: bytes) -> None:
     text = text_of(folded(end("r1"))).replace(b'"failures": 0', wrong)
     with suppress(DocumentError):
         assert DocumentCodec().decode_beginning(text, PATH) is None
@@ -369,7 +369,7 @@ def test_a_codec_that_remembers_reads_and_writes_as_a_fresh_one(steps: list[tupl
                 assert remembering.decode(written, PATH).head == decode(written).head
 
 
-def test_the_sequence_can_be_told_from_the_beginning_of_our_own_files_only() -> None:
+def test_the_sequence_can_be_read_from_the_beginning_of_our_own_files_only() -> None:
     text = text_of(folded(end("r1"), end("r2")))
     assert sequence_of(text[:200]) == 2
     assert sequence_of(REAL) is None

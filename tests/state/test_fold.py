@@ -200,7 +200,7 @@ def test_a_model_that_only_the_start_named_is_counted() -> None:
     assert agent["token_usage"]["opus"]["count"] == 1
 
 
-def test_keys_that_nobody_knows_survive_the_counting() -> None:
+def test_unknown_keys_survive_the_counting() -> None:
     entry = {
         "colour": "blue",
         "metrics": {"score": 1},
@@ -479,7 +479,7 @@ def test_whatever_counts_as_an_event_leaves_a_document_that_can_be_read_again(
     assert DocumentCodec().decode(text_of(document), "circuit-breaker.json").head == document.head
 
 
-def test_tokens_whose_model_nobody_named_are_those_of_an_unknown_one() -> None:
+def test_tokens_without_a_model_are_those_of_an_unknown_one() -> None:
     usage = agent_after(end(model=None, tokens={"untyped": 7}), end(model=None))["token_usage"]
     assert (usage["unknown"]["total"], usage["unknown"]["count"]) == (7, 1)
 
@@ -501,7 +501,7 @@ def override(after: float = 0.0, **value: Any) -> Event:
     return about(names.BREAKER_OVERRIDE, after, override=value or None)
 
 
-def test_a_granted_permit_stands_in_the_document_with_who_has_it() -> None:
+def test_a_granted_permit_stands_in_the_document_with_its_owner() -> None:
     document = folded(grant(owner={"pid": 7}, task_id="t"), into=opened())
     agent = document.agents[AGENT]
     assert (agent["status"], agent["circuit"]["state"]) == ("half_open", "half_open")
@@ -593,7 +593,7 @@ def test_an_override_stands_in_the_document_until_it_is_lifted() -> None:
     }
 
 
-def test_an_override_whose_end_has_passed_stays_in_the_document_until_somebody_lifts_it() -> None:
+def test_an_override_whose_end_has_passed_stays_in_the_document_until_a_person_lifts_it() -> None:
     agent = agent_after(override(kind="forced_open", until=moment(10)), *ends(FAILURE))
     assert (agent["circuit"]["override"]["until"], agent["failures"]) == (moment(10), 1)
 
@@ -695,7 +695,7 @@ def test_a_permit_is_one_only_where_the_status_is_half_open(status: str) -> None
     assert agent_after(end("another", after=900), into=document)["status"] == "healthy"
 
 
-def test_a_permit_granted_to_an_agent_that_nobody_knows_makes_its_entry() -> None:
+def test_a_permit_granted_to_an_unknown_agent_makes_its_entry() -> None:
     agent = agent_after(grant(after=0))
     assert (agent["status"], agent["circuit"]["permit"]["run_id"]) == ("half_open", "probe")
     assert (agent["circuit"]["permit"]["owner"], agent["circuit"]["permit"]["task_id"]) == (None, None)

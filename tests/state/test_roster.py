@@ -56,7 +56,7 @@ def test_a_removed_agent_is_gone_and_the_system_has_counted_its_tasks() -> None:
     assert [entry["action"] for entry in after.history.entries()][-1] == "agent_removed"
 
 
-def test_what_is_told_later_of_a_removed_agents_tasks_counts_for_none() -> None:
+def test_later_events_about_a_removed_agents_tasks_count_for_no_agent() -> None:
     amended = end("r2", after=70, previous_outcome=FAILURE, tokens={"untyped": 4})
     amended = {**amended, "action": names.TASK_AMENDED, "outcome": names.SUCCESS}
     late = folded(

@@ -95,6 +95,6 @@ def test_every_wrong_value_is_named_and_the_right_ones_beside_it_hold() -> None:
     ]
 
 
-def test_settings_that_nobody_knows_are_no_problem() -> None:
+def test_unknown_settings_are_no_problem() -> None:
     settings = Settings({"colour": "blue", "problems": 3, "_take": 4})
     assert settings.problems == []

@@ -119,7 +119,7 @@ as_root = pytest.mark.skipif(
 
 @as_root
 @pytest.mark.parametrize("what", ["document", "journal", "backups", "config"])
-def test_a_link_that_somebody_else_has_planted_is_not_followed(home: Home, tmp_path: Path, what: str) -> None:
+def test_a_link_that_another_user_has_planted_is_not_followed(home: Home, tmp_path: Path, what: str) -> None:
     target = tmp_path / "target"
     target.mkdir()
     (target / "circuit-breaker.json").write_text("precious")

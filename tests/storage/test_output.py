@@ -101,7 +101,7 @@ def test_what_can_not_be_written_is_an_error(write: Write, tmp_path: Path, make:
         write(path)
 
 
-def test_a_link_that_somebody_else_has_planted_is_not_followed(write: Write, tmp_path: Path) -> None:
+def test_a_link_that_another_user_has_planted_is_not_followed(write: Write, tmp_path: Path) -> None:
     needs_root("only root makes links that are another user's")
     sticky, victim = tmp_path / "sticky", tmp_path / "victim"
     sticky.mkdir()

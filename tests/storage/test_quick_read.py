@@ -95,7 +95,7 @@ def test_an_end_that_stands_in_the_journal_twice_counts_once(many: Home, repeate
     expect_the_same(many)
 
 
-def test_a_document_that_somebody_is_writing_is_asked_of_the_store(many: Home) -> None:
+def test_a_document_that_a_process_is_writing_is_asked_of_the_store(many: Home) -> None:
     in_the_journal_only(many, end("r9", names.FAILURE))
     path = Path(many.document)
     path.write_bytes(path.read_bytes()[:-300])

@@ -150,7 +150,7 @@ def test_a_repeated_end_does_not_end_a_later_task_of_the_same_id(home: Home) -> 
     assert counted(home) == (2, 2)
 
 
-def test_ends_that_name_starts_that_nobody_has_recorded_are_tasks_of_their_own(home: Home) -> None:
+def test_ends_that_name_starts_that_were_not_recorded_are_tasks_of_their_own(home: Home) -> None:
     tracker = MetricTracker(home.document)
     for second in range(3):
         tracker.record_task_complete(AGENT, moment(second))

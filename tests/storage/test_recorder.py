@@ -163,7 +163,7 @@ def test_events_that_ctrl_c_has_interrupted_are_recorded_with_the_next_one(
     assert tasks(home) == 2
 
 
-def test_a_left_over_file_that_cannot_be_read_keeps_nobody_from_recording(
+def test_a_left_over_file_that_cannot_be_read_keeps_no_process_from_recording(
     home: Home, warnings_logged: Warnings
 ) -> None:
     unwritten.leave(home, Files(), [end("r1")])

@@ -411,7 +411,7 @@ def test_a_backup_that_gets_the_name_of_a_deleted_one_is_new(days: Days) -> None
     assert path == days.store.parts.backups.paths()[-1]
 
 
-def test_a_backup_whose_name_says_no_moment_is_in_nobodys_way(days: Days, home: Home) -> None:
+def test_a_backup_whose_name_says_no_moment_is_in_no_ones_way(days: Days, home: Home) -> None:
     days.work(2)
     shutil.copy(home.document, Path(home.backups) / "circuit-breaker_20261399_000000.json")
     days.store = Store(home, clock=lambda: days.now)

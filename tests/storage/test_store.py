@@ -71,7 +71,7 @@ def test_two_stores_of_one_home_continue_each_others_numbers(home: Home) -> None
     assert first.read().head == second.read().head
 
 
-def test_what_another_process_has_written_is_predicted_unless_somebody_has_edited_it(home: Home) -> None:
+def test_what_another_process_has_written_is_predicted_unless_a_person_has_edited_it(home: Home) -> None:
     ours, theirs = Store(home), Store(home)
     ours.record([ended()])
     theirs.record([ended(), ended()])

@@ -26,7 +26,7 @@ def record_something(home: Path) -> None:
     tracker.record_task_complete("other.md", tracker.record_task_start("other.md"))
 
 
-def test_the_next_event_of_anybody_settles_the_runs_of_a_killed_session(
+def test_the_next_event_of_any_process_settles_the_runs_of_a_killed_session(
     claude: "subprocess.Popen[bytes]", tmp_path: Path
 ) -> None:
     prepare(tmp_path)

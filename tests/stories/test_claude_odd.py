@@ -125,7 +125,7 @@ def test_a_name_in_a_file_goes_before_another_files_stem(place: Path, tmp_path: 
     assert ask(place, run) == ""
 
 
-def test_the_probe_of_a_session_that_was_killed_is_given_up_when_somebody_asks(place: Path, wait: Wait) -> None:
+def test_the_probe_of_a_session_that_was_killed_is_given_up_when_a_caller_asks(place: Path, wait: Wait) -> None:
     wait(11)
     run = probe(place)
     run.begins().is_prompted()
@@ -242,7 +242,7 @@ def test_a_second_workflow_is_found_too(home: Path) -> None:
         [],
     ],
 )
-def test_a_session_file_with_anything_in_it_keeps_nobody_from_recording(damage: Any, home: Path) -> None:
+def test_a_session_file_with_anything_in_it_keeps_no_process_from_recording(damage: Any, home: Path) -> None:
     session = Session()
     folder = home / "claude-code"
     folder.mkdir()
@@ -283,7 +283,7 @@ def test_a_result_that_speaks_of_errors_is_no_error(home: Path) -> None:
     assert outcomes(home) == [(CODER, names.TASK_COMPLETED)]
 
 
-def test_the_sessions_own_transcript_is_nobody_elses_however_it_is_spelled(home: Path) -> None:
+def test_the_sessions_own_transcript_is_no_other_sessions_however_it_is_spelled(home: Path) -> None:
     session = Session()
     session.tells("hello")
     run = session.launches().begins()
@@ -313,7 +313,7 @@ def test_an_agent_of_a_workflow_may_end_by_calling_a_tool(is_stopped: bool, home
     assert outcomes(home) == [("summer", names.TASK_COMPLETED if is_stopped else names.TASK_LOST)]
 
 
-def test_a_result_of_a_status_that_nobody_knows_is_drift_and_ends_nothing(home: Path) -> None:
+def test_a_result_of_an_unknown_status_is_drift_and_ends_nothing(home: Path) -> None:
     session = Session()
     run = session.launches().begins().is_cut()
     run.gives({"status": "parked", "agentId": run.agent_id})

@@ -93,7 +93,7 @@ def test_the_command_takes_a_payload_in_silence(name: str, tmp_path: Path) -> No
 
 @each_story
 @pytest.mark.parametrize("version", [OLDEST, NEWEST])
-def test_a_story_is_told_in_shapes_that_were_seen(story: Story, version: str, tmp_path: Path) -> None:
+def test_a_story_consists_of_shapes_that_were_seen(story: Story, version: str, tmp_path: Path) -> None:
     session, _ = told(story, tmp_path, version)
     shapes = [_shape(payload) for later in VERSIONS for payload in seen(later).payloads.values()]
     hooked = [step for step in session.steps if step.event in REGISTERED]

@@ -126,7 +126,7 @@ def test_a_run_that_begins_is_in_flight(tmp_path: Path) -> None:
         ("invalid_request", 400, None),
     ],
 )
-def test_an_api_error_is_told_as_the_outage_that_it_is(
+def test_an_api_error_is_recorded_as_the_outage_that_it_is(
     error: str, status: "int | None", kind: "str | None", tmp_path: Path
 ) -> None:
     session = Session()
@@ -152,14 +152,14 @@ def test_a_run_that_breaks_off_when_an_outage_ends_the_main_turn_is_not_to_blame
     assert (entry["action"], entry.get("environment_error")) == (names.TASK_FAILED, kind)
 
 
-def test_an_agent_type_that_does_not_exist_is_told_as_such(tmp_path: Path) -> None:
+def test_an_agent_type_that_does_not_exist_is_recorded_as_such(tmp_path: Path) -> None:
     session = Session()
     session.launches("codre").gives("Error: Agent type 'codre' not found. Available agents: coder")
     play_all(session, tmp_path)
     assert one_end(tmp_path)["environment_error"] == "unknown_agent"
 
 
-def test_a_run_that_its_session_has_left_behind_is_told_as_such(tmp_path: Path) -> None:
+def test_a_run_that_its_session_has_left_behind_is_recorded_as_such(tmp_path: Path) -> None:
     session = Session()
     session.launches().is_in_background().begins().is_cut()
     session.is_over()

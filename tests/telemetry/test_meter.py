@@ -199,7 +199,7 @@ def test_tokens_are_counted_by_type_and_input_includes_the_cache(tracker: Metric
     ]
 
 
-def test_tokens_whose_type_nobody_has_said_are_untyped(tracker: MetricTracker, collected: Collected) -> None:
+def test_tokens_without_a_type_are_untyped(tracker: MetricTracker, collected: Collected) -> None:
     with task(tracker) as done:
         done.set_tokens_used(1500)
     with task(tracker):

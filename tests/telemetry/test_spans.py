@@ -118,7 +118,7 @@ def test_the_status_is_an_error_where_the_task_failed_or_is_lost(
     assert attributes_of(made)["otel_tracker.outcome"] == outcome
 
 
-def test_ids_that_nobody_has_given_follow_from_the_run() -> None:
+def test_missing_ids_follow_from_the_run() -> None:
     first, again, other = span(run_id="r1"), span(run_id="r1", after=90.0), span(run_id="r2")
     assert context_of(first) == context_of(again)
     assert context_of(first).is_valid
@@ -128,12 +128,12 @@ def test_ids_that_nobody_has_given_follow_from_the_run() -> None:
 
 
 @pytest.mark.parametrize("damaged", ["", "no id", "0" * 16, 7, SPAN * 2])
-def test_ids_that_somebody_has_damaged_are_replaced_by_those_of_the_run(damaged: object) -> None:
+def test_damaged_ids_are_replaced_by_those_of_the_run(damaged: object) -> None:
     made = span(trace_id=TRACE, span_id=damaged, parent_span_id=damaged)
     assert (made.context, made.parent) == (span().context, None)
 
 
-def test_times_are_as_far_as_anybody_knows() -> None:
+def test_times_are_as_far_as_they_are_known() -> None:
     lost = span(outcome=names.LOST, after=60.0, duration_seconds=60.0)
     assert (lost.start_time, lost.end_time) == (round(NOON * 1e9), round((NOON + 60) * 1e9))
     unmeasured = span_of({**unexported(after=60.0), "started": None, "duration_seconds": None}, RESOURCE)

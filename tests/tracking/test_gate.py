@@ -169,7 +169,7 @@ def test_a_cancelled_probe_gives_the_permit_back(tracker: MetricTracker, clock: 
     assert acquired(tracker).is_probe
 
 
-def test_a_permit_that_is_released_goes_to_the_next_who_asks(tracker: MetricTracker, clock: Clock) -> None:
+def test_a_permit_that_is_released_goes_to_the_next_caller_that_asks(tracker: MetricTracker, clock: Clock) -> None:
     fail(tracker)
     clock.now += COOLDOWN
     first = acquired(tracker)
@@ -224,7 +224,7 @@ def test_a_probe_that_hangs_gives_way_to_another_one_and_its_late_end_moves_noth
     assert after["metrics"]["tasks_successful"] == before["metrics"]["tasks_successful"] + 1
 
 
-def test_the_late_end_of_a_probe_that_hung_moves_nothing_while_nobody_has_the_permit_either(
+def test_the_late_end_of_a_probe_that_hung_moves_nothing_while_no_task_has_the_permit_either(
     tracker: MetricTracker, clock: Clock
 ) -> None:
     fail(tracker)
@@ -255,7 +255,7 @@ def test_a_permit_granted_by_a_clock_that_has_jumped_back_since_is_over(tracker:
     assert acquired(tracker).is_probe
 
 
-def test_the_permit_of_a_process_that_is_gone_goes_to_the_next_who_asks(
+def test_the_permit_of_a_process_that_is_gone_goes_to_the_next_caller_that_asks(
     tracker: MetricTracker, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fail(tracker)
@@ -427,7 +427,7 @@ def test_the_first_agent_that_would_be_let_through_is_selected(tracker: MetricTr
     assert tracker.get_agent_metrics(AGENT)["tallies"]["rejected"] == 0
 
 
-def test_where_nobody_is_healthy_the_error_lists_who_is_refused_until_when(
+def test_where_no_agent_is_healthy_the_error_lists_until_when_each_is_refused(
     tracker: MetricTracker, clock: Clock
 ) -> None:
     fail(tracker)
@@ -506,7 +506,7 @@ def test_a_home_that_cannot_be_written_to_opens_the_gate_for_a_probe(
 
 
 @pytest.mark.parametrize("agent", ["", " ", None, 5])
-def test_who_asks_for_an_agent_that_cannot_be_one_gets_an_error(tracker: MetricTracker, agent: Any) -> None:
+def test_a_caller_that_asks_for_an_impossible_agent_gets_an_error(tracker: MetricTracker, agent: Any) -> None:
     for ask in (tracker.try_acquire, tracker.select_agent):
         with pytest.raises(InvalidValueError):
             ask(agent)
@@ -531,7 +531,7 @@ def test_a_permit_whose_task_was_made_and_not_begun_can_be_given_back_and_not_be
         assert refused(tracker).reason == "a probe is running"
 
 
-def test_an_agents_own_empty_list_says_that_nobody_stands_in(tracker: MetricTracker) -> None:
+def test_an_agents_own_empty_list_says_that_no_agent_stands_in(tracker: MetricTracker) -> None:
     fail(tracker)
     configure(tracker, fallback_chain={"ultimate_fallback": THIRD}, agents={AGENT: {"fallbacks": []}})
     with pytest.raises(NoAgentAvailableError):

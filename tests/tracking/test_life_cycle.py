@@ -138,7 +138,7 @@ with TaskTracker("a.md"):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL, signal.SIGHUP])
-def test_a_signal_that_nobody_handles_loses_the_task_with_the_next_event_of_anybody(home: Home, number: int) -> None:
+def test_an_unhandled_signal_loses_the_task_with_the_next_event_of_any_process(home: Home, number: int) -> None:
     code = """
 with TaskTracker("before.md"): pass
 with TaskTracker("a.md"): wait()
@@ -294,7 +294,7 @@ while_writing(("a.md", "task_completed"), {moment}=terminate)
 
 
 @pytest.mark.parametrize(("moment", "fate"), [("before", "lost"), ("after", "completed")])
-def test_sigterm_that_nobody_handles_in_the_middle_of_writing_leaves_what_has_been_written(
+def test_an_unhandled_sigterm_in_the_middle_of_writing_leaves_what_has_been_written(
     home: Home, moment: str, fate: str
 ) -> None:
     code = f"while_writing(('a.md', 'task_completed'), {moment}=terminate)"

@@ -171,7 +171,7 @@ def test_the_report_is_returned_and_written(tracker: MetricTracker, tmp_path: Pa
     assert "| core/coder.md | healthy |" in re.sub(" +", " ", report)
 
 
-def test_save_makes_a_backup_unless_told_otherwise_and_prunes_the_history(tracker: MetricTracker) -> None:
+def test_save_makes_a_backup_by_default_and_prunes_the_history(tracker: MetricTracker) -> None:
     for _ in range(6):
         tracker.update_token_usage("a.md", "opus", 1)
     path = tracker.config_file

@@ -320,7 +320,7 @@ for step in (AgentTrackerInstrumentor().instrument, AgentTrackerInstrumentor().u
         (SETUPS["somebody else's provider passed in"], False),
     ],
 )
-def test_a_task_whose_span_nobody_exports_says_so(home: Home, setup: Setup, is_unexported: bool) -> None:
+def test_a_task_whose_span_is_not_exported_says_so(home: Home, setup: Setup, is_unexported: bool) -> None:
     python(home, _TOOLS + setup.code + _TASKS, **dict(setup.environment))
     history = value_of(Store(home).read())["history"]
     assert [entry.get("unexported", False) for entry in history] == [is_unexported] * 3

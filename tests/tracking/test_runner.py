@@ -178,7 +178,7 @@ def test_retry_after_is_respected(tracker: MetricTracker, how: str, pauses: list
     assert pauses == [17.0]
 
 
-def test_who_is_told_to_wait_too_long_does_not_wait(tracker: MetricTracker, pauses: list[float]) -> None:
+def test_a_caller_that_should_wait_too_long_does_not_wait(tracker: MetricTracker, pauses: list[float]) -> None:
     with pytest.raises(LimitedError):
         tracker.run(AGENT, Flaky(1, LimitedError(**{"retry-after": "301"})))
     assert pauses == []
@@ -207,7 +207,7 @@ def test_there_is_no_retry_once_the_breaker_is_open(tracker: MetricTracker, how:
     assert tracker.get_agent_metrics(AGENT)["state"] == "open"
 
 
-def test_a_probe_may_be_repeated_although_nobody_else_is_let_through(tracker: MetricTracker, clock: Clock) -> None:
+def test_a_probe_may_be_repeated_although_no_other_task_is_let_through(tracker: MetricTracker, clock: Clock) -> None:
     for _ in range(5):
         with pytest.raises(ValueError, match="not yet"):
             tracker.run(AGENT, Flaky(1), retries=0)
@@ -218,7 +218,7 @@ def test_a_probe_may_be_repeated_although_nobody_else_is_let_through(tracker: Me
 
 @BOTH
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, asyncio.CancelledError, SystemExit])
-def test_who_is_interrupted_is_not_repeated_and_no_other_agent_runs(
+def test_an_interrupted_agent_is_not_repeated_and_no_other_agent_runs(
     tracker: MetricTracker, how: str, kind: type[BaseException]
 ) -> None:
     with pytest.raises(kind):
@@ -286,7 +286,7 @@ def test_the_error_of_the_last_agent_is_raised(tracker: MetricTracker, how: str)
 
 
 @BOTH
-def test_who_is_refused_and_has_no_fallback_gets_the_reason(tracker: MetricTracker, how: str) -> None:
+def test_a_refused_agent_without_a_fallback_gives_the_reason(tracker: MetricTracker, how: str) -> None:
     for agent in (AGENT, OTHER):
         for _ in range(5):
             with TaskTracker(agent, tracker=tracker) as task:
@@ -442,7 +442,7 @@ class Unspeakable(Exception):  # noqa: N818 - it is no name that matters
         raise RuntimeError("no words")
 
 
-def test_an_error_that_cannot_be_told_reaches_the_caller_as_it_is(tracker: MetricTracker) -> None:
+def test_an_error_that_cannot_be_shown_reaches_the_caller_as_it_is(tracker: MetricTracker) -> None:
     with pytest.raises(Unspeakable):
         tracker.run(AGENT, Flaky(9, Unspeakable), retries=1)
 

@@ -111,7 +111,7 @@ def test_in_each_of_fifty_rounds_exactly_one_of_eight_processes_gets_the_permit(
     assert len(granted) == len({entry["permit"] for entry in granted}) == ROUNDS
 
 
-def test_when_the_holder_is_killed_before_its_task_the_next_one_who_asks_gets_the_permit(
+def test_when_the_holder_is_killed_before_its_task_the_next_one_that_asks_gets_the_permit(
     tracker: MetricTracker, askers: list[Asker]
 ) -> None:
     trip(tracker, "a.md")

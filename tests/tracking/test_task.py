@@ -162,7 +162,7 @@ def test_concurrent_asynchronous_tasks_are_children_of_their_own_parent(tracker:
         assert (child.parent.span_id, parent.parent) == (parent.context.span_id, None)
 
 
-def test_a_span_says_who_did_what_with_which_model_and_tokens(tracker: MetricTracker, spans: Spans) -> None:
+def test_a_span_names_the_agent_and_its_work_with_which_model_and_tokens(tracker: MetricTracker, spans: Spans) -> None:
     with TaskTracker("core/coder.md", model="opus", task_id="t1", tracker=tracker) as task:
         task.set_model("claude-opus-5")
         task.set_usage(input_tokens=10, output_tokens=20, cache_read_tokens=300, cache_write_tokens=4000)

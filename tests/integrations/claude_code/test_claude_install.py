@@ -367,7 +367,7 @@ def test_the_home_and_the_gate_that_were_chosen_are_in_the_arguments(
     assert gate_of(user)["args"] == ["claude-code", "hook"]
 
 
-def test_a_projects_settings_name_the_program_and_a_home_of_everybodys(
+def test_a_projects_settings_name_the_program_and_a_home_that_every_user_has(
     user: Path, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", os.path.dirname(PROGRAM))
@@ -599,7 +599,7 @@ def test_a_folder_in_the_place_of_the_settings_is_said_and_left(user: Path, run:
     assert f"cannot use the settings {user}: " in err
 
 
-def test_a_change_of_somebody_else_meanwhile_is_not_overwritten(user: Path) -> None:
+def test_a_change_of_another_program_meanwhile_is_not_overwritten(user: Path) -> None:
     put(user, "{}")
     change = settings_file.install(settings_file.read(str(user)), registration.hooks(PROGRAM))
     put(user, '{"mine": 1}')

@@ -179,7 +179,7 @@ def test_usage_of_several_turns_is_added_up() -> None:
     assert seen(*turns).tokens == {"input": 12, "output": 0, "cache_read": 0, "cache_write": 0}
 
 
-def test_how_long_the_cache_is_kept_is_told_where_one_model_wrote_it() -> None:
+def test_how_long_the_cache_is_kept_is_reported_where_one_model_wrote_it() -> None:
     usage = {"cache_creation_input_tokens": 90, "cache_creation": {"ephemeral_1h_input_tokens": 80}}
     used = {OPUS: {"cacheCreationInputTokens": 100}, HAIKU: {"inputTokens": 1}}
     assert seen(line(usage=usage, modelUsage=used)).models[OPUS]["cache_write_1h"] == 80
@@ -200,7 +200,7 @@ def test_how_long_the_cache_is_kept_is_told_where_one_model_wrote_it() -> None:
         ("result-error-during-execution.json", "No conversation found with session ID: ", None),
     ],
 )
-def test_an_error_is_told_and_whose_it_is(name: str, error: str, outage: str | None) -> None:
+def test_an_error_is_reported_with_its_cause(name: str, error: str, outage: str | None) -> None:
     said = seen(recorded(name)).error
     assert said
     assert said.startswith(error)
@@ -297,7 +297,7 @@ def test_usage_of_a_wrong_type_is_let_go(value: Any) -> None:
     assert list(output.models) == [HAIKU]
 
 
-def test_a_model_and_a_conversation_with_names_that_nobody_can_show_are_not_named() -> None:
+def test_a_model_and_a_conversation_with_names_that_cannot_be_shown_are_not_named() -> None:
     output = seen(line(session_id="c" * 600, modelUsage={"a\nb": {"inputTokens": 3}, "": {"inputTokens": 4}}))
     assert (output.conversation_id, output.models) == (None, {})
     assert (output.tokens or {})["input"] == 7
@@ -465,7 +465,7 @@ def test_what_amends_a_run_is_taken_into_account(tracker: MetricTracker, execute
     assert used_by(tracker) == [100, 110]
 
 
-def test_models_of_other_names_are_told_by_their_family_and_nothing_falls_below_0(
+def test_models_of_other_names_are_recognised_by_their_family_and_nothing_falls_below_0(
     tracker: MetricTracker, execute: Execute
 ) -> None:
     run_of_a_hook(tracker, 29, models={"opus": {"input": 29}})

@@ -430,7 +430,7 @@ def test_notes_of_claude_code_to_itself_change_no_ending(path: Path, name: str) 
         ("Nope", {"error": ["rate_limit"], "apiErrorStatus": True}, None),
     ],
 )
-def test_an_error_that_is_an_outage_is_told_by_status_code_or_text(
+def test_an_error_that_is_an_outage_is_recognised_by_status_code_or_text(
     path: Path, text: str, fields: Record, outage: str | None
 ) -> None:
     found = read(path, answer(), synthetic(text, isApiErrorMessage=True, **fields))
@@ -558,7 +558,7 @@ def test_a_transcript_is_beside_its_session_also_in_a_workflow(session: Path) ->
     assert places.agent_transcript(None, AGENT) is None
 
 
-def test_the_path_that_is_told_counts_if_it_is_there_and_not_the_sessions_own(
+def test_the_path_that_is_given_counts_if_it_is_there_and_not_the_sessions_own(
     session: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(session.parent))
