@@ -12,6 +12,7 @@ import pytest
 
 from otel_tracker import names
 from tests.builders import end
+from tests.places import ROOT
 from tests.stories.harness import Session
 from tests.stories.replay import CODER, RESET, Ended, expected, prepare, read, said, write
 
@@ -26,15 +27,6 @@ def hook_process(payload: Any, home: Path) -> str:
     done = subprocess.run(command, input=json.dumps(payload).encode(), capture_output=True, check=False, timeout=120)
     assert (done.returncode, done.stderr) == (0, b"")
     return done.stdout.decode()
-
-
-def live(session: Session, home: Path) -> str:
-    """Send the payloads of a session one after the other, and return all that is printed."""
-    printed = ""
-    for step in session.steps:
-        write(step.writes)
-        printed += hook_process(step.payload, home)
-    return printed
 
 
 def a_session(number: int) -> "tuple[Session, list[Ended]]":
@@ -61,10 +53,16 @@ def a_session(number: int) -> "tuple[Session, list[Ended]]":
 def test_every_run_of_a_hundred_sessions_at_once_is_counted_once(tmp_path: Path) -> None:
     prepare(tmp_path, (CODER, "Explore", "Plan"))
     told = [a_session(number) for number in range(SESSIONS)]
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        printed = list(pool.map(lambda one: live(one[0], tmp_path), told))
-    assert printed == [""] * SESSIONS
+    lines = [json.dumps([(step.payload, _as_texts(step.writes)) for step in session.steps]) for session, _ in told]
+    command = [sys.executable, "-m", "tests.stories.forked_hooks", os.fspath(tmp_path), str(AT_ONCE)]
+    sent = "\n".join(lines)
+    done = subprocess.run(command, input=sent, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert said(tmp_path) == expected([run for _, runs in told for run in runs])
+
+
+def _as_texts(writes: "list[tuple[Path, str]]") -> list[tuple[str, str]]:
+    return [(os.fspath(path), text) for path, text in writes]
 
 
 def test_hooks_of_one_session_at_once_are_one_run(tmp_path: Path) -> None:
