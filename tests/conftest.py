@@ -10,6 +10,7 @@ import pytest
 from hypothesis import settings
 
 from otel_tracker import MetricTracker
+from otel_tracker.storage import document_file
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.store import Store
 from tests.clock import Clock
@@ -60,6 +61,12 @@ def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "TRACEPARENT",
     ):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _no_foreign_writer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read a faulty document again at once: no other program is in the middle of writing it."""
+    monkeypatch.setattr(document_file, "REREAD_SECONDS", 0)
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from otel_tracker.errors import MountedAloneError, StorageError
-from otel_tracker.storage import document_file, files
+from otel_tracker.storage import files
 from otel_tracker.storage.files import Files
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.quick_read import read_quickly
@@ -58,9 +58,8 @@ def record_in_place(home: Home, acknowledge: Acknowledge) -> None:
 
 @pytest.mark.parametrize("prepare", [partial(record, "before"), adopt_another], ids=["ours", "another program's"])
 def test_a_writer_that_is_killed_while_writing_in_place_loses_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prepare: Callable[[Home, Acknowledge], None]
+    tmp_path: Path, prepare: Callable[[Home, Acknowledge], None]
 ) -> None:
-    monkeypatch.setattr(document_file, "REREAD_SECONDS", 0)
     torn = 0
     for step in count(1):
         home, ledger = Home(str(tmp_path / str(step))), tmp_path / f"{step}.ledger"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from otel_tracker.storage import document_file, unwritten
+from otel_tracker.storage import unwritten
 from otel_tracker.storage.files import Files
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.restore import restore
@@ -80,9 +80,8 @@ CASES = [
 
 @pytest.mark.parametrize(("prepare", "act"), CASES)
 def test_a_process_that_is_killed_at_any_step_has_lost_nothing_that_was_acknowledged(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prepare: Act, act: Act
+    tmp_path: Path, prepare: Act, act: Act
 ) -> None:
-    monkeypatch.setattr(document_file, "REREAD_SECONDS", 0)
     for step in count(1):
         folder = str(tmp_path / str(step))
         ledger = tmp_path / f"{step}.ledger"

@@ -19,7 +19,7 @@ from otel_tracker.state.document import new_document
 from otel_tracker.state.fold import fold_all
 from otel_tracker.state.schema import has_changed_settings
 from otel_tracker.state.shapes import Event
-from otel_tracker.storage import document_file, files, unwritten
+from otel_tracker.storage import files, unwritten
 from otel_tracker.storage import journal as journals
 from otel_tracker.storage.files import Files
 from otel_tracker.storage.home import Home
@@ -242,7 +242,6 @@ CASES = {
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Machine:
     caplog.set_level(logging.CRITICAL, "otel_tracker")  # there is much to say of what is damaged here
     monkeypatch.setattr(journals, "SEGMENT_BYTES", SEGMENT_BYTES)
-    monkeypatch.setattr(document_file, "REREAD_SECONDS", 0)  # nobody is writing
     (tmp_path / "machine").mkdir()
     made = Machine(tmp_path / "machine")
     monkeypatch.setattr(files, "os", made.logged)
