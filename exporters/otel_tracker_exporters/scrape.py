@@ -60,7 +60,7 @@ def _readable(document: Document | None, error: Exception | None) -> Document:
     return document
 
 
-class Answer(NamedTuple):
+class Reply(NamedTuple):
     """What a client is told: the status of HTTP, the body, and the headers but for its length."""
 
     status: int
@@ -68,22 +68,22 @@ class Answer(NamedTuple):
     headers: dict[str, str]
 
 
-def answer(exposition: Exposition, target: str, headers: Mapping[str, str]) -> Answer:
+def answer(exposition: Exposition, target: str, headers: Mapping[str, str]) -> Reply:
     """Answer a GET: the metrics at `/metrics`, a word at `/healthz` and `/`."""
     path = target.partition("?")[0]
     if path == "/metrics":
         is_zipped = _takes_gzip(headers.get("Accept-Encoding", ""))
         content_type, body = exposition.render(headers.get("Accept", ""), is_zipped=is_zipped)
         coding = {"Content-Encoding": "gzip"} if is_zipped else {}
-        return Answer(HTTPStatus.OK, body, {"Content-Type": content_type, **coding})
+        return Reply(HTTPStatus.OK, body, {"Content-Type": content_type, **coding})
     if path in ("/healthz", "/"):
         return words(HTTPStatus.OK, "ok: the metrics are at /metrics")
     return words(HTTPStatus.NOT_FOUND, "not here: see /metrics")
 
 
-def words(status: int, text: str) -> Answer:
+def words(status: int, text: str) -> Reply:
     """Return an answer for people."""
-    return Answer(status, f"{text}\n".encode(), {"Content-Type": "text/plain; charset=utf-8"})
+    return Reply(status, f"{text}\n".encode(), {"Content-Type": "text/plain; charset=utf-8"})
 
 
 def _takes_gzip(accepted: str) -> bool:

@@ -16,7 +16,7 @@ from typing import Any
 from otel_tracker.errors import AddressError, CertificateError, InvalidValueError
 from otel_tracker.runtime.log import warn
 from otel_tracker.runtime.printable import printable
-from otel_tracker_exporters.scrape import Answer, Exposition, answer, words
+from otel_tracker_exporters.scrape import Exposition, Reply, answer, words
 
 DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", 9464  # the port that OpenTelemetry has for Prometheus
 MOST_CLIENTS = 16
@@ -130,7 +130,7 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class calls it so
         """Say nothing: a scrape every few seconds is no news."""
 
-    def _answer(self) -> Answer:
+    def _answer(self) -> Reply:
         host = self.headers.get("Host")
         if not self.server.answers_to(host):
             name = printable(str(host))[:100]
@@ -139,7 +139,7 @@ class _Handler(BaseHTTPRequestHandler):
             )
         return answer(self.server.exposition, self.path, self.headers)  # type: ignore[arg-type]
 
-    def _send_head(self, reply: Answer) -> None:
+    def _send_head(self, reply: Reply) -> None:
         self.send_response(reply.status)
         for name, value in {**reply.headers, "Content-Length": str(len(reply.body))}.items():
             self.send_header(name, value)

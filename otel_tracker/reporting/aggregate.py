@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from otel_tracker import names
 from otel_tracker.errors import InvalidValueError
-from otel_tracker.reporting.run_parts import Part, ended_runs, parts_of
+from otel_tracker.reporting.run_parts import RunPart, ended_runs, parts_of
 from otel_tracker.reporting.window import PERIODS, Window
 from otel_tracker.runtime.timestamps import parse_timestamp
 
@@ -27,7 +27,7 @@ _COLUMNS = {
 }  # fmt: skip
 
 
-class Usage(NamedTuple):
+class UsageTable(NamedTuple):
     """Rows of sums by the keys `by`; each row has the keys and the sums of `Sums.row`."""
 
     by: "tuple[str, ...]"
@@ -51,7 +51,7 @@ class Sums:
         self.unpriced_tokens = 0
         self.is_lower_bound = False
 
-    def add(self, part: Part) -> None:
+    def add(self, part: RunPart) -> None:
         """Add a part."""
         if part.runs:
             self.outcomes[part.outcome] = self.outcomes.get(part.outcome, 0) + part.runs
@@ -113,7 +113,7 @@ def checked_keys(text: str) -> "tuple[str, ...]":
 
 def parts_in(
     window: Window, batches: "Iterable[Batch]", renamed: "Mapping[str, str] | None" = None
-) -> "Iterable[Part]":
+) -> "Iterable[RunPart]":
     """Yield the parts of the runs that have ended in a window; `batches` and `renamed` as in `ended_runs`."""
     for end in ended_runs(batches, window.since, renamed):
         for part in parts_of(end):
@@ -121,7 +121,7 @@ def parts_in(
                 yield part
 
 
-def aggregate(parts: "Iterable[Part]", by: "Sequence[str]", window: Window = Window()) -> Usage:  # noqa: B008
+def aggregate(parts: "Iterable[RunPart]", by: "Sequence[str]", window: Window = Window()) -> UsageTable:  # noqa: B008
     """Return the sums of parts by up to two keys; days and the like are those of the window's zone.
 
     Rows by a part of time are in its order, others by what they cost, then by their tokens, the most first.
@@ -140,14 +140,14 @@ def aggregate(parts: "Iterable[Part]", by: "Sequence[str]", window: Window = Win
     total = Sums()
     for sums in (*runs.values(), *main.values()):
         total.include(sums)
-    return Usage(by, _rows(by, runs), _rows(of_main, main), total.row())
+    return UsageTable(by, _rows(by, runs), _rows(of_main, main), total.row())
 
 
-def _getters(by: "Sequence[str]", window: Window) -> "list[Callable[[Part], str | None]]":
+def _getters(by: "Sequence[str]", window: Window) -> "list[Callable[[RunPart], str | None]]":
     return [_period_getter(key, window) if key in PERIODS else attrgetter(key) for key in by]
 
 
-def _period_getter(key: str, window: Window) -> "Callable[[Part], str]":
+def _period_getter(key: str, window: Window) -> "Callable[[RunPart], str]":
     name, zone = PERIODS[key], window.zone
     return lambda part: name(part.moment, zone)
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _COUNTED = {*names.OUTCOMES, names.USAGE_RECORDED}
 
 
-class Part(NamedTuple):
+class RunPart(NamedTuple):
     """What a run has used of one model, or several runs of the same agent, model, outcome and day.
 
     Without an agent it is what the main conversation has used, which is no run.
@@ -49,7 +49,7 @@ class Part(NamedTuple):
     run_id: "str | None" = None
 
 
-def parts_of(event: "Event") -> "list[Part]":
+def parts_of(event: "Event") -> "list[RunPart]":
     """Return the parts of a run's end, of what the main conversation has used, or of a difference (`ended_runs`)."""
     if event["action"] == names.TASK_AMENDED:
         return _parts_of_difference(event)
@@ -58,7 +58,7 @@ def parts_of(event: "Event") -> "list[Part]":
     return _shares(event, shares, outcome, 0 if outcome is None else 1)
 
 
-def _shares(event: "Event", shares: "Shares", outcome: "str | None", runs: int) -> "list[Part]":
+def _shares(event: "Event", shares: "Shares", outcome: "str | None", runs: int) -> "list[RunPart]":
     """Return a part for each model of an event, that with the most tokens with the runs and their duration."""
     costs: dict[str, int] = event.get("costs") or {}
     if not costs.keys() <= shares.keys():
@@ -73,7 +73,7 @@ def _shares(event: "Event", shares: "Shares", outcome: "str | None", runs: int) 
         counted, duration = (runs, seconds) if runs and model == most else (0, None)
         run = moment, agent, outcome, model, project, session, counted, duration
         unpriced = _total(tokens) if cost is None else 0
-        parts.append(Part(*run, tokens or {}, cost, unpriced, is_incomplete, run_id))
+        parts.append(RunPart(*run, tokens or {}, cost, unpriced, is_incomplete, run_id))
     return parts
 
 
@@ -87,7 +87,7 @@ def _untyped(event: "Event") -> "Tokens":
     return {"untyped": round(number)} if number else {}
 
 
-def _parts_of_difference(amendment: "Event") -> "list[Part]":
+def _parts_of_difference(amendment: "Event") -> "list[RunPart]":
     """Return what an amendment changes where the end itself is counted elsewhere, or there is none.
 
     Sums with it are right; its tokens are not taken from the outcome that the run was counted with before.

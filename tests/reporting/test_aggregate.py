@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from otel_tracker import names
 from otel_tracker.errors import InvalidValueError
-from otel_tracker.reporting.aggregate import KEYS, SUMS, Usage, aggregate, checked_keys, parts_in
+from otel_tracker.reporting.aggregate import KEYS, SUMS, UsageTable, aggregate, checked_keys, parts_in
 from otel_tracker.reporting.window import Window
 from otel_tracker.state.amendment import amendment_of
 from otel_tracker.state.shapes import Event
@@ -24,7 +24,7 @@ _ADDED = ("runs", "successful", "failed", "cancelled", "lost", *names.TOKEN_KEYS
 
 def usage_of(
     events: Iterable[Event], *by: str, window: Window = UTC_WINDOW, written: float = float("inf"), **known: Any
-) -> Usage:
+) -> UsageTable:
     """Return the sums of events that are given in their order, each in a batch of its own."""
     batches = [(written, [event]) for event in reversed(numbered(list(events)))]
     return aggregate(parts_in(window, batches, **known), by, window)

@@ -20,7 +20,7 @@ from otel_tracker_exporters.foreign.convention import Attributes, Convention, fi
 from otel_tracker_exporters.foreign.gen_ai import GEN_AI, RESPONSE_ID
 from otel_tracker_exporters.foreign.openinference import OPENINFERENCE
 from otel_tracker_exporters.foreign.openllmetry import OPENLLMETRY
-from otel_tracker_exporters.foreign.pending import PendingTokens, SpanKey, Usage, all_tokens
+from otel_tracker_exporters.foreign.pending import PendingTokens, SpanKey, TokensByModel, all_tokens
 from otel_tracker_exporters.foreign.pydantic_ai import PYDANTIC_AI
 from otel_tracker_exporters.foreign.span_end import end_of
 from otel_tracker_exporters.foreign.strands import STRANDS
@@ -81,7 +81,7 @@ def _ended(
     agent: str,
     attributes: Attributes,
     spoken: list[Convention],
-    usage: Usage | None,
+    usage: TokensByModel | None,
 ) -> Event:
     trace_id, span_id = f"{span.context.trace_id:032x}", f"{span.context.span_id:016x}"
     run_id = f"{trace_id}{span_id}"
@@ -108,11 +108,11 @@ def _ended(
     )
 
 
-def _measured(usage: Usage | None) -> Usage | None:
+def _measured(usage: TokensByModel | None) -> TokensByModel | None:
     return None if usage is None or names.total_tokens(all_tokens(usage)) > MOST_TOKENS else usage
 
 
-def _by_model(usage: Usage | None, answering: str | None) -> dict[str, dict[str, int] | None] | None:
+def _by_model(usage: TokensByModel | None, answering: str | None) -> dict[str, dict[str, int] | None] | None:
     """Return tokens by full model id, None if nobody has named one."""
     if usage is None:
         return None if answering is None else {answering: None}
@@ -121,7 +121,7 @@ def _by_model(usage: Usage | None, answering: str | None) -> dict[str, dict[str,
     return {model or names.UNKNOWN_MODEL: tokens for model, tokens in usage.items()}
 
 
-def _own_usage(attributes: Attributes, spoken: list[Convention], *, is_agent: bool) -> Usage | None:
+def _own_usage(attributes: Attributes, spoken: list[Convention], *, is_agent: bool) -> TokensByModel | None:
     """Return what a span itself says that it has used; the model that an agent has asked for has its own place."""
     tokens = tokens_of(attributes, spoken)
     if tokens is None:

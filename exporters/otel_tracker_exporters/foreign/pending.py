@@ -11,7 +11,7 @@ from otel_tracker.runtime.guard import Guard
 from otel_tracker.state.shapes import Tokens
 
 SpanKey = tuple[int, int]
-Usage = dict[str | None, Tokens]  # by full model id, None where nobody has named one
+TokensByModel = dict[str | None, Tokens]  # by full model id, None where none is named
 
 _REMEMBERED = 10_000  # spans; of some that are still running nobody will ever hear
 _RESPONSES = 256  # of a span's children; those of the same one end one after the other
@@ -23,7 +23,7 @@ class _Sum:
     __slots__ = ("responses", "usage")
 
     def __init__(self) -> None:
-        self.usage: Usage = {}
+        self.usage: TokensByModel = {}
         self.responses: deque[str] = deque(maxlen=_RESPONSES)
 
 
@@ -34,9 +34,11 @@ class PendingTokens:
         self._remembered = remembered
         self._guard = Guard()
         self._sums: OrderedDict[SpanKey, _Sum] = OrderedDict()
-        self._ended: OrderedDict[SpanKey, Usage | None] = OrderedDict()
+        self._ended: OrderedDict[SpanKey, TokensByModel | None] = OrderedDict()
 
-    def settle_task(self, key: SpanKey, own: Usage | None, *, is_own_vague: bool = False) -> Usage | None:
+    def settle_task(
+        self, key: SpanKey, own: TokensByModel | None, *, is_own_vague: bool = False
+    ) -> TokensByModel | None:
         """Return the tokens of an agent's span that has ended, None if unmeasured.
 
         Where `own` may be about other agents, too, the children's come first.
@@ -46,7 +48,7 @@ class PendingTokens:
                 self._end(key, own, is_own_vague=is_own_vague)
             return self._ended[key]
 
-    def settle(self, key: SpanKey, own: Usage | None, parent: SpanKey | None, response: str | None) -> None:
+    def settle(self, key: SpanKey, own: TokensByModel | None, parent: SpanKey | None, response: str | None) -> None:
         """Pass the tokens of any other span that has ended on to its parent.
 
         Two instrumentations may make a span each of one `response`, side by side: the first one counts.
@@ -67,14 +69,14 @@ class PendingTokens:
         """Forget what the children of a span have used: it counts its tokens itself."""
         self._sums.pop(key, None)  # one step, for which no guard is needed
 
-    def _end(self, key: SpanKey, own: Usage | None, *, is_own_vague: bool = False) -> Usage | None:
+    def _end(self, key: SpanKey, own: TokensByModel | None, *, is_own_vague: bool = False) -> TokensByModel | None:
         below = self._sums.pop(key, None)
         usage = own if below is None else below.usage if is_own_vague else _chosen(own, below.usage)
         self._ended[key] = usage
         _evict(self._ended, self._remembered)
         return usage
 
-    def _pass_on(self, usage: Usage, parent: SpanKey, response: str | None) -> None:
+    def _pass_on(self, usage: TokensByModel, parent: SpanKey, response: str | None) -> None:
         total = self._sums.setdefault(parent, _Sum())
         self._sums.move_to_end(parent)
         if response is None or response not in total.responses:
@@ -84,7 +86,7 @@ class PendingTokens:
         _evict(self._sums, self._remembered)
 
 
-def all_tokens(usage: Usage) -> Tokens:
+def all_tokens(usage: TokensByModel) -> Tokens:
     """Return the tokens of all models together, by type."""
     total: Tokens = {}
     for tokens in usage.values():
@@ -92,17 +94,17 @@ def all_tokens(usage: Usage) -> Tokens:
     return total
 
 
-def _chosen(own: Usage | None, below: Usage) -> Usage:
+def _chosen(own: TokensByModel | None, below: TokensByModel) -> TokensByModel:
     """Return a span's own tokens, or its children's: if it has none, or if they are the same ones in more detail."""
     number = 0 if own is None else _number(own)
     is_detailed = None not in below and number == _number(below)
     return below if own is None or number == 0 or is_detailed else own
 
 
-def _number(usage: Usage) -> int:
+def _number(usage: TokensByModel) -> int:
     return total_tokens(all_tokens(usage))
 
 
-def _evict(memory: "OrderedDict[SpanKey, _Sum] | OrderedDict[SpanKey, Usage | None]", most: int) -> None:
+def _evict(memory: "OrderedDict[SpanKey, _Sum] | OrderedDict[SpanKey, TokensByModel | None]", most: int) -> None:
     while len(memory) > most:
         memory.popitem(last=False)

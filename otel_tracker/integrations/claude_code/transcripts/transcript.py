@@ -26,7 +26,7 @@ from otel_tracker.integrations.claude_code.transcripts.lines import (
     text,
     texts_of,
 )
-from otel_tracker.integrations.claude_code.transcripts.usage import SYNTHETIC, Usage
+from otel_tracker.integrations.claude_code.transcripts.usage import SYNTHETIC, TranscriptUsage
 from otel_tracker.runtime.limits import TAIL_BYTES
 
 TYPE_CHECKING = False
@@ -150,7 +150,7 @@ class Reader:
         self._file = file
         self._since = float("-inf") if since is None else since
         self._found = Transcript()
-        self._usage = Usage()
+        self._usage = TranscriptUsage()
         self._tools: set[str] = set()
         self._message_id: str | None = None
         self._rests_since: float | None = None  # the end of a turn, if that is the last thing said
@@ -206,7 +206,7 @@ class Reader:
     def _take_up(self, reading: "dict[str, Any]") -> None:
         for name in _RESUMED:
             setattr(self._found, name, reading["found"][name])
-        self._usage, self._tools = Usage.of(reading["answers"]), set(reading["tools"])
+        self._usage, self._tools = TranscriptUsage.of(reading["answers"]), set(reading["tools"])
         self._unread = float("inf") if reading["unread"] is None else reading["unread"]
         self._offset, self._last_answer, self._message_id, self._rests_since = reading["places"]
 

@@ -23,7 +23,7 @@ SYNTHETIC = "<synthetic>"
 """The model in a record that Claude Code has written in an answer's place."""
 
 
-class Usage:
+class TranscriptUsage:
     """The answers of a transcript, and the tokens of each."""
 
     __slots__ = ("_answers",)
@@ -55,7 +55,7 @@ class Usage:
         return [[key, *answer.facts()] for key, answer in self._answers.items()]
 
     @classmethod
-    def of(cls, facts: "list[list[Any]]") -> "Usage":
+    def of(cls, facts: "list[list[Any]]") -> "TranscriptUsage":
         """Return the answers that `facts` returned."""
         usage = cls()
         usage._answers = {key: _Answer.of(*answer) for key, *answer in facts}
