@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 class CircuitBreakerSpanExporter(SpanExporter):
     """Records the agent tasks among the spans that it gets, all of a batch in one transaction; other spans pass.
 
-    A task is recorded once, however many exporters and processors get its span. The span of an agent that another
-    library has made is a task if it follows a convention that foreign/ knows; it goes to the document at `config_file`, by
+    A task is recorded once, however many exporters and processors get its span. A span of another library is a task if
+    it is an agent's by a convention of foreign/; it goes to the document at `config_file`, by
     default that of the home. `export` writes before it returns, and never raises.
     """
 
@@ -52,7 +52,7 @@ class CircuitBreakerSpanExporter(SpanExporter):
         self._is_shut_down = True
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Try once more to write what could not be written, and tell whether nothing waits."""
+        """Try once more to write the events that could not be written, and return whether none waits any more."""
         return recorder_of(self._config_file).flush()
 
     def _record(self, events: list[Event]) -> None:
@@ -65,7 +65,7 @@ class AgentSpanProcessor(SpanProcessor):
     def __init__(self, exporter: SpanExporter) -> None:
         self._exporter = exporter
         self.is_listening = True
-        """Whether spans of others are looked at."""
+        """Whether spans of other libraries are recorded."""
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Do nothing: a task's start is recorded by the code that starts it."""

@@ -1,4 +1,4 @@
-"""The state as Prometheus metrics: read at each scrape, so that it shows what every short-lived process has recorded."""
+"""The state as Prometheus metrics: read at each scrape, so that it includes the tasks of every short-lived process."""
 
 import time
 from bisect import bisect_left
@@ -50,7 +50,7 @@ Samples = dict[metrics.Metric, list[Sample]]
 
 
 class Cache:
-    """The samples of each agent as they were shown last: an agent that is what it was has the same ones again."""
+    """The samples of each agent from the last scrape; an agent that hasn't changed gets the same ones again."""
 
     def __init__(self) -> None:
         self._shown: dict[str, tuple[Row, tuple[Any, ...], Samples]] = {}
@@ -79,7 +79,7 @@ class StateCollector(Collector):
         """Yield the metrics as of now."""
         try:
             shown = families(self._read(), self._clock(), self._cache)
-        except Exception as error:  # an unreadable state is what the scrape has to tell
+        except Exception as error:  # the scrape shows that the state can't be read
             if is_interrupt(error):
                 raise
             warn("cannot show the state: %s", error)

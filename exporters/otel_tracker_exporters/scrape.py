@@ -1,4 +1,4 @@
-"""What is served of the metrics: `/metrics` in the format that is asked for, and `/healthz`. No sockets."""
+"""The answers of the metrics server: `/metrics` in the format that the client asks for, and `/healthz`. No sockets."""
 
 import gzip
 import threading
@@ -50,7 +50,7 @@ class Exposition:
     def _state(self) -> "tuple[Document | None, Exception | None]":
         try:
             return self._read(), None
-        except Exception as error:  # noqa: BLE001 - the collector tells
+        except Exception as error:  # noqa: BLE001 - the collector shows it
             return None, error
 
 
@@ -61,7 +61,7 @@ def _readable(document: Document | None, error: Exception | None) -> Document:
 
 
 class Reply(NamedTuple):
-    """What a client is told: the status of HTTP, the body, and the headers but for its length."""
+    """A reply: the status of HTTP, the body, and the headers except Content-Length."""
 
     status: int
     body: bytes

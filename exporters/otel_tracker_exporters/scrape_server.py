@@ -27,21 +27,21 @@ _ANY = "*"
 class MetricsServer(ThreadingTCPServer):
     """Answers each client in a thread; `shutdown` ends `serve_forever`, `server_close` gives the address back.
 
-    Where MOST_CLIENTS are there already, the one that has been there longest makes place: a scrape takes milliseconds.
-    Clients that are slow, silent or gone are no news.
+    Where MOST_CLIENTS are connected already, the oldest one is disconnected: a scrape takes milliseconds.
+    Slow, silent and lost clients are not logged.
     """
 
     allow_reuse_address = daemon_threads = True
     request_queue_size = 128
     client_seconds = 20.0
-    """After which a client is sent away, whatever it does."""
+    """After so long a client is disconnected, whatever it does."""
 
     def __init__(
         self, exposition: Exposition, address: tuple[str, int], hosts: Sequence[str], tls: ssl.SSLContext | None
     ) -> None:
         self.exposition, self.host = exposition, address[0]
         self._hosts = {name.strip().lower().rstrip(".") for name in (address[0], socket.gethostname(), *hosts)}
-        self._places = threading.BoundedSemaphore(MOST_CLIENTS)
+        self._free = threading.BoundedSemaphore(MOST_CLIENTS)
         self._lock = threading.Lock()
         self._clients: dict[Any, float] = {}
         self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
@@ -69,10 +69,10 @@ class MetricsServer(ThreadingTCPServer):
         return True
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Serve a client in a thread, once there is a place for it."""
-        if not self._places.acquire(blocking=False):
-            self._send_away(most=1)
-            if not self._places.acquire(timeout=1.0):
+        """Serve a client in a thread, once fewer than MOST_CLIENTS are connected."""
+        if not self._free.acquire(blocking=False):
+            self._disconnect(most=1)
+            if not self._free.acquire(timeout=1.0):
                 super().shutdown_request(request)
                 return
         with self._lock:
@@ -80,18 +80,18 @@ class MetricsServer(ThreadingTCPServer):
         super().process_request(request, client_address)
 
     def shutdown_request(self, request: Any) -> None:
-        """Close the connection of a client that has been served, and give its place to another one."""
+        """Close the connection of a client that has been served, so that another one can be."""
         with self._lock:
             is_served = self._clients.pop(request, None) is not None
         super().shutdown_request(request)
         if is_served:
-            self._places.release()
+            self._free.release()
 
     def service_actions(self) -> None:
-        """Send those away whose time is over; `serve_forever` calls it twice a second."""
-        self._send_away(before=time.monotonic())
+        """Disconnect clients that have used up their time; `serve_forever` calls this twice a second."""
+        self._disconnect(before=time.monotonic())
 
-    def _send_away(self, *, before: float | None = None, most: int | None = None) -> None:
+    def _disconnect(self, *, before: float | None = None, most: int | None = None) -> None:
         with self._lock:
             late = [client for client, until in self._clients.items() if before is None or until <= before]
             for client in late[:most]:  # oldest first
@@ -99,7 +99,7 @@ class MetricsServer(ThreadingTCPServer):
                     socket.socket.shutdown(client, socket.SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say what went wrong, unless it is the client that has gone."""
+        """Log an error, unless the client has closed the connection."""
         error = sys.exc_info()[1]
         if not isinstance(error, (OSError, ValueError)):  # ValueError: its file is closed
             warn("cannot answer a scrape: %r", error)
@@ -122,13 +122,13 @@ class _Handler(BaseHTTPRequestHandler):
         self._send_head(self._answer())
 
     def refuse(self) -> None:
-        """Answer what would change something."""
+        """Refuse methods that would change something."""
         self.send_error(HTTPStatus.METHOD_NOT_ALLOWED, "GET or HEAD")
 
     do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = refuse  # noqa: N815 - the base class looks for these names
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class calls it so
-        """Say nothing: a scrape every few seconds is no news."""
+        """Log nothing: there is a scrape every few seconds."""
 
     def _answer(self) -> Reply:
         host = self.headers.get("Host")
@@ -179,7 +179,7 @@ def shown_address(host: str, port: int) -> str:
 def _tls(
     certfile: str | None, keyfile: str | None, client_cafile: str | None, client_auth_required: bool
 ) -> ssl.SSLContext | None:
-    """Return what makes a connection safe, None where nobody asks for that; half of it is an error, not none."""
+    """Return the TLS context that the arguments ask for, None if they ask for none; half a set-up is an error."""
     if not (certfile or keyfile or client_cafile or client_auth_required):
         return None
     if not (certfile and keyfile):
@@ -187,7 +187,7 @@ def _tls(
     try:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=client_cafile)
         context.load_cert_chain(certfile, keyfile)
-    except OSError as error:  # of the files, or of what is in them
+    except OSError as error:  # of the files, or of their content
         listed = ", ".join(name for name in (certfile, keyfile, client_cafile) if name)
         raise CertificateError(listed, str(error)) from None
     if client_auth_required:

@@ -1,6 +1,6 @@
-"""What is set for a whole process: the environment variables that this package reads, and the `configuration` above them.
+"""The settings of a whole process: the environment variables that this package reads, and the `configuration` above them.
 
-Nothing else reads variables of this package's own. docs/opentelemetry.md has the same table.
+No other module reads variables of this package's own. docs/opentelemetry.md has the same table.
 """
 
 import os
@@ -18,7 +18,7 @@ OTEL_TRACKER_HOME = "OTEL_TRACKER_HOME"
 OTEL_TRACKER_ENFORCE = "OTEL_TRACKER_ENFORCE"
 """Whether tasks ask their agent's breaker first (1, true, yes, on); by default they only observe."""
 OTEL_TRACKER_HANDLE_SIGNALS = "OTEL_TRACKER_HANDLE_SIGNALS"
-"""Whether SIGTERM ends running tasks as cancelled before it does what it did; by default they are lost."""
+"""Whether SIGTERM ends running tasks as cancelled, before the previous handler runs; by default they are lost."""
 OTEL_TRACKER_MASK_SECRETS = "OTEL_TRACKER_MASK_SECRETS"
 """Whether secrets in error texts are masked before they are stored, logged or exported; by default they are."""
 
@@ -27,7 +27,7 @@ _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
 is_command = False
 """Whether this process is a command of this package's own, which does one thing and ends: the main thread then writes
-itself (writer.py), for nothing in it survives an interrupt, and loading what a thread needs takes longer than the work."""
+itself (writer.py): an interrupt ends the process anyway, and loading `threading` takes longer than the work."""
 
 
 class Configuration:
@@ -111,7 +111,7 @@ _complained: "set[str]" = set()
 
 
 def _is_set(chosen: "bool | None", variable: str, *, is_on: bool = False) -> bool:
-    """Return what was `chosen` with `configure`, else what the variable says, else whether it `is_on` by default."""
+    """Return `chosen`, from `configure`, unless it is None; else the value of the variable; else the default, `is_on`."""
     if chosen is not None:
         return chosen
     value = os.environ.get(variable)
@@ -128,12 +128,12 @@ def _is_set(chosen: "bool | None", variable: str, *, is_on: bool = False) -> boo
     return is_on
 
 
-def _complain(variable: str, what: str) -> None:
-    """Say once in this process what is wrong with a variable."""
+def _complain(variable: str, fault: str) -> None:
+    """Log the fault of a variable, once in this process."""
     if variable in _complained:
         return
     _complained.add(variable)
-    log_output.write(f"{variable}={os.environ.get(variable)} {what}", is_fault=True)
+    log_output.write(f"{variable}={os.environ.get(variable)} {fault}", is_fault=True)
 
 
 def unset_unusable_limits() -> None:

@@ -6,7 +6,7 @@ from otel_tracker.runtime import lifecycle
 
 
 class Guard(RLock, lifecycle.Part):  # type: ignore[misc]  # it isn't final, whatever typeshed says
-    """A re-entrant lock: a generator that is collected may come back to what it interrupted.
+    """A re-entrant lock: collecting a generator may run code in the thread that holds it already.
 
     `with` takes and releases it without a step of Python's in between, at which an exception of a signal handler could
     come.

@@ -23,7 +23,7 @@ class Part:
         """Begin anew in the child: a thread of the parent, which isn't there, may have been in the middle of a change."""
 
     def end(self) -> None:
-        """Do what is left to be done at the normal end of the process."""
+        """Finish, at the normal end of the process."""
 
 
 forks = 0
@@ -58,7 +58,7 @@ def _renew() -> None:
     for part in parts():
         part.renew()
     util = sys.modules.get("multiprocessing.util")
-    if util is not None:  # its children end without atexit, and forget what was registered before they began
+    if util is not None:  # its children end without atexit, and drop finalizers from before they began
         util.register_after_fork(_parts, lambda _: util.Finalize(None, _end, exitpriority=0))
 
 

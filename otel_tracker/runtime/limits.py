@@ -1,4 +1,4 @@
-"""The limits of what is recorded, and of what is read from programs that this package doesn't control."""
+"""The limits of recorded values, and of input from programs that this package doesn't control."""
 
 MOST_TOKENS = 2**53
 """Tokens of one task, and of each type. A larger number is no count; every reader of JSON takes this one for whole."""
@@ -19,16 +19,16 @@ PATH_CHARACTERS = 4096
 """Characters of a path that a hook is given."""
 
 LINE_BYTES = 64 * 2**20
-"""Bytes of a line of a transcript, or of what a command prints; a longer one is skipped."""
+"""Bytes of a line of a transcript, or of a command's output; a longer one is skipped."""
 
 TAIL_BYTES = 8 * 2**20
 """Bytes at the end of a transcript that say how it ends, and how the runs that it has launched did."""
 
 SIDECAR_BYTES = 2**20
-"""Bytes of what Claude Code notes of an agent in a file beside its transcript; what comes after them isn't read."""
+"""Bytes of the file with facts of an agent that Claude Code writes beside its transcript; the rest isn't read."""
 
 PAYLOAD_BYTES = 256 * 2**20
-"""Bytes of the payload of a hook; what comes after them isn't read."""
+"""Bytes of the payload of a hook; the rest isn't read."""
 
 LATEST_SECONDS = 221_845_392_000
 """Seconds from 1970 to the year 9000, the latest moment and the longest duration: a cooldown can still be added."""

@@ -28,7 +28,7 @@ def shown(text: str) -> str:
 
 
 def _shown_if_possible(message: str, arguments: "tuple[object, ...]" = ()) -> str:
-    """Return what is shown of a message; where no file can be opened any more, nothing can mask its secrets."""
+    """Return a message as people get it; where no file can be opened any more its secrets can't be masked, and it isn't shown."""
     try:
         return shown(message % arguments if arguments else message)
     except Exception as error:

@@ -1,8 +1,8 @@
-"""Secrets in texts of others: an error often repeats the key, the header or the URL that was refused.
+"""Secrets in error texts: an error often repeats the key, the header or the URL that was refused.
 
-Masked is what only a secret looks like (a vendor's prefix, an armoured key, a password in a URL) and what a name calls one
-(`password=`, `"api_key": "..."`, `Authorization: Bearer ...`). What merely looks random stays: hashes, UUIDs, ids. Masking
-twice is masking once, and the time grows with the length of the text only: after what a pattern has recognised it reads
+Masked are texts that only a secret looks like (a vendor's prefix, an armoured key, a password in a URL), and texts after the
+name of a secret (`password=`, `"api_key": "..."`, `Authorization: Bearer ...`). Texts that merely look random stay: hashes,
+UUIDs, ids. Masking twice is masking once, and the time grows with the length of the text only: after its beginning a pattern reads
 to the end of a word, a quotation or a block, and each begins at most once.
 """
 
@@ -56,7 +56,7 @@ _PATTERNS = tuple(
         rf"(?<![A-Za-z0-9])({_VENDORS})[\w-]{{8,}}",
     )
 )
-"""Each has what stays before the secret as its first group."""
+"""The first group of each is the text before the secret, which stays."""
 
 
 def masked(text: str) -> str:

@@ -1,6 +1,6 @@
-"""The owner of a task, which has promised to see its end: a process, told from all others by host, boot, pid and start.
+"""The owner of a task, which has promised to see its end: a process, identified by host, boot, pid and start.
 
-Only a process of the same host, boot and pid namespace can be seen; of any other nobody here can tell.
+Only processes of the same host, boot and pid namespace can be seen; whether another one has ended is not known here.
 """
 
 import os
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 def this_process() -> "dict[str, Any]":
-    """Return what tells the running process from any other: `host`, `boot_id`, `namespace`, `pid`, `started`.
+    """Return the identity of the running process: `host`, `boot_id`, `namespace`, `pid`, `started`.
 
     `started` is in the system's own units (clock ticks since boot on Linux) and only good for comparing; `boot_id`,
-    `namespace` (of pids) and `started` are null where the system doesn't tell.
+    `namespace` (of pids) and `started` are null where the system doesn't show them.
     """
     return dict(_present_process(os.getpid()))
 
@@ -26,7 +26,7 @@ def this_process() -> "dict[str, Any]":
 def this_thread() -> "dict[str, Any]":
     """Return the identity of the running thread within its process: `thread` and `thread_started`.
 
-    Nothing of the main thread, which ends with its process, and where the system doesn't tell.
+    Empty for the main thread, which ends with its process, and where the system doesn't show threads.
     """
     thread = get_native_id()
     started = None if thread == os.getpid() else _started_in(f"/proc/self/task/{thread}/stat")
@@ -100,7 +100,7 @@ def is_ended(pid: int) -> bool:
 
 
 def boot_clock() -> "dict[str, Any] | None":
-    """Return `boot_id` and the `seconds` since that boot, suspension included; None where the system doesn't tell."""
+    """Return `boot_id` and the `seconds` since that boot, suspension included; None where the system doesn't show them."""
     if not hasattr(time, "CLOCK_BOOTTIME") or _boot_id() is None:
         return None
     return {"boot_id": _boot_id(), "seconds": round(time.clock_gettime(time.CLOCK_BOOTTIME), 3)}
@@ -130,7 +130,7 @@ def _process(pid: int) -> "dict[str, Any]":
 
 
 def process_start(pid: int) -> "str | None":
-    """Return when a process was started, `ended` for a zombie, None where that can't be told."""
+    """Return when a process was started, `ended` for a zombie, None where the system doesn't show it."""
     started = _started_in(f"/proc/{pid}/stat")
     if started is not None:
         return started

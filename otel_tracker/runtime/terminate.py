@@ -38,7 +38,7 @@ class Leaving(Protocol):
     """A recorder."""
 
     def leave(self) -> None:
-        """Bring what waits to the disk, as at the end of the process."""
+        """Write the events that wait, as at the end of the process."""
 
 
 class _Handler:

@@ -29,7 +29,7 @@ class Distribution:
             self.buckets[bisect_left(BOUNDS, seconds)] += 1
             self.sum += seconds
         for listener in self.listeners:
-            with suppress(Exception):  # what shows the numbers must not stop the recording
+            with suppress(Exception):  # a reader of the numbers must not stop the recording
                 listener(seconds)
 
 

@@ -1,6 +1,6 @@
 """The writer: a thread of this process for work that no signal handler may interrupt.
 
-Python runs signal handlers in the main thread, between any two steps of the code there, and what a handler raises leaves
+Python runs signal handlers in the main thread, between any two steps of the code there, and an exception of a handler leaves
 that code in the middle. So the main thread hands over the work that holds locks or changes memory which threads share,
 and waits for it. An exception may leave the wait; the work is done all the same, once and in its turn. No handler runs
 in any other thread, which does its work itself.
@@ -113,7 +113,7 @@ class _Writer(lifecycle.Part):
             self._begin()
 
     def end(self) -> None:
-        """End the thread before Python takes itself apart and stops what still runs, wherever that is and whatever it holds."""
+        """End the thread before Python's own end, which stops threads at any step, whatever they hold."""
         self.before_fork()
         self.is_over = True
 
@@ -192,7 +192,7 @@ def is_idle() -> bool:
 
 
 def settle() -> None:
-    """Give the writer a moment to finish what it is doing: an interrupted caller then finds no lock taken."""
+    """Give the writer a moment to finish its present work: an interrupted caller then finds no lock taken."""
     newest = _writer.newest
     if newest.acquire(timeout=_MOMENT):
         newest.release()
@@ -225,7 +225,7 @@ def _do(work: "Work | None") -> None:
     except BaseException as error:  # noqa: BLE001 - the writer goes on
         from otel_tracker.runtime.log import warn
 
-        warn("cannot do what was handed over: %r", error)
+        warn("cannot do work of the main thread: %r", error)
 
 
 def _leave_signals_to_main_thread() -> None:

@@ -1,7 +1,7 @@
 """OpenTelemetry metrics of tasks, through the API: without a MeterProvider of the application they cost nothing.
 
 Which there are is one list (metrics.py). Names, units and buckets of durations and tokens are the conventions' for generative
-AI; what they have no name for is under `otel_tracker.`.
+AI; other names begin with `otel_tracker.`.
 """
 
 from collections.abc import Iterable
@@ -26,7 +26,7 @@ _observed: set[MeterProvider | None] = set()
 
 
 class Facts(NamedTuple):
-    """What metrics need of an ended task."""
+    """The facts of an ended task that metrics need."""
 
     agent: str
     outcome: str

@@ -77,7 +77,7 @@ OF_AGENTS = (
 )
 OF_DOCUMENT = (*OF_AGENTS, READ_SUCCESS, UPDATED, BUILD)
 
-EVENTS = _metric("events", COUNTER, "Events of the journal, by what became of them.", "result")
+EVENTS = _metric("events", COUNTER, "Events of the journal, by result.", "result")
 WRITES = _metric("write_seconds", HISTOGRAM, "Time to write events, with all that they wait for.")
 LOCK_WAITS = _metric("lock_wait_seconds", HISTOGRAM, "Time to get a lock of the home.")
 

@@ -11,7 +11,7 @@ _FORM = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-
 
 
 class SpanContext(NamedTuple):
-    """A span, told to others: its ids in hexadecimal, and whether it is sampled (flags `01`)."""
+    """A span as other processes get it: its ids in hexadecimal, and whether it is sampled (flags `01`)."""
 
     trace_id: str
     span_id: str

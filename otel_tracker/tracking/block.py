@@ -1,16 +1,16 @@
 """The code that runs in a task, and which task is the present one, in whatever thread, coroutine or generator.
 
-What to know first. A task may have several blocks of code: its own `with` statement, and visits (`current_span`) in which a
+A task may have several blocks of code: its own `with` statement, and visits (`current_span`) in which a
 generator runs a step. Each block sets two context variables, ours (`_innermost`) and OpenTelemetry's, and each can only be
 reset with the token of its own setting, in the context in which it was set. But blocks are not always left in that order or
 in that context: a generator may be closed by another coroutine, or collected; a copy of the context, in another thread,
-keeps a block that is over. So `leave` only marks a block as left and resets what it can; `present_block` resets the rest
+keeps a block that is over. So `leave` only marks a block as left and resets those that it can; `present_block` resets the rest
 when it is asked next in the context in question. It must be asked before a block is entered, for the token of the new
 block would bring back one that is over.
 
 An interrupt (an exception of a signal handler) may come before the first line of any method, `__exit__` included. So
 leaving has two ways: `leave` is called by the `with` statement, or `interrupted` by the writer's thread when the statement
-is gone without that (`Watched`). Either may come first, or twice, and each does only what is still to be done.
+is gone without that (`Watched`). Either may come first, or twice, and each does only the rest.
 """
 
 from collections.abc import Awaitable, Generator
@@ -118,7 +118,7 @@ class _WatchedExit:
 
 
 class _Nothing:
-    """What an `async with` statement awaits when all is done already."""
+    """An awaitable with nothing left to do, for an `async with` statement."""
 
     def __await__(self) -> Generator[None, None, None]:
         yield from ()
@@ -131,7 +131,7 @@ class Watched(Generic[_Entered]):
     """A context manager for `with` and `async with` that is left once, whatever interrupts come."""
 
     watch: Watch | None = None
-    """What calls `interrupted` when the statement has been left, unless `leave` has returned before."""
+    """Calls `interrupted` when the statement has been left, unless `leave` has returned before."""
 
     def __enter__(self) -> _Entered:
         raise NotImplementedError
@@ -141,7 +141,7 @@ class Watched(Generic[_Entered]):
         raise NotImplementedError
 
     def interrupted(self) -> None:
-        """Make up for what an interrupt has kept `leave` from doing; the writer's thread calls it."""
+        """Do the rest of `leave` after an interrupt; the writer's thread calls this."""
 
     def _leave(
         self,

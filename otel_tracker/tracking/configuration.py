@@ -1,4 +1,4 @@
-"""`configure`: what holds for all trackers of a process that are not told otherwise."""
+"""`configure`: the settings of a process, which hold for each tracker that isn't given others."""
 
 import os
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ def configure(
     tracer_provider: "TracerProvider | None" = None,
     meter_provider: "MeterProvider | None" = None,
 ) -> None:
-    """Set what holds for this process; what is None is as the environment says.
+    """Set the settings of this process; where an argument is None its environment variable decides.
 
     `home` (OTEL_TRACKER_HOME), `enforce` (OTEL_TRACKER_ENFORCE), `handle_signals` (OTEL_TRACKER_HANDLE_SIGNALS),
     `mask_secrets` (OTEL_TRACKER_MASK_SECRETS): see docs/opentelemetry.md. Spans and metrics go to the providers given, else to those that the application has set. It

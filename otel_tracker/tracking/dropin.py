@@ -1,4 +1,4 @@
-"""What the drop-in module `scripts/metric_tracker.py` offers: the package's names, bound to the module's own home."""
+"""The names that the drop-in module `scripts/metric_tracker.py` offers: the package's, bound to the module's own home."""
 
 import functools
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def bound(name: str, home: str) -> Any:
-    """Return what the drop-in module of the home calls `name`; raises AttributeError if there is no such thing."""
+    """Return the attribute `name` of the home's drop-in module; raises AttributeError if it has none."""
     if name in _BOUND:
         return _BOUND[name](home)
     import otel_tracker

@@ -46,7 +46,7 @@ class Admission(NamedTuple):
     """Whether the breaker is half-open, so that this task decides."""
     fallback_for: "str | None" = None
     claim: "Claim | None" = None
-    """What gives the permit of a probe back that nothing holds any more; a task that begins settles it."""
+    """Gives the permit of a probe back when nothing holds it any more; a task that begins settles it."""
 
 
 class Claim:
@@ -205,7 +205,7 @@ class Gate:
     def transition(self, ended: Event) -> "str | None":
         """Return the state that the agent's breaker will get by the event of a task's end; None if it keeps its own.
 
-        Where others have moved the breaker since this process last looked, a success may be judged by what was then.
+        Where another process has moved the breaker since this one last looked, a success may be judged by the older state.
         """
         entry = self.recorder.store.last_known(ended["agent"])
         if ended["action"] != names.TASK_FAILED and (entry is None or entry["status"] == names.STATUSES[names.CLOSED]):

@@ -18,7 +18,7 @@ class AgentTrackerInstrumentor(BaseInstrumentor):  # type: ignore[misc,unused-ig
     """
 
     def instrumentation_dependencies(self) -> Collection[str]:
-        """Return what must be installed for it to do anything: nothing."""
+        """Return the packages that must be installed for it to work: none."""
         return ()
 
     def _instrument(self, **kwargs: Any) -> None:

@@ -1,4 +1,4 @@
-"""`MetricTracker`: the API of the v7.0 specification. It records through spans, and reads what everybody recorded."""
+"""`MetricTracker`: the API of the v7.0 specification. It records through spans, and answers from what all processes have recorded."""
 
 import copy
 import os
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 class MetricTracker:
     """Records tasks of agents in the document at `config_file`, by default that of the home, and answers from it.
 
-    Safe from several threads and processes: what any process recorded before a `get_*` is in its answer. Spans go to
+    Safe from several threads and processes: the answer of a `get_*` includes all that any process has recorded before. Spans go to
     `tracer_provider`, else to the provider that the application has set, else to one of this package's own.
     """
 
@@ -88,7 +88,7 @@ class MetricTracker:
         try:
             self._recorder.announce(started)
             return timestamp  # noqa: TRY300 - an interrupt here is one of the start, too
-        except BaseException:  # an interrupt: the caller doesn't get what would end the task
+        except BaseException:  # an interrupt: the caller doesn't get the timestamp that would end the task
             ended = event.task_ended(
                 agent,
                 names.CANCELLED,
@@ -181,7 +181,7 @@ class MetricTracker:
     def get_history(self, agent_file: str | None = None, limit: int = 100) -> list[dict[str, Any]]:
         """Return the newest `limit` entries of the history, of one agent or of all, oldest first.
 
-        What the document no longer holds comes from the journal.
+        Entries that the document no longer holds come from the journal.
         """
         self._recorder.flush()
         count = event.checked_count(limit, "a limit")
@@ -202,7 +202,7 @@ class MetricTracker:
     def check_agent_health(self, agent_file: str) -> bool:
         """Tell whether a task of the agent would be let through now. Nothing is changed by asking.
 
-        But what nobody has recorded yet is recorded first: a clock that has jumped back, a probe whose process is gone.
+        But two things are recorded first if no process has recorded them yet: a clock that has jumped back, a probe whose process is gone.
         """
         document, now = self._read(), time.time()
         agent = lookup.key_of(document, agent_file) or agent_file
@@ -213,7 +213,7 @@ class MetricTracker:
     def try_acquire(self, agent_file: str, task_id: str | None = None) -> "Permit | Rejection":
         """Ask the agent's breaker whether a task may run, and take the permit for it.
 
-        A closed breaker lets everybody through; a half-open one lets exactly one task through over all processes. A
+        A closed breaker lets every task through; a half-open one lets exactly one task through over all processes. A
         refusal is recorded and counted. The permit of a probe is over if its task has not begun within 15 minutes.
         """
         from otel_tracker.tracking.permit import Permit
@@ -247,7 +247,7 @@ class MetricTracker:
         Its breaker is asked first. Each attempt may take `timeout` seconds; a failed one is repeated up to `retries`
         times, after a growing, random pause or what the error's `Retry-After` says, as long as the breaker isn't open;
         when all have failed, or the agent is refused, the next of `fallbacks` runs the function as a task of its own.
-        What is None is taken from the settings: `timeout_seconds`, `retry_attempts`, and which agents may stand in for the agent
+        An argument that is None is taken from the settings: `timeout_seconds`, `retry_attempts`, and which agents may stand in for the agent
         (`select_agent`); a `timeout` of 0 is none. All attempts of an agent are one task. The function finds it with
         `current_task()`.
 
@@ -255,7 +255,7 @@ class MetricTracker:
         with AgentTimeoutError and neither it nor a fallback is tried, for the thread goes on until the function returns;
         it does not keep the process from ending.
 
-        Raises the error of the last attempt; AgentBlacklistedError or NoAgentAvailableError if nobody was let through;
+        Raises the error of the last attempt; AgentBlacklistedError or NoAgentAvailableError if no agent was let through;
         InvalidValueError before anything starts.
         """
         from otel_tracker.tracking.runner import Plan, run
@@ -355,7 +355,7 @@ class MetricTracker:
         )
         try:
             receipt = self._submit(ended, started_at, ended_at)
-        except BaseException:  # an interrupt: what the caller has told holds
+        except BaseException:  # an interrupt: the task has ended all the same
             self._recorder.submit(ended, may_repeat=True)
             raise
         receipt.wait()

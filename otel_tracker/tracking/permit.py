@@ -1,4 +1,4 @@
-"""`Permit`: what the gate hands to a caller that may run a task. A `with` block over it is that task."""
+"""`Permit`: the gate's answer to a caller that may run a task. A `with` block over it is that task."""
 
 from typing import Any, Literal
 

@@ -58,7 +58,7 @@ class _Providers:
 
     @uninterrupted
     def listen_to(self, provider: trace.TracerProvider, *, again: bool = False) -> None:
-        """Add our processor to a provider of the SDK, once; with `again`, one that has been told to stop goes on."""
+        """Add our processor to a provider of the SDK, once; with `again`, one that has stopped listening goes on."""
         if not isinstance(provider, TracerProvider):
             return
         with self._guard:
@@ -103,11 +103,11 @@ class Pipeline:
 
     @property
     def is_unexported(self) -> bool:
-        """Whether nobody exports the spans: there is no OpenTelemetry in this process, or it is switched off."""
+        """Whether no exporter gets the spans: the application hasn't set OpenTelemetry up, or has switched it off."""
         return providers.is_own(self._provider) or type(self._tracer).__module__.startswith("opentelemetry.trace")
 
     def ids_of(self, span: Span, run_id: str) -> dict[str, Any]:
-        """Return what the event of a run says of its span: its ids, its parent's, whether nobody exports it."""
+        """Return the fields of a run's event that are about its span: its ids, its parent's, whether it is unexported."""
         fields: dict[str, Any] = {}
         context, parent = span.get_span_context(), getattr(span, "parent", None)
         if self.is_unexported:
@@ -145,10 +145,10 @@ class Pipeline:
     def end_span(self, span: Span, ended: Event, end_time: int) -> Receipt:
         """Hand over the event of a task's end, end its span at `end_time`, in nanoseconds since 1970, and return the event's receipt.
 
-        Where spans or metrics are seen, the span is told if the task moves its agent's breaker.
+        Where the application exports spans or metrics, the span gets an event if the task moves its agent's breaker.
         """
         is_seen = not providers.is_own(self._provider) or self.meter.is_on
-        # What an interrupted call has left to be done isn't waited for.
+        # The rest of an interrupted call isn't waited for.
         state = self.gate.transition(ended) if is_seen and is_idle() else None
         receipt = self.recorder.submit(ended)
         if state is not None:
@@ -211,11 +211,11 @@ class Pipeline:
 
 
 class Tracker(Protocol):
-    """What tasks are recorded by: a MetricTracker, or a pipeline alone."""
+    """Records tasks: a MetricTracker, or a pipeline alone."""
 
     @property
     def gate(self) -> Gate:
-        """What asks the breakers."""
+        """Asks the breakers."""
 
     @property
     def pipeline(self) -> Pipeline:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Plan(NamedTuple):
-    """What to run a function for, and how often; what is None is taken from the settings of each agent."""
+    """The arguments of `run` and `arun`; those that are None are taken from the settings of each agent."""
 
     tracker: Tracker
     agent: str

@@ -1,4 +1,4 @@
-"""The starts that this process has recorded and not yet ended: their clocks, and what their ends needn't say again."""
+"""The starts that this process has recorded and not yet ended: their clocks, and the arguments that their ends needn't repeat."""
 
 import time
 from collections import OrderedDict
@@ -10,11 +10,11 @@ _REMEMBERED = 10_000
 
 
 class Start(NamedTuple):
-    """A start, told by its document, agent and timestamp."""
+    """A start; document, agent and timestamp identify it."""
 
     run_id: str
     clock: float
-    """What time.perf_counter said."""
+    """The moment, of time.perf_counter."""
     model: str | None
     task_id: str | None
 
@@ -32,5 +32,5 @@ def remember(document: str, agent: str, start: Start, at: float) -> float:
 
 
 def take(document: str, agent: str, timestamp: str) -> "tuple[Start | None, float]":
-    """Return a start and forget it, None if this process doesn't know it, and what time.perf_counter says now."""
+    """Return a start and forget it, None if this process doesn't know it, and the present moment of time.perf_counter."""
     return _starts.pop((document, agent, timestamp), None), time.perf_counter()

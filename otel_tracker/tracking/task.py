@@ -38,7 +38,7 @@ _Result = TypeVar("_Result")
 
 
 class _Default(str):
-    """The default of an argument: told from the same text of a caller."""
+    """The default of an argument, which differs in type from the same text of a caller."""
 
 
 DEFAULT_MODEL = _Default("sonnet")
@@ -112,7 +112,7 @@ class TaskTracker(Watched["TaskTracker"]):
 
     @property
     def tokens_used(self) -> float:
-        """How many tokens the task has used in all, as far as it has been told, 0 before that; may be set."""
+        """How many tokens the task has used in all, 0 until that is set."""
         return names.total_tokens(self._tokens or {})
 
     @tokens_used.setter
@@ -281,14 +281,14 @@ class TaskTracker(Watched["TaskTracker"]):
             return  # SIGTERM has ended it; or the child of a fork leaves a block of its parent, whose task goes on
         try:
             self._conclude(error).wait()
-        except BaseException:  # an interrupt: what it has kept from being done is done now, but not waited for
+        except BaseException:  # an interrupt: the rest is done now, but not waited for
             if not self._is_ended:
                 self._conclude(error)
             settle()
             raise
 
     def _conclude(self, error: BaseException | None) -> Receipt:
-        """Hand over the task's end, and end its span; after an interrupt once more, for what is still to be done."""
+        """Hand over the task's end, and end its span; called again after an interrupt, it does the rest."""
         self._take_time()
         outcome = names.SUCCESS if error is None else outcome_of(error)
         if outcome == names.SUCCESS:
@@ -309,8 +309,7 @@ class TaskTracker(Watched["TaskTracker"]):
             self._duration, self._ended_ns = time.perf_counter() - self._began, time.time_ns()
 
     def _describe(self, span: Span, error: BaseException | None) -> None:
-        """Tell the span what has become of the task."""
-        # One by one: for two attributes, which is what most tasks have, `set_attributes` takes half as long again.
+        """Set the attributes and the status of the span that say how the task ended."""
         span.set_attribute(names.SPAN_OUTCOME, self._outcome)
         if self._full_model:
             span.set_attribute(names.GEN_AI_RESPONSE_MODEL, self._full_model)
@@ -322,9 +321,9 @@ class TaskTracker(Watched["TaskTracker"]):
             if self._is_estimated:
                 span.set_attribute(names.SPAN_ESTIMATED, True)
         if self._outcome == names.FAILURE:
-            self._tell_failure(span, error)
+            self._describe_failure(span, error)
 
-    def _tell_failure(self, span: Span, error: BaseException | None) -> None:
+    def _describe_failure(self, span: Span, error: BaseException | None) -> None:
         self._error_type = "set_failed" if error is None else type(error).__qualname__
         span.set_attribute(names.ERROR_TYPE, self._error_type)
         if error is not None:
@@ -348,7 +347,7 @@ class TaskTracker(Watched["TaskTracker"]):
         return trace.set_span_in_context(self.span, self._pipeline.context())
 
     def _named_model(self) -> str | None:
-        """Return the model to count under: as the user named it, else the family of what did the work."""
+        """Return the model to count under: as the user named it, else the family of the model that did the work."""
         is_named = self._model is not None and not isinstance(self._model, _Default)
         return self._model if is_named or not self._full_model else names.model_family(self._full_model)
 
@@ -385,7 +384,7 @@ class TaskTracker(Watched["TaskTracker"]):
         )
 
     def _complain(self, about: str, error: InvalidValueError) -> None:
-        """Say once what is wrong with a value; a task is never failed for its numbers."""
+        """Log the fault of a value, once for each name of a value; a task never fails for its numbers."""
         if about not in self._complaints:
             self._complaints.add(about)
             warn("task of %s: %s", self._agent, error)

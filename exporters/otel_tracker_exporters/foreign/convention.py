@@ -1,4 +1,4 @@
-"""What a convention is to us: where its spans name the agent, and which attributes hold the rest.
+"""The form in which each convention is described: where its spans name the agent, and which attributes hold the rest.
 
 A value that is none, because its type is wrong or there is nothing in it, counts as left out.
 """
@@ -31,15 +31,15 @@ class Convention(NamedTuple):
     """How one convention says things; each group of attributes in the order in which they are tried."""
 
     agent_names: Callable[[ReadableSpan, Attributes], Iterable[object]]
-    """Returns what may be the agent's name, the best first; nothing if the span isn't an agent's."""
+    """Returns values that may be the agent's name, the best first; none if the span isn't an agent's."""
     counts: Counts
     total: tuple[str, ...] = ()
-    """The attributes that hold the number of all tokens: it counts where it is more than what the others say."""
+    """The attributes that hold the number of all tokens: it counts if it is more than the sum of the others."""
     asked_model: tuple[str, ...] = ()
     answering_model: tuple[str, ...] = ()
     conversation: tuple[str, ...] = ()
     is_agents_usage_vague: bool = False
-    """Whether an agent's span may say what other agents or runs have used, so that the spans below it know better."""
+    """Whether the tokens on an agent's span may include those of other agents or runs; the spans below it are then right."""
     scope: str | None = None
     """The instrumentation scope that alone speaks it; None: any scope may."""
 
@@ -54,7 +54,7 @@ def scope_of(span: ReadableSpan) -> str | None:
 
 
 def name_after(prefix: str, span: ReadableSpan) -> str | None:
-    """Return what follows `prefix` in a span's name."""
+    """Return the rest of a span's name after `prefix`, None if it begins otherwise."""
     name = span.name
     return name[len(prefix) :] if isinstance(name, str) and name.startswith(prefix) else None
 
@@ -71,7 +71,7 @@ def first_text(values: Iterable[object]) -> str | None:
 
 
 def tokens_of(attributes: Attributes, spoken: Sequence[Convention]) -> Tokens | None:
-    """Return tokens by type as the first of the conventions has them, None if `attributes` don't tell."""
+    """Return tokens by type from the first of the conventions that has any in `attributes`, None if none has."""
     total = _first_count(attributes, [key for convention in spoken for key in convention.total])
     by_type = (_by_type(attributes, convention.counts, total) for convention in spoken)
     tokens = next((tokens for tokens in by_type if tokens is not None), None)

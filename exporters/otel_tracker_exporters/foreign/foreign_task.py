@@ -1,7 +1,7 @@
 """The event of an agent's task from a span of another library.
 
 A span may speak several conventions: each value is the first one that they give, in the order of `CONVENTIONS`, and
-the span is one task all the same. What is malformed is left out, and the task stays; only without a name, or without
+the span is one task all the same. A malformed value is left out, and the task stays; only without a name, or without
 moments that can be written, there is none.
 """
 
@@ -49,9 +49,9 @@ def is_telling(span: ReadableSpan) -> bool:
 
 
 def event_of(span: ReadableSpan) -> Event | None:
-    """Return the event of the task that a span is, None if it isn't an agent's; remember what tokens it has used.
+    """Return the event of the task that a span is, None if it isn't an agent's; remember the tokens that it has used.
 
-    Raises InvalidValueError, or what the conversion of its times raises, if it can't be recorded.
+    Raises InvalidValueError, or the error of converting its times, if it can't be recorded.
     """
     if span.context is None or span.end_time is None or not is_telling(span):
         return None
@@ -113,7 +113,7 @@ def _measured(usage: TokensByModel | None) -> TokensByModel | None:
 
 
 def _by_model(usage: TokensByModel | None, answering: str | None) -> dict[str, dict[str, int] | None] | None:
-    """Return tokens by full model id, None if nobody has named one."""
+    """Return tokens by full model id, None if no span has named a model."""
     if usage is None:
         return None if answering is None else {answering: None}
     if all(model is None for model in usage):
@@ -122,7 +122,7 @@ def _by_model(usage: TokensByModel | None, answering: str | None) -> dict[str, d
 
 
 def _own_usage(attributes: Attributes, spoken: list[Convention], *, is_agent: bool) -> TokensByModel | None:
-    """Return what a span itself says that it has used; the model that an agent has asked for has its own place."""
+    """Return the tokens on the span itself, by model; the model that an agent has asked for is recorded elsewhere."""
     tokens = tokens_of(attributes, spoken)
     if tokens is None:
         return None

@@ -1,7 +1,7 @@
 """Tokens on their way up: from the spans that have used them to the span of the agent that they were used for.
 
 Children end before their parents. Each span takes its children's tokens, or its own where it has some, and passes them
-on to its parent; an agent's span keeps them. A span that comes twice gets what it got before and passes nothing on.
+on to its parent; an agent's span keeps them. A span that comes twice gets the same tokens again and passes none on.
 """
 
 from collections import OrderedDict, deque
@@ -11,14 +11,14 @@ from otel_tracker.runtime.guard import Guard
 from otel_tracker.state.shapes import Tokens
 
 SpanKey = tuple[int, int]
-TokensByModel = dict[str | None, Tokens]  # by full model id, None where none is named
+TokensByModel = dict[str | None, Tokens]  # by full model id, None where no span has named one
 
-_REMEMBERED = 10_000  # spans; of some that are still running nobody will ever hear
+_REMEMBERED = 10_000  # spans; some that are still running will never be exported
 _RESPONSES = 256  # of a span's children; those of the same one end one after the other
 
 
 class _Sum:
-    """What the children of a span have used so far, and for which responses."""
+    """The tokens that the children of a span have used so far, and for which responses."""
 
     __slots__ = ("responses", "usage")
 
@@ -66,7 +66,7 @@ class PendingTokens:
         return key in self._sums
 
     def drop(self, key: SpanKey) -> None:
-        """Forget what the children of a span have used: it counts its tokens itself."""
+        """Forget the tokens of a span's children: the span counts its tokens itself."""
         self._sums.pop(key, None)  # one step, for which no guard is needed
 
     def _end(self, key: SpanKey, own: TokensByModel | None, *, is_own_vague: bool = False) -> TokensByModel | None:

@@ -59,5 +59,5 @@ def _exception_of(span: ReadableSpan) -> tuple[object, object]:
 
 
 def _outage(error_type: str | None, text: str | None) -> str | None:
-    """Return which outage an error tells of; its type may be a class, a code, or a status of HTTP."""
+    """Return the outage that an error is due to, None for another error; its type may be a class, a code, or a status of HTTP."""
     return outages.outage_named(error_type or "") or outages.outage_of(None, text)
