@@ -11,7 +11,7 @@ from otel_tracker.errors import StorageError
 from otel_tracker.runtime.limits import FRONT_MATTER_CHARACTERS, NAME_CHARACTERS
 from otel_tracker.runtime.log import warn
 from otel_tracker.state.event import is_name
-from otel_tracker.storage.failures import saying
+from otel_tracker.storage.failures import attempting
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def _entry_of_name(path: str) -> "list[str]":
     So whatever is wrong with other entries (descriptions are full of unquoted colons) doesn't matter.
     """
     entry: list[str] = []
-    with saying("read", path), open(path, encoding="utf-8-sig", errors="replace") as file:
+    with attempting("read", path), open(path, encoding="utf-8-sig", errors="replace") as file:
         if file.readline(FRONT_MATTER_CHARACTERS).rstrip() != "---":
             return []
         for line in file.read(FRONT_MATTER_CHARACTERS).split("\n"):

@@ -29,7 +29,7 @@ _AGENT_ENTRY = rb'"([^"\n]+)"\s*:\s*\{\s*"status"\s*:'
 
 
 class Damage:
-    """What is wrong with a file: its `text` (None if it has vanished), the `reason`, and the `base` to rebuild it from."""
+    """A fault of a file: its `text` (None if it has vanished), the `reason`, and the `base` from which it can be rebuilt."""
 
     __slots__ = ("base", "reason", "text")
 
@@ -50,7 +50,7 @@ class DocumentFile:
         self._is_loaded = False
         self._peeked: tuple[Signature | None, int] | None = None  # the sequence of a file that was not read whole
         self.damage: Damage | None = None
-        """What was wrong with the file when it was read, None if nothing."""
+        """The fault of the file when it was last read, None if it was whole."""
         self.is_edited = False
         """Whether settings of the document in memory were edited by hand since this package last wrote it."""
         self.is_foreign = False

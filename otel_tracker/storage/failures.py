@@ -6,7 +6,7 @@ from otel_tracker.errors import StorageError
 from otel_tracker.runtime.interrupts import is_interrupt
 
 
-class saying:  # noqa: N801 - reads as a statement: `with saying("read", path):`
+class attempting:  # noqa: N801 - reads as a statement: `with attempting("read", path):`
     """Turns an OSError of its block into a StorageError that names the attempt and the path."""
 
     __slots__ = ("_attempted", "_path")

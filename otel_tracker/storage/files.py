@@ -12,7 +12,7 @@ import stat
 import time
 
 from otel_tracker.errors import MountedAloneError, OutputError, StorageError
-from otel_tracker.storage.failures import ignoring, saying
+from otel_tracker.storage.failures import attempting, ignoring
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Files:
 
     def signature(self, path: str) -> "Signature | None":
         """Return a file's inode, size in bytes and time of change in ns, which differ if its content does; None if there is no file."""
-        with saying("look at", path):
+        with attempting("look at", path):
             try:
                 return _signature(os.stat(path))
             except FileNotFoundError:
@@ -53,7 +53,7 @@ class Files:
 
     def identity(self, path: str) -> "tuple[int, int] | None":
         """Return the device and inode of a file or folder, which no other one on this machine has; None if there is none."""
-        with saying("look at", path):
+        with attempting("look at", path):
             try:
                 status = os.stat(path)
             except FileNotFoundError:
@@ -65,7 +65,7 @@ class Files:
 
         Root follows only root's links: it must not trust the folder's owner.
         """
-        with saying("look at", path):
+        with attempting("look at", path):
             try:
                 link = os.lstat(path)
             except FileNotFoundError:
@@ -80,7 +80,7 @@ class Files:
 
     def read(self, path: str, start: int = 0, limit: int = -1) -> "tuple[Signature, bytes] | None":
         """Return the signature and the content of a file, or `limit` bytes of it; None if there is none."""
-        with saying("read", path):
+        with attempting("read", path):
             try:
                 with _Opened(path, os.O_RDONLY | _NONBLOCK) as descriptor:
                     status = _status_of_file(descriptor, path)
@@ -91,7 +91,7 @@ class Files:
 
     def read_through(self, path: str, mark: bytes) -> "bytes | None":
         """Return the content of a file up to the first `mark` or beyond, all of it if it has no mark; None if there is no file."""
-        with saying("read", path):
+        with attempting("read", path):
             try:
                 with _Opened(path, os.O_RDONLY | _NONBLOCK) as descriptor:
                     _status_of_file(descriptor, path)
@@ -116,7 +116,7 @@ class Files:
 
     def names(self, folder: str) -> list[str]:
         """Return the names in a folder, none if there is no such folder."""
-        with saying("list", folder):
+        with attempting("list", folder):
             try:
                 return os.listdir(folder)
             except FileNotFoundError:
@@ -124,7 +124,7 @@ class Files:
 
     def make_folder(self, path: str) -> None:
         """Create a folder and its parents where they are missing."""
-        with saying("create the folder", path):
+        with attempting("create the folder", path):
             if os.path.isdir(path):
                 return
             parent = os.path.dirname(path)
@@ -137,7 +137,7 @@ class Files:
 
     def open_lock(self, path: str) -> int:
         """Return a descriptor of a lock file, which is created, with its folder, where it is missing."""
-        with saying("open the lock", path):
+        with attempting("open the lock", path):
             try:
                 return os.open(path, os.O_RDWR | _BINARY | _NOFOLLOW)
             except FileNotFoundError:
@@ -149,14 +149,14 @@ class Files:
     def append(self, path: str, content: bytes) -> None:
         """Add `content` to the end of a file, all of it or, where that fails, nothing."""
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | _NOFOLLOW | _NONBLOCK
-        with saying("append to", path), _Opened(path, flags) as descriptor:
+        with attempting("append to", path), _Opened(path, flags) as descriptor:
             if not os.fstat(descriptor).st_size:
                 _make_ours(descriptor, path)
             _extend(descriptor, content)
 
     def truncate(self, path: str, size: int) -> None:
         """Cut a file off after `size` bytes."""
-        with saying("cut off", path), _Opened(path, os.O_WRONLY | _NOFOLLOW) as descriptor:
+        with attempting("cut off", path), _Opened(path, os.O_WRONLY | _NOFOLLOW) as descriptor:
             os.ftruncate(descriptor, size)
 
     def rewrite(self, path: str, start: int) -> None:
@@ -164,7 +164,7 @@ class Files:
 
         After a flush has failed, the system takes the content that it could not write for written: another flush does nothing.
         """
-        with saying("write again", path), _Opened(path, os.O_RDWR | _NOFOLLOW) as descriptor:
+        with attempting("write again", path), _Opened(path, os.O_RDWR | _NOFOLLOW) as descriptor:
             os.lseek(descriptor, start, os.SEEK_SET)
             content = _read(descriptor, -1)
             os.lseek(descriptor, start, os.SEEK_SET)
@@ -172,14 +172,14 @@ class Files:
 
     def sync(self, path: str) -> None:
         """Return when the content of a file is on the disk, whichever process has written it."""
-        with saying("flush", path), _Opened(path, os.O_WRONLY) as descriptor:
+        with attempting("flush", path), _Opened(path, os.O_WRONLY) as descriptor:
             _flush(descriptor)
 
     def sync_folder(self, path: str) -> None:
         """Return when the names in a folder are on the disk."""
         if os.name == "nt":
             return
-        with saying("flush", path), _Opened(path, os.O_RDONLY) as descriptor:
+        with attempting("flush", path), _Opened(path, os.O_RDONLY) as descriptor:
             os.fsync(descriptor)
 
     def replace(self, path: str, parts: "Iterable[bytes | memoryview]") -> "Signature":
@@ -188,7 +188,7 @@ class Files:
         Raises MountedAloneError, also a StorageError, if the file is mounted on its own.
         """
         temporary = _temporary(path)
-        with saying("write", path):
+        with attempting("write", path):
             try:
                 old = os.stat(path)
             except FileNotFoundError:
@@ -218,7 +218,7 @@ class Files:
         a process that reads what a killed writer left can take a part of the content for the whole.
         """
         content = b"".join(parts)
-        with saying("write", path), _Opened(path, os.O_WRONLY | _NOFOLLOW | _NONBLOCK) as descriptor:
+        with attempting("write", path), _Opened(path, os.O_WRONLY | _NOFOLLOW | _NONBLOCK) as descriptor:
             _extend(descriptor, b" " * (len(content) - os.fstat(descriptor).st_size))
             for start, part in ((0, b"\0"), (1, content[1:]), (0, content[:1])):
                 os.lseek(descriptor, start, os.SEEK_SET)
@@ -248,7 +248,7 @@ class Files:
             raise OutputError(error.attempted, error.path, error.reason) from error
 
     def _export(self, path: str, content: bytes, mode: int) -> None:
-        with saying("write", path):
+        with attempting("write", path):
             try:
                 old = os.stat(path)
             except FileNotFoundError:
@@ -269,7 +269,7 @@ class Files:
                 self.refuse_planted_link(link)
             if not os.path.islink(path) or _is_opened(path):
                 break
-            with saying("follow the link", path):
+            with attempting("follow the link", path):
                 path = os.path.join(os.path.dirname(path), os.readlink(path))
         return path
 
@@ -279,7 +279,7 @@ class Files:
         The caller must hold a lock under which alone the name is taken.
         """
         temporary = _temporary(path)
-        with saying("create", path):
+        with attempting("create", path):
             if os.path.lexists(path):
                 return False
             try:
@@ -306,7 +306,7 @@ class Files:
 
     def remove(self, path: str) -> None:
         """Delete a file, if it is there."""
-        with saying("delete", path), ignoring(FileNotFoundError):
+        with attempting("delete", path), ignoring(FileNotFoundError):
             os.unlink(path)
 
     def remove_folder(self, path: str) -> None:

@@ -59,7 +59,7 @@ class Home:
 
     @property
     def option(self) -> "str | None":
-        """What a command's `--home` must name for this home, None for the default one."""
+        """The folder that a command's `--home` must name for this home, None for the default one."""
         return None if self.folder == absolute(DEFAULT_HOME) else self.folder
 
     @classmethod

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from otel_tracker.errors import LockTimeoutError
 from otel_tracker.runtime import lifecycle
 from otel_tracker.runtime.vitals import vitals
-from otel_tracker.storage.failures import saying
+from otel_tracker.storage.failures import attempting
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def _release(descriptor: int) -> None:
 
 
 def _locks(descriptor: int, path: str) -> bool:
-    with saying("lock", path):
+    with attempting("lock", path):
         return _try_lock(descriptor)
 
 

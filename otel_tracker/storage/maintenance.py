@@ -1,4 +1,4 @@
-"""When a backup is due, and what is deleted after one: backups that are too many, segments that no backup needs."""
+"""Makes the backups that are due, and deletes afterwards the backups that are too many and the segments that no backup needs."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""What users are told of their agents in the log as it happens: a key that may be misspelt, a breaker that has opened."""
+"""The lines of log that tell a user at once of an agent: that its key may be misspelt, that its breaker has opened."""
 
 from otel_tracker.errors import command
 from otel_tracker.names import failures_in_a_row

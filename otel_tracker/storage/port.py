@@ -1,4 +1,4 @@
-"""What everything outside this package needs of a store. `Store` is one, on files; another back end implements the same."""
+"""The interface of a store for all other packages. `Store` implements it on files; another back end can implement it, too."""
 
 from typing import TYPE_CHECKING, Protocol
 

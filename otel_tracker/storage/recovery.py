@@ -1,4 +1,4 @@
-"""What a damaged document is rebuilt from: the newest valid backup and the journal, else the journal alone."""
+"""The base from which a damaged document is rebuilt: the newest valid backup and the journal, else the journal alone."""
 
 from otel_tracker import names
 from otel_tracker.errors import StorageError
@@ -22,7 +22,7 @@ class Base:
         self.source = source
         """The path of the backup that it was read from, None if there is none."""
         self.missing = missing
-        """What neither it nor the journal has, in words; empty if nothing is known to be missing."""
+        """The events, in words, that neither it nor the journal has; empty if none is known to be missing."""
 
     def __str__(self) -> str:
         """Return in words what the state is rebuilt from."""

@@ -1,4 +1,4 @@
-"""What a process may do while it holds the document lock. `Store.transaction` takes the lock and yields a Transaction.
+"""The operations that need the document lock. `Store.transaction` takes the lock and yields a Transaction.
 
 A transaction appends first and writes the document last. An event is on the disk before the document shows it, and a backup is
 made before the document is replaced: a process that is killed in between leaves nothing that the next one can't fold again.

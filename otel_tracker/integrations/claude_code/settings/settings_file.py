@@ -15,7 +15,7 @@ from otel_tracker.integrations.claude_code.settings import settings_shape, setti
 from otel_tracker.integrations.claude_code.settings.registration import is_ours
 from otel_tracker.integrations.claude_code.variables import user_folder
 from otel_tracker.runtime.environment import absolute
-from otel_tracker.storage.failures import saying
+from otel_tracker.storage.failures import attempting
 from otel_tracker.storage.files import Files
 
 _BACKUP = "before-otel-tracker"
@@ -206,7 +206,7 @@ def _replace(path: str, before: bytes | None, after: bytes, files: Files) -> str
 
 def refuse_read_only(path: str) -> None:
     """Raise SettingsWriteError for a read-only file: its owner doesn't want it replaced."""
-    with saying("look at", path):
+    with attempting("look at", path):
         if not os.path.exists(path) or os.stat(path).st_mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH):
             return
     remedy = "change it where it comes from, as --dry-run shows, or make it writable"
@@ -218,7 +218,7 @@ def _back_up(path: str, content: bytes, files: Files) -> str:
     number = _number(copies[-1]) + 1 if copies else 1
     while not files.create(made := f"{path}.{_BACKUP}.{number}", content):
         number += 1
-    with saying("set the mode of", made):
+    with attempting("set the mode of", made):
         os.chmod(made, stat.S_IMODE(os.stat(path).st_mode))
     return made
 
