@@ -127,3 +127,11 @@ def test_the_index_of_the_decisions_names_each_of_them_once() -> None:
     assert sorted(titles) == sorted(title for title, _ in indexed)
     for title, anchor in indexed:
         assert anchor == re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
+
+
+def test_no_two_modules_define_a_class_of_the_same_name() -> None:
+    homes: dict[str, list[str]] = {}
+    for module in [*(ROOT / "otel_tracker").rglob("*.py"), *(ROOT / "exporters").rglob("*.py")]:
+        for name in re.findall(r"^class ([A-Z]\w*)", module.read_text(), re.MULTILINE):
+            homes.setdefault(name, []).append(str(module.relative_to(ROOT)))
+    assert {name: paths for name, paths in homes.items() if len(paths) > 1} == {}

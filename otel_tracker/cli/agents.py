@@ -15,10 +15,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Callable
-    from typing import Any
 
     from otel_tracker.state.document import Document
-    from otel_tracker.state.shapes import Event
+    from otel_tracker.state.shapes import Event, Row
     from otel_tracker.storage.port import Port
 
 
@@ -29,7 +28,7 @@ def agents_list(options: "Namespace") -> int:
     """Print every agent: its key, its name, whether its file is there, and the keys that it had before."""
     store = store_of(options)
     document = store.read()
-    rows: list[dict[str, Any]] = [
+    rows: list[Row] = [
         {
             "agent_file": key,
             "agent_name": summary.agent_name(key, entry),

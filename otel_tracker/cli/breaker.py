@@ -14,7 +14,8 @@ from otel_tracker.state import permission
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import Namespace
-    from typing import Any
+
+    from otel_tracker.state.shapes import Row
 
 _KINDS = {"open": FORCED_OPEN, "disable": DISABLED, "auto": None}
 
@@ -70,6 +71,6 @@ def reset(options: "Namespace") -> int:
     return 0
 
 
-def _reopenings(row: "dict[str, Any]") -> int:
+def _reopenings(row: "Row") -> int:
     """Return how often the breaker will have been reopened when it opens next."""
     return 0 if row["state"] == CLOSED else row["circuit"]["reopenings"] + 1

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from otel_tracker.state.document import Document
+    from otel_tracker.state.shapes import Event
     from otel_tracker.storage.port import Port
 
 _WORDS = {"get": (0, 1), "set": (2, 2), "unset": (1, 1)}
@@ -83,7 +84,7 @@ def _warn_of_unknown(document: "Document", fallbacks: "list[str]", store: "Port"
 def _change(store: "Port", agent: "str | None", key: str, value: "Any") -> None:
     """Set a setting, or unset it with None, after a backup; other changes made meanwhile stay."""
 
-    def find(document: "Document") -> "list[dict[str, Any]]":
+    def find(document: "Document") -> "list[Event]":
         own, of_agents = settings_of(document.head)
         agents = dict(of_agents)
         if agent is not None:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from otel_tracker.state.shapes import Event
+
 
 HISTORY_ENTRIES = 20
 
@@ -48,21 +50,21 @@ def _cut(text: str, most: int = 60) -> str:
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
-def _why(row: "dict[str, Any]") -> str:
+def _why(event: "Event") -> str:
     """Return why something has happened, as far as the event says."""
-    if row.get("action") == names.AGENT_RENAMED:
-        return f"to {row.get('to')}"
-    if row.get("action") == names.BREAKER_OVERRIDE:
-        return str(_as_far_as_possible(wording.shown_override, row.get("override") or None) or "lifted")
-    parts = [str(row.get("error") or row.get("reason") or "")]
-    if row.get("environment_error"):
-        parts = [f"{row['environment_error']}: {parts[0]}"]
-    if row.get("suspect"):
+    if event.get("action") == names.AGENT_RENAMED:
+        return f"to {event.get('to')}"
+    if event.get("action") == names.BREAKER_OVERRIDE:
+        return str(_as_far_as_possible(wording.shown_override, event.get("override") or None) or "lifted")
+    parts = [str(event.get("error") or event.get("reason") or "")]
+    if event.get("environment_error"):
+        parts = [f"{event['environment_error']}: {parts[0]}"]
+    if event.get("suspect"):
         parts.append("at once and without a tool: the breaker ignores it")
-    if row.get("attempts"):
-        parts.append(f"{row['attempts']} attempts")
-    if row.get("fallback_for"):
-        parts.append(f"for {row['fallback_for']}")
+    if event.get("attempts"):
+        parts.append(f"{event['attempts']} attempts")
+    if event.get("fallback_for"):
+        parts.append(f"for {event['fallback_for']}")
     return "; ".join(part for part in parts if part)
 
 
@@ -74,9 +76,9 @@ def _as_far_as_possible(show: "Callable[[Any], str]", value: "Any") -> "Any":
         return value
 
 
-def _tokens_of(row: "dict[str, Any]") -> object:
+def _tokens_of(event: "Event") -> object:
     """Return the tokens of an entry of the history, which another program may have written."""
-    tokens = row.get("tokens_used")
+    tokens = event.get("tokens_used")
     if not isinstance(tokens, int):
         return tokens
-    return f"~ {tokens:,}" if row.get("estimated") else wording.at_least(tokens, row.get("usage_incomplete"))
+    return f"~ {tokens:,}" if event.get("estimated") else wording.at_least(tokens, event.get("usage_incomplete"))

@@ -20,7 +20,8 @@ from otel_tracker.storage.files import Files
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import Namespace
-    from typing import Any
+
+    from otel_tracker.state.shapes import Row
 
 
 def report(options: "Namespace") -> int:
@@ -113,7 +114,7 @@ def _say_what_is_missing(incomplete: int) -> None:
         print(f"\n{wording.lower_bound(incomplete)}")
 
 
-def _measure(metric: str, row: "dict[str, Any]") -> str:
+def _measure(metric: str, row: "Row") -> str:
     if metric.endswith("_seconds"):
         return wording.seconds(row[metric])
     if metric != "tokens_total":

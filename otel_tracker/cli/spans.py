@@ -5,7 +5,7 @@ import os
 import time
 from contextlib import suppress
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from opentelemetry.sdk.trace import ReadableSpan
 
+    from otel_tracker.state.shapes import Event
     from otel_tracker.storage.port import Port
 
 POLL_SECONDS = 1.0
@@ -92,12 +93,12 @@ def _export_all(store: "Port", exporter: SpanExporter, resource: Resource) -> in
     return exported
 
 
-def _ends(events: "Sequence[dict[str, Any]]", lost: set[str]) -> list[dict[str, Any]]:
+def _ends(events: "Sequence[Event]", lost: set[str]) -> "list[Event]":
     """Return the newest known end of each run, without the `lost` runs, whose spans have been exported.
 
     In an older journal a lost run that ended after all may have two ends: the true one wins.
     """
-    ends: dict[str, dict[str, Any]] = {}
+    ends: dict[str, Event] = {}
     for event in events:
         run_id = event.get("run_id", "")
         earlier = ends.get(run_id)
@@ -108,7 +109,7 @@ def _ends(events: "Sequence[dict[str, Any]]", lost: set[str]) -> list[dict[str, 
     return list(ends.values())
 
 
-def _batches(store: "Port", number: int) -> "Iterator[list[dict[str, Any]]]":
+def _batches(store: "Port", number: int) -> "Iterator[list[Event]]":
     """Yield the events after the number, at most as many in a list as go at once."""
     for events in store.events_after(number):
         for begin in range(0, len(events), _BATCH):

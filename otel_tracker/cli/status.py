@@ -21,9 +21,9 @@ from otel_tracker.storage.home import Home
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import Namespace
-    from typing import Any
 
     from otel_tracker.state.document import Document
+    from otel_tracker.state.shapes import Row
 
 WATCH_SECONDS = 2.0
 
@@ -87,7 +87,7 @@ def _print_status(document: "Document", now: float, form: str, home: Home) -> No
         _print_running(running, summary.timeout_seconds(document))
 
 
-def _print_running(running: "list[dict[str, Any]]", timeout: float) -> None:
+def _print_running(running: "list[Row]", timeout: float) -> None:
     """Print the running tasks; those that are overdue or gone have the colour of a breaker that is not closed."""
     overdue = f"overdue (more than {wording.seconds(timeout)})"
     shown = [

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from typing import Any
 
+    from otel_tracker.state.shapes import Row
+
 _COLOURS = {names.OPEN: "31", names.HALF_OPEN: "33", names.CLOSED: "32"}
 _BOLD = "1"
 _ALIGNED_ROWS = 1000
@@ -93,7 +95,7 @@ def coloured(text: str, colour: str) -> str:
     return f"\033[{colour}m{text}\033[0m" if has_colour(sys.stdout.isatty()) else text
 
 
-def shown_state(row: "dict[str, Any]") -> str:
+def shown_state(row: "Row") -> str:
     """Return an agent's breaker in words, coloured by its state; an order that refuses the agent comes first."""
     failures = f", {names.failures_in_a_row(row['failures'])}" if row["failures"] else ""
     breaker = coloured(_state(row), _COLOURS[row["state"]]) + failures
@@ -107,12 +109,12 @@ def shown_state(row: "dict[str, Any]") -> str:
     return f"{forced}; its breaker is {breaker}" if is_broken else forced
 
 
-def row_state(row: "dict[str, Any]") -> str:
+def row_state(row: "Row") -> str:
     """Return the state whose colour an agent's row has in a table."""
     return names.OPEN if row["status"] == names.FORCED_OPEN else str(row["state"])
 
 
-def _state(row: "dict[str, Any]") -> str:
+def _state(row: "Row") -> str:
     text = names.STATUSES[row["state"]]
     if row["permit"]:
         return f"{text} (a probe is running: {plain(shown_permit(row['permit']))})"

@@ -6,6 +6,10 @@ from typing import Any, NamedTuple
 from otel_tracker.names import USAGE_KEYS
 from otel_tracker.state import schema
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from otel_tracker.state.shapes import Agent, Head
+
 _MISSING = "nothing"
 
 
@@ -57,7 +61,7 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def with_keys_of_people(head: dict[str, Any], actual: dict[str, Any]) -> dict[str, Any]:
+def with_keys_of_people(head: "Head", actual: "Head") -> "Head":
     """Return `head`, as the journal gives it, with all that `actual` has beside it, at any level.
 
     These are keys that this package doesn't know, and whole agents and models that no event has made.
@@ -73,7 +77,7 @@ def with_keys_of_people(head: dict[str, Any], actual: dict[str, Any]) -> dict[st
     return ours
 
 
-def _agent(agent: dict[str, Any], actual: dict[str, Any]) -> dict[str, Any]:
+def _agent(agent: "Agent", actual: "Agent") -> "Agent":
     ours = _joined(agent, actual, _OF_AGENT)
     for part, keys in _OF_PARTS.items():
         ours[part] = _joined(agent[part], actual.get(part, {}), keys)

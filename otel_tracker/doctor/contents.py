@@ -21,6 +21,10 @@ from otel_tracker.state.schema import has_changed_settings, settings_of
 from otel_tracker.state.settings import problems_in
 from otel_tracker.storage.parts import Parts
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from otel_tracker.state.shapes import Head
+
 _SHOWN_DIFFERENCES = 5
 _MOST_FOLDED = 20_000  # events: some seconds
 
@@ -247,7 +251,7 @@ def _differences(base: ValidBackup, actual: Document, subject: Subject) -> list[
     return list(differences(given, value))
 
 
-def _with_settings_of(actual: Document, head: dict[str, Any]) -> dict[str, Any]:
+def _with_settings_of(actual: Document, head: "Head") -> "Head":
     """Return a head with the settings of `actual`, which no event has recorded yet."""
     config, of_agents = settings_of(actual.head)
     agents = {

@@ -2,7 +2,7 @@
 
 from functools import cached_property
 from itertools import chain
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from otel_tracker import names
 from otel_tracker.doctor.audit import Audit, Totals, totals_of
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from otel_tracker.state.document import Document
+    from otel_tracker.state.shapes import Event
     from otel_tracker.storage.store import Store
 
 
@@ -29,7 +30,7 @@ class Subject:
 
     def __init__(self, store: "Store") -> None:
         self.store, self.parts = store, store.parts
-        self.ends_before: list[dict[str, Any]] = []
+        self.ends_before: list[Event] = []
         """Ends of runs from before the journal's first event, which only documents know; complete once `bases` was read."""
         self._renamed: dict[str, str] = {}
 
@@ -73,7 +74,7 @@ class Subject:
         numbered = [base for base in self.valid_backups if self._has_reliable_number(base)]
         return [base for base in numbered if self.audit.leads_on(base.sequence, document.sequence)]
 
-    def between(self, sequence: int, until: int) -> "Iterator[dict[str, Any]]":
+    def between(self, sequence: int, until: int) -> "Iterator[Event]":
         """Yield the journal's events after the number `sequence` up to `until`."""
         later = chain.from_iterable(self.parts.journal.segments_after(sequence))
         return (event for event in later if event["seq"] <= until)

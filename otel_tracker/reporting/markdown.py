@@ -11,7 +11,8 @@ from otel_tracker.state.document import Document
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from typing import Any
+
+    from otel_tracker.state.shapes import Row
 
 TOKENS_BY_MODEL = ("Model", "Tokens", "Tasks", "Measured", "Tokens per measured task")
 
@@ -30,7 +31,7 @@ def report(document: Document, now: float) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _blacklisted(agents: "list[dict[str, Any]]", now: float) -> "list[str]":
+def _blacklisted(agents: "list[Row]", now: float) -> "list[str]":
     rows = [
         (row["agent_file"], _refusal(row, now), row["failures"], wording.moment(row["last_failure"]))
         for row in agents
@@ -41,7 +42,7 @@ def _blacklisted(agents: "list[dict[str, Any]]", now: float) -> "list[str]":
     return ["## Blacklisted", table(("Agent", "Until (UTC)", "Failures in a row", "Last failure (UTC)"), rows, "lrrr")]
 
 
-def _refusal(row: "dict[str, Any]", now: float) -> str:
+def _refusal(row: "Row", now: float) -> str:
     """Return in words until when, or by which order, an agent is refused."""
     if row["override"]:
         return wording.shown_override(row["override"])
@@ -91,7 +92,7 @@ def _lower_bounds(document: Document) -> "list[str]":
     return [wording.lower_bound(incomplete)] if incomplete else []
 
 
-def _agents(agents: "list[dict[str, Any]]") -> "list[str]":
+def _agents(agents: "list[Row]") -> "list[str]":
     used = [row for row in agents if row["metrics"]["tasks_total"] or row["in_flight"] or row["state"] != names.CLOSED]
     used.sort(key=lambda row: (-row["metrics"]["tasks_total"], row["agent_file"]))
     if not used:

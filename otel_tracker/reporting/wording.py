@@ -8,9 +8,9 @@ from otel_tracker.runtime.timestamps import format_timestamp, parse_timestamp
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import Any
 
     from otel_tracker.state.breaker import Answer
+    from otel_tracker.state.shapes import Row
 
 
 def padded(line: "Sequence[str]", widths: "Sequence[int]", alignment: str) -> "list[str]":
@@ -23,7 +23,7 @@ def _filled(cell: str, space: str, to: str) -> str:
     return cell + space if to == "l" else space + cell
 
 
-def shown_tokens(tokens: int, incomplete: "object", *uses: "dict[str, Any]") -> "int | str":
+def shown_tokens(tokens: int, incomplete: "object", *uses: "Row") -> "int | str":
     """Return tokens as they are shown: marked as lower bounds if `incomplete`, a dash if those of all `uses` are unknown."""
     return "-" if summary.is_unmeasured(*uses) else at_least(tokens, incomplete)
 
@@ -67,7 +67,7 @@ def left(until: str, now: float) -> str:
     return seconds(max(0.0, parse_timestamp(until) - now))
 
 
-def shown_permit(permit: "dict[str, Any]") -> str:
+def shown_permit(permit: "Row") -> str:
     """Return in words which task is the probe."""
     task = f"task {permit['task_id']}, " if permit.get("task_id") else ""
     process = f"process {permit['owner'].get('pid')}, " if permit.get("owner") else ""
@@ -84,7 +84,7 @@ def reason_of(answer: "Answer") -> str:
     return f"{override}: {answer.note}" if answer.note else override
 
 
-def shown_override(override: "dict[str, Any]") -> str:
+def shown_override(override: "Row") -> str:
     """Return a person's order in words."""
     until = f" until {moment(override['until'])} UTC" if override.get("until") else ""
     reason = f": {override['reason']}" if override.get("reason") else ""

@@ -16,7 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from otel_tracker.state.shapes import Agent
+    from otel_tracker.state.shapes import Agent, Head
 
 _ENTRY_DEPTHS = {"agents": 2, "in_flight": layout.INLINE_DEPTH}  # whose entries are remembered one by one
 _MOST_FORGOTTEN = 1000  # entries that are gone from a document, and still remembered
@@ -33,7 +33,7 @@ class DocumentCodec:
 
     def _forget(self) -> None:
         # By part and key: an entry, and its text from the key on.
-        self._entries: dict[str, dict[str, tuple[dict[str, Any], bytes]]] = {part: {} for part in _ENTRY_DEPTHS}
+        self._entries: dict[str, dict[str, tuple[Agent, bytes]]] = {part: {} for part in _ENTRY_DEPTHS}
         self._values: dict[str, tuple[Any, bytes]] = {}  # the head's values, whole
 
     def decode(self, text: bytes, path: str) -> Document:
@@ -68,7 +68,7 @@ class DocumentCodec:
         except ValueError:
             return None
 
-    def _decode_head(self, text: bytes, path: str, about: "str | None" = None) -> "dict[str, Any]":
+    def _decode_head(self, text: bytes, path: str, about: "str | None" = None) -> "Head":
         """Return the head that a document in our own layout holds up to its history."""
         at = text.find(layout.AGENTS)
         end = text.find(layout.AGENTS_END, at)
@@ -154,7 +154,7 @@ class DocumentCodec:
             at += len(part)
         return at == len(text)
 
-    def _encode_head(self, head: "dict[str, Any]", encode: "layout.Encoder") -> "list[bytes]":
+    def _encode_head(self, head: "Head", encode: "layout.Encoder") -> "list[bytes]":
         parts = [b"{"]
         for key, value in head.items():
             remembered = self._values.get(key)
@@ -217,7 +217,7 @@ def _why_not_json(text: bytes, error: Exception) -> str:
     return f"not JSON ({error})"
 
 
-def _checked(value: "Any", path: str) -> "dict[str, Any]":
+def _checked(value: "Any", path: str) -> "Head":
     try:
         try:
             checks.check_head(value)

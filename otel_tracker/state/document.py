@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
+    from otel_tracker.state.shapes import Agent, Event, Head
+
 _ENTRY = b"\n    "  # before each entry: it stands on a line of its own, at this depth
 _TIMESTAMP = b'"timestamp": "'
 _LINE_BYTES = 512  # of an entry, in which its timestamp is looked for
@@ -41,7 +43,7 @@ class History:
         self.recent, self.source = recent, source
 
     @classmethod
-    def of(cls, entries: "list[dict[str, Any]]", source: str = "") -> "History":
+    def of(cls, entries: "list[Event]", source: str = "") -> "History":
         """Return the history that holds `entries`."""
         block = b",".join(_ENTRY + encode_line(entry) for entry in entries)
         return cls(block, 0, len(block), len(entries), source=source)
@@ -70,7 +72,7 @@ class History:
             start = self.block.index(b"\n", start + 1, self.end)
         return History(self.block, start, self.end, self.count - number, self.recent, self.source)
 
-    def oldest(self) -> "Iterator[dict[str, Any]]":
+    def oldest(self) -> "Iterator[Event]":
         """Yield the entries, oldest first, parsing no more than are asked for."""
         start = self.start
         while 0 <= start < self.end:
@@ -90,9 +92,9 @@ class History:
         """Return the text between the brackets of the list, in parts."""
         return [memoryview(self.block)[self.start : self.end], b"".join(self.recent)]
 
-    def entries(self) -> "list[dict[str, Any]]":
+    def entries(self) -> "list[Event]":
         """Return all entries, oldest first; raises DocumentError where they are damaged."""
-        entries: list[dict[str, Any]] = self._parsed(b"".join((b"[", *self.pieces(), b"]")))
+        entries: list[Event] = self._parsed(b"".join((b"[", *self.pieces(), b"]")))
         return entries
 
     def _parsed(self, text: bytes) -> "Any":
@@ -107,7 +109,7 @@ class Document:
 
     __slots__ = ("head", "history")
 
-    def __init__(self, head: "dict[str, Any]", history: History) -> None:
+    def __init__(self, head: "Head", history: History) -> None:
         self.head, self.history = head, history
 
     @property
@@ -117,9 +119,9 @@ class Document:
         return sequence
 
     @property
-    def agents(self) -> "dict[str, dict[str, Any]]":
+    def agents(self) -> "dict[str, Agent]":
         """The entries of all agents by their keys."""
-        agents: dict[str, dict[str, Any]] = self.head["agents"]
+        agents: dict[str, Agent] = self.head["agents"]
         return agents
 
     @property

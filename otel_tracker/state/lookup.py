@@ -8,9 +8,10 @@ from otel_tracker.errors import AmbiguousAgentError, UnknownAgentError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Protocol
+    from typing import Protocol
 
     from otel_tracker.state.document import Document
+    from otel_tracker.state.shapes import Agent
 
     class DocumentHome(Protocol):
         """The home that a document is in."""
@@ -85,7 +86,7 @@ def similar(document: "Document", text: str, likeness: float = 0.6) -> list[str]
     return list(dict.fromkeys([*same, *alike]))
 
 
-def _likeness(key: str, entry: "dict[str, Any]", text: str, normal: str) -> int:
+def _likeness(key: str, entry: "Agent", text: str, normal: str) -> int:
     """Return how well a text fits an agent: 4 as its name, 3 as its stem, 2 and 1 in normal form, 0 not at all."""
     name = entry.get("name") or ""
     if text in (name, names.agent_stem(key)):

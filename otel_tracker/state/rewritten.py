@@ -8,7 +8,7 @@ from otel_tracker.state.document import Document
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from otel_tracker.state.shapes import Agent
 
 
 def with_changes(ours: Document, theirs: Document) -> Document:
@@ -23,5 +23,5 @@ def with_changes(ours: Document, theirs: Document) -> Document:
     return Document({key: head[key] for key in (*ours.head, *theirs.head)}, ours.history)
 
 
-def _agent(ours: "dict[str, Any]", theirs: "dict[str, Any]") -> "dict[str, Any]":
+def _agent(ours: "Agent", theirs: "Agent") -> "Agent":
     return {**ours, **{key: value for key, value in theirs.items() if key not in ours or key == "config"}}

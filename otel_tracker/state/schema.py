@@ -15,10 +15,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from otel_tracker.state.shapes import Agent, Head
+
 VERSION = "7.0"
 
 
-def new_head() -> "dict[str, Any]":
+def new_head() -> "Head":
     """Return a new document without its `history`."""
     head = {
         "version": VERSION,
@@ -32,19 +34,19 @@ def new_head() -> "dict[str, Any]":
     return {**head, "config_digest": settings_digest(head)}
 
 
-def settings_of(head: "dict[str, Any]") -> "tuple[dict[str, Any], dict[str, Any]]":
+def settings_of(head: "Head") -> "tuple[dict[str, Any], dict[str, Any]]":
     """Return the parts of a document that people may edit: its `config`, and those of agents that have one."""
     return head["config"], {key: agent["config"] for key, agent in head["agents"].items() if agent.get("config")}
 
 
-def settings_digest(head: "dict[str, Any]") -> str:
+def settings_digest(head: "Head") -> str:
     """Return a digest of the document's settings; if it differs from `config_digest`, a person has edited them."""
     from zlib import crc32
 
     return f"{crc32(json.dumps(settings_of(head), sort_keys=True).encode()):08x}"
 
 
-def new_agent() -> "dict[str, Any]":
+def new_agent() -> "Agent":
     """Return the entry of an agent that has done nothing yet."""
     return complete_agent({})
 
@@ -54,12 +56,12 @@ def new_token_entry() -> "dict[str, Any]":
     return {"total": 0, "last": None, "count": 0, "measured": 0, **dict.fromkeys(names.TOKEN_TYPES, 0)}
 
 
-def has_changed_settings(head: "dict[str, Any]") -> bool:
+def has_changed_settings(head: "Head") -> bool:
     """Tell whether a person has edited the settings of a document since an event was last folded into it."""
     return bool(head["config_digest"] != settings_digest(head))
 
 
-def complete_head(head: "dict[str, Any]") -> "dict[str, Any]":
+def complete_head(head: "Head") -> "Head":
     """Return a checked `head` with everything that this package relies on; older versions lack some of it.
 
     The keys that the head has keep their order and their values.
@@ -78,7 +80,7 @@ def complete_head(head: "dict[str, Any]") -> "dict[str, Any]":
     return completed
 
 
-def complete_agent(agent: "dict[str, Any]") -> "dict[str, Any]":
+def complete_agent(agent: "Agent") -> "Agent":
     """Return `agent` with everything that this package relies on."""
     completed = {"status": "healthy", "failures": 0, "last_failure": None, "blacklisted_until": None, **agent}
     completed["metrics"] = {
