@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from otel_tracker import names
-from otel_tracker.integrations.claude_code.past.history import History, read_history
+from otel_tracker.integrations.claude_code.past.history import PastHistory, read_history
 from otel_tracker.integrations.claude_code.past.transcript_files import transcript_files
 from otel_tracker.integrations.claude_code.runs.run import run_id_of
 from otel_tracker.state.shapes import Tokens
@@ -28,11 +28,11 @@ def cost(model: str, tokens: Mapping[str, int], at: float, speed: str | None) ->
     return (new + tokens.get("cache_read", 0) // 10) * tier * (2 if speed == "fast" else 1) * (1 + MODELS.index(model))
 
 
-def read(truth: Truth, *paths: Path) -> History:
+def read(truth: Truth, *paths: Path) -> PastHistory:
     return read_history(map(str, paths or truth.roots), NOW, cost, lambda agent_type, _: agent_type)
 
 
-def tokens_of_main(history: History) -> Counter[tuple[str, str]]:
+def tokens_of_main(history: PastHistory) -> Counter[tuple[str, str]]:
     total: Counter[tuple[str, str]] = Counter()
     for _, request in history.requests:
         for share in request.shares():
@@ -40,7 +40,7 @@ def tokens_of_main(history: History) -> Counter[tuple[str, str]]:
     return +total
 
 
-def tokens_of_runs(history: History) -> Counter[tuple[str, str]]:
+def tokens_of_runs(history: PastHistory) -> Counter[tuple[str, str]]:
     total: Counter[tuple[str, str]] = Counter()
     for run in history.runs:
         for model, tokens in ((run.end or {}).get("models") or {}).items():
@@ -53,12 +53,12 @@ def add(total: Counter[tuple[str, str]], model: str, tokens: Tokens) -> None:
         total[model, kind] += number
 
 
-def outcomes(history: History) -> Counter[tuple[str, str]]:
+def outcomes(history: PastHistory) -> Counter[tuple[str, str]]:
     ends = [run.end for run in history.runs if run.end is not None]
     return Counter((end["agent"], names.OUTCOMES[end["action"]]) for end in ends)
 
 
-def micro_dollars(history: History) -> int:
+def micro_dollars(history: PastHistory) -> int:
     shares = [share for _, request in history.requests for share in request.shares()]
     of_main = sum(cost(share.model, share.tokens, share.at, share.speed) or 0 for share in shares)
     return of_main + sum(sum((run.end or {}).get("costs", {}).values()) for run in history.runs)
@@ -68,7 +68,7 @@ def true_micro_dollars(requests: list[Request]) -> int:
     return sum(cost(one.model.partition("[")[0], one.tokens, one.at, one.speed) or 0 for one in requests)
 
 
-def check(truth: Truth, history: History) -> None:
+def check(truth: Truth, history: PastHistory) -> None:
     assert outcomes(history) == truth.outcomes()
     assert tokens_of_main(history) == truth.tokens(truth.main())
     assert tokens_of_runs(history) == truth.tokens(one for one in truth.requests if one.run is not None)

@@ -52,7 +52,7 @@ class Usage(Struct):
     speed: str | None = None
 
 
-class Block(Struct):
+class ContentBlock(Struct):
     """A part of an answer's content."""
 
     type: str | None = None
@@ -68,7 +68,7 @@ class Message(Struct):
     model: str | None = None
     stop_reason: str | None = None
     usage: Usage | None = None
-    content: list[Block] | str | None = None
+    content: list[ContentBlock] | str | None = None
 
 
 class Progress(Struct):
@@ -150,7 +150,7 @@ def moment_at(timestamp: str | None) -> float | None:
         return moment_in(timestamp)
 
 
-def launch_in(block: Block) -> LaunchInput:
+def launch_in(block: ContentBlock) -> LaunchInput:
     """Return what a call of the tool that runs sub-agents asks for."""
     try:
         return _decode_input(block.input)
@@ -198,9 +198,9 @@ def _message(message: dict[str, Any]) -> Message:
     )
 
 
-def _block(block: dict[str, Any]) -> Block:
+def _block(block: dict[str, Any]) -> ContentBlock:
     kind, call, name = (text(block.get(key)) for key in ("type", "id", "name"))
-    return Block(kind, call, name, Raw(json.dumps(block.get("input")).encode()))
+    return ContentBlock(kind, call, name, Raw(json.dumps(block.get("input")).encode()))
 
 
 def _usage(usage: dict[str, Any]) -> Usage:

@@ -77,7 +77,7 @@ class PastRun:
         self.agent, self.at, self.conversation, self.end, self.spending = agent, at, conversation, end, spending
 
 
-class History:
+class PastHistory:
     """All that the transcripts of a tree say.
 
     `requests` are those of the main conversations and of Claude Code's own helpers, with their session. `now` is in seconds
@@ -217,9 +217,9 @@ class _Candidate:
 
 def read_history(
     paths: "Iterable[str]", now: float, cost: "Cost", key_of: "KeyOf", since: "float | None" = None
-) -> History:
+) -> PastHistory:
     """Return what the transcripts below paths say (transcript_files.py), of those that were written to since a moment.
 
     Moments are in seconds since 1970. Nothing is written. Raises StorageError where a path can't be read.
     """
-    return History(facts_of(transcript_files(paths, since)), now, cost, key_of)
+    return PastHistory(facts_of(transcript_files(paths, since)), now, cost, key_of)

@@ -12,7 +12,7 @@ from otel_tracker.integrations.claude_code.transcripts.usage import SYNTHETIC
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from otel_tracker.integrations.claude_code.past.answer_line import Block, Line
+    from otel_tracker.integrations.claude_code.past.answer_line import ContentBlock, Line
     from otel_tracker.integrations.claude_code.transcripts.lines import Record
     from otel_tracker.integrations.claude_code.transcripts.parent import Evidence
     from otel_tracker.integrations.claude_code.transcripts.transcript import Transcript
@@ -41,7 +41,7 @@ class Launch:
 
     __slots__ = ("at", "conversation", "launcher", "model", "prompt", "tool_use_id", "wished_type")
 
-    def __init__(self, block: "Block", conversation: Conversation, launcher: "str | None", at: float) -> None:
+    def __init__(self, block: "ContentBlock", conversation: Conversation, launcher: "str | None", at: float) -> None:
         wish = launch_in(block)
         self.tool_use_id, self.conversation, self.launcher, self.at = block.id or "", conversation, launcher, at
         self.wished_type, self.model, self.prompt = text(wish.subagent_type), text(wish.model), hash(wish.prompt)
