@@ -1,7 +1,7 @@
-"""Coding agents: what each reports of the runs of its sub-agents, recorded as tasks.
+"""Coding agents: the runs of their sub-agents are recorded as tasks.
 
 Each integration is a package in here, called as in `NAMES` with `_` for `-`. The commands and the doctor use nothing of it
-but its module `integration`, which is an Integration (protocol.py) and loads the rest only when it is asked for something.
+but its module `integration`, which is an Integration (protocol.py) and loads the rest only when it is needed.
 """
 
 TYPE_CHECKING = False

@@ -101,7 +101,7 @@ def _name_of(path: str) -> "str | None":
 def front_matter_name(path: str) -> "str | None":
     """Return the `name` in a Markdown file's front matter, the YAML between two lines of three hyphens; else None.
 
-    Raises StorageError where the file can't be read.
+    Raises StorageError if the file can't be read.
     """
     entry = _entry_of_name(path)
     if not entry:
@@ -130,7 +130,7 @@ def _entry_of_name(path: str) -> "list[str]":
 
 
 def _parsed(entry: "list[str]") -> "str | None":
-    """Return the value of an entry by the rules of YAML, which few names need; what isn't YAML is taken as it is."""
+    """Return the value of an entry by the rules of YAML, which few names need; a value that isn't YAML is returned as it is."""
     import yaml  # it takes longer to load than all else that a hook needs
 
     text = "\n".join(entry)

@@ -10,13 +10,13 @@ from otel_tracker.storage.store import Store
 from otel_tracker.tracking.output import Output
 
 AddCommand = Callable[[str, str, Callable[[Namespace], int]], ArgumentParser]
-"""Adds a command: its name, what it does (in small letters), and what runs it and returns the exit status.
+"""Adds a command: its name, its description in small letters, and the function that runs it and returns the exit status.
 
 Returns the parser of its options; `--home` is one of them already.
 """
 
 MakeHome = Callable[[Store], str]
-"""Makes a home as `otel-tracker init` does; returns what was done, as lines for people."""
+"""Makes a home as `otel-tracker init` does; returns lines for people that say what was done."""
 
 
 class Integration(Protocol):
@@ -33,7 +33,7 @@ class Integration(Protocol):
         """
 
     def run_hook(self, arguments: Sequence[str]) -> bool:
-        """Run the command `hook` without argparse; do nothing and return False where argparse has to read the arguments."""
+        """Run the command `hook` without argparse; do nothing and return False if argparse has to read the arguments."""
 
     def is_calling(self) -> bool:
         """Tell whether the coding agent has started this process: without any arguments it is a hook then."""

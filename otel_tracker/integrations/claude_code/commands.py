@@ -28,7 +28,7 @@ EXIT_USAGE = 2
 
 
 def install(options: "Namespace", make_home: "MakeHome") -> int:
-    """Make the home, put the hooks into the settings, and say what was done; or show what would be."""
+    """Make the home, put the hooks into the settings, and print what was done; with `--dry-run`, print the change alone."""
     if options.no_gate and options.fail_closed:
         complain("--fail-closed is about the gate, which --no-gate leaves out")
         return EXIT_USAGE
@@ -64,7 +64,7 @@ def install(options: "Namespace", make_home: "MakeHome") -> int:
 
 
 def uninstall(options: "Namespace") -> int:
-    """Take the hooks out of the settings, and say what was done; or show what would be."""
+    """Take the hooks out of the settings, and print what was done; with `--dry-run`, print the change alone."""
     before = settings_file.read(_path(options))
     change = settings_file.uninstall(before)
     if options.dry_run:
@@ -158,6 +158,6 @@ def _tell_backup(path: str, copied: "str | None") -> None:
 
 
 def _others(path: str) -> "list[tuple[str, str]]":
-    """Return the other files and plugins that register the hooks, each with what takes them away there."""
+    """Return the other files and plugins that register the hooks, each with the command or edit that ends it."""
     real = os.path.realpath(path)
     return [(other, remedy) for other, remedy in settings_places.registered() if os.path.realpath(other) != real]

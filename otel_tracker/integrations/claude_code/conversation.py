@@ -1,7 +1,7 @@
 """Finds a task's own share of the sums that `claude -p` reports for its session.
 
 A sum includes the runs of sub-agents, which hooks record as tasks of their own. From Claude Code 2.1.332 on it also includes
-what earlier processes of the session have used (`--resume`). So the share is the sum less what is recorded already.
+what earlier processes of the session have used (`--resume`). So the share is the sum less the tokens that are recorded already.
 """
 
 from typing import NamedTuple
@@ -43,7 +43,7 @@ NOTHING = Recorded({}, {})
 
 
 def recorded_in(store: Port, conversation: str, began: float) -> Recorded:
-    """Return what is recorded of a conversation, before and since the moment `began`; nothing if that can't be read."""
+    """Return the tokens recorded for a conversation, before and since the moment `began`; none if the journal can't be read."""
     try:
         events = store.conversation(conversation)
     except OtelTrackerError:
@@ -55,10 +55,10 @@ def recorded_in(store: Port, conversation: str, began: float) -> Recorded:
 
 
 def own_share(sums: Sums, turns: Tokens | None, recorded: Recorded) -> Sums:
-    """Return a session's sums without what is recorded of it.
+    """Return a session's sums less the tokens that are recorded for it.
 
     Before Claude Code 2.1.332 the sums begin anew with each process. `turns`, the tokens of the main agent in this
-    process, show whether they include what was recorded before.
+    process, show whether they include the tokens recorded before.
     """
     share = of_process = _less(sums, recorded.since)
     if recorded.before:
@@ -87,12 +87,12 @@ def _total(events: list[Event]) -> Models:
 
 
 def _added(total: Models, models: Models) -> Models:
-    """Return the tokens of `models`, each with what `total` has of the same model added."""
+    """Return the tokens of `models`, with those of the same models in `total` added."""
     return {model: added_tokens(total.get(model, {}), tokens) for model, tokens in models.items()}
 
 
 def _less(sums: Sums, recorded: Models) -> Sums:
-    """Return sums without what is recorded of the same models, or if these have other names, of their families."""
+    """Return sums less the tokens recorded for the same models, or if these have other names, for their families."""
     left = {model: dict(tokens) for model, tokens in sums.items()}
     for model, tokens in recorded.items():
         relatives = (name for name in left if name is not None and model_family(name) == model_family(model))

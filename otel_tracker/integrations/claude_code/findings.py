@@ -1,4 +1,4 @@
-"""What the doctor finds about Claude Code: whether it calls the hooks, as often and as the table says, and what they log."""
+"""The doctor's findings about Claude Code: whether each hook is registered once, as the table has it, and what their log has."""
 
 import os
 import shutil

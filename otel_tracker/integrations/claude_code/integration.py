@@ -34,7 +34,7 @@ def add_commands(add: "AddCommand", make_home: "MakeHome") -> None:
 
 
 def run_hook(arguments: "Sequence[str]") -> bool:
-    """Answer one payload; False, and nothing done, where argparse has to read the arguments."""
+    """Answer one payload; do nothing and return False if argparse has to read the arguments."""
     from otel_tracker.integrations.claude_code.hooks import hook
 
     return hook.main(arguments)
@@ -55,7 +55,7 @@ def output() -> "Output":
 
 
 def findings(home: "Home") -> "Iterator[Finding]":
-    """Yield what the doctor finds in Claude Code's settings, and in the log of the hooks in a home."""
+    """Yield findings about Claude Code's settings, and about the log of the hooks in a home."""
     from otel_tracker.integrations.claude_code import findings as of_claude_code
 
     return of_claude_code.findings(home)

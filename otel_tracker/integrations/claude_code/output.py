@@ -77,7 +77,7 @@ class ClaudeOutput:
         self._end_line()
 
     def usage(self, store: Port, began: float) -> tuple[Tokens | None, Models]:
-        """Return the tokens by type, None if unmeasured, and by full model id and type, without what is recorded already.
+        """Return the tokens by type, None if unmeasured, and by full model id and type, less the tokens that are recorded already.
 
         `began` is the moment, in seconds since 1970, when the task began.
         """

@@ -1,4 +1,4 @@
-"""What `claude -p` says that its session has cost: dollars of its own price list, kept apart from our estimates. Pure.
+"""Reads the cost that `claude -p` reports: dollars by its own price list, kept apart from our estimates. Pure.
 
 Source of the format: the documentation of Claude Code's Agent SDK (types SDKResultMessage and ModelUsage).
 """
@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 
 
 def total_cost(result: "dict[str, Any]") -> "int | None":
-    """Return the micro-dollars of all that a result tells of, None if it says no cost."""
+    """Return the total cost in a result, in micro-dollars; None if it has none."""
     return micro_dollars(result.get("total_cost_usd"))
 
 
 def cost_by_model(result: "dict[str, Any]") -> "dict[str, int]":
-    """Return the micro-dollars of each model that a result says a cost of, by its name.
+    """Return the cost of each model in a result that has one, in micro-dollars, by the model's name.
 
     They are sums of the session, as the tokens beside them are. A model may come twice, with contexts of two sizes
     (`[1m]`).

@@ -1,4 +1,4 @@
-"""What Claude Code says in environment variables: of its user's folder, of the project, and of its own process."""
+"""Reads Claude Code's environment variables: they name the user's folder, the project and Claude Code's own process."""
 
 import os
 
@@ -26,7 +26,7 @@ def project_agents(project: "str | None") -> "str | None":
 
 
 def process_id() -> "int | None":
-    """Return the id of the process of Claude Code that runs this hook, None where the variable is missing (before 2.1.240)."""
+    """Return the id of the process of Claude Code that runs this hook, None if the variable is missing (before 2.1.240)."""
     pid = value_of(_PROCESS)
     return int(pid) if pid.isascii() and pid.isdigit() and len(pid) < _LONGEST_PID else None
 

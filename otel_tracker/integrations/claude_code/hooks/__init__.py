@@ -1,1 +1,1 @@
-"""What Claude Code calls: a payload in, a refusal out, facts kept."""
+"""The hook that Claude Code calls: it reads a payload, may refuse a launch, and keeps facts."""

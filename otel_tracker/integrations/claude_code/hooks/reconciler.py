@@ -1,4 +1,4 @@
-"""Settles what no event reports: runs whose end was lost, permits of launches that failed, sessions that went silent.
+"""Settles matters that no event reports: runs whose end was lost, permits of launches that failed, sessions that went silent.
 
 It does so when a turn of the main agent ends, when the user enters a prompt, and when a session ends or begins.
 """
@@ -35,12 +35,12 @@ if TYPE_CHECKING:
 _END_OF_TURN = (STOP, STOP_FAILURE, USER_PROMPT_SUBMIT)
 _NEW_PROCESS = ("startup", "resume")
 _CLEARED = "clear"  # after a session's end for this reason its agents go on
-_LEFT = "prompt_input_exit"  # the reason where the user has ended the session
+_LEFT = "prompt_input_exit"  # the reason if the user has ended the session
 _RUNNING = ("running", "pending", "in_progress")
 
 
 def reconcile(payload: "Payload", pending: PendingEvents) -> None:
-    """Settle what can be settled at the moment of a payload."""
+    """Settle the matters that can be settled at the moment of a payload."""
     session = pending.session
     if payload.agent_id is not None:
         if payload.ends_an_agents_turn:
@@ -127,7 +127,7 @@ def _end_turn(payload: "Payload", pending: PendingEvents) -> None:
 
 
 def _situation_of(run: "Run", session: Session, running: "set[str] | None") -> str:
-    """Return the situation of an unclear run at the end of a turn; `running` is known not to have it."""
+    """Return the situation of an unclear run at the end of a turn; it is not one of those `running`."""
     if running is not None and _is_of_main_agent(session, run):
         return outcome.UNLISTED
     is_in_front = run.returned is None  # it would hold up the turn that is over
@@ -165,7 +165,7 @@ def _give_back(pending: PendingEvents, launcher: "str | None") -> None:
 
 
 def _add_evidence(pending: PendingEvents, runs: "list[Run]") -> None:
-    """Add what the transcripts of the runs' launchers say about them."""
+    """Add the evidence about the runs in the transcripts of their launchers."""
     if not runs:
         return
     from otel_tracker.integrations.claude_code.transcripts import parent

@@ -50,19 +50,19 @@ class AgentReader(Reader):
         if b'"assistant"' in line:
             answer = line_in(line)
             if answer is None:
-                self._found.skipped += 1
+                self._transcript.skipped += 1
                 return
             if answer.type == "assistant":
                 self._take_answer(offset, line, answer)
                 return
         self._facts.look_for_evidence(line, self._search)
-        is_within_turn = self._found.started is not None and self._rests_since is None
+        is_within_turn = self._transcript.started is not None and self._rests_since is None
         if is_within_turn and looks_whole(line) and CUT not in line and _COMPACTED not in line:
             self._unread = min(self._unread, offset)
             return
         record = record_at(line)
         if record is None:
-            self._found.skipped += 1
+            self._transcript.skipped += 1
         else:
             self._add(offset, record)
 

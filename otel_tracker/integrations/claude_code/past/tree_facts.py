@@ -130,7 +130,7 @@ class TreeFacts:
 
     def merge(self, search: Search) -> None:
         """Add what one file says; of a launch the last thing counts that any of them says."""
-        for one in {id(one): one for one in search.found.values()}.values():
+        for one in {id(one): one for one in search.by_id.values()}.values():
             one.result = {key: one.result[key] for key in _KEPT if key in one.result}
             for name in (one.tool_use_id, one.agent_id):
                 if name:

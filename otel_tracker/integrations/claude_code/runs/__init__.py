@@ -1,1 +1,1 @@
-"""A run of a sub-agent: what is known of it, how it ended, and the events that follow."""
+"""A run of a sub-agent: the facts about it, how it ended, and the events that follow."""

@@ -72,7 +72,7 @@ def project_agent(agent_type: str, project: "str | None") -> "Resolved | None":
 
 
 def type_of(document: "Document", key: str) -> str:
-    """Return what Claude Code calls an agent."""
+    """Return the name by which Claude Code calls an agent."""
     return document.agents.get(key, {}).get("name") or names.agent_stem(key)
 
 

@@ -85,7 +85,7 @@ class PendingEvents:
         is_unreported = run.report is None and situation == outcome.RUNNING
         transcript = None if is_unreported else self._transcript(run, is_new_report=situation == outcome.RUNNING)
         if previous is not None and previous.get("models") and transcript is None:
-            return  # the transcript is gone: what was read of it before holds
+            return  # the transcript is gone: the end that was made of it holds
         if transcript is not None and transcript.is_partial:
             run.is_fresh = True  # the next hook reads on
             if previous is not None:

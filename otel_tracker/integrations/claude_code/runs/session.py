@@ -200,7 +200,7 @@ class Session:
         self.save()
 
     def unlinked_permit(self, run: Run) -> "str | None":
-        """Return a launch of the run's agent that has a permit, if no sidecar says what launched the run."""
+        """Return a launch of the run's agent that has a permit, if no sidecar names the launch of the run."""
         if self._is_linked(run.agent_id):
             return None
         return next((launch for launch, permit in self.permits.items() if permit["agent"] == run.agent), None)
@@ -223,7 +223,7 @@ class Session:
         return parts[-1] if parts else None
 
     def sidecar_of(self, agent_id: "str | None", path: "str | None" = None) -> "dict[str, Any]":
-        """Return what Claude Code notes about a sub-agent: `toolUseId`, `agentType` and so on; empty if it has noted nothing.
+        """Return Claude Code's own notes about a sub-agent: `toolUseId`, `agentType` and so on; empty if there are none.
 
         `path` is the one of its transcript that an event has named, if any.
         """

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from otel_tracker.storage.home import Home
 
 BEGINNING_OF_FACTS = b'{"unsettled":'
-"""The first bytes of each file. A 0 follows where nothing is left to find out: then no hook has to read the rest."""
+"""The first bytes of each file. A 0 follows if nothing is left to find out: then no hook has to read the rest."""
 
 _SETTLED = BEGINNING_OF_FACTS + b"0,"
 _FIRST_SESSION = "beginning"

@@ -1,1 +1,1 @@
-"""What Claude Code's transcripts, results and notifications say of a run; nothing is written."""
+"""Reads facts about runs in Claude Code's transcripts, results and notifications; writes nothing."""

@@ -1,7 +1,7 @@
-"""Lines of Claude Code's transcripts, read so that nothing in them can raise.
+"""Reads lines of Claude Code's transcripts; no content of a line can raise an error.
 
-A transcript's format is Claude Code's own, internal, and documented nowhere officially; what this package reads was seen
-in versions up to 2.1.332. Whatever is missing or of another type than expected reads as absent.
+The format is Claude Code's own, internal, and documented nowhere officially; what this package reads was seen in versions
+up to 2.1.332. A field that is missing, or has another type than expected, reads as absent.
 """
 
 import json
@@ -22,7 +22,7 @@ _UNREADABLE = b"?"
 
 
 def lines_in(file: "BinaryIO", start: int = 0, end: float = float("inf")) -> "Iterator[tuple[int, bytes]]":
-    """Yield each line that begins before `end`, with its offset; of one that is too long, something unreadable."""
+    """Yield each line that begins before `end`, with its offset; in the place of a line that is too long, an unreadable one."""
     file.seek(start)
     offset = start
     while offset < end and (line := file.readline(LINE_BYTES)):
@@ -37,7 +37,7 @@ def lines_in(file: "BinaryIO", start: int = 0, end: float = float("inf")) -> "It
 
 
 def _drained(file: "BinaryIO") -> int:
-    """Read to the end of a line; return how many bytes that were."""
+    """Read to the end of a line; return the number of bytes."""
     size = 0
     while more := file.readline(LINE_BYTES):
         size += len(more)
@@ -47,7 +47,7 @@ def _drained(file: "BinaryIO") -> int:
 
 
 def record_in(line: bytes) -> "Record | None":
-    """Return the object that a line holds, None if it can't be read; what isn't UTF-8 is replaced."""
+    """Return the object that a line holds, None if it can't be read; bytes that aren't UTF-8 are replaced."""
     try:
         record = json.loads(line.removeprefix(_BYTE_ORDER_MARK).decode("utf-8", "replace"))
     except (ValueError, RecursionError, MemoryError):
@@ -56,12 +56,12 @@ def record_in(line: bytes) -> "Record | None":
 
 
 def moment_of(record: "Record") -> "float | None":
-    """Return the moment that a record names, in seconds since 1970; None if it names none that can be."""
+    """Return the moment that a record names, in seconds since 1970; None if it names none, or an impossible one."""
     return moment_in(record.get("timestamp"))
 
 
 def moment_in(timestamp: "Any") -> "float | None":
-    """Return the moment of a record's `timestamp`, None if that is none."""
+    """Return the moment of a record's `timestamp`, None if it is no moment."""
     try:
         moment = parse_timestamp(timestamp) if isinstance(timestamp, str) and len(timestamp) <= 40 else -1.0
     except (ValueError, OverflowError):
@@ -85,7 +85,7 @@ def text(value: "Any", longest: int = NAME_CHARACTERS) -> "str | None":
 
 
 def count(value: "Any") -> int:
-    """Return a whole number from 0; 0 for whatever else stands in its place."""
+    """Return a whole number from 0; 0 for any other value."""
     return whole_tokens(value) or 0
 
 
@@ -97,17 +97,17 @@ def blocks_of(message: "Record") -> "list[Record]":
     return [block for block in content if isinstance(block, dict)] if isinstance(content, list) else []
 
 
-def blocks_of_type(message: "Record", kind: str) -> "list[Record]":
+def blocks_of_type(message: "Record", block_type: str) -> "list[Record]":
     """Return the blocks of one type: `text`, `tool_use`, `tool_result`."""
-    return [block for block in blocks_of(message) if block.get("type") == kind]
+    return [block for block in blocks_of(message) if block.get("type") == block_type]
 
 
 def texts_of(message: "Record") -> "list[str]":
-    """Return what a message says in plain text; not what tools have said."""
-    said = (block.get("text") for block in blocks_of_type(message, "text"))
-    return [words for words in said if isinstance(words, str)]
+    """Return the plain texts of a message, without the results of tools."""
+    texts = (block.get("text") for block in blocks_of_type(message, "text"))
+    return [words for words in texts if isinstance(words, str)]
 
 
 def said_by(block: "Record") -> str:
-    """Return what a tool's result says in plain text."""
+    """Return the plain text of a tool's result."""
     return " ".join(texts_of(block))

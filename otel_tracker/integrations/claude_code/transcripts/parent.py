@@ -1,6 +1,6 @@
-"""What the transcript of a session, or of an agent that has launched others, says of those launches.
+"""Finds evidence about launches in the transcript of a session, or of an agent that has launched others.
 
-It stands in for hooks that never fired: results of the agent tool, denials, notifications of background tasks. Only the
+It stands in for hooks that never fired: it has results of the agent tool, denials, notifications of background tasks. Only the
 file's end is read. The format is Claude Code's own, internal, and documented nowhere officially; seen in versions up
 to 2.1.240.
 """
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from otel_tracker.integrations.claude_code.transcripts.lines import Record
 
 
-# What the result of a launch that was refused contains, in small letters.
+# The result of a refused launch contains one of these, in small letters.
 _DENIALS = (
     "user rejected tool use",
     "doesn't want to proceed with this tool use",
@@ -45,7 +45,7 @@ _DENIALS = (
     "permission to use task",
     "permission for this action has been denied",
 )
-_STOPPED = "Successfully stopped"  # what the tool says that stops a background task
+_STOPPED = "Successfully stopped"  # the result of the tool that stops a background task
 _KILLED = "agents_killed"
 _NOTIFICATION, _STATUS, _STOP, _KILLING = MARK.encode(), b"task_status", _STOPPED.encode(), _KILLED.encode()
 _RESULT_OF = b'tool_use_id"'
@@ -54,13 +54,13 @@ _DEEPEST = 6
 
 
 class Evidence:
-    """What became of a launch, by the last thing that is said of it.
+    """The last status of a launch that a transcript reports.
 
-    status  as in run.py, killed also where it was refused; None if only the ids are known
-    at      when that was said, in seconds since 1970, None if the record doesn't tell
-    notices how many notifications are about it
+    status  as in run.py, killed also for a refused launch; None if only the ids are known
+    at      the moment of that record, in seconds since 1970, None if it names none
+    notices the number of notifications about it
     error   of a failure, its text
-    result  the tool's result, if that is an object and has the agent's id: of the whole run, or of its launch alone
+    result  the tool's result, if that is an object with the agent's id: of the whole run, or of its launch alone
     """
 
     __slots__ = ("agent_id", "at", "error", "notices", "result", "status", "tool_use_id")
@@ -76,16 +76,16 @@ class Evidence:
 
 
 def evidence(path: str, tool_use_ids: "set[str]", agent_ids: "set[str]") -> "dict[str, Evidence]":
-    """Return what the transcript at `path` says of these launches, by tool_use_id and by agent_id. Never raises.
+    """Return the evidence about these launches in the transcript at `path`, by tool_use_id and by agent_id. Never raises.
 
-    What is known under both ids is the same object under both keys, also where only one of them was asked for.
+    A launch whose two ids are known has the same object under both keys, even if only one of them was asked for.
     """
     agents = {plain_agent_id(agent) for agent in agent_ids}
     search = Search(set(tool_use_ids), agents)
     for line in _last_lines(path):
         if search.is_about(line) and (record := record_in(line)) is not None:
             search.add(record)
-    return search.found
+    return search.by_id
 
 
 def _last_lines(path: str) -> "list[bytes]":
@@ -103,20 +103,20 @@ def _last_lines(path: str) -> "list[bytes]":
 
 
 class Search:
-    """Goes through the records of a transcript in their order, for what they say of these launches and agents.
+    """Goes through the records of a transcript in their order, and collects evidence about these launches and agents.
 
-    Both sets grow by what one of their ids leads to.
+    Both sets grow: a record may name the other id of a launch.
     """
 
-    __slots__ = ("_agents", "_moment", "_tools", "found")
+    __slots__ = ("_agents", "_moment", "_tools", "by_id")
 
     def __init__(self, tool_use_ids: "set[str]", agent_ids: "set[str]") -> None:
         self._tools, self._agents = tool_use_ids, agent_ids
         self._moment: float | None = None
-        self.found: dict[str, Evidence] = {}
+        self.by_id: dict[str, Evidence] = {}
 
     def is_about(self, line: bytes) -> bool:
-        """Tell whether a line may say something of the launches."""
+        """Tell whether a line may have evidence about the launches."""
         if has_result(line, self._tools) or _KILLING in line:
             return True
         return is_about_tasks(line) and any(
@@ -125,14 +125,14 @@ class Search:
 
     def add(self, record: "Record") -> None:
         """Take a record into account."""
-        kind, self._moment = record.get("type"), moment_of(record)
+        record_type, self._moment = record.get("type"), moment_of(record)
         attachment = part(record, "attachment")
-        if _KILLED in (kind, record.get("subtype"), attachment.get("type")):
+        if _KILLED in (record_type, record.get("subtype"), attachment.get("type")):
             self._add_killing(attachment or record)
-        elif kind == "user":
+        elif record_type == "user":
             self._add_results(record, part(record, "message"))
             self._add_notifications(texts_of(part(record, "message")))
-        elif kind == "queue-operation":
+        elif record_type == "queue-operation":
             self._add_notifications([record.get("content")])
         elif attachment.get("type") == "task_status":
             self._add_task_status(attachment)
@@ -150,10 +150,10 @@ class Search:
             agent = text(result.get("agentId") or result.get("agent_id")) if isinstance(result, dict) else None
             one = self._evidence(tool, agent)
             one.result = result if isinstance(result, dict) and agent is not None else one.result
-            status, said = _status_of(record, message, block, result)
-            if status == FAILED and any(words in said.lower() for words in _DENIALS):
+            status, answer = _status_of(record, message, block, result)
+            if status == FAILED and any(words in answer.lower() for words in _DENIALS):
                 status = KILLED
-            self._note(one, status, said)
+            self._note(one, status, answer)
 
     def _add_stop(self, result: "Record") -> None:
         """Note that the main agent has stopped a task, with a tool of its own."""
@@ -162,15 +162,15 @@ class Search:
             self._note(self._evidence(None, task), KILLED)
 
     def _add_notifications(self, texts: "list[Any]") -> None:
-        for said in texts:
-            for notification in notifications_in(said):
+        for prompt in texts:
+            for notification in notifications_in(prompt):
                 self._add_notification(notification)
 
     def _add_notification(self, one: Notification) -> None:
         if one.task_id in self._agents or one.tool_use_id in self._tools:
-            known = self._evidence(one.tool_use_id, one.task_id)
-            known.notices += one.status is not None
-            self._note(known, one.status, one.error)
+            evidence = self._evidence(one.tool_use_id, one.task_id)
+            evidence.notices += one.status is not None
+            self._note(evidence, one.status, one.error)
 
     def _add_task_status(self, attachment: "Record") -> None:
         task, tool = _first(attachment, _TASK_IDS), _first(attachment, _TOOL_IDS)
@@ -190,23 +190,23 @@ class Search:
         for tool in tools:
             self._note(self._evidence(tool, None), KILLED)
         if not agents and not tools:
-            for one in self.found.values():
+            for one in self.by_id.values():
                 one.status = KILLED if one.status == LAUNCHED else one.status
 
     def _evidence(self, tool: "str | None", agent: "str | None") -> Evidence:
-        """Return what is known of a launch, under each of its ids; what one of them leads to is looked for, too."""
+        """Return the evidence about a launch, kept under each of its ids; both are looked for from now on."""
         agent = plain_agent_id(agent) if agent else None
-        known = [self.found[name] for name in (tool, agent) if name in self.found]
-        one = max(known, key=lambda each: each.status not in (None, LAUNCHED), default=None) or Evidence()
+        present = [self.by_id[name] for name in (tool, agent) if name in self.by_id]
+        one = max(present, key=lambda each: each.status not in (None, LAUNCHED), default=None) or Evidence()
         one.tool_use_id, one.agent_id = one.tool_use_id or tool, one.agent_id or agent
         for name, names in ((one.tool_use_id, self._tools), (one.agent_id, self._agents)):
             if name:
-                self.found[name] = one
+                self.by_id[name] = one
                 names.add(name)
         return one
 
     def _note(self, one: Evidence, status: "str | None", error: "str | None" = None) -> None:
-        """Note what is said of a launch; that it was begun is no news after its end."""
+        """Note the status of a launch; that it was begun is no news after its end."""
         if status is None or (status == LAUNCHED and one.status is not None):
             return
         one.status, one.at = status, self._moment
@@ -231,21 +231,21 @@ def has_result(line: bytes, tool_use_ids: "set[str]") -> bool:
 
 
 def _status_of(record: "Record", message: "Record", block: "Record", result: "Any") -> "tuple[str | None, str]":
-    """Return what the result of a launch says has become of it, and the text of its error."""
-    said = result if isinstance(result, str) else said_by(block)
+    """Return the status of a launch by its result, and the text of its error."""
+    answer = result if isinstance(result, str) else said_by(block)
     if record.get("interruptedByShutdown") is True:
         return None, ""  # the session has ended under it
     if text(record.get("toolDenialKind")) is not None:
         return KILLED, ""
-    is_interrupted = said.lstrip().removeprefix("Error: ").startswith(INTERRUPTION)
+    is_interrupted = answer.lstrip().removeprefix("Error: ").startswith(INTERRUPTION)
     if is_interrupted or is_interruption(message) or is_interrupted_result(block):
         return KILLED, ""
     if isinstance(result, dict):
         status = status_of(result)
-        is_untold = status == COMPLETED and result.get("status") is None
-        return (FAILED if is_untold and block.get("is_error") is True else status), said
-    is_error = block.get("is_error") is True or is_error_text(said)
-    return (FAILED if is_error else COMPLETED), said
+        is_implied = status == COMPLETED and result.get("status") is None
+        return (FAILED if is_implied and block.get("is_error") is True else status), answer
+    is_error = block.get("is_error") is True or is_error_text(answer)
+    return (FAILED if is_error else COMPLETED), answer
 
 
 def _first(record: "Record", keys: "tuple[str, ...]") -> "str | None":

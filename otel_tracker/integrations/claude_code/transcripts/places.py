@@ -2,7 +2,7 @@
 
 Beside the session's file `<session>.jsonl` lies `<session>/subagents/`, with `agent-<id>.jsonl` and its sidecar
 `agent-<id>.meta.json`; agents of a workflow are in `workflows/<id>/` in there. The layout is Claude Code's own, internal,
-and documented nowhere officially; seen in versions up to 2.1.332. Agent ids are text from outside, and never lead elsewhere.
+and documented nowhere officially; seen in versions up to 2.1.332. Agent ids come from outside: none of them leads elsewhere.
 """
 
 import json
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 INTERNAL = ("acompact-", "aprompt_suggestion-", "aside_question-")
-"""What the ids of Claude Code's own helpers begin with."""
+"""The beginnings of the ids of Claude Code's own helpers."""
 
 _PREFIX, _SUFFIX = "agent-", ".jsonl"
 _SIDECAR_TEXTS = ("agentType", "toolUseId", "name", "taskKind", "parentAgentId")
@@ -30,17 +30,17 @@ _DEEPEST = 3  # folders below `subagents`
 def agent_transcript(
     session_transcript: "str | None",
     agent_id: str,
-    told: "str | None" = None,
+    path: "str | None" = None,
     elsewhere: "Callable[[], dict[str, str]] | None" = None,
 ) -> "str | None":
     """Return the path of an agent's transcript, None if there is none.
 
-    `told` is the path that Claude Code names. It counts if that file exists and isn't the session's own. `elsewhere` tells
-    what transcripts_below has found; without it that is asked.
+    `path` is the one that Claude Code names. It counts if that file exists and isn't the session's own. `elsewhere` returns
+    what transcripts_below does, which is called without it.
     """
-    path = _file(told)
-    if path is not None and not _is_same(path, _expanded(session_transcript)):
-        return path
+    named = _file(path)
+    if named is not None and not _is_same(named, _expanded(session_transcript)):
+        return named
     folder = _subagents(session_transcript)
     agent = plain_agent_id(agent_id)
     if folder is None or not is_safe(agent):
@@ -64,7 +64,7 @@ def agents_of(session_transcript: "str | None", since: float) -> "list[str]":
 
 
 def has_new_agents(session_transcript: "str | None", since: float) -> bool:
-    """Tell whether a session may have got an agent since a moment."""
+    """Tell whether a session may have started an agent since a moment."""
     folder = _subagents(session_transcript)
     return folder is not None and any((modified(inner) or 0.0) >= since for inner in _folders(folder))
 
@@ -72,11 +72,11 @@ def has_new_agents(session_transcript: "str | None", since: float) -> bool:
 def sidecar(
     session_transcript: "str | None",
     agent_id: str,
-    told: "str | None" = None,
+    path: "str | None" = None,
     elsewhere: "Callable[[], dict[str, str]] | None" = None,
 ) -> "dict[str, Any]":
-    """Return what the sidecar of an agent's transcript says, also where there is no transcript yet: see `sidecar_beside`."""
-    path = agent_transcript(session_transcript, agent_id, told, elsewhere)
+    """Return the sidecar of an agent's transcript (`sidecar_beside`), even if there is no transcript yet."""
+    path = agent_transcript(session_transcript, agent_id, path, elsewhere)
     if path is not None:
         return sidecar_beside(path)
     folder, agent = _subagents(session_transcript), plain_agent_id(agent_id)
@@ -84,22 +84,22 @@ def sidecar(
 
 
 def sidecar_beside(transcript_path: str) -> "dict[str, Any]":
-    """Return what of these is in the sidecar: `agentType`, `toolUseId`, `name`, `taskKind`, `parentAgentId`, `spawnDepth`.
+    """Return the fields of a sidecar that it has: `agentType`, `toolUseId`, `name`, `taskKind`, `parentAgentId`, `spawnDepth`.
 
-    All are texts but the last one.
+    All of them are texts, except the last one, a number.
     """
     try:
         path = transcript_path.removesuffix(_SUFFIX) + ".meta.json"
         if not os.path.isfile(path):
             return {}
         with open(path, "rb") as file:
-            told = json.loads(file.read(SIDECAR_BYTES).decode("utf-8", "replace"))
+            fields = json.loads(file.read(SIDECAR_BYTES).decode("utf-8", "replace"))
     except (OSError, ValueError, RecursionError):
         return {}
-    if not isinstance(told, dict):
+    if not isinstance(fields, dict):
         return {}
-    values = {key: text(told.get(key)) for key in _SIDECAR_TEXTS} | {"spawnDepth": count(told.get("spawnDepth"))}
-    values["agentType"] = next(filter(None, (text(told.get(key)) for key in _SPAWNED_TYPES)), values["agentType"])
+    values = {key: text(fields.get(key)) for key in _SIDECAR_TEXTS} | {"spawnDepth": count(fields.get("spawnDepth"))}
+    values["agentType"] = next(filter(None, (text(fields.get(key)) for key in _SPAWNED_TYPES)), values["agentType"])
     return {key: value for key, value in values.items() if value}
 
 
@@ -111,9 +111,9 @@ def modified(path: str) -> "float | None":
         return None
 
 
-def plain_agent_id(told: str) -> str:
+def plain_agent_id(agent_id: str) -> str:
     """Return an agent's id without the `agent-` that Claude Code sometimes puts before it."""
-    return told.removeprefix(_PREFIX) if isinstance(told, str) else ""
+    return agent_id.removeprefix(_PREFIX) if isinstance(agent_id, str) else ""
 
 
 def agent_in_name(path: str) -> "str | None":
@@ -165,8 +165,8 @@ def _folders(folder: str, depth: int = 0) -> "Iterator[str]":
     """Yield a folder and those below it that may hold transcripts."""
     yield folder
     try:
-        with os.scandir(folder) as found:
-            inner = [entry.path for entry in found if entry.is_dir(follow_symlinks=False)] if depth < _DEEPEST else []
+        with os.scandir(folder) as entries:
+            inner = [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)] if depth < _DEEPEST else []
     except OSError:
         return
     for path in inner:
@@ -176,8 +176,8 @@ def _folders(folder: str, depth: int = 0) -> "Iterator[str]":
 def _transcripts(folder: str, depth: int = 0) -> "Iterator[str]":
     """Yield the agents' transcripts in a folder and those below it, without following links to folders."""
     try:
-        with os.scandir(folder) as found:
-            entries = sorted(found, key=lambda entry: entry.name)
+        with os.scandir(folder) as unsorted:
+            entries = sorted(unsorted, key=lambda entry: entry.name)
     except OSError:
         return
     for entry in entries:

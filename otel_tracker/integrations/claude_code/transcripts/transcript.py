@@ -1,10 +1,10 @@
 """The transcript of one sub-agent: its tokens by model and type, how it ends, when it began and ended.
 
-It is the only source of a run's true tokens: what hooks and notifications say covers the last request alone. The format is
+It is the only source of a run's true tokens: hooks and notifications have those of the last request alone. The format is
 Claude Code's own, internal, and documented nowhere officially; what is read was seen in versions up to 2.1.332.
 
-The longest lines of a transcript are results of tools. They matter only at its end, so the file is read once for
-the answers, and once more, in full, from its last answer on.
+The longest lines of a transcript are results of tools. They matter only at its end. So the file is read once for the
+answers, and once more, in full, from its last answer on.
 """
 
 import os
@@ -38,30 +38,30 @@ if TYPE_CHECKING:
 
 
 COMPACTED = "compact_boundary"  # the requests that compact a conversation are in no transcript (2.1.332)
-CUT = b"Your response above was cut off mid-stream"  # Claude Code has made up the end of the answer before (2.1.332)
+CUT = b"Your response above was cut off mid-stream"  # Claude Code has made up the end of the answer before it (2.1.332)
 
 
-_LONG_BYTES = 32 * 2**20  # what has been read of a shorter file is read again
+_LONG_BYTES = 32 * 2**20  # a shorter file is read from its beginning each time
 _LOOK_BYTES = 2**20  # between two looks at the clock
 _RESUMED = ("skipped", "started", "ended", "idle_seconds", "version", "agent", "has_gap")
 
 
 class Transcript:
-    """What a transcript says of its run.
+    """The facts about a run in its transcript.
 
     models         tokens by full model id and type; empty if no usage was written (unmeasured)
     is_incomplete  the tokens are a lower bound: the usage of an answer was never written to its end, or there is a gap
-    has_gap        requests are known to have been made whose usage isn't there, or not whole
-    tool_uses      how many tools the agent has called
+    has_gap        the usage of some requests is known to be missing, or incomplete
+    tool_uses      the number of tools that the agent has called
     started, ended seconds since 1970 of the first and the last record, None without any
     version        of Claude Code, as the last record has it; agent: what `attributionAgent` names
     idle_seconds   between the end of a turn and what woke the agent for the next one
     ending         CLEAN, INTERRUPTED, API_ERROR, UNANSWERED, MID_TOOL, AFTER_TOOL or EMPTY (the agent has said nothing yet)
-    error, outage  of an API_ERROR: its text, and which outage it tells of, if any
-    error_type     the `stop_reason` of an answer that is none, or not a whole one (ending.UNANSWERED_BECAUSE)
+    error, outage  of an API_ERROR: its text, and the outage that it reports, if any
+    error_type     the `stop_reason` of an answer that is none, or is incomplete (ending.UNANSWERED_BECAUSE)
     skipped        lines that can't be read
-    is_partial     the time was over before the file was: tokens, tools and idle time are those of its beginning alone
-    reading        of a long file: where reading may go on, and what was found up to there, as a JSON object
+    is_partial     the time was over before the file was read: tokens, tools and idle time are those of its beginning alone
+    reading        of a long file: where reading may go on, and what was read so far, as a JSON object
     """
 
     __slots__ = (
@@ -107,7 +107,7 @@ def read_transcript(
     until: float = float("inf"),
     later: "Sequence[str]" = (),
 ) -> "Transcript | None":
-    """Return what the transcript at `path` says, None if there is no such file or it can't be read. Never raises.
+    """Return the transcript at `path`, None if there is no such file or it can't be read. Never raises.
 
     It goes on in the files `later`: an answer counts once, in however many of them it is.
 
@@ -120,13 +120,13 @@ def read_transcript(
             return None
         with open(path, "rb") as file:
             reader = Reader.resumed(file, since, reading)
-            found = reader.read(until)
+            transcript = reader.read(until)
         for following in later:
             with open(following, "rb") as file:
-                found = reader.go_on_in(file, until)
+                transcript = reader.go_on_in(file, until)
     except (OSError, ValueError):
         return None
-    return found
+    return transcript
 
 
 class Reader:
@@ -135,13 +135,13 @@ class Reader:
     __slots__ = (
         "_end",
         "_file",
-        "_found",
         "_last_answer",
         "_message_id",
         "_offset",
         "_rests_since",
         "_since",
         "_tools",
+        "_transcript",
         "_unread",
         "_usage",
     )
@@ -149,11 +149,11 @@ class Reader:
     def __init__(self, file: "BinaryIO", since: "float | None") -> None:
         self._file = file
         self._since = float("-inf") if since is None else since
-        self._found = Transcript()
+        self._transcript = Transcript()
         self._usage = TranscriptUsage()
         self._tools: set[str] = set()
         self._message_id: str | None = None
-        self._rests_since: float | None = None  # the end of a turn, if that is the last thing said
+        self._rests_since: float | None = None  # the end of a turn, if no record has come since
         self._last_answer = 0  # where its first record begins
         self._unread = float("inf")  # from here on, lines that only the second pass reads were left out
         self._end = 0
@@ -172,31 +172,32 @@ class Reader:
         return reader if reader._offset <= status.st_size else cls(file, since)
 
     def read(self, until: float) -> Transcript:
-        """Return what the file says, as far as the time allows."""
-        found = self._found
-        found.is_partial = not self._read_answers(until)
+        """Return the transcript in the file, read as far as the time allows."""
+        transcript = self._transcript
+        transcript.is_partial = not self._read_answers(until)
         if self._offset >= _LONG_BYTES:
-            found.reading = self._progress()
-        found.models, found.is_incomplete = self._usage.by_model(), self._usage.is_incomplete or found.has_gap
-        found.tool_uses = len(self._tools)
-        if found.is_partial:
+            transcript.reading = self._progress()
+        transcript.models = self._usage.by_model()
+        transcript.is_incomplete = self._usage.is_incomplete or transcript.has_gap
+        transcript.tool_uses = len(self._tools)
+        if transcript.is_partial:
             self._skip_to_tail()
         self._read_ending()
-        return found
+        return transcript
 
     def go_on_in(self, file: "BinaryIO", until: float) -> Transcript:
-        """Return what the files say up to the end of this one."""
+        """Return the transcript in all files up to the end of this one."""
         self._file, self._message_id = file, None
         self._offset = self._last_answer = self._end = 0
         self._unread = float("inf")
-        self._found.reading = None
+        self._transcript.reading = None
         return self.read(until)
 
     def _progress(self) -> "dict[str, Any]":
-        found = self._found
+        transcript = self._transcript
         return {
             "file": [os.fstat(self._file.fileno()).st_ino, None if self._since == float("-inf") else self._since],
-            "found": {name: getattr(found, name) for name in _RESUMED},
+            "found": {name: getattr(transcript, name) for name in _RESUMED},
             "answers": self._usage.facts(),
             "tools": sorted(self._tools),
             "unread": None if self._unread == float("inf") else self._unread,
@@ -205,13 +206,13 @@ class Reader:
 
     def _take_up(self, reading: "dict[str, Any]") -> None:
         for name in _RESUMED:
-            setattr(self._found, name, reading["found"][name])
+            setattr(self._transcript, name, reading["found"][name])
         self._usage, self._tools = TranscriptUsage.of(reading["answers"]), set(reading["tools"])
         self._unread = float("inf") if reading["unread"] is None else reading["unread"]
         self._offset, self._last_answer, self._message_id, self._rests_since = reading["places"]
 
     def _skip_to_tail(self) -> None:
-        """Let the end of the file say how it ends, although what is before it has not been read."""
+        """Go to the end of the file, which tells how the run ended, although the lines before it have not been read."""
         self._end = os.fstat(self._file.fileno()).st_size
         start = max(self._offset, self._end - TAIL_BYTES)
         if start > self._offset:
@@ -235,13 +236,13 @@ class Reader:
 
     def _take(self, offset: int, line: bytes) -> None:
         """Take a line into account, of those within a turn only answers and what is damaged."""
-        is_within_turn = self._found.started is not None and self._rests_since is None
+        is_within_turn = self._transcript.started is not None and self._rests_since is None
         if is_within_turn and not _needs_reading(line):
             self._unread = min(self._unread, offset)
             return
         record = self._record_in(line)
         if record is None:
-            self._found.skipped += 1
+            self._transcript.skipped += 1
         else:
             self._add(offset, record)
 
@@ -249,7 +250,7 @@ class Reader:
         return record_in(line)
 
     def _add(self, offset: int, record: "Record") -> None:
-        self._found.has_gap |= record.get("subtype") == COMPACTED or _says_that_it_was_cut(record)
+        self._transcript.has_gap |= record.get("subtype") == COMPACTED or _says_that_it_was_cut(record)
         if self._is_own(record):
             self._take_turns(record)
             if record["type"] == "assistant":
@@ -258,12 +259,12 @@ class Reader:
     def _take_turns(self, record: "Record") -> None:
         """Note how long the agent was at rest, if a record of the next turn ends that.
 
-        What is said behind an answer that calls no tool begins a turn.
+        A record behind an answer that calls no tool begins a turn.
         """
         moment, message = moment_of(record), part(record, "message")
         is_answer = record["type"] == "assistant"
         if self._rests_since is not None and moment is not None and not is_answer:
-            self._found.idle_seconds += max(0.0, moment - self._rests_since)
+            self._transcript.idle_seconds += max(0.0, moment - self._rests_since)
         is_rest = is_answer and ending_of_answer(record, message) not in (None, MID_TOOL)
         self._rests_since = moment if is_rest and not blocks_of_type(message, "tool_use") else None
 
@@ -272,11 +273,11 @@ class Reader:
         for offset, line in lines_in(self._file, self._last_answer, self._end):
             record = self._record_in(line)
             if record is None:
-                self._found.skipped += offset >= self._unread and not _needs_reading(line)
+                self._transcript.skipped += offset >= self._unread and not _needs_reading(line)
             elif self._is_own(record):
                 ending.add(record, part(record, "message"))
-        found = self._found
-        found.ending, found.error, found.error_type, found.outage = (
+        transcript = self._transcript
+        transcript.ending, transcript.error, transcript.error_type, transcript.outage = (
             ending.name,
             ending.error,
             ending.error_type,
@@ -284,7 +285,7 @@ class Reader:
         )
 
     def _is_own(self, record: "Record") -> bool:
-        """Tell whether a record is the agent's or said to it; note what such a record says beside its message."""
+        """Tell whether a record is one of the agent's messages, or one to it; note its moment, version and agent."""
         if record.get("type") not in ("user", "assistant"):
             return False
         return self._note(moment_of(record), text(record.get("version")), text(record.get("attributionAgent")))
@@ -293,21 +294,21 @@ class Reader:
         """Note what a record of type user or assistant says beside its message; False for one that isn't the agent's."""
         if moment is not None and moment < self._since:
             return False
-        found = self._found
+        transcript = self._transcript
         if moment is not None:
-            found.started = moment if found.started is None else min(found.started, moment)
-            found.ended = moment if found.ended is None else max(found.ended, moment)
-        found.version, found.agent = version or found.version, agent or found.agent
+            transcript.started = moment if transcript.started is None else min(transcript.started, moment)
+            transcript.ended = moment if transcript.ended is None else max(transcript.ended, moment)
+        transcript.version, transcript.agent = version or transcript.version, agent or transcript.agent
         return True
 
     def _add_answer(self, offset: int, record: "Record", message: "Record") -> None:
-        kind = ending_of_answer(record, message)
-        if kind is not None:
+        ending = ending_of_answer(record, message)
+        if ending is not None:
             self._note_answer(offset, text(message.get("id")))
         for block in blocks_of_type(message, "tool_use"):
             if (tool := text(block.get("id"))) is not None:
                 self._tools.add(tool)
-        if kind != API_ERROR and message and message.get("model") != SYNTHETIC:
+        if ending != API_ERROR and message and message.get("model") != SYNTHETIC:
             self._usage.add(record, message)
 
     def _note_answer(self, offset: int, message_id: "str | None") -> None:
@@ -318,7 +319,7 @@ class Reader:
 
 
 def _needs_reading(line: bytes) -> bool:
-    """Tell whether a line may be an answer, or something damaged; the others are what users and tools say.
+    """Tell whether a line may be an answer, or damaged; the others are messages of users and results of tools.
 
     Quotes within a text are escaped: a line without `"assistant"` is no answer, whatever a tool has printed.
     """

@@ -115,7 +115,7 @@ class _Answer:
                 self._beside[model] = _larger(self._beside.get(model), tokens)
 
     def shares(self) -> "Iterator[tuple[str, dict[str, int]]]":
-        """Yield the tokens of this answer by model; nothing where no usage was written."""
+        """Yield the tokens of this answer by model; nothing if no usage was written."""
         own = self.model or UNKNOWN_MODEL
         if self._tokens is not None:
             yield own, self._tokens
