@@ -5,10 +5,7 @@ It reads the document's head and the journal's tail, takes no lock, and loads no
 
 from otel_tracker import names
 from otel_tracker.state.codec import DocumentCodec
-from otel_tracker.state.fold import fold_all
 from otel_tracker.state.layout import HISTORY_MARK
-from otel_tracker.state.replay import SAYING_OTHERWISE
-from otel_tracker.state.roster import with_present_keys
 from otel_tracker.storage.files import Files
 from otel_tracker.storage.journal import Journal
 
@@ -42,6 +39,8 @@ def read_quickly(home: "Home", about: "str | None" = None, *, is_patient: bool =
 
 
 def _with(document: "Document", later: "list[Event]", about: "str | None") -> "Document":
+    from otel_tracker.state.fold import fold_all  # here: the document mostly has all events already
+    from otel_tracker.state.roster import with_present_keys
 
     present = [with_present_keys(document.head, event) for event in later]
     return fold_all(document, [event for event in present if about is None or event["agent"] in document.agents])
@@ -51,6 +50,7 @@ def _are_enough(document: "Document", later: "list[Event]", about: "str | None")
     """Tell whether `document` has every agent that `later` events concern and that `about` may mean."""
     if not later:
         return True
+    from otel_tracker.state.replay import SAYING_OTHERWISE
 
     if any(event["action"] in (*SAYING_OTHERWISE, names.AGENT_REMOVED, names.AGENT_RENAMED) for event in later):
         return False
