@@ -48,8 +48,20 @@ def tokens_of_runs(history: PastHistory) -> Counter[tuple[str, str]]:
     return +total
 
 
+def tokens_of_ends(history: History) -> dict[str, dict[str, Tokens]]:
+    ends = [run.end for run in history.runs if run.end is not None]
+    return {
+        end["run_id"]: {model: only_tokens(tokens) for model, tokens in (end.get("models") or {}).items()}
+        for end in ends
+    }
+
+
+def only_tokens(tokens: Tokens) -> Tokens:
+    return {kind: number for kind, number in tokens.items() if kind in names.TOKEN_KEYS}
+
+
 def add(total: Counter[tuple[str, str]], model: str, tokens: Tokens) -> None:
-    for kind, number in tokens.items():
+    for kind, number in only_tokens(tokens).items():
         total[model, kind] += number
 
 
@@ -61,7 +73,8 @@ def outcomes(history: PastHistory) -> Counter[tuple[str, str]]:
 def micro_dollars(history: PastHistory) -> int:
     shares = [share for _, request in history.requests for share in request.shares()]
     of_main = sum(cost(share.model, share.tokens, share.at, share.speed) or 0 for share in shares)
-    return of_main + sum(sum((run.end or {}).get("costs", {}).values()) for run in history.runs)
+    models = [(run.end or {}).get("models") or {} for run in history.runs]
+    return of_main + sum(tokens.get(names.COST, 0) for shares in models for tokens in shares.values())
 
 
 def true_micro_dollars(requests: list[Request]) -> int:
@@ -73,8 +86,8 @@ def check(truth: Truth, history: PastHistory) -> None:
     assert tokens_of_main(history) == truth.tokens(truth.main())
     assert tokens_of_runs(history) == truth.tokens(one for one in truth.requests if one.run is not None)
     assert micro_dollars(history) == true_micro_dollars(truth.requests)
-    assert {run.end["run_id"]: sorted((run.end.get("models") or {}).items()) for run in history.runs if run.end} == {
-        run_id_of(run.session_id, run.launch): sorted(by_model(run.requests).items()) for run in truth.runs
+    assert tokens_of_ends(history) == {
+        run_id_of(run.session_id, run.launch): by_model(run.requests) for run in truth.runs
     }
     assert {run.end["project"] for run in history.runs if run.end} == {run.project for run in truth.runs}
 

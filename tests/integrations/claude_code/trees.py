@@ -97,13 +97,14 @@ def write_tree(
     filler: int = 300,
     most_bytes: int = 0,
     spaced: float = 0.5,
+    tools: int = 3,
 ) -> Truth:
     """Write a tree below `root`, as the folder of Claude Code (`CLAUDE_CONFIG_DIR`), and return its truth.
 
     Its sessions are of the last `days` before `until` (seconds since 1970) and end an hour before it. `filler` are the
     characters of a usual tool's result. With `most_bytes` sessions are added up to about that size.
     """
-    tree = _Tree(root, random.Random(seed), until, days, filler, spaced)  # noqa: S311 - no secret
+    tree = _Tree(root, random.Random(seed), until, days, filler, spaced, tools)  # noqa: S311 - no secret
     number = 0
     while number < sessions or tree.written < most_bytes:
         tree.add_session(number)
@@ -128,8 +129,10 @@ def link_projects(truth: Truth) -> None:
 class _Tree:
     """What all sessions of a tree share."""
 
-    def __init__(self, root: Path, rng: random.Random, until: float, days: int, filler: int, spaced: float) -> None:
-        self.root, self.rng, self.filler, self.spaced = root, rng, filler, spaced
+    def __init__(
+        self, root: Path, rng: random.Random, until: float, days: int, filler: int, spaced: float, tools: int
+    ) -> None:
+        self.root, self.rng, self.filler, self.spaced, self.tools = root, rng, filler, spaced, tools
         self._first, self._last = until - days * _DAY, until - _SESSION_SECONDS - 3700.0
         self.truth = Truth([root])
         self.written = 0
@@ -244,7 +247,7 @@ class _Transcript:
 
     def works(self, run: TrueRun, ending: str, **fields: Any) -> None:
         """Add the work of an agent: a prompt, tools, and one of the endings."""
-        for _ in range(self.tree.rng.randint(1, 3)):
+        for _ in range(self.tree.rng.randint(1, self.tree.tools)):
             self.uses_a_tool(run, **fields)
         if ending == CLEAN:
             self.answers(run, **fields)
@@ -326,7 +329,7 @@ class _Session:
     def turn(self) -> None:
         """Add a turn of the main conversation."""
         self.main.hears(self.tree.words(60))
-        for _ in range(self.rng.randint(0, 3)):
+        for _ in range(self.rng.randint(0, self.tree.tools)):
             self.main.uses_a_tool(None)
         self.main.answers(None)
 

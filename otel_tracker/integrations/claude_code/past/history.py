@@ -39,28 +39,23 @@ Shares = dict[str, "Tokens"]
 
 
 class Spending:
-    """Tokens by model and type, what they cost, and how many of them have no price."""
+    """Tokens by model, and by type with what they cost (names.USAGE_KEYS)."""
 
-    __slots__ = ("costs", "is_incomplete", "models", "unpriced")
+    __slots__ = ("is_incomplete", "models")
 
     def __init__(self) -> None:
         self.models: Shares = {}
-        self.costs: dict[str, int] = {}
-        self.unpriced: dict[str, int] = {}
         self.is_incomplete = False
 
     def add(self, request: "Request", cost: "Cost") -> None:
         """Add a request."""
         self.is_incomplete = self.is_incomplete or not request.is_final
-        for share in request.shares():
-            model, tokens = share.model, share.tokens
+        for model, tokens, at, speed in request.shares():
+            micro_dollars = cost(model, tokens, at, speed)
+            if micro_dollars is not None:
+                tokens[names.COST], tokens[names.PRICED] = micro_dollars, names.total_tokens(tokens)
             known = self.models.get(model)
             self.models[model] = names.added_tokens(known, tokens) if known else tokens
-            micro_dollars = cost(model, tokens, share.at, share.speed)
-            if micro_dollars is None:
-                self.unpriced[model] = self.unpriced.get(model, 0) + names.total_tokens(tokens)
-            else:
-                self.costs[model] = self.costs.get(model, 0) + micro_dollars
 
 
 class PastRun:
@@ -167,8 +162,6 @@ class PastHistory:
         )
         if project is not None:
             end["project"] = project
-        if spending.costs:
-            end["costs"] = spending.costs
         return PastRun(run.agent, at, conversation, end, spending)
 
     def _launcher_run_id(self, candidate: "_Candidate") -> "str | None":
