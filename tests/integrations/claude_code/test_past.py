@@ -25,7 +25,12 @@ def cost(model: str, tokens: Mapping[str, int], at: float, speed: str | None) ->
     tier = 2 if prompt > 100_000 else 1
     for_an_hour = tokens.get("cache_write_1h", 0)
     new = tokens.get("input", 0) + 5 * tokens.get("output", 0) + tokens.get("cache_write", 0) + for_an_hour
-    return (new + tokens.get("cache_read", 0) // 10) * tier * (2 if speed == "fast" else 1) * (1 + MODELS.index(model))
+    return (
+        (new + int(tokens.get("cache_read", 0)) // 10)
+        * tier
+        * (2 if speed == "fast" else 1)
+        * (1 + MODELS.index(model))
+    )
 
 
 def read(truth: Truth, *paths: Path) -> PastHistory:
@@ -48,7 +53,7 @@ def tokens_of_runs(history: PastHistory) -> Counter[tuple[str, str]]:
     return +total
 
 
-def tokens_of_ends(history: History) -> dict[str, dict[str, Tokens]]:
+def tokens_of_ends(history: PastHistory) -> dict[str, dict[str, Tokens]]:
     ends = [run.end for run in history.runs if run.end is not None]
     return {
         end["run_id"]: {model: only_tokens(tokens) for model, tokens in (end.get("models") or {}).items()}
@@ -74,7 +79,8 @@ def micro_dollars(history: PastHistory) -> int:
     shares = [share for _, request in history.requests for share in request.shares()]
     of_main = sum(cost(share.model, share.tokens, share.at, share.speed) or 0 for share in shares)
     models = [(run.end or {}).get("models") or {} for run in history.runs]
-    return of_main + sum(tokens.get(names.COST, 0) for shares in models for tokens in shares.values())
+    of_runs: int = sum(tokens.get(names.COST, 0) for shares in models for tokens in shares.values())
+    return of_main + of_runs
 
 
 def true_micro_dollars(requests: list[Request]) -> int:

@@ -2,7 +2,7 @@
 
 from otel_tracker.integrations.claude_code.past.answer_line import line_in, moment_at, record_at
 from otel_tracker.integrations.claude_code.past.request_table import OF_COPY, OF_RUN
-from otel_tracker.integrations.claude_code.past.tree_facts import is_special, looks_whole
+from otel_tracker.integrations.claude_code.past.tree_facts import is_said_to_agent, is_special, looks_whole
 from otel_tracker.integrations.claude_code.transcripts import places
 from otel_tracker.integrations.claude_code.transcripts.ending import (
     API_ERROR,
@@ -12,6 +12,7 @@ from otel_tracker.integrations.claude_code.transcripts.ending import (
     ending_of_content,
 )
 from otel_tracker.integrations.claude_code.transcripts.lines import part
+from otel_tracker.integrations.claude_code.transcripts.parent import RESULT_OF
 from otel_tracker.integrations.claude_code.transcripts.transcript import COMPACTED, CUT, Reader
 from otel_tracker.integrations.claude_code.transcripts.usage import SYNTHETIC
 
@@ -47,7 +48,7 @@ class AgentReader(Reader):
         self._claim = OF_COPY if is_helper else OF_RUN
 
     def _take(self, offset: int, line: bytes) -> None:
-        if b'"assistant"' in line:
+        if not is_said_to_agent(line) and b'"assistant"' in line:
             answer = line_in(line)
             if answer is None:
                 self._transcript.skipped += 1
@@ -57,7 +58,7 @@ class AgentReader(Reader):
                 return
         self._facts.look_for_evidence(line, self._search)
         is_within_turn = self._transcript.started is not None and self._rests_since is None
-        if is_within_turn and looks_whole(line) and CUT not in line and _COMPACTED not in line:
+        if is_within_turn and looks_whole(line) and not _says_that_it_has_a_gap(line):
             self._unread = min(self._unread, offset)
             return
         record = record_at(line)
@@ -77,24 +78,18 @@ class AgentReader(Reader):
                 self._facts.requests.add(answer, self._conversation, OF_COPY, at)
             return
         self._agent.project = self._agent.project or answer.cwd
-        tools = self._tools_in(answer)
+        blocks = message.content if message is not None else None
+        calls = [block for block in blocks if block.type == "tool_use"] if isinstance(blocks, list) else []
         ending = self._ending(line, answer)
-        is_rest = ending not in (None, MID_TOOL) and not tools
-        self._rests_since = moment if is_rest else None
+        self._rests_since = moment if not calls and ending not in (None, MID_TOOL) else None
         if ending is not None:
             self._note_answer(offset, message.id if message is not None else None)
-        if tools:
-            self._facts.take_launches(answer, self._agent.agent_id, self._conversation, at)
+        if calls:
+            self._tools.update([block.id for block in calls if block.id])
+            self._facts.take_calls(calls, self._agent.agent_id, self._conversation, at)
         if ending != API_ERROR and message is not None and message.model != SYNTHETIC:
             owner = self._agent if self._claim == OF_RUN else self._conversation
             self._facts.requests.add(answer, owner, self._claim, at)
-
-    def _tools_in(self, answer: "Line") -> int:
-        """Return how many tools an answer calls, and note which."""
-        blocks = answer.message.content if answer.message is not None else None
-        called = [block.id for block in blocks if block.type == "tool_use"] if isinstance(blocks, list) else []
-        self._tools.update(tool for tool in called if tool)
-        return len(called)
 
     def _ending(self, line: bytes, answer: "Line") -> "str | None":
         """Return how a transcript ends whose last record this answer is."""
@@ -109,3 +104,8 @@ class AgentReader(Reader):
             [block.type for block in content] if isinstance(content, list) else ["text"] if content is not None else []
         )
         return ending_of_content(types, message.stop_reason)
+
+
+def _says_that_it_has_a_gap(line: bytes) -> bool:
+    """Tell whether a line may say that requests are missing, or were cut off; none with results of tools does."""
+    return RESULT_OF not in line and (CUT in line or _COMPACTED in line)

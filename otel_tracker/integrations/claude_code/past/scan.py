@@ -9,6 +9,7 @@ from otel_tracker.integrations.claude_code.past.request_table import OF_CONVERSA
 from otel_tracker.integrations.claude_code.past.tree_facts import (
     AgentTranscript,
     TreeFacts,
+    is_said_to_agent,
     is_special,
     looks_whole,
 )
@@ -100,7 +101,7 @@ class _Scan:
             self._read_transcript(agent, [io.BytesIO(b"".join(lines))])
 
     def _take_line(self, line: bytes, conversation: "Conversation", search: "Search") -> None:
-        if b'"assistant"' in line:
+        if not is_said_to_agent(line) and b'"assistant"' in line:
             answer = line_in(line)
             if answer is None:
                 self.facts.unreadable += 1
@@ -119,7 +120,9 @@ class _Scan:
     def _take_main_answer(self, answer: "Line", line: bytes, conversation: "Conversation") -> None:
         conversation.project = conversation.project or answer.cwd
         moment = moment_at(answer.timestamp) or conversation.modified
-        self.facts.take_launches(answer, None, conversation, moment)
+        blocks = answer.message.content if answer.message is not None else None
+        if isinstance(blocks, list):
+            self.facts.take_calls(blocks, None, conversation, moment)
         if is_special(answer):
             record = record_at(line) or {}
             message = part(record, "message")

@@ -6,7 +6,7 @@ Each file adds to it. Nothing in it depends on the order of the files, but who h
 from otel_tracker.integrations.claude_code.past.answer_line import launch_in, record_at
 from otel_tracker.integrations.claude_code.past.request_table import RequestTable
 from otel_tracker.integrations.claude_code.transcripts.lines import text
-from otel_tracker.integrations.claude_code.transcripts.parent import Search, has_result, is_about_tasks
+from otel_tracker.integrations.claude_code.transcripts.parent import RESULT_OF, Search, has_result, is_about_tasks
 from otel_tracker.integrations.claude_code.transcripts.statuses import LAUNCHED
 from otel_tracker.integrations.claude_code.transcripts.usage import SYNTHETIC
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from otel_tracker.integrations.claude_code.transcripts.transcript import Transcript
 
 _TOOLS = ("Agent", "Task")
+_ROLE, _CONTENT, _HEAD_BYTES = b'"role"', b'"content"', 1000
 _KEPT = ("agentType", "agent_type", "resolvedModel", "totalDurationMs", "totalToolUseCount", "teammate_id")
 
 
@@ -108,18 +109,24 @@ class TreeFacts:
         """Look for the result of a launch from now on."""
         self._tools.add(tool_use_id)
 
-    def take_launches(self, line: "Line", launcher: "str | None", conversation: Conversation, moment: float) -> None:
-        """Note the launches in an answer of the agent `launcher`, or of the main one."""
-        blocks = line.message.content if line.message is not None else None
-        if isinstance(blocks, list):
-            for block in blocks:
-                if block.name in _TOOLS and block.type == "tool_use" and block.id and block.id not in self.launches:
-                    self.launches[block.id] = Launch(block, conversation, launcher, moment)
+    def take_calls(
+        self, blocks: "list[ContentBlock]", launcher: "str | None", conversation: Conversation, at: float
+    ) -> None:
+        """Note the calls of an answer by the agent `launcher`, or by the main one, whose results say what became of agents."""
+        for block in blocks:
+            name = block.name
+            if name is None or not block.id:
+                continue
+            if name in _TOOLS:
+                if block.id not in self.launches:
+                    self.launches[block.id] = Launch(block, conversation, launcher, at)
                     self.expect(block.id)
+            elif "Stop" in name or "Kill" in name:
+                self.expect(block.id)
 
     def look_for_evidence(self, line: bytes, search: Search) -> None:
-        """Note what a line says of launches and of agents that run."""
-        if (self._tools and has_result(line, self._tools)) or is_about_tasks(line):
+        """Note what a line says of launches and of agents that run, if anything; one with results says nothing of other tasks."""
+        if has_result(line, self._tools) if RESULT_OF in line else is_about_tasks(line):
             record = record_at(line)
             if record is not None:
                 search.add(record)
@@ -161,6 +168,14 @@ def is_special(line: "Line") -> bool:
         or line.is_aborted_mid_stream
         or (message is not None and message.model == SYNTHETIC)
     )
+
+
+def is_said_to_agent(line: bytes) -> bool:
+    """Tell whether a line is sure to be of type user, by its beginning: the longest lines needn't be searched for more."""
+    at = line.find(_ROLE, 0, _HEAD_BYTES)
+    if at < 0 or line.find(_CONTENT, 0, at) >= 0:  # within the content it is another one's
+        return False
+    return line[at + len(_ROLE) : at + len(_ROLE) + 8].lstrip(b": ").startswith(b'"user"')
 
 
 def looks_whole(line: bytes) -> bool:

@@ -48,7 +48,7 @@ _DENIALS = (
 _STOPPED = "Successfully stopped"  # the result of the tool that stops a background task
 _KILLED = "agents_killed"
 _NOTIFICATION, _STATUS, _STOP, _KILLING = MARK.encode(), b"task_status", _STOPPED.encode(), _KILLED.encode()
-_RESULT_OF = b'tool_use_id"'
+RESULT_OF = b'tool_use_id"'
 _TASK_IDS, _TOOL_IDS = ("taskId", "task_id", "agentId", "agent_id"), ("toolUseId", "tool_use_id", "toolUseID")
 _DEEPEST = 6
 
@@ -220,13 +220,13 @@ def is_about_tasks(line: bytes) -> bool:
 
 def has_result(line: bytes, tool_use_ids: "set[str]") -> bool:
     """Tell whether a line holds the result of one of these calls; a key within a text has its quotes escaped."""
-    at = line.find(_RESULT_OF)
+    at = line.find(RESULT_OF)
     while at >= 0:
-        start = line.find(b'"', at + len(_RESULT_OF)) + 1
+        start = line.find(b'"', at + len(RESULT_OF)) + 1
         at = line.find(b'"', start)
         if not start or line[start:at].decode("utf-8", "replace") in tool_use_ids:
             return start > 0
-        at = line.find(_RESULT_OF, at) if at >= 0 else -1
+        at = line.find(RESULT_OF, at) if at >= 0 else -1
     return False
 
 
