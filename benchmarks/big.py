@@ -166,7 +166,7 @@ def _write_documents(home: Home) -> None:
         agent["metrics"].update(tasks_total=rounds, tasks_successful=rounds, total_duration_seconds=rounds * _SECONDS)
         agent["token_usage"]["sonnet"].update(total=rounds * _TOKENS, untyped=rounds * _TOKENS, count=rounds)
     document.head["metrics"].update(total_requests=rounds * AGENTS, successful=rounds * AGENTS)
-    newest = [one for one in next(journal.before(EVENTS + 1)) if one["action"] != names.TASK_STARTED]
+    newest = [one for one in next(journal.before(EVENTS + 1))[1] if one["action"] != names.TASK_STARTED]
     whole = Document({**document.head, "sequence": EVENTS}, History.of(newest[-_ENTRIES:]))
     for path in (os.path.join(home.backups, "circuit-breaker_20260102_000000.json"), home.document):
         _write(path, whole)

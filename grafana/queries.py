@@ -12,6 +12,7 @@ NOT_CLOSED = f'state!="{names.CLOSED}"'
 IS_OPEN = f'state="{names.OPEN}"'
 NUMBERED_STATES = (names.CLOSED, names.HALF_OPEN, names.OPEN, names.FORCED_OPEN, names.DISABLED)
 SUCCEEDED = f'outcome="{names.SUCCESS}"'
+NOT_CANCELLED = f'outcome!="{names.CANCELLED}"'
 FAILED = f'outcome=~"{names.FAILURE}|{names.LOST}"'
 
 TOKENS_PER_HOUR = "agent:otel_tracker_tokens:rate1h"
@@ -73,9 +74,9 @@ def of_not_closed(of: str) -> str:
 
 
 def success_rate() -> str:
-    """Return the share of ended tasks that have succeeded, as `otel-tracker report` counts it."""
-    succeeded, ended = increase(series(metrics.TASKS, SUCCEEDED)), increase(series(metrics.TASKS))
-    return share(total(succeeded), total(ended))
+    """Return the share of the ended tasks, without the cancelled ones, that have succeeded, as `otel-tracker report` counts it."""
+    succeeded, judged = increase(series(metrics.TASKS, SUCCEEDED)), increase(series(metrics.TASKS, NOT_CANCELLED))
+    return share(total(succeeded), total(judged))
 
 
 def cache_hit_share() -> str:

@@ -2,8 +2,13 @@
 
 import argparse
 import time
+from contextlib import contextmanager
 
-from otel_tracker.runtime.timestamps import parse_timestamp
+from otel_tracker.errors import InvalidValueError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _UNITS = {"d": 86_400, "h": 3600, "m": 60, "s": 1}
 
@@ -16,16 +21,29 @@ def duration(text: str) -> float:
     return float(number) * _UNITS[unit]
 
 
-def moment(text: str) -> float:
-    """Return the moment that a time before now (`7d`, `12h`, `30m`, `90s`) or a timestamp names."""
-    number, unit = text[:-1], text[-1:]
-    if unit in _UNITS and number.replace(".", "", 1).isdecimal():
-        return time.time() - float(number) * _UNITS[unit]
+def moment(text: str) -> str:
+    """Return a text that names a moment: which one, depends on the reader's days (reporting/window.py)."""
+    from otel_tracker.reporting import window
+
+    with _as_wrong_usage():
+        window.moment(text, time.time())
+    return text
+
+
+def keys(text: str) -> "tuple[str, ...]":
+    """Return the one or two keys that rows of sums are by."""
+    from otel_tracker.reporting.aggregate import checked_keys
+
+    with _as_wrong_usage():
+        return checked_keys(text)
+
+
+@contextmanager
+def _as_wrong_usage() -> "Iterator[None]":
     try:
-        return parse_timestamp(text)
-    except (ValueError, OverflowError):
-        expected = "7d, 12h, 30m, 90s, or a timestamp such as 2026-02-15T21:30:00Z"
-        raise argparse.ArgumentTypeError(f"expected {expected}, got {text!r}") from None
+        yield
+    except InvalidValueError as error:
+        raise argparse.ArgumentTypeError(f"expected {error.expected}, got {error.value!r}") from None
 
 
 def number(text: str) -> int:

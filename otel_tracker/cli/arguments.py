@@ -4,7 +4,8 @@ import argparse
 from functools import partial
 
 from otel_tracker import integrations
-from otel_tracker.cli.argument_values import duration, moment, number, port
+from otel_tracker.cli.argument_values import duration, keys, moment, number, port
+from otel_tracker.reporting.choices import FORMATS, KEYS, WHEN
 from otel_tracker.reporting.summary import DEFAULT_METRIC, METRICS
 
 TYPE_CHECKING = False
@@ -39,17 +40,22 @@ def _add_reading_commands(commands: "Any") -> None:
     report.add_argument(
         "-o", "--output", metavar="FILE", help="write to FILE, which may be a pipe, a device, or - for standard output"
     )
+    _add_window(report)
+
+    _add_window(_add(commands, "usage", "runs, tokens and costs of a window of time", formats=FORMATS))
 
     leaderboard = _add(
         commands, "leaderboard", "agents by a metric", formats=("table", "json"), function="reports.leaderboard"
     )
     leaderboard.add_argument("-m", "--metric", metavar="METRIC", default=DEFAULT_METRIC, help=", ".join(METRICS))
     leaderboard.add_argument("-n", "--number", type=number, default=10, help="agents to show (10)")
+    _add_window(leaderboard)
 
     agent = _add(commands, "agent", "one agent", formats=("table", "json"), function="reports.agent")
     agent.add_argument("agent", metavar="AGENT")
 
-    _add(commands, "tokens", "tokens by model", formats=("table", "json"), function="reports.tokens")
+    tokens = _add(commands, "tokens", "tokens by model", formats=("table", "json"), function="reports.tokens")
+    _add_window(tokens)
 
     health = _add(
         commands,
@@ -61,13 +67,22 @@ def _add_reading_commands(commands: "Any") -> None:
 
     history = _add(commands, "history", "what has happened, newest first", formats=("table", "json"))
     history.add_argument("--agent", metavar="AGENT", help="only of this agent")
-    history.add_argument("-n", "--number", type=number, help="entries to show (20; all with --since)")
-    history.add_argument(
-        "--since", type=moment, metavar="WHEN", help="not older than 7d, 12h, 30m, 90s, or a timestamp"
-    )
+    history.add_argument("-n", "--number", type=number, help="entries to show (20; all with a window)")
+    _add_window(history)
 
     status = _add(commands, "status", "all agents: breaker, running tasks, last task", formats=("table", "json"))
     status.add_argument("--watch", action="store_true", help="show it again every two seconds, until Ctrl-C")
+
+
+def _add_window(parser: argparse.ArgumentParser, *, has_rows: bool = True) -> None:
+    """Let a parser take a window of time, and by what the rows of its sums are."""
+    parser.add_argument("--since", type=moment, metavar="WHEN", help=f"from then on: {WHEN}")
+    parser.add_argument("--until", type=moment, metavar="WHEN", help="before then; a day, or a month, to its end")
+    parser.add_argument("--utc", action="store_true", help="days are those of UTC, not of the local time (TZ)")
+    if has_rows:
+        parser.add_argument(
+            "--by", type=keys, metavar="K[,K]", help=f"a row for each {', '.join(KEYS)}, or two of them"
+        )
 
 
 def _add_changing_commands(commands: "Any") -> None:
@@ -135,6 +150,15 @@ def _add_breaker_commands(commands: "Any") -> None:
 
 
 def _add_exporting_commands(commands: "Any") -> None:
+    export = _add(
+        commands,
+        "export",
+        "ended runs for other programs, a line for each model of one",
+        formats=("csv", "jsonl"),
+        function="usage.export",
+    )
+    _add_window(export, has_rows=False)
+
     spans = _add(commands, "spans", "export the spans of tasks that were recorded without one, to OTLP")
     spans.add_argument("--follow", action="store_true", help="and of those to come, until Ctrl-C")
 

@@ -1,5 +1,6 @@
 """`otel-tracker history`: what has happened, newest first."""
 
+import time
 from itertools import islice
 
 from otel_tracker import names
@@ -8,7 +9,10 @@ from otel_tracker.cli.terminal import (
     print_json_list,
     print_table,
 )
+from otel_tracker.cli.usage import has_window, print_sums, sums_of, window_of, with_rows
 from otel_tracker.reporting import wording
+from otel_tracker.reporting.choices import PERIODS
+from otel_tracker.state.fold import is_before
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,8 +28,13 @@ HISTORY_ENTRIES = 20
 
 def history(options: "Namespace") -> int:
     """Print the newest entries of the history, newest first; all since a moment if only that is given."""
-    number = options.number if options.number is not None or options.since is not None else HISTORY_ENTRIES
-    rows = islice(store_of(options).history(options.agent, options.since or 0.0), number)
+    if options.by is not None:
+        return _print_by(options)
+    of_time = window_of(options, time.time())
+    since, until = of_time.since or 0.0, of_time.until
+    number = options.number if options.number is not None or has_window(options) else HISTORY_ENTRIES
+    events = store_of(options).history(options.agent, since)
+    rows = islice((event for event in events if until is None or is_before(event, until)), number)
     if options.format == "json":
         print_json_list(rows)
         return 0
@@ -44,6 +53,13 @@ def history(options: "Namespace") -> int:
     )
     print_table(("When (UTC)", "Agent", "What", "Model", "Tokens", "Duration", "Task", "Why"), shown, "llllrrll")
     return 0
+
+
+def _print_by(options: "Namespace") -> int:
+    """Print the sums of the runs in the history; the newest part of time first."""
+    comparison = sums_of(options, "day", options.agent)
+    rows = comparison.usage.rows[::-1] if options.by[0] in PERIODS else comparison.usage.rows
+    return print_sums(with_rows(comparison, rows, options.number), options.format)
 
 
 def _cut(text: str, most: int = 60) -> str:

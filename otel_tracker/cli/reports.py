@@ -14,7 +14,9 @@ from otel_tracker.cli.terminal import (
     print_table,
     shown_state,
 )
+from otel_tracker.cli.usage import has_window, print_sums, sums_of, with_rows
 from otel_tracker.reporting import markdown, summary, wording
+from otel_tracker.reporting.usage_views import ranked, rendered, report_of_window
 from otel_tracker.storage.files import Files
 
 TYPE_CHECKING = False
@@ -28,7 +30,11 @@ def report(options: "Namespace") -> int:
     """Print the report, or write it to a file."""
     document, now = store_of(options).read(), time.time()
     is_json = options.format == "json"
-    text = as_json(summary.report(document, now)) if is_json else markdown.report(document, now)
+    if has_window(options):
+        comparison = sums_of(options, "agent")
+        text = rendered(comparison, "json", 0) if is_json else report_of_window(document, now, comparison)
+    else:
+        text = as_json(summary.report(document, now)) if is_json else markdown.report(document, now)
     if not is_standard_output(options.output):
         Files().export(options.output, text.encode())
         print(f"wrote {plain(options.output)}")
@@ -41,6 +47,10 @@ def report(options: "Namespace") -> int:
 
 def leaderboard(options: "Namespace") -> int:
     """Print agents by a metric."""
+    if has_window(options):
+        comparison = sums_of(options, "agent")
+        rows = ranked(comparison.usage.rows, options.metric)
+        return print_sums(with_rows(comparison, rows, options.number), options.format)
     rows = summary.leaderboard(store_of(options).read(), options.metric, options.number)
     if options.format == "json":
         print_json(rows)
@@ -100,6 +110,8 @@ def agent(options: "Namespace") -> int:
 
 def tokens(options: "Namespace") -> int:
     """Print tokens by model."""
+    if has_window(options):
+        return print_sums(sums_of(options, "model"), options.format)
     document = store_of(options).read()
     if options.format == "json":
         print_json(summary.token_summary(document))

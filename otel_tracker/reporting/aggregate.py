@@ -6,20 +6,20 @@ from typing import NamedTuple
 
 from otel_tracker import names
 from otel_tracker.errors import InvalidValueError
+from otel_tracker.reporting.choices import KEYS
 from otel_tracker.reporting.run_parts import RunPart, ended_runs, parts_of
 from otel_tracker.reporting.window import PERIODS, Window
 from otel_tracker.runtime.timestamps import parse_timestamp
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from otel_tracker.reporting.run_parts import Batch
     from otel_tracker.state.shapes import Row
 
     Key = tuple[str | None, ...]
 
-KEYS = ("agent", "model", "project", "session", *PERIODS, "outcome")
 _OF_RUNS = ("agent", "outcome")  # the main conversation has neither
 _MICRO = 1_000_000
 _COLUMNS = {
@@ -36,20 +36,31 @@ class UsageTable(NamedTuple):
     """What the main conversation has used, by those of the keys that it has."""
     total: "Row"
     """The sum of both."""
+    unpriced: "dict[str, int]"
+    """The models of the tokens that have no price, and how many these are."""
+
+
+class Comparison(NamedTuple):
+    """The sums of a window, and what they are compared with."""
+
+    usage: UsageTable
+    window: Window
+    before: "UsageTable | None" = None
+    """The same of the window before, None where they are compared with nothing."""
+    left_out: int = 0
+    """How many rows are not shown, and yet in the total."""
 
 
 class Sums:
     """What parts add up to."""
 
-    __slots__ = ("cost", "durations", "is_lower_bound", "outcomes", "tokens", "unpriced_tokens")
+    __slots__ = ("durations", "is_incomplete", "outcomes", "tokens")
 
     def __init__(self) -> None:
         self.outcomes: dict[str | None, int] = {}
         self.durations: list[float] = []
-        self.tokens = dict.fromkeys(names.TOKEN_KEYS, 0)
-        self.cost: int | None = None
-        self.unpriced_tokens = 0
-        self.is_lower_bound = False
+        self.tokens = dict.fromkeys(names.USAGE_KEYS, 0)
+        self.is_incomplete = False
 
     def add(self, part: RunPart) -> None:
         """Add a part."""
@@ -60,11 +71,8 @@ class Sums:
         tokens = self.tokens
         for kind, number in part.tokens.items():
             tokens[kind] += number
-        if part.cost is not None:
-            self.cost = part.cost + (self.cost or 0)
-        self.unpriced_tokens += part.unpriced_tokens
-        if part.is_incomplete or part.unpriced_tokens:
-            self.is_lower_bound = True
+        if part.is_incomplete:
+            self.is_incomplete = True
 
     def include(self, other: "Sums") -> None:
         """Add other sums."""
@@ -72,10 +80,12 @@ class Sums:
             self.outcomes[outcome] = self.outcomes.get(outcome, 0) + number
         self.durations += other.durations
         self.tokens = names.added_tokens(self.tokens, other.tokens)
-        if other.cost is not None:
-            self.cost = other.cost + (self.cost or 0)
-        self.unpriced_tokens += other.unpriced_tokens
-        self.is_lower_bound = self.is_lower_bound or other.is_lower_bound
+        self.is_incomplete = self.is_incomplete or other.is_incomplete
+
+    @property
+    def unpriced_tokens(self) -> int:
+        """How many tokens have no price."""
+        return names.total_tokens(self.tokens) - self.tokens[names.PRICED]
 
     def row(self) -> "Row":
         """Return the sums as they are shown: shares from 0 to 1, seconds, dollars; null where there is nothing to tell.
@@ -86,6 +96,8 @@ class Sums:
         counts = {column: self.outcomes.get(outcome, 0) for outcome, column in _COLUMNS.items()}
         judged = sum(counts.values()) - counts["cancelled"]
         durations = sorted(self.durations)
+        total, unpriced = names.total_tokens(self.tokens), self.unpriced_tokens
+        is_unpriced = 0 < total == unpriced and not self.tokens[names.COST]
         return {
             "runs": sum(self.outcomes.values()),
             **counts,
@@ -93,10 +105,10 @@ class Sums:
             "duration_median_seconds": _quantile(durations, 0.5),
             "duration_p95_seconds": _quantile(durations, 0.95),
             **{kind: self.tokens[kind] for kind in _SHOWN_TOKENS},
-            "tokens": names.total_tokens(self.tokens),
-            "cost_usd": None if self.cost is None and self.unpriced_tokens else (self.cost or 0) / _MICRO,
-            "unpriced_tokens": self.unpriced_tokens,
-            "is_lower_bound": self.is_lower_bound,
+            "tokens": total,
+            "cost_usd": None if is_unpriced else self.tokens[names.COST] / _MICRO,
+            "unpriced_tokens": unpriced,
+            "is_lower_bound": self.is_incomplete or unpriced > 0,
         }
 
 
@@ -116,9 +128,39 @@ def parts_in(
 ) -> "Iterable[RunPart]":
     """Yield the parts of the runs that have ended in a window; `batches` and `renamed` as in `ended_runs`."""
     for end in ended_runs(batches, window.since, renamed):
-        for part in parts_of(end):
+        if window.contains(parse_timestamp(end["timestamp"])):
+            yield from parts_of(end)
+
+
+def compared(
+    batches: "Iterable[Batch]",
+    by: "Sequence[str]",
+    window: Window,
+    *,
+    now: "float | None" = None,
+    renamed: "Mapping[str, str] | None" = None,
+    agent: "str | None" = None,
+) -> Comparison:
+    """Return the sums of a window, with `now` beside those of the window before; with an `agent` only of its runs.
+
+    `batches` and `renamed` as in `ended_runs`.
+    """
+    earlier = None if now is None else window.before(now)
+    whole = window if earlier is None else window._replace(since=earlier.since)
+    parts = (part for part in parts_in(whole, batches, renamed) if agent in (None, part.agent))
+    if earlier is None:
+        return Comparison(aggregate(parts, by, window), window)
+    of_before: list[RunPart] = []
+
+    def of_window() -> "Iterator[RunPart]":
+        for part in parts:
             if window.contains(part.moment):
                 yield part
+            else:
+                of_before.append(part)
+
+    usage = aggregate(of_window(), by, window)
+    return Comparison(usage, window, aggregate(of_before, by, earlier))
 
 
 def aggregate(parts: "Iterable[RunPart]", by: "Sequence[str]", window: Window = Window()) -> UsageTable:  # noqa: B008
@@ -127,20 +169,30 @@ def aggregate(parts: "Iterable[RunPart]", by: "Sequence[str]", window: Window = 
     Rows by a part of time are in its order, others by what they cost, then by their tokens, the most first.
     """
     by, of_main = tuple(by), tuple(key for key in by if key not in _OF_RUNS)
-    getters, main_getters = _getters(by, window), _getters(of_main, window)
-    runs: dict[Key, Sums] = {}
-    main: dict[Key, Sums] = {}
+    getters, main_getters = _getters((*by, "model"), window), _getters((*of_main, "model"), window)
+    of_runs: dict[Key, Sums] = {}
+    of_conversation: dict[Key, Sums] = {}
     for part in parts:
-        group, get_all = (runs, getters) if part.agent is not None else (main, main_getters)
+        group, get_all = (of_runs, getters) if part.agent is not None else (of_conversation, main_getters)
         key = tuple([get(part) for get in get_all])
         sums = group.get(key)
         if sums is None:
             sums = group[key] = Sums()
         sums.add(part)
-    total = Sums()
-    for sums in (*runs.values(), *main.values()):
-        total.include(sums)
-    return UsageTable(by, _rows(by, runs), _rows(of_main, main), total.row())
+    rows = _merged((key[:-1], sums) for key, sums in of_runs.items())
+    main_rows = _merged((key[:-1], sums) for key, sums in of_conversation.items())
+    models = _merged((key[-1:], sums) for group in (of_runs, of_conversation) for key, sums in group.items())
+    total = _merged(((), sums) for sums in models.values()).get((), Sums())
+    unpriced = {str(model): sums.unpriced_tokens for (model,), sums in models.items() if sums.unpriced_tokens}
+    return UsageTable(by, _rows(by, rows), _rows(of_main, main_rows), total.row(), unpriced)
+
+
+def _merged(groups: "Iterable[tuple[Key, Sums]]") -> "dict[Key, Sums]":
+    """Return the sums of groups by their keys, which may come more than once."""
+    merged: dict[Key, Sums] = {}
+    for key, sums in groups:
+        merged.setdefault(key, Sums()).include(sums)
+    return merged
 
 
 def _getters(by: "Sequence[str]", window: Window) -> "list[Callable[[RunPart], str | None]]":
@@ -161,9 +213,9 @@ def _rows(by: "Sequence[str]", groups: "dict[Key, Sums]") -> "list[Row]":
 
 def _ranks(place: int, key: str, groups: "dict[Key, Sums]") -> "dict[str | None, int]":
     """Return the rank of each value that the groups' keys have at a place."""
-    values: dict[str | None, Sums] = {}
-    for group, sums in groups.items():
-        values.setdefault(group[place], Sums()).include(sums)
+    values = {
+        value: sums for (value,), sums in _merged(((group[place],), sums) for group, sums in groups.items()).items()
+    }
     ordered = sorted(values, key=lambda value: _place(key, value or "", values[value]))
     return {value: rank for rank, value in enumerate(ordered)}
 
@@ -172,7 +224,7 @@ def _place(key: str, value: str, sums: Sums) -> "tuple[object, ...]":
     """Return what orders a value of a key: its time, else how much it stands for."""
     if key in PERIODS:
         return (parse_timestamp(value) if key == "hour" else value,)  # an hour of a clock that is set back comes twice
-    return -(sums.cost or 0), -names.total_tokens(sums.tokens), -sum(sums.outcomes.values()), value
+    return -sums.tokens[names.COST], -names.total_tokens(sums.tokens), -sum(sums.outcomes.values()), value
 
 
 def _quantile(ordered: "list[float]", share: float) -> "float | None":

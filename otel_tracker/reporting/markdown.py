@@ -20,15 +20,18 @@ TOKENS_BY_MODEL = ("Model", "Tokens", "Tasks", "Measured", "Tokens per measured 
 def report(document: Document, now: float) -> str:
     """Return the report in Markdown."""
     agents = summary.agent_states(document, now)
+    parts = [beginning(document, now), *_system(document), *_tokens(document), *_agents(agents)]
+    return "\n\n".join(parts) + "\n"
+
+
+def beginning(document: Document, now: float) -> str:
+    """Return how each report begins: with what it is, and the agents that are refused."""
     parts = [
         "# Agent Metrics Report",
         f"Generated {wording.moment(format_timestamp(now))} UTC · format {document.head['version']}",
-        *_blacklisted(agents, now),
-        *_system(document),
-        *_tokens(document),
-        *_agents(agents),
+        *_blacklisted(summary.agent_states(document, now), now),
     ]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(parts)
 
 
 def _blacklisted(agents: "list[Row]", now: float) -> "list[str]":

@@ -40,10 +40,7 @@ class RunPart(NamedTuple):
     duration_seconds: "float | None" = None
     """Of that one run, if it is known."""
     tokens: "Tokens" = {}  # noqa: RUF012 - never changed
-    """By type (names.TOKEN_KEYS)."""
-    cost: "int | None" = None
-    """Micro-dollars of the tokens that have a price; None where none of them has."""
-    unpriced_tokens: int = 0
+    """By type, with what they cost (names.USAGE_KEYS)."""
     is_incomplete: bool = False
     """The final usage of some request is missing: the tokens are a lower bound."""
     run_id: "str | None" = None
@@ -60,20 +57,15 @@ def parts_of(event: "Event") -> "list[RunPart]":
 
 def _shares(event: "Event", shares: "Shares", outcome: "str | None", runs: int) -> "list[RunPart]":
     """Return a part for each model of an event, that with the most tokens with the runs and their duration."""
-    costs: dict[str, int] = event.get("costs") or {}
-    if not costs.keys() <= shares.keys():
-        shares = {**dict.fromkeys(costs), **shares}
     most = next(iter(shares)) if len(shares) == 1 else max(shares, key=lambda model: (_total(shares[model]), model))
     get = event.get
     moment, agent, is_incomplete = parse_timestamp(event["timestamp"]), event["agent"], bool(get("usage_incomplete"))
     project, session, seconds, run_id = get("project"), get("conversation_id"), get("duration_seconds"), get("run_id")
     parts = []
     for model, tokens in shares.items():
-        cost = costs.get(model)
         counted, duration = (runs, seconds) if runs and model == most else (0, None)
         run = moment, agent, outcome, model, project, session, counted, duration
-        unpriced = _total(tokens) if cost is None else 0
-        parts.append(RunPart(*run, tokens or {}, cost, unpriced, is_incomplete, run_id))
+        parts.append(RunPart(*run, tokens or {}, is_incomplete, run_id))
     return parts
 
 
@@ -100,9 +92,9 @@ def _parts_of_difference(amendment: "Event") -> "list[RunPart]":
     outcome = amendment.get("outcome")
     if outcome is None:
         return _shares(amendment, shares, None, 0)
-    no_use = {**amendment, "costs": None, "duration_seconds": None}
-    moved = _shares(no_use, dict.fromkeys(shares), amendment["previous_outcome"], -1)
-    return moved + _shares({**amendment, "duration_seconds": None}, shares, outcome, 1)
+    timeless = {**amendment, "duration_seconds": None}
+    moved = _shares(timeless, dict.fromkeys(shares), amendment["previous_outcome"], -1)
+    return moved + _shares(timeless, shares, outcome, 1)
 
 
 def ended_runs(

@@ -82,7 +82,7 @@ def agent_state(document: Document, agent: str, now: float) -> "Row":
         "permit": entry["circuit"]["permit"] if circuit.permit else None,
         "override": order,
         "in_flight": sum(1 for task in document.head["in_flight"].values() if task["agent"] == agent),
-        "success_rate": _rate(metrics["tasks_successful"], metrics["tasks_total"]),
+        "success_rate": _rate(metrics["tasks_successful"], metrics["tasks_total"], metrics["tasks_cancelled"]),
         "usage_incomplete": entry["tallies"]["usage_incomplete"],
     }
 
@@ -158,7 +158,7 @@ def system_metrics(document: Document) -> "Row":
     """Return the system's counters, and `success_rate` (0 to 1, null without a task)."""
     metrics = document.head["metrics"]
     counted = {**metrics, "total_agents": len(document.agents)}
-    return {**counted, "success_rate": _rate(metrics["successful"], metrics["total_requests"])}
+    return {**counted, "success_rate": _rate(metrics["successful"], metrics["total_requests"], metrics["cancelled"])}
 
 
 def timeout_seconds(document: Document) -> float:
@@ -182,6 +182,7 @@ def running_tasks(document: Document, now: float, is_seen_gone: "Callable[[Row |
 
 
 def _ranked(agent: str, entry: "Row") -> "Row":
+    metrics = entry["metrics"]
     tokens = sum(tokens["total"] for tokens in entry["token_usage"].values())
     return {
         "agent_file": agent,
@@ -191,9 +192,11 @@ def _ranked(agent: str, entry: "Row") -> "Row":
         "is_unmeasured": is_unmeasured(*entry["token_usage"].values()),
         "usage_incomplete": entry["tallies"]["usage_incomplete"],
         "failures": entry["failures"],
-        "success_rate": _rate(entry["metrics"]["tasks_successful"], entry["metrics"]["tasks_total"]),
+        "success_rate": _rate(metrics["tasks_successful"], metrics["tasks_total"], metrics["tasks_cancelled"]),
     }
 
 
-def _rate(part: int, whole: int) -> "float | None":
-    return part / whole if whole else None
+def _rate(successful: int, ended: int, cancelled: int) -> "float | None":
+    """Return the share of the tasks that have ended, and were not cancelled, which succeeded."""
+    judged = ended - cancelled
+    return successful / judged if judged > 0 else None

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from otel_tracker.errors import InvalidValueError
+from otel_tracker.reporting.choices import WHEN
 from otel_tracker.runtime.timestamps import format_timestamp, parse_timestamp
 
 TYPE_CHECKING = False
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import date, tzinfo
 
-EXPECTED = "today, yesterday, month, 7d, 1w, 24h, 30m, 90s, a day such as 2026-11-01, or a timestamp"
 _SECONDS = {"w": 604_800, "d": 86_400, "h": 3600, "m": 60, "s": 1}
 
 
@@ -51,7 +51,7 @@ def window(since: "str | None", until: "str | None", now: float, zone: "tzinfo |
 
 
 def moment(text: str, now: float, zone: "tzinfo | None" = None, *, is_end: bool = False) -> float:
-    """Return the moment that a text names (EXPECTED), of a day or month the first, or, as an end, the first after it.
+    """Return the moment that a text names (WHEN), of a day or month the first, or, as an end, the first after it.
 
     A timestamp without an offset is UTC, as everywhere else. Raises InvalidValueError.
     """
@@ -59,7 +59,7 @@ def moment(text: str, now: float, zone: "tzinfo | None" = None, *, is_end: bool 
         named = _moment(text.strip(), now, zone, is_end=is_end)
         format_timestamp(named)  # a moment that no event can have is none
     except (ValueError, OverflowError, OSError):
-        raise InvalidValueError("a moment", text, EXPECTED) from None
+        raise InvalidValueError("a moment", text, WHEN) from None
     return named
 
 

@@ -62,6 +62,11 @@ def seconds(duration: float) -> str:
     return f"{hours}h {minutes:02d}m" if hours else f"{minutes}m {rest:02d}s"
 
 
+def dollars(cost: float) -> str:
+    """Return dollars with cents, what is less than a cent to the micro-dollar: `$1,234.57`, `$0.001200`."""
+    return f"${cost:,.2f}" if abs(cost) >= 0.01 or not cost else f"${cost:.6f}"
+
+
 def left(until: str, now: float) -> str:
     """Return the time left until a timestamp."""
     return seconds(max(0.0, parse_timestamp(until) - now))

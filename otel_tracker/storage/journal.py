@@ -81,12 +81,15 @@ class Journal:
         self._written = {}
         return events
 
-    def before(self, sequence: float) -> "Iterator[list[Event]]":
-        """Yield the events with a lower number than `sequence`, the newest segment's first, in order in each."""
+    def before(self, sequence: float) -> "Iterator[tuple[float, list[Event]]]":
+        """Yield the events with a lower number than `sequence`, the newest segment's first, in order in each.
+
+        Before them stands the moment at which their segment was last written: nothing in it has happened later.
+        """
         for segment in reversed(self.segments()):
             if _first_number(segment) < sequence:
                 events = self._events_of(self.lines_of(segment), segment)
-                yield [event for event in events if event["seq"] < sequence]
+                yield self.written_at(segment), [event for event in events if event["seq"] < sequence]
 
     def contents(self) -> "Iterator[bytes]":
         """Return the whole lines of each segment as they are on the disk, the newest segment's first, one at a time."""

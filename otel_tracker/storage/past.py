@@ -39,10 +39,12 @@ def _newest_first(
     discarded: list[tuple[int, int]] = []
     restores = [entry for entry in entries if entry.get("action") == names.DOCUMENT_RESTORED and is_event(entry)]
     not_discarded(restores, discarded)
-    for events in journal.before(entries[0]["seq"] if entries else float("inf")):
+    is_past = False
+    for written, events in journal.before(entries[0]["seq"] if entries else float("inf")):
+        if is_past and written < since:
+            return  # clocks jump, and imports come late, but nothing of a whole segment was young enough
         yield from reversed(selected(not_discarded(events, discarded), agents, since))
-        if events and all(is_before(event, since) for event in events):
-            return  # clocks jump, but nothing of a whole segment is young enough
+        is_past = all(is_before(event, since) for event in events)
 
 
 def of_conversation(journal: "Journal", conversation: str) -> "list[Event]":

@@ -136,7 +136,7 @@ class Recognition:
         last = self._journal.last()
         if self._newest_part is None or self._newest_part[0] != last:
             running: dict[str, Event] = {}
-            for events in reversed(list(islice(self._journal.before(float("inf")), _NEWEST_SEGMENTS))):
+            for _, events in reversed(list(islice(self._journal.before(float("inf")), _NEWEST_SEGMENTS))):
                 _note_running(running, events)
             document = new_document()
             self._newest_part = last, Document({**document.head, "in_flight": running}, document.history)

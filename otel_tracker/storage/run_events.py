@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _STARTED = encode_line({"action": names.TASK_STARTED})[1:-1]
 _PLAIN = {*names.OUTCOMES, names.TASK_AMENDED}
 _Outcome = Literal["success", "failure", "cancelled", "lost"]
-_Kind = Literal["input", "output", "cache_read", "cache_write", "untyped", "cache_write_1h"]
+_Kind = Literal["input", "output", "cache_read", "cache_write", "untyped", "cache_write_1h", "cost_micro_usd", "priced"]
 _Tokens = dict[_Kind, int]
 _Models = dict[str, _Tokens | None]
 
@@ -48,7 +48,6 @@ class _RunEvent(TypedDict, total=False):
     tokens_used: int | None
     tokens: _Tokens | None
     models: _Models | None
-    costs: dict[str, int] | None
     usage_incomplete: bool | None
     outcome: _Outcome | None
     previous_outcome: _Outcome | None
@@ -76,8 +75,9 @@ def _newest_first(journal: "Journal", segment: str, discarded: "list[tuple[int, 
     lines = [line for line in content.splitlines() if _STARTED not in line]
     events = (event for line in reversed(lines) if (event := _event(line)) is not None)
     if not discarded and RESTORED not in content:
-        return events
-    return reversed(not_discarded(list(events)[::-1], discarded))
+        yield from events
+    else:
+        yield from reversed(not_discarded(list(events)[::-1], discarded))
 
 
 def _event(line: bytes) -> "Event | None":
@@ -87,7 +87,8 @@ def _event(line: bytes) -> "Event | None":
         parse_timestamp(event["timestamp"])
     except (ValueError, OverflowError):
         return parsed(line)
-    return event if event["action"] in _PLAIN and event["agent"] is not None and event.get("run_id") else parsed(line)
+    is_of_run = event["action"] in _PLAIN and event["agent"] is not None and event.get("run_id")
+    return event if is_of_run or event["action"] == names.USAGE_RECORDED else parsed(line)
 
 
 def _before_journal(journal: "Journal", document: "Document") -> "list[Event]":

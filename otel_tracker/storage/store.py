@@ -39,7 +39,7 @@ from otel_tracker.storage.transaction import Transaction
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from otel_tracker.state.shapes import Event
     from otel_tracker.storage.home import Home
@@ -145,6 +145,12 @@ class Store(lifecycle.Part):
         from otel_tracker.storage import past  # here: recording needs no history
 
         return past.newest_first(self.read(), self.parts.journal, agent, since)
+
+    def run_events(self, document: Document) -> "Iterator[tuple[float, Iterable[Event]]]":
+        """Yield what a document and the journal say of ended runs, newest first, in batches (storage/run_events.py)."""
+        from otel_tracker.storage import run_events  # here: recording needs no sums
+
+        return run_events.batches(self.parts.journal, document)
 
     def conversation(self, conversation_id: str) -> "list[Event]":
         """Return the ends of a conversation's tasks, and what amends them, oldest first."""

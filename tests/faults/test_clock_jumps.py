@@ -318,7 +318,9 @@ def _ends(events: Iterable[Event]) -> list[Event]:
 
 def _in_segments(home: Home) -> list[Event]:
     """Return the events of the segments that are there, in the order of their numbers."""
-    return list(chain.from_iterable(reversed(list(Store(home).parts.journal.before(float("inf"))))))
+    return list(
+        chain.from_iterable(events for _, events in reversed(list(Store(home).parts.journal.before(float("inf")))))
+    )
 
 
 def _assert_refused(seen: Seen, cooldown: float) -> None:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from otel_tracker import names
 from otel_tracker.errors import InvalidValueError
-from otel_tracker.reporting.aggregate import KEYS, SUMS, UsageTable, aggregate, checked_keys, parts_in
+from otel_tracker.reporting.aggregate import SUMS, UsageTable, aggregate, checked_keys, parts_in
+from otel_tracker.reporting.choices import KEYS
 from otel_tracker.reporting.window import Window
 from otel_tracker.state.amendment import amendment_of
 from otel_tracker.state.shapes import Event
@@ -30,9 +31,17 @@ def usage_of(
     return aggregate(parts_in(window, batches, **known), by, window)
 
 
+def priced(models: Any, costs: dict[str, int]) -> Any:
+    """Return tokens by model with what they cost."""
+    prices = {
+        model: {names.COST: cost, names.PRICED: names.total_tokens(models[model])} for model, cost in costs.items()
+    }
+    return models and {model: {**tokens, **prices.get(model, {})} for model, tokens in models.items()}
+
+
 def run(run_id: str, outcome: str = names.SUCCESS, after: float = 60.0, **known: Any) -> Event:
     """Return the end of a run of a full model id."""
-    models = known.pop("models", None)
+    models = priced(known.pop("models", None), known.pop("costs", {}))
     tokens: dict[str, int] | None = None
     for of_model in (models or {}).values():
         tokens = names.added_tokens(tokens or {}, of_model)
@@ -41,6 +50,7 @@ def run(run_id: str, outcome: str = names.SUCCESS, after: float = 60.0, **known:
 
 
 def main(after: float = 0.0, **known: Any) -> Event:
+    known["models"] = priced(known["models"], known.pop("costs", {}))
     return about(names.USAGE_RECORDED, after, None, **known)  # type: ignore[arg-type]
 
 

@@ -102,7 +102,7 @@ def test_the_system_section_has_the_counters() -> None:
         "Successful": "1",
         "Failed": "1",
         "Cancelled": "1",
-        "Success rate": "33.3%",
+        "Success rate": "50.0%",
         "Running now": "1",
         "Breakers opened": "0",
         "Fallbacks used": "0",

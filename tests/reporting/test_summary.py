@@ -220,7 +220,7 @@ def test_states_begin_with_refused_agents_then_those_on_probation_then_those_tha
 
 def test_system_metrics_have_a_success_rate_where_there_was_a_task() -> None:
     metrics = summary.system_metrics(folded(end("r1"), end("r2"), end("r3", FAILURE), end("r4", CANCELLED)))
-    assert (metrics["total_requests"], metrics["successful"], metrics["success_rate"]) == (4, 2, 0.5)
+    assert (metrics["total_requests"], metrics["successful"], metrics["success_rate"]) == (4, 2, 2 / 3)
     assert summary.system_metrics(new_document())["success_rate"] is None
 
 

@@ -10,7 +10,6 @@ from otel_tracker import names
 from otel_tracker.state.event_checks import is_event
 from otel_tracker.state.shapes import Event
 from otel_tracker.storage import journal as journals
-from otel_tracker.storage import run_events
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.restore import restore
 from otel_tracker.storage.store import Store
@@ -20,7 +19,7 @@ from tests.home_files import journal, on_disk
 
 def read(store: Store) -> list[Event]:
     """Return all events, oldest first."""
-    events = [event for _, batch in run_events.batches(store.parts.journal, store.read()) for event in batch]
+    events = [event for _, batch in store.run_events(store.read()) for event in batch]
     return events[::-1]
 
 
@@ -143,4 +142,4 @@ def test_without_the_journal_the_documents_history_counts(store: Store) -> None:
 def test_before_a_batch_stands_when_its_file_was_last_written(store: Store) -> None:
     store.record([end("a")])
     os.utime(store.parts.journal.segments()[0], (NOON, NOON))
-    assert [written for written, _ in run_events.batches(store.parts.journal, store.read())] == [NOON, float("inf")]
+    assert [written for written, _ in store.run_events(store.read())] == [NOON, float("inf")]

@@ -1,0 +1,39 @@
+"""Runs as lines for other programs: the parts that all sums are made of. Pure."""
+
+from otel_tracker import names
+from otel_tracker.runtime.timestamps import format_timestamp
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from otel_tracker.reporting.run_parts import RunPart
+    from otel_tracker.state.shapes import Row
+
+COLUMNS = (
+    "timestamp", "agent", "model", "project", "session", "outcome", "runs", "duration_seconds", *names.TOKEN_KEYS,
+    "tokens", "cost_usd", "unpriced_tokens", "is_incomplete", "run_id",
+)  # fmt: skip
+_MICRO = 1_000_000
+
+
+def exported(parts: "Iterable[RunPart]") -> "Iterator[Row]":
+    """Yield a line for each part, with COLUMNS; their sums are those of `otel-tracker usage`."""
+    for part in parts:
+        tokens, priced = names.total_tokens(part.tokens), part.tokens.get(names.PRICED, 0)
+        yield {
+            "timestamp": format_timestamp(part.moment),
+            "agent": part.agent,
+            "model": part.model,
+            "project": part.project,
+            "session": part.session,
+            "outcome": part.outcome,
+            "runs": part.runs,
+            "duration_seconds": part.duration_seconds,
+            **{kind: part.tokens.get(kind, 0) for kind in names.TOKEN_KEYS},
+            "tokens": tokens,
+            "cost_usd": part.tokens.get(names.COST, 0) / _MICRO if priced or not tokens else None,
+            "unpriced_tokens": tokens - priced,
+            "is_incomplete": part.is_incomplete,
+            "run_id": part.run_id,
+        }
