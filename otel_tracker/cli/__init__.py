@@ -6,7 +6,6 @@ import sys
 from otel_tracker import integrations
 from otel_tracker.errors import OtelTrackerError
 from otel_tracker.runtime import environment
-from otel_tracker.runtime.log import complain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,18 +33,24 @@ def main(arguments: "Sequence[str] | None" = None) -> int:
         status = _run(given)
         sys.stdout.flush()
     except OtelTrackerError as error:
-        complain(str(error))
+        _complain(str(error))
         return failure
     except BrokenPipeError:  # the reader of our output has closed it
         _drop_output()
         return EXIT_CUT_OFF
     except OSError as error:
-        complain(f"cannot go on, most likely with the output: {error}")
+        _complain(f"cannot go on, most likely with the output: {error}")
         _drop_output()
         return failure
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     return status
+
+
+def _complain(message: str) -> None:
+    from otel_tracker.runtime.log import complain  # few commands fail
+
+    complain(message)
 
 
 def _open_standard_files() -> None:

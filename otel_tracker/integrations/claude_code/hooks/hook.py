@@ -14,7 +14,6 @@ from otel_tracker.integrations.claude_code.variables import is_run_by_copilot
 from otel_tracker.runtime import log_output
 from otel_tracker.runtime.environment import chosen_home
 from otel_tracker.runtime.limits import ERROR_CHARACTERS, PAYLOAD_BYTES
-from otel_tracker.runtime.log import shown
 from otel_tracker.runtime.timestamps import format_timestamp
 from otel_tracker.storage.home import Home
 
@@ -129,6 +128,7 @@ def _log(home: "Home | None", event: str, text: str) -> None:
     try:
         if home is None or not os.path.isdir(home.folder):
             return
+        from otel_tracker.runtime.log import shown
         from otel_tracker.storage import claim
         from otel_tracker.storage.files import Files
 
