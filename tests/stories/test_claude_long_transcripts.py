@@ -17,9 +17,9 @@ CALLS = 40
 @pytest.fixture(autouse=True)
 def _short_of_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a hook read some lines of a transcript, whatever its time."""
-    monkeypatch.setattr("otel_tracker.integrations.claude_code.transcripts.transcript._LONG_BYTES", 100)
-    monkeypatch.setattr("otel_tracker.integrations.claude_code.transcripts.transcript._LOOK_BYTES", 20_000)
-    monkeypatch.setattr("otel_tracker.integrations.claude_code.transcripts.transcript.TAIL_BYTES", 3000)
+    monkeypatch.setattr("otel_tracker.integrations.claude_code.transcripts.transcript_reader._LONG_BYTES", 100)
+    monkeypatch.setattr("otel_tracker.integrations.claude_code.transcripts.transcript_reader._LOOK_BYTES", 20_000)
+    monkeypatch.setattr("otel_tracker.integrations.claude_code.transcripts.transcript_reader.TAIL_BYTES", 3000)
     monkeypatch.setattr("otel_tracker.integrations.claude_code.hooks.dispatch._LAST_SECONDS", 0.0)
     monkeypatch.setattr("otel_tracker.integrations.claude_code.runs.pending_events.READING_SECONDS", 0.0)
 

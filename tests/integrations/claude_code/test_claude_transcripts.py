@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from otel_tracker.integrations.claude_code.transcripts import lines, notification, parent, places, transcript
+from otel_tracker.integrations.claude_code.transcripts import lines, notification, parent, places, transcript_reader
 from otel_tracker.integrations.claude_code.transcripts.ending import (
     AFTER_TOOL,
     API_ERROR,
@@ -21,7 +21,8 @@ from otel_tracker.integrations.claude_code.transcripts.ending import (
 )
 from otel_tracker.integrations.claude_code.transcripts.notification import MARK, notifications_in
 from otel_tracker.integrations.claude_code.transcripts.parent import Evidence, evidence
-from otel_tracker.integrations.claude_code.transcripts.transcript import Transcript, read_transcript
+from otel_tracker.integrations.claude_code.transcripts.transcript import Transcript
+from otel_tracker.integrations.claude_code.transcripts.transcript_reader import read_transcript
 from otel_tracker.names import UNANSWERED_BECAUSE
 from otel_tracker.runtime.timestamps import parse_timestamp
 
@@ -528,7 +529,7 @@ def test_lines_that_are_left_out_in_the_first_pass_change_nothing(path: Path, re
     names = ("models", "is_incomplete", "tool_uses", "ending", "error", "outage", "skipped")
     found = read(path, prompt(), *records)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(transcript, "_needs_reading", bool)
+        patch.setattr(transcript_reader, "_needs_reading", bool)
         whole = read(path, prompt(), *records)
     assert [getattr(found, name) for name in names] == [getattr(whole, name) for name in names]
 
@@ -824,7 +825,7 @@ def test_reading_loads_no_module_that_would_slow_the_hook_down() -> None:
     import subprocess
     import sys
 
-    names = "transcript, parent, places, notification"
+    names = "transcript_reader, parent, places, notification"
     code = f"import sys; from otel_tracker.integrations.claude_code.transcripts import {names}; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     slow = {"typing", "dataclasses", "pathlib", "opentelemetry", "collections.abc", "logging", "asyncio", "inspect"}
@@ -861,9 +862,9 @@ def facts_of(found: Transcript) -> dict[str, Any]:
 @pytest.fixture
 def _short_of_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a file of some bytes be long, and the time be over after some of them."""
-    monkeypatch.setattr("otel_tracker.integrations.claude_code.transcripts.transcript._LONG_BYTES", 100)
-    monkeypatch.setattr("otel_tracker.integrations.claude_code.transcripts.transcript._LOOK_BYTES", 700)
-    monkeypatch.setattr("otel_tracker.integrations.claude_code.transcripts.transcript.TAIL_BYTES", 3000)
+    monkeypatch.setattr("otel_tracker.integrations.claude_code.transcripts.transcript_reader._LONG_BYTES", 100)
+    monkeypatch.setattr("otel_tracker.integrations.claude_code.transcripts.transcript_reader._LOOK_BYTES", 700)
+    monkeypatch.setattr("otel_tracker.integrations.claude_code.transcripts.transcript_reader.TAIL_BYTES", 3000)
 
 
 def read_on(path: str, since: "float | None" = None) -> "list[Transcript]":

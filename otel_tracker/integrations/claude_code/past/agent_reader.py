@@ -13,7 +13,7 @@ from otel_tracker.integrations.claude_code.transcripts.ending import (
 )
 from otel_tracker.integrations.claude_code.transcripts.lines import part
 from otel_tracker.integrations.claude_code.transcripts.parent import RESULT_OF
-from otel_tracker.integrations.claude_code.transcripts.transcript import COMPACTED, CUT, Reader
+from otel_tracker.integrations.claude_code.transcripts.transcript_reader import COMPACTED, CUT, Reader
 from otel_tracker.integrations.claude_code.transcripts.usage import SYNTHETIC
 
 TYPE_CHECKING = False

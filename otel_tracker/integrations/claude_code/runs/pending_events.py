@@ -20,7 +20,7 @@ from otel_tracker.integrations.claude_code.runs.run import event_id
 from otel_tracker.integrations.claude_code.transcripts import places
 from otel_tracker.integrations.claude_code.transcripts.ending import CLEAN, IN_BETWEEN
 from otel_tracker.integrations.claude_code.transcripts.statuses import COMPLETED
-from otel_tracker.integrations.claude_code.transcripts.transcript import read_transcript
+from otel_tracker.integrations.claude_code.transcripts.transcript_reader import read_transcript
 from otel_tracker.runtime.owner import boot_clock
 from otel_tracker.state import event
 from otel_tracker.state.amendment import amendment_of

@@ -35,7 +35,7 @@ class Run:
     is_started              its start has been recorded
     recorded_end            its end as recorded, with all amendments; the run is settled once there is one
     is_fresh                its transcript may have grown since it was read, or has not been read to its end
-    reading                 where reading a long transcript may go on, and what was read so far (transcript.py)
+    reading                 where reading a long transcript may go on, and what was read so far (transcript_reader.py)
 
     All but `returned`, `notified`, `notices`, `recorded_end`, `is_fresh` and `reading` keep their first value.
     """
