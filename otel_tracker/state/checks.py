@@ -15,11 +15,11 @@ KNOWN_MAJOR = 7
 
 
 class ShapeError(ValueError):
-    """A value has the wrong type: its `place` in the document, and what was expected."""
+    """A value has the wrong type: its `json_path` in the document, and what was expected."""
 
-    def __init__(self, place: str, reason: str) -> None:
-        super().__init__(f"{place}: {reason}")
-        self.place, self.reason = place, reason
+    def __init__(self, json_path: str, reason: str) -> None:
+        super().__init__(f"{json_path}: {reason}")
+        self.json_path, self.reason = json_path, reason
 
 
 class NewerVersionError(ShapeError):
@@ -41,20 +41,20 @@ def check_head(head: "Any") -> None:
 
 def check_task(run_id: str, task: "Any") -> None:
     """Raise ShapeError at the first value of a running task that this package would misread."""
-    place = f'$.in_flight["{run_id}"]'
-    _check_fields(place, {"agent": None, "started": None, **_expect_object(place, task)}, _IN_FLIGHT)
+    json_path = f'$.in_flight["{run_id}"]'
+    _check_fields(json_path, {"agent": None, "started": None, **_expect_object(json_path, task)}, _IN_FLIGHT)
 
 
 def check_agent(key: str, agent: "Any") -> None:
     """Raise ShapeError at the first value of an agent's entry that this package would misread."""
-    place = f'$.agents["{key}"]'
-    _check_fields(place, _expect_object(place, agent), AGENT)
+    json_path = f'$.agents["{key}"]'
+    _check_fields(json_path, _expect_object(json_path, agent), AGENT)
     for part, fields in AGENT_PARTS.items():
         if part in agent:
-            _check_fields(f"{place}.{part}", agent[part], fields)
+            _check_fields(f"{json_path}.{part}", agent[part], fields)
     for part in ("token_usage", "models"):
         for model, entry in agent.get(part, {}).items():
-            inner = f'{place}.{part}["{model}"]'
+            inner = f'{json_path}.{part}["{model}"]'
             _check_fields(inner, _expect_object(inner, entry), TOKENS)
 
 
@@ -76,17 +76,17 @@ def version_of(version: "Any") -> "tuple[int, ...]":
     return tuple(int(part) for part in digits.groups(default="0"))
 
 
-def _check_fields(place: str, value: "dict[str, Any]", fields: "dict[str, Check]") -> None:
+def _check_fields(json_path: str, value: "dict[str, Any]", fields: "dict[str, Check]") -> None:
     for key, check in fields.items():
         if key in value:
             expected = check(value[key])
             if expected:
-                raise ShapeError(f"{place}.{key}", f"expected {expected}, got {_shown(value[key])}")
+                raise ShapeError(f"{json_path}.{key}", f"expected {expected}, got {_shown(value[key])}")
 
 
-def _expect_object(place: str, value: "Any") -> "dict[str, Any]":
+def _expect_object(json_path: str, value: "Any") -> "dict[str, Any]":
     if not isinstance(value, dict):
-        raise ShapeError(place, f"expected an object, got {_shown(value)}")
+        raise ShapeError(json_path, f"expected an object, got {_shown(value)}")
     return value
 
 

@@ -222,14 +222,14 @@ def _checked(value: "Any", path: str) -> "Head":
         try:
             checks.check_head(value)
         except checks.NewerVersionError as error:
-            raise UnsupportedVersionError(path, error.place, error.reason) from error
+            raise UnsupportedVersionError(path, error.json_path, error.reason) from error
         except checks.ShapeError:
             from otel_tracker.state.usual_numbers import with_usual_numbers  # only other programs need it
 
             value = with_usual_numbers(value)
             checks.check_head(value)
     except checks.ShapeError as error:
-        raise DocumentError(path, error.place, error.reason) from error
+        raise DocumentError(path, error.json_path, error.reason) from error
     return schema.complete_head(value)
 
 
@@ -249,5 +249,5 @@ def _checked_history(history: "Any", path: str) -> History:
     try:
         checks.check_history(history)
     except checks.ShapeError as error:
-        raise DocumentError(path, error.place, error.reason) from error
+        raise DocumentError(path, error.json_path, error.reason) from error
     return History.of(history, path)

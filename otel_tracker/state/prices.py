@@ -143,22 +143,22 @@ def _read_periods(name: str, entry: "Any") -> "tuple[Period, ...]":
     return periods
 
 
-def _period(place: str, prices: "Any", *, is_first: bool) -> "Period":
-    since = _expect_keys(place, prices, (*_PRICES, "from", "tiers", _FAST)).get("from")
+def _period(json_path: str, prices: "Any", *, is_first: bool) -> "Period":
+    since = _expect_keys(json_path, prices, (*_PRICES, "from", "tiers", _FAST)).get("from")
     if (since is None) is not is_first:
-        raise ShapeError(place, "expected `from`, a date, in all prices of a model but its first")
-    standard = _tiers(place, {key: value for key, value in prices.items() if key not in ("from", _FAST)})
-    fast = _tiers(f"{place}.{_FAST}", prices[_FAST]) if _FAST in prices else None
-    return (float("-inf") if since is None else _moment(f"{place}.from", since)), standard, fast
+        raise ShapeError(json_path, "expected `from`, a date, in all prices of a model but its first")
+    standard = _tiers(json_path, {key: value for key, value in prices.items() if key not in ("from", _FAST)})
+    fast = _tiers(f"{json_path}.{_FAST}", prices[_FAST]) if _FAST in prices else None
+    return (float("-inf") if since is None else _moment(f"{json_path}.from", since)), standard, fast
 
 
-def _tiers(place: str, prices: "Any") -> "Tiers":
-    upper = _expect_keys(place, prices, (*_PRICES, "tiers")).get("tiers", [])
+def _tiers(json_path: str, prices: "Any") -> "Tiers":
+    upper = _expect_keys(json_path, prices, (*_PRICES, "tiers")).get("tiers", [])
     if not isinstance(upper, list):
-        raise ShapeError(f"{place}.tiers", f"expected a list, got {upper!r}")
-    tiers = [(-1, _rates(place, prices))]
+        raise ShapeError(f"{json_path}.tiers", f"expected a list, got {upper!r}")
+    tiers = [(-1, _rates(json_path, prices))]
     for i, tier in enumerate(upper):
-        inner = f"{place}.tiers[{i}]"
+        inner = f"{json_path}.tiers[{i}]"
         above = _expect_keys(inner, tier, (*_PRICES, "above")).get("above")
         if type(above) is not int or above <= tiers[-1][0]:
             raise ShapeError(f"{inner}.above", f"expected a number of tokens, larger in each tier, got {above!r}")
@@ -166,39 +166,39 @@ def _tiers(place: str, prices: "Any") -> "Tiers":
     return tuple(reversed(tiers))
 
 
-def _rates(place: str, prices: "Mapping[str, Any]") -> "Rates":
+def _rates(json_path: str, prices: "Mapping[str, Any]") -> "Rates":
     """Return the prices of each type of token: what has none of its own costs as much as what it is a kind of."""
-    rate = {key: _rate(f"{place}.{key}", prices[key]) for key in _PRICES if key in prices}
+    rate = {key: _rate(f"{json_path}.{key}", prices[key]) for key in _PRICES if key in prices}
     for key in ("input", "output"):
         if key not in rate:
-            raise ShapeError(f"{place}.{key}", f"expected {_A_PRICE}, got none")
+            raise ShapeError(f"{json_path}.{key}", f"expected {_A_PRICE}, got none")
     read, write = rate.get("cache_read", rate["input"]), rate.get("cache_write", rate["input"])
     return rate["input"], rate["output"], read, write, rate.get(CACHE_WRITE_1H, write)
 
 
-def _rate(place: str, price: "Any") -> int:
+def _rate(json_path: str, price: "Any") -> int:
     """Return a price in dollars, a whole number or the text of one with decimals, in micro-dollars."""
     whole, _, fraction = str(price).partition(".")
     digits = whole + fraction.ljust(_DECIMALS, "0")
     is_number = type(price) in (int, str) and digits.isascii() and digits.isdigit()
     if not is_number or not 1 <= len(whole) <= _DIGITS or len(fraction) > _DECIMALS:
-        raise ShapeError(place, f"expected {_A_PRICE}, got {price!r}")
+        raise ShapeError(json_path, f"expected {_A_PRICE}, got {price!r}")
     return int(digits)
 
 
-def _moment(place: str, since: "Any") -> float:
+def _moment(json_path: str, since: "Any") -> float:
     try:
         return parse_timestamp(since)
     except (AttributeError, TypeError, ValueError):
-        raise ShapeError(place, f'expected a date such as "2026-03-13", got {since!r}') from None
+        raise ShapeError(json_path, f'expected a date such as "2026-03-13", got {since!r}') from None
 
 
-def _expect_keys(place: str, value: "Any", keys: "tuple[str, ...]") -> "dict[str, Any]":
+def _expect_keys(json_path: str, value: "Any", keys: "tuple[str, ...]") -> "dict[str, Any]":
     if not isinstance(value, dict):
-        raise ShapeError(place, f"expected an object of prices, got {value!r}")
+        raise ShapeError(json_path, f"expected an object of prices, got {value!r}")
     for key in value:
         if key not in keys:
-            raise ShapeError(place, f"expected no key {key!r}; there are {', '.join(keys)}")
+            raise ShapeError(json_path, f"expected no key {key!r}; there are {', '.join(keys)}")
     return value
 
 

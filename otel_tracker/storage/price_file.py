@@ -28,11 +28,11 @@ def price_table(home: "Home", files: "Files") -> PriceTable:
     try:
         packaged = _models(PACKAGED, files)
     except ShapeError as error:
-        warn("%s", PackagedPricesError(PACKAGED, error.place, error.reason))
+        warn("%s", PackagedPricesError(PACKAGED, error.json_path, error.reason))
     try:
         return PriceTable(packaged, _models(home.prices, files, without_file={}))
     except ShapeError as error:
-        warn("%s", PriceFileError(home.prices, error.place, error.reason))
+        warn("%s", PriceFileError(home.prices, error.json_path, error.reason))
     return PriceTable(packaged)
 
 

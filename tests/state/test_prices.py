@@ -380,7 +380,7 @@ ROW: dict[str, Any] = {"input": 1, "output": 2}
 def test_a_wrong_price_is_an_error_that_names_its_place(entry: Any, place: str, reason: str) -> None:
     with pytest.raises(ShapeError) as raised:
         PriceTable(CONTENT["models"], {"mine": entry})
-    assert raised.value.place == f'$.models["mine"]{place}'
+    assert raised.value.json_path == f'$.models["mine"]{place}'
     assert reason in raised.value.reason
 
 
@@ -399,7 +399,7 @@ def test_whatever_a_user_writes_is_a_price_or_an_error_with_its_place(
     try:
         cost = PriceTable(CONTENT["models"], {"mine": entry}).cost("mine", tokens, moment)
     except ShapeError as error:
-        cost, place = None, error.place
+        cost, place = None, error.json_path
     assert place.startswith('$.models["mine"]') or (cost is not None and cost >= 0)
 
 

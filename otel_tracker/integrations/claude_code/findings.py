@@ -139,7 +139,7 @@ def _is_as(hook: registration.Hook, group: dict[str, Any], entry: dict[str, Any]
 def _dropped(source: SettingsSource) -> Iterator[Finding]:
     """Look for hooks, of this package or not, for which Claude Code drops the whole file."""
     for fault in settings_shape.faults(source.values):
-        text = f"{source.path}: {fault.place}: {fault.reason}: Claude Code drops the whole file for it, with all of its hooks"
+        text = f"{source.path}: {fault.json_path}: {fault.reason}: Claude Code drops the whole file for it, with all of its hooks"
         yield Finding(_TOPIC, WRONG, text, "correct it by hand")
 
 

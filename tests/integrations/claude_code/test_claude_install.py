@@ -615,7 +615,7 @@ def test_a_change_of_another_program_meanwhile_is_not_overwritten(user: Path) ->
 
 def test_errors_are_errors_of_this_package_with_their_fields() -> None:
     error = SettingsError("/p", "$.hooks", "why")
-    assert (error.path, error.place, error.reason) == ("/p", "$.hooks", "why")
+    assert (error.path, error.json_path, error.reason) == ("/p", "$.hooks", "why")
     assert isinstance(copy.copy(SettingsWriteError("/p", "why", "so")), OSError)
 
 

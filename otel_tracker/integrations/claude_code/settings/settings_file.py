@@ -23,15 +23,15 @@ _KEPT_COPIES = 3
 
 
 class SettingsError(OtelTrackerError, ValueError):
-    """A settings file can't be used: its `path`, the `place` in it (`$.hooks.Stop`), and the `reason`."""
+    """A settings file can't be used: its `path`, the `json_path` in it (`$.hooks.Stop`), and the `reason`."""
 
-    def __init__(self, path: str, place: str, reason: str) -> None:
-        super().__init__(path, place, reason)
-        self.path, self.place, self.reason = path, place, reason
+    def __init__(self, path: str, json_path: str, reason: str) -> None:
+        super().__init__(path, json_path, reason)
+        self.path, self.json_path, self.reason = path, json_path, reason
 
     def message(self) -> str:
         """Return the sentence that a person reads."""
-        where = f"{self.place}: " if self.place else ""
+        where = f"{self.json_path}: " if self.json_path else ""
         return f"cannot use the settings {self.path}: {where}{self.reason}; correct it by hand; it was not changed"
 
 
@@ -92,7 +92,7 @@ def read(path: str) -> SettingsFile:
 def install(before: SettingsFile, hooks: dict[str, Any]) -> Change:
     """Return the change that puts `hooks` into a settings file; raises SettingsError for one that Claude Code drops."""
     for fault in settings_shape.faults(before.values, is_ignored=is_ours):
-        raise SettingsError(before.path, fault.place, f"{fault.reason}, for which Claude Code drops the whole file")
+        raise SettingsError(before.path, fault.json_path, f"{fault.reason}, for which Claude Code drops the whole file")
     return _change(before, lambda values: with_hooks(values, hooks))
 
 

@@ -11,9 +11,9 @@ _NEEDED = {"command": ("command",), "prompt": ("prompt",), "agent": ("prompt",),
 
 
 class Fault(NamedTuple):
-    """A value that Claude Code refuses: its `place` (`$.hooks.Stop[0].matcher`), and the `reason`."""
+    """A value that Claude Code refuses: its `json_path` (`$.hooks.Stop[0].matcher`), and the `reason`."""
 
-    place: str
+    json_path: str
     reason: str
 
 
@@ -22,45 +22,45 @@ def faults(settings: dict[str, Any], is_ignored: Callable[[object], bool] | None
     events = settings.get("hooks", {})
     yield from _expect(dict, events, "$.hooks")
     for event, groups in _items(events):
-        place = f"$.hooks.{event}"
-        yield from _expect(list, groups, place)
+        json_path = f"$.hooks.{event}"
+        yield from _expect(list, groups, json_path)
         for number, group in enumerate(groups if isinstance(groups, list) else ()):
-            yield from _faults_of_group(group, f"{place}[{number}]", is_ignored)
+            yield from _faults_of_group(group, f"{json_path}[{number}]", is_ignored)
 
 
-def _faults_of_group(group: Any, place: str, is_ignored: Callable[[object], bool] | None) -> Iterator[Fault]:
-    yield from _expect(dict, group, place)
+def _faults_of_group(group: Any, json_path: str, is_ignored: Callable[[object], bool] | None) -> Iterator[Fault]:
+    yield from _expect(dict, group, json_path)
     if not isinstance(group, dict):
         return
     if "matcher" in group:
-        yield from _expect(str, group["matcher"], f"{place}.matcher")
+        yield from _expect(str, group["matcher"], f"{json_path}.matcher")
     entries = group.get("hooks")
     if "hooks" not in group:
-        yield Fault(place, "expected an object with a list `hooks`")
+        yield Fault(json_path, "expected an object with a list `hooks`")
         return
-    yield from _expect(list, entries, f"{place}.hooks")
+    yield from _expect(list, entries, f"{json_path}.hooks")
     for number, entry in enumerate(entries if isinstance(entries, list) else ()):
         if is_ignored is None or not is_ignored(entry):
-            yield from _faults_of_entry(entry, f"{place}.hooks[{number}]")
+            yield from _faults_of_entry(entry, f"{json_path}.hooks[{number}]")
 
 
-def _faults_of_entry(entry: Any, place: str) -> Iterator[Fault]:
-    yield from _expect(dict, entry, place)
+def _faults_of_entry(entry: Any, json_path: str) -> Iterator[Fault]:
+    yield from _expect(dict, entry, json_path)
     if not isinstance(entry, dict):
         return
     for key in ("type", *_NEEDED.get(str(entry.get("type")), ())):
         if key in entry:
-            yield from _expect(str, entry[key], f"{place}.{key}")
+            yield from _expect(str, entry[key], f"{json_path}.{key}")
         else:
-            yield Fault(place, f"expected an object with a text `{key}`")
+            yield Fault(json_path, f"expected an object with a text `{key}`")
     timeout = entry.get("timeout", 1)
     if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or timeout <= 0:
-        yield Fault(f"{place}.timeout", f"expected a number of seconds above 0, got {_shown(timeout)}")
+        yield Fault(f"{json_path}.timeout", f"expected a number of seconds above 0, got {_shown(timeout)}")
 
 
-def _expect(expected: type, value: Any, place: str) -> Iterator[Fault]:
+def _expect(expected: type, value: Any, json_path: str) -> Iterator[Fault]:
     if not isinstance(value, expected):
-        yield Fault(place, f"expected {_TYPES[expected]}, got {_shown(value)}")
+        yield Fault(json_path, f"expected {_TYPES[expected]}, got {_shown(value)}")
 
 
 def _items(value: Any) -> list[tuple[str, Any]]:
