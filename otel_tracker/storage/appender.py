@@ -1,6 +1,6 @@
 """The writing end of the journal: numbers events, and brings each in once, however often an attempt has failed.
 
-What to know first. An append is in doubt until it is flushed: a flush that fails leaves it open how much of the journal the disk
+Read this first. An append is in doubt until it is flushed: a flush that fails leaves it open how much of the journal the disk
 has, and the system then takes for written what it could not write. So every append goes through these steps, in this order, and holds
 the append lock for all of them:
 

@@ -1,9 +1,9 @@
 """The store: the only writer of a home.
 
-What to know first. Recording has two halves, each under a lock of its own, in this order:
+Read this first. `record` takes three steps, in this order; each of the first two has a lock of its own:
 
 1. Under the append lock, events get their numbers and go to the end of the journal. From then on they survive the process.
-2. Under the document lock, a transaction folds into the document what only the journal has, and replaces the file.
+2. Under the document lock, a transaction folds into the document the events that only the journal has, and replaces the file.
 3. The journal is flushed, with no lock held. Only now has `record` succeeded: the events survive a power cut.
 
 The journal comes first because it alone is the truth: the document can be folded again from it, never the other way round. The
@@ -12,8 +12,8 @@ that finds the document locked flushes first and only then waits; by then anothe
 holds the document lock may take the append lock, never the other way round. A reader takes neither: the document and the
 journal's later events give the present state.
 
-Everything outside this package needs only what `port.Port` lists. `parts` is for the doctor and for restoring backups; what needs the
-document lock is a method of the Transaction that `transaction` yields.
+All other packages use only the methods that `port.Port` lists. `parts` is for the doctor and for restoring backups; operations that
+need the document lock are methods of the Transaction that `transaction` yields.
 """
 
 import time
@@ -62,7 +62,7 @@ class Store(lifecycle.Part):
         lifecycle.join(self)
 
     def renew(self) -> None:
-        """Forget what has been read: in the child of a fork another thread may have been in the middle of reading it."""
+        """Forget all that was read, in the child of a fork: a thread of the parent may have been in the middle of reading it."""
         self.parts = Parts(self.home, self._files, self._clock)
         self._state = PresentState(self.parts)
         self._appender = Appender(self.parts, Recognition(self.parts, self._state.load))
