@@ -8,13 +8,13 @@ import os
 
 from otel_tracker.errors import StorageError
 from otel_tracker.runtime.log import warn
-from otel_tracker.state.document import decode_json, encode_line
-from otel_tracker.state.event_checks import is_event
+from otel_tracker.state.document import encode_line
 from otel_tracker.state.replay import SAYING_OTHERWISE, Replay
+from otel_tracker.storage.journal_lines import is_number, last_number_in, lines_with, number_of, offset_after, parsed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from otel_tracker.state.shapes import Event
     from otel_tracker.storage.files import Files
@@ -26,9 +26,7 @@ _BLOCK_BYTES = 64 * 1024
 _SUFFIX = ".jsonl"
 _FAR_BYTES = 4 * SEGMENT_BYTES
 _KEPT_BYTES = 1024 * 1024
-_NUMBERED = b'{"seq": '  # what each line begins with
 _ENDLESS = float("inf")
-_MOST_DIGITS = 20
 _CHANGING = tuple(action.encode() for action in SAYING_OTHERWISE)
 
 
@@ -52,7 +50,7 @@ class Journal:
     def segments(self) -> list[str]:
         """Return the paths of all segments, oldest first."""
         numbers = [name[: -len(_SUFFIX)] for name in self._files.names(self._folder) if name.endswith(_SUFFIX)]
-        return [self._path(number) for number in sorted(int(text) for text in numbers if _is_number(text))]
+        return [self._path(number) for number in sorted(int(text) for text in numbers if is_number(text))]
 
     def last_numbers(self, segments: list[str]) -> list[int]:
         """Return the number of the last event of each segment except the last one, which may still grow."""
@@ -75,7 +73,7 @@ class Journal:
         """Return the events with a higher number than `sequence`."""
         if not self._catch_up() or sequence < self._after:
             self._read_anew(sequence)
-        later = self._tail[_offset_after(self._tail, sequence) or 0 :]
+        later = self._tail[offset_after(self._tail, sequence) or 0 :]
         self._tail, self._after = later, max(self._after, min(sequence, self._last))
         events = self._events_of(later, self._segment)
         self._written = {}
@@ -258,7 +256,7 @@ class Journal:
             self._move_to(segment)
             self._last = max(self._last, _first_number(segment) - 1)
             self._take(segment, self._start_after(segment, sequence))
-        self._tail = self._tail[_offset_after(self._tail, sequence) or 0 :]
+        self._tail = self._tail[offset_after(self._tail, sequence) or 0 :]
         self._after = int(min(sequence, self._last))
 
     def _take(self, segment: str, start: int) -> None:
@@ -266,7 +264,7 @@ class Journal:
         read = self._files.read(segment, start)
         content = read[1] if read else b""
         lines = content[: content.rfind(b"\n") + 1]
-        last = max(self._last, _last_number(lines))
+        last = max(self._last, last_number_in(lines))
         self._tail += lines
         self._offset, self._size, self._last = start + len(lines), start + len(content), last
 
@@ -282,71 +280,12 @@ class Journal:
             read = self._files.read(segment, size - reach)
             content = read[1] if read else b""
             first = content.find(b"\n") + 1
-            number = _number(content[first : content.find(b"\n", first) + 1])
+            number = number_of(content[first : content.find(b"\n", first) + 1])
             if first and number is not None and number <= sequence:
                 return size - reach + first
             reach *= 8
         return 0
 
 
-def _is_number(text: "str | bytes") -> bool:
-    return text.isascii() and text.isdigit() and len(text) < _MOST_DIGITS
-
-
 def _first_number(segment: str) -> int:
     return int(os.path.basename(segment)[: -len(_SUFFIX)])
-
-
-def _offset_after(lines: bytes, sequence: float) -> "int | None":
-    """Return where the lines with a higher number than `sequence` begin, None if all of them have one."""
-    end = len(lines)
-    while end > 0:
-        beginning = lines.rfind(b"\n", 0, end - 1) + 1
-        number = _number(lines[beginning:end])
-        if number is not None and number <= sequence:
-            return end
-        end = beginning
-    return None
-
-
-def _last_number(lines: bytes) -> int:
-    """Return the number of the last line that has one, 0 if none has."""
-    end = len(lines)
-    while end > 0:
-        beginning = lines.rfind(b"\n", 0, end - 1) + 1
-        number = _number(lines[beginning:end])
-        if number is not None:
-            return number
-        end = beginning
-    return 0
-
-
-def lines_with(texts: "Iterable[bytes]", content: bytes) -> "list[bytes]":
-    """Return the lines that contain one of `texts`, in their order, at the speed at which memory is searched."""
-    lines: dict[int, bytes] = {}
-    for text in texts:
-        at = content.find(text)
-        while at >= 0:
-            end = content.find(b"\n", at)
-            end = len(content) if end < 0 else end
-            beginning = content.rfind(b"\n", 0, at) + 1
-            lines[beginning] = content[beginning:end]
-            at = content.find(text, end)
-    return [lines[beginning] for beginning in sorted(lines)]
-
-
-def _number(line: bytes) -> "int | None":
-    """Return the number that a line begins with, None where another program has damaged it."""
-    if not line.startswith(_NUMBERED):
-        return None
-    digits = line[len(_NUMBERED) : line.find(b",")]
-    return int(digits) if _is_number(digits) else None
-
-
-def parsed(line: bytes) -> "Event | None":
-    """Return the event of a line, None where another program has damaged it."""
-    try:
-        event: Event = decode_json(line)
-    except ValueError:
-        return None
-    return event if is_event(event) else None

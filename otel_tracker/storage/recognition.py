@@ -17,8 +17,8 @@ from otel_tracker.state.document import Document, decode_json, encode_line, new_
 from otel_tracker.state.replay import not_discarded
 from otel_tracker.state.resolve import as_news, ended_run, is_without_run, lost_run, running_task, with_run
 from otel_tracker.state.roster import with_present_keys
-from otel_tracker.storage import journal
-from otel_tracker.storage.journal import parsed
+from otel_tracker.storage import journal_lines
+from otel_tracker.storage.journal_lines import parsed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -241,7 +241,7 @@ def lines_with(texts: "set[bytes]", content: bytes) -> "list[bytes]":
     if len(texts) > _FEW:
         listed = set(re.findall(_LISTED, content))
         texts = {text for text in texts if text in listed or _is_cut(text)}
-    return journal.lines_with(texts, content)
+    return journal_lines.lines_with(texts, content)
 
 
 def events_of(lines: "Iterable[bytes]") -> "list[Event]":

@@ -13,7 +13,7 @@ from otel_tracker.runtime.timestamps import parse_timestamp
 from otel_tracker.state.document import encode_line
 from otel_tracker.state.event_checks import is_event
 from otel_tracker.state.replay import not_discarded
-from otel_tracker.storage.journal import parsed
+from otel_tracker.storage.journal_lines import parsed
 from otel_tracker.storage.recognition import RESTORED
 
 TYPE_CHECKING = False
