@@ -117,26 +117,26 @@ class Selection(NamedTuple):
     fallback_for: "str | None"
 
 
-def _present() -> "dict[str, Any]":
+def _this_owner() -> "dict[str, Any]":
     return {**this_process(), **this_thread()}
 
 
 class Gate:
-    """Asks the breakers of one home's agents."""
+    """Asks the breakers of the agents of one home."""
 
     def __init__(self, recorder: "Recorder", owner: "Owner | None" = None, **fields: "str | None") -> None:
-        """`owner` returns the process that gets a permit, None if no process can be seen to end; `fields` stand in the events.
+        """`owner` returns the process that gets a permit, None if its end can't be seen; `fields` are added to each event.
 
-        By default it is this process and its present thread.
+        By default the owner is this process and its present thread.
         """
-        self.recorder, self._owner, self._fields = recorder, owner or _present, fields
+        self.recorder, self._owner, self._fields = recorder, owner or _this_owner, fields
         self._home = recorder.store.home.option
 
     def ask(self, agent: str, task_id: "str | None" = None, run_id: "str | None" = None) -> "Admission | Rejection":
-        """Ask the breaker of the agent that a text means for a task, and take its permit.
+        """Ask the breaker of an agent, which `agent` names by its key, its name or its stem, and take the permit for a task.
 
-        A refusal is recorded and counted. A run that is known already, and asks once more, is let through by the permit
-        that it has. Raises AmbiguousAgentError.
+        A refusal is recorded and counted. A run that has the permit already is let through again. Raises
+        AmbiguousAgentError.
         """
         document = self._document()
         agent = lookup.key_of(document, agent) or agent
@@ -159,13 +159,13 @@ class Gate:
         self._submit(
             agent, names.TASK_REJECTED, reason=rejection.reason, task_id=task_id, refused_until=rejection.until
         ).wait()
-        _tell_span(rejection)
+        _add_event_of_refusal(rejection)
         return rejection
 
     def admissions(
         self, agent: str, fallbacks: "Sequence[str] | None", task_id: "str | None" = None, *, is_asked: bool = True
     ) -> "Iterator[Admission]":
-        """Ask for an agent and then for those that may stand in for it, and return each that is let through.
+        """Ask for an agent, and then for those that may stand in for it; yield an admission for each that is let through.
 
         Unless it `is_asked`, every breaker is taken for closed. Raises AgentBlacklistedError or, if there are several,
         NoAgentAvailableError at the end if none was let through; AmbiguousAgentError before any is asked.
@@ -272,7 +272,7 @@ class Gate:
         return self.recorder.submit(happened, may_repeat="id" in self._fields)
 
 
-def _tell_span(rejection: Rejection) -> None:
+def _add_event_of_refusal(rejection: Rejection) -> None:
     """Add an event to the caller's span, if the process has loaded OpenTelemetry and is in one."""
     trace = sys.modules.get("opentelemetry.trace")
     if trace is None:
