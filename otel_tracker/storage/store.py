@@ -27,7 +27,7 @@ from otel_tracker.runtime.writer import is_idle, uninterrupted
 from otel_tracker.state.document import Document
 from otel_tracker.state.fold import pruned
 from otel_tracker.state.settings import Settings
-from otel_tracker.storage import claim, lock
+from otel_tracker.storage import claim, lock, unwritten
 from otel_tracker.storage.appender import Appender
 from otel_tracker.storage.files import Files
 from otel_tracker.storage.maintenance import Maintenance
@@ -202,8 +202,6 @@ class Store(lifecycle.Part):
 
     def leave(self, events: "list[Event]") -> str:
         """Leave `events`, which could not be recorded, beside the journal for the next writer, and return the file's path."""
-        from otel_tracker.storage import unwritten
-
         claim.check_links(self.home, self._files)
         return unwritten.leave(self.home, self._files, events)
 
