@@ -1,4 +1,4 @@
-# make demo, make test, make test-claude, make check, make bench, make plugin, make prices: each makes the virtual environment first, if it is missing or old.
+# make demo, make test, make test-fast, make test-claude, make check, make bench, make plugin, make prices: each makes the virtual environment first, if it is missing or old.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -11,13 +11,16 @@ REAL_CLAUDE := tests/real_claude
 
 ON_ALL_PROCESSORS := --numprocesses=auto --dist=loadgroup
 
-.PHONY: demo test test-claude check bench plugin prices clean
+.PHONY: demo test test-fast test-claude check bench plugin prices clean
 
 demo: $(VENV)/.installed
 	$(BIN)/otel-tracker demo
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest $(ON_ALL_PROCESSORS) --ignore=$(REAL_CLAUDE) $(PYTEST_OPTIONS)
+
+test-fast: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest $(ON_ALL_PROCESSORS) --ignore=$(REAL_CLAUDE) --ignore=tests/faults -m "not processes and not thorough" $(PYTEST_OPTIONS)
 
 test-claude: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.real_claude.program $(VERSION)

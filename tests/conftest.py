@@ -1,3 +1,4 @@
+import gc
 import logging
 import os
 import shutil
@@ -33,6 +34,12 @@ def pytest_configure() -> None:
     if "TMPDIR" not in os.environ and _is_good_for_temporary_folders(_MEMORY):
         os.environ["TMPDIR"] = _MEMORY
         tempfile.tempdir = None  # decided anew, from TMPDIR
+
+
+def pytest_collection_finish() -> None:
+    """Leave out of each garbage collection what lives as long as the run: thousands of tests, and all modules."""
+    gc.collect()
+    gc.freeze()
 
 
 def _is_good_for_temporary_folders(folder: str) -> bool:

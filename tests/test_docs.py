@@ -30,6 +30,7 @@ def commands(of: argparse.ArgumentParser, prefix: str = "") -> Iterator[tuple[st
                 yield from inner or [(f"{prefix}{name}", sub)]
 
 
+@pytest.mark.processes
 def test_the_readmes_example_prints_what_the_readme_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

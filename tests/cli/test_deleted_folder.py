@@ -45,6 +45,7 @@ def run_in_deleted_folder(tmp_path: Path, *command: str, **variables: str) -> Ra
     return Ran(ran.returncode, ran.stdout, ran.stderr)
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("command", COMMANDS)
 def test_commands_need_no_current_folder(tmp_path: Path, command: str) -> None:
     home = tmp_path / "user" / ".claude" / "agents"
@@ -54,6 +55,7 @@ def test_commands_need_no_current_folder(tmp_path: Path, command: str) -> None:
     assert (ran.status, ran.said) == (0, "")
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(
     "command", ["report -o report.md", "claude-code install --project", "--home agents status", "--home agents init"]
 )
@@ -72,6 +74,7 @@ MetricTracker("team.json").record_task_start("core/coder.md")
 """
 
 
+@pytest.mark.processes
 def test_a_task_whose_home_is_named_by_a_path_in_it_works(tmp_path: Path) -> None:
     script = tmp_path / "task.py"
     script.write_text(TASK)

@@ -65,6 +65,7 @@ def hostile(tracker: MetricTracker, home: Home) -> str:
     return key
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-16"])
 def test_what_programs_read_is_utf_8_in_every_encoding_of_the_terminal(
     two: MetricTracker, home: Home, encoding: str
@@ -84,6 +85,7 @@ def _texts(value: Any) -> list[str]:
     return [text for part in value for text in _texts(part)] if isinstance(value, list) else [str(value)]
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("redirection", [">&-", "<&- >&- 2>&-"])
 def test_a_closed_output_stops_no_command(two: MetricTracker, home: Home, redirection: str) -> None:
     before = run(home, "history", "--format", "json").stdout
@@ -101,11 +103,13 @@ def test_a_closed_output_stops_no_command(two: MetricTracker, home: Home, redire
     assert json.loads(after) == json.loads(before)
 
 
+@pytest.mark.processes
 def test_an_error_does_not_go_where_the_data_goes(home: Home) -> None:
     ended = run(home, "agent", "nobody.md", "--format", "json", redirection="2>&-")
     assert (ended.returncode, ended.stdout) == (1, b"")
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(
     "command",
     [
@@ -127,6 +131,7 @@ def test_a_reader_that_has_seen_enough_ends_a_command_as_sigpipe_does(home: Home
         assert both.returncode == 2
 
 
+@pytest.mark.processes
 def test_what_was_asked_for_is_done_even_where_no_process_reads_the_output(home: Home, tmp_path: Path) -> None:
     reader, writer = os.pipe()
     os.close(reader)
@@ -155,6 +160,7 @@ def test_no_table_report_or_page_has_letters_that_do_not_print(
             assert all(line.isprintable() for line in text.split("\n")), command
 
 
+@pytest.mark.processes
 def test_json_is_the_same_data_with_every_letter_that_does_not_print_escaped(hostile: str, home: Home) -> None:
     agents = json.loads(run(home, "report", "--format", "json").stdout)["agents"]
     assert agents[hostile]["agent_name"] == f"{HOSTILE}\ud800"
@@ -199,6 +205,7 @@ def test_claude_reads_a_refusal_without_letters_that_do_not_print(tracker: Metri
     assert refusal["permissionDecisionReason"].isprintable()
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("redirection", ["", ">&-"])
 def test_a_report_that_python_prints_needs_neither_an_output_nor_its_letters(
     two: MetricTracker, home: Home, redirection: str

@@ -187,6 +187,7 @@ def test_the_next_writer_removes_what_killed_writers_have_left(used: Home) -> No
     assert not left.exists()
 
 
+@pytest.mark.processes
 def test_a_lock_that_a_stopped_process_holds_is_named_with_that_process(
     used: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,6 +17,7 @@ from otel_tracker.state.document import Document, new_document
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.store import Store
 from otel_tracker.telemetry import metrics
+from otel_tracker_exporters import prometheus
 from otel_tracker_exporters.prometheus import MOST_AGENTS, OTHER
 from tests.builders import AGENT, NOON, about, document_of, end, folded, moment, start
 from tests.exporters.scraped import registry, value, values
@@ -136,14 +137,15 @@ def test_beyond_a_thousand_agents_the_rest_is_one() -> None:
 
 
 @pytest.mark.parametrize("called", ["other", OTHER, f"{OTHER}'"])
-def test_an_agent_may_be_called_like_the_rest(called: str) -> None:
-    keys = [called, f"{called}'", *(f"{number}.md" for number in range(MOST_AGENTS))]
+def test_an_agent_may_be_called_like_the_rest(called: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prometheus, "MOST_AGENTS", 10)
+    keys = [called, f"{called}'", *(f"{number}.md" for number in range(10))]
     document = folded(*(end(f"r{number}", agent=key) for number, key in enumerate(keys)))
     text = generate_latest(registry(lambda: document)).decode()
     samples = [sample for family in parse(text) for sample in family.samples]
     shown = [sample.value for sample in samples if sample.labels.get("outcome") == "success"]
     assert len(samples) == len(values(document))
-    assert shown == [1] * MOST_AGENTS + [2]
+    assert shown == [1] * 10 + [2]
 
 
 @pytest.mark.parametrize("error", [DocumentError("path", "$", "torn"), OSError("gone"), ValueError("odd")])

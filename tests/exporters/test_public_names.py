@@ -21,6 +21,7 @@ def test_another_name_is_an_attribute_error() -> None:
         _ = otel_tracker_exporters.Nothing
 
 
+@pytest.mark.processes
 def test_importing_the_package_loads_neither_the_sdk_nor_a_client_of_prometheus() -> None:
     code = "import sys, otel_tracker_exporters; print([m for m in sys.modules if m.startswith(('opentel', 'prom'))])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

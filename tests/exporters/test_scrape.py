@@ -321,6 +321,7 @@ def test_a_client_whose_time_is_over_is_sent_away(home: Home) -> None:
     thread.join()
 
 
+@pytest.mark.processes
 def test_the_address_that_is_printed_is_one_that_clients_take(served: Callable[..., Any]) -> None:
     if not socket.has_ipv6:
         pytest.skip("no IPv6")

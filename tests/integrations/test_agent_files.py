@@ -159,6 +159,7 @@ def test_a_name_that_yaml_has_written_is_read_back(name: str, style: "str | None
         assert front_matter_name(file.name) == name
 
 
+@pytest.mark.processes
 def test_an_ordinary_file_is_read_without_the_yaml_library(agents: Path) -> None:
     put(agents / "coder.md")
     code = f"import sys; from otel_tracker.integrations.agent_files import agent_files as f; print(*f({str(agents)!r}), 'yaml' in sys.modules)"

@@ -128,6 +128,7 @@ def test_masking_twice_is_masking_once(parts: list[str]) -> None:
     assert masked(once) == once
 
 
+@pytest.mark.processes
 def test_no_text_makes_a_pattern_try_again_from_each_letter() -> None:
     """All of it takes 4 seconds of processor time; a single pattern that is quadratic would take minutes."""
     pieces = (

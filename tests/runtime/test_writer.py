@@ -94,6 +94,7 @@ def test_work_that_the_writer_comes_back_to_is_done_at_once() -> None:
     assert writer.submit(lambda: writer.submit(lambda: 7).wait()).wait() == 7
 
 
+@pytest.mark.processes
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 def test_a_fork_finds_no_other_thread_and_both_sides_go_on() -> None:
     writer.submit(int).wait()
@@ -131,6 +132,7 @@ def test_a_process_that_can_start_no_thread_does_the_work_itself(monkeypatch: py
     assert writer.submit(threading.get_ident).wait() == threading.get_ident()
 
 
+@pytest.mark.processes
 def test_a_task_of_an_exit_handler_is_recorded(home: Home) -> None:
     code = """
 import atexit
@@ -145,6 +147,7 @@ atexit.register(end)
     assert set(Store(home).read().agents) == {"first.md", "exit.md"}
 
 
+@pytest.mark.processes
 def test_a_command_starts_no_thread(home: Home) -> None:
     code = f"""
 import sys

@@ -305,6 +305,7 @@ class Agents(RuleBasedStateMachine):
         self.newest_generation = self.circuit.generation
 
 
+@pytest.mark.thorough
 def test_the_breaker_is_what_the_design_says_whatever_happens_in_whatever_order() -> None:
     run_state_machine_as_test(Agents, settings=settings(max_examples=200, stateful_step_count=40))
 

@@ -182,6 +182,7 @@ class Fleet(RuleBasedStateMachine):
             assert value_of(fold_all(base, reader.parts.journal.after(base.sequence))) == state, path
 
 
+@pytest.mark.thorough
 def test_a_fleet_with_hand_edits_damage_and_restores_keeps_its_invariants(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

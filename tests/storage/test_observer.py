@@ -38,6 +38,7 @@ def lost(home: Home) -> Home:
     return home
 
 
+@pytest.mark.processes
 def test_the_task_of_a_process_that_died_is_recorded_as_lost_by_the_next_one(lost: Home) -> None:
     with TaskTracker("other.md", tracker=MetricTracker(lost.document)):
         pass
@@ -52,6 +53,7 @@ def test_the_task_of_a_process_that_died_is_recorded_as_lost_by_the_next_one(los
     assert "has ended without it" in entry["reason"]
 
 
+@pytest.mark.processes
 def test_a_lost_task_counts_for_the_breaker_unless_the_settings_say_no(lost: Home) -> None:
     store = Store(lost)
     store.rewrite()
@@ -64,6 +66,7 @@ def test_a_lost_task_counts_for_the_breaker_unless_the_settings_say_no(lost: Hom
     assert (agent["failures"], agent["metrics"]["tasks_failed"]) == (1, 2)
 
 
+@pytest.mark.processes
 def test_an_end_after_all_amends_the_lost_task(store: Store, home: Home) -> None:
     gone = {**owner.this_process(), "pid": _pid_of_nobody(), "started": "1"}
     store.announce([start("r1", owner=gone)])
@@ -84,6 +87,7 @@ def _pid_of_nobody() -> int:
     return process.pid
 
 
+@pytest.mark.processes
 def test_the_task_of_a_living_process_is_not_lost(store: Store, home: Home) -> None:
     with subprocess.Popen(["sleep", "60"]) as process:
         alive = {**owner.this_process(), "pid": process.pid, "started": owner.process_start(process.pid)}
@@ -106,6 +110,7 @@ STRANGERS: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("difference", STRANGERS.values(), ids=STRANGERS)
 def test_an_owner_that_cannot_be_seen_is_given_a_day(store: Store, home: Home, difference: dict[str, Any]) -> None:
     stranger = {**owner.this_process(), "pid": _pid_of_nobody(), "started": "1", **difference}
@@ -181,6 +186,7 @@ def test_a_start_in_one_process_and_an_end_in_another_are_one_task(at: Callable[
     assert (agent["metrics"]["tasks_total"], on_disk(home)["in_flight"]) == (1, {})
 
 
+@pytest.mark.processes
 def test_status_says_what_runs_since_when_and_whose_process_is_gone(
     lost: Home, capsys: pytest.CaptureFixture[str]
 ) -> None:

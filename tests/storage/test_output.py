@@ -128,6 +128,7 @@ def test_a_hyphen_is_standard_output(
     assert AGENT in capsys.readouterr().out
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("command", ["report", "metrics"])
 @pytest.mark.parametrize("name", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"])
 def test_names_of_standard_output_are_standard_output(

@@ -22,6 +22,8 @@ from tests.stories.payloads import NEWEST, seen
 from tests.stories.replay import everything_under, prepare
 from tests.stories.transcript_of_agent import MODEL
 
+pytestmark = pytest.mark.thorough
+
 PAYLOADS = [*DOCUMENTED.values(), NOTIFICATION, *seen(NEWEST).payloads.values()]
 _NASTY: tuple[Any, ...] = (
     None,

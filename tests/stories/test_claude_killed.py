@@ -26,6 +26,7 @@ def record_something(home: Path) -> None:
     tracker.record_task_complete("other.md", tracker.record_task_start("other.md"))
 
 
+@pytest.mark.processes
 def test_the_next_event_of_any_process_settles_the_runs_of_a_killed_session(
     claude: "subprocess.Popen[bytes]", tmp_path: Path
 ) -> None:
@@ -43,6 +44,7 @@ def test_the_next_event_of_any_process_settles_the_runs_of_a_killed_session(
     assert (agent["tallies"]["lost"], agent["failures"]) == (1, 1)  # as before: the agent isn't to blame
 
 
+@pytest.mark.processes
 def test_the_next_session_adds_what_the_transcript_of_a_killed_one_tells(
     claude: "subprocess.Popen[bytes]", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -62,6 +64,7 @@ def test_the_next_session_adds_what_the_transcript_of_a_killed_one_tells(
     assert read(tmp_path).agents[CODER]["token_usage"]["sonnet"]["total"] > 0
 
 
+@pytest.mark.processes
 def test_a_killed_probe_is_free_for_the_next_launch(claude: "subprocess.Popen[bytes]", place: Path, wait: Wait) -> None:
     wait(11)
     run = probe(place)
@@ -74,6 +77,7 @@ def test_a_killed_probe_is_free_for_the_next_launch(claude: "subprocess.Popen[by
     assert coder(place)["status"] == "half_open"
 
 
+@pytest.mark.processes
 def test_a_permit_of_a_killed_session_is_free_for_the_next_launch(
     claude: "subprocess.Popen[bytes]", place: Path, wait: Wait
 ) -> None:

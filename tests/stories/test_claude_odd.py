@@ -341,6 +341,7 @@ def test_an_entry_says_how_many_lines_could_not_be_read_and_which_version_wrote_
     assert (entry["skipped_lines"], entry["claude_code_version"]) == (1, NEWEST)
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(
     "form", [["--home=H", "claude-code", "hook", "--later"], ["--home", "H", "claude-code", "hook", "--x"]]
 )

@@ -21,7 +21,7 @@ from tests.stories.replay import (
 )
 from tests.stories.stories import each_story, told
 
-pytestmark = pytest.mark.usefixtures("flushed")
+pytestmark = [pytest.mark.thorough, pytest.mark.usefixtures("flushed")]
 _SEEDS = range(4)
 
 

@@ -624,6 +624,7 @@ def test_a_permit_lasts_as_long_as_its_thread(probing: MetricTracker) -> None:
     assert probing.check_agent_health(AGENT)
 
 
+@pytest.mark.processes
 def test_a_permit_is_given_back_at_the_end_of_the_process_and_not_by_a_child(tracker: MetricTracker) -> None:
     fail(tracker)
     configure(tracker, config={"cooldown_minutes": 0})
@@ -679,6 +680,7 @@ def test_a_refusal_is_an_event_of_the_callers_span(tracker: MetricTracker) -> No
     }
 
 
+@pytest.mark.processes
 def test_a_breaker_that_opens_is_one_warning_over_all_processes(
     tracker: MetricTracker, home: Home, warnings_logged: Callable[[], list[str]]
 ) -> None:

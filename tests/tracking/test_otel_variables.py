@@ -62,6 +62,7 @@ def successes(home: Home) -> int:
     return int(document["agents"]["core/coder.md"]["metrics"]["tasks_successful"])
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("value", ["-1", "abc"])
 def test_a_value_that_cannot_be_used_is_one_warning_and_the_work_counts(home: Home, value: str) -> None:
     wrong = dict.fromkeys((*LIMITS, *NAMED), value)
@@ -71,17 +72,20 @@ def test_a_value_that_cannot_be_used_is_one_warning_and_the_work_counts(home: Ho
     assert sorted(warnings) == sorted(f"{variable}={value}" for variable in wrong)
 
 
+@pytest.mark.processes
 def test_a_provider_without_a_name_is_one_warning_and_the_work_counts(home: Home) -> None:
     ended = run(home, TASKS, OTEL_PYTHON_TRACER_PROVIDER="", OTEL_PYTHON_METER_PROVIDER="")
     assert (ended.returncode, ended.stdout, successes(home)) == (0, "worked\nworked\n", 2)
     assert ended.stderr.count("_PROVIDER= can't be used") == len(ended.stderr.splitlines()) == 2
 
 
+@pytest.mark.processes
 def test_values_that_no_task_needs_are_no_matter(home: Home) -> None:
     ended = run(home, TASKS, **QUIET)
     assert (ended.returncode, ended.stdout, ended.stderr, successes(home)) == (0, "worked\nworked\n", "", 2)
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(("value", "warnings"), [("", 0), (" ", 1), ("~no-such-user/agents", 1)])
 def test_a_home_that_is_no_folder_is_the_default_one(tmp_path: Path, value: str, warnings: int) -> None:
     ended = run(Home(str(tmp_path)), TASKS, OTEL_TRACKER_HOME=value, HOME=str(tmp_path))
@@ -90,6 +94,7 @@ def test_a_home_that_is_no_folder_is_the_default_one(tmp_path: Path, value: str,
     assert successes(Home(str(tmp_path / ".claude" / "agents"))) == 2
 
 
+@pytest.mark.processes
 def test_a_limit_that_can_be_used_stays(home: Home) -> None:
     code = "import os, otel_tracker.tracking.task; print(os.environ['OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT'])"
     for value in ("0", " 7 ", ""):
@@ -97,6 +102,7 @@ def test_a_limit_that_can_be_used_stays(home: Home) -> None:
         assert (ended.stdout, ended.stderr) == (f"{value}\n", "")
 
 
+@pytest.mark.processes
 def test_a_provider_of_the_application_gets_the_spans_whatever_the_variable_says(home: Home) -> None:
     code = f"""
 from opentelemetry import trace
@@ -114,6 +120,7 @@ trace.set_tracer_provider(provider)
     assert successes(home) == 3
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("value", ["nosuch", "-5"])
 def test_an_exporter_takes_a_wrong_value_for_unset_or_says_so_in_one_line(home: Home, value: str) -> None:
     command = "from otel_tracker.cli import main; raise SystemExit(main(['spans']))"

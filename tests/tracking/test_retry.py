@@ -11,6 +11,7 @@ from otel_tracker.tracking.retry import retry_after
 NOW = 1_800_000_000.0
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(
     "call", ["tracker.run('a.md', work, retries=0)", "asyncio.run(tracker.arun('a.md', awaited, retries=0))"]
 )

@@ -383,6 +383,7 @@ def test_a_projects_settings_name_the_program_and_a_home_that_every_user_has(
     assert path.read_text() == "{}\n"
 
 
+@pytest.mark.processes
 def test_a_projects_hooks_are_silent_where_copilot_calls_them_and_answer_where_claude_code_does(
     run: Run, tmp_path: Path
 ) -> None:
@@ -633,6 +634,7 @@ def test_a_hook_never_ends_with_the_status_that_blocks(
     assert run("hook", "--home", str(tmp_path), "--later")[:2] == (0, "")
 
 
+@pytest.mark.processes
 def test_a_claude_code_that_knows_no_arguments_of_hooks_is_not_blocked(user: Path) -> None:
     environment = {**os.environ, "CLAUDE_PROJECT_DIR": "/p"}
     done = subprocess.run(

@@ -821,6 +821,7 @@ def test_a_transcript_that_is_not_there_says_nothing(path: Path, tmp_path: Path)
         assert evidence(missing, {TOOL}, {AGENT}) == {}  # type: ignore[arg-type] # whatever a payload holds
 
 
+@pytest.mark.processes
 def test_reading_loads_no_module_that_would_slow_the_hook_down() -> None:
     import subprocess
     import sys
