@@ -137,7 +137,7 @@ class Watched(Generic[_Entered]):
         raise NotImplementedError
 
     def leave(self, error: BaseException | None) -> None:
-        """Leave the block, which an exception has ended unless it is None."""
+        """Leave the block, by the exception that has ended it if there was one; the `with` statement calls this."""
         raise NotImplementedError
 
     def interrupted(self) -> None:

@@ -187,7 +187,7 @@ class TaskTracker(Watched["TaskTracker"]):
         return self._begin(is_block=True)
 
     def leave(self, error: BaseException | None) -> None:
-        """End the task, with the exception that has ended its block if there was one."""
+        """Leave the `with` block, by the exception that has ended it if there was one, and end the task."""
         try:
             if self._block is not None:
                 self._block.leave()
