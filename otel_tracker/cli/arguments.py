@@ -1,6 +1,7 @@
 """The arguments of every command, and the function that runs it."""
 
 import argparse
+import time
 from functools import partial
 
 from otel_tracker import integrations
@@ -13,7 +14,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from otel_tracker.reporting.aggregate import Comparison
+    from otel_tracker.reporting.window import Window
     from otel_tracker.storage.port import Port
+
+    Sums = Callable[[argparse.Namespace, Window, float], Comparison]
 
 ORDERS = {
     "open": "refuse every task",
@@ -206,7 +211,21 @@ def _add_integrations(commands: "Any") -> None:
         actions = group.add_subparsers(
             title="commands", metavar="COMMAND", dest="action", required=True, prog=group.prog
         )
-        integration.add_commands(partial(_add_run, actions), _make_home)
+        integration.add_commands(partial(_add_run, actions), partial(_add_sums, actions), _make_home)
+
+
+def _add_sums(commands: "Any", name: str, description: str, sums: "Sums") -> argparse.ArgumentParser:
+    """Add a command that prints what `sums` returns for a window of time."""
+
+    def run(options: argparse.Namespace) -> int:
+        from otel_tracker.cli import usage
+
+        now = time.time()
+        return usage.print_sums(sums(options, usage.window_of(options, now), now), options.format)
+
+    parser = _with_formats(_add_run(commands, name, description, run), FORMATS)
+    _add_window(parser)
+    return parser
 
 
 def _make_home(store: "Port") -> str:
@@ -219,8 +238,11 @@ def _add(
     commands: "Any", name: str, description: str, formats: "tuple[str, ...]" = (), function: "str | None" = None
 ) -> argparse.ArgumentParser:
     parser = _add_run(commands, name, description, _loaded(function or f"{name}.{name}"))
-    if formats:
-        parser.add_argument("--format", choices=formats, default=formats[0], help=f"how to show it ({formats[0]})")
+    return _with_formats(parser, formats) if formats else parser
+
+
+def _with_formats(parser: argparse.ArgumentParser, formats: "tuple[str, ...]") -> argparse.ArgumentParser:
+    parser.add_argument("--format", choices=formats, default=formats[0], help=f"how to show it ({formats[0]})")
     return parser
 
 

@@ -1,6 +1,5 @@
 """`otel-tracker exec`: any command as a task of an agent, whose breaker is asked first."""
 
-import os
 from typing import TYPE_CHECKING
 
 from otel_tracker import integrations, names
@@ -8,7 +7,7 @@ from otel_tracker.command.child import Children, end_like
 from otel_tracker.command.command_task import CommandTask
 from otel_tracker.errors import AgentBlacklistedError
 from otel_tracker.integrations.outputs import Outputs
-from otel_tracker.runtime.environment import chosen_home
+from otel_tracker.runtime.environment import chosen_home, variables
 from otel_tracker.runtime.log import complain
 from otel_tracker.state import event
 from otel_tracker.storage.home import Home
@@ -33,7 +32,7 @@ def execute(options: "Namespace") -> int:
     home = Home(chosen_home(options.home))
     recorder = recorder_of(home.config_file)
     gate, last = Gate(recorder), None
-    environment = {**os.environ, "OTEL_TRACKER_HOME": home.folder, "OTEL_TRACKER_TASK_ID": options.task_id or ""}
+    environment = {**variables(), "OTEL_TRACKER_HOME": home.folder, "OTEL_TRACKER_TASK_ID": options.task_id or ""}
     try:
         with Children() as children:
             for admission in _admissions(gate, options):

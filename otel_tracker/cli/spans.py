@@ -1,7 +1,6 @@
 """`otel-tracker spans`: exports the spans of tasks that were recorded without one, each once."""
 
 import logging
-import os
 import time
 from contextlib import suppress
 from importlib.metadata import entry_points
@@ -14,6 +13,7 @@ from otel_tracker import names
 from otel_tracker.cli.export_errors import BusyError, ExportError, ExporterSetupError, MissingExporterError
 from otel_tracker.cli.stores import store_of
 from otel_tracker.errors import OtelTrackerError
+from otel_tracker.runtime.environment import value_of
 from otel_tracker.runtime.log import complain
 from otel_tracker.state.amendment import amended
 from otel_tracker.storage.export_position import ExportPosition
@@ -126,13 +126,13 @@ def _export(exporter: SpanExporter, batch: "Sequence[ReadableSpan]") -> None:
 
 
 def _listed_exporters() -> list[str]:
-    listed = (name.strip() for name in os.environ.get("OTEL_TRACES_EXPORTER", "").split(","))
+    listed = (name.strip() for name in value_of("OTEL_TRACES_EXPORTER").split(","))
     return [name for name in listed if name]
 
 
 def _exporter() -> SpanExporter:
     """Return the first exporter in OTEL_TRACES_EXPORTER that isn't ours, else OTLP by the protocol that the environment names."""
-    protocol = os.environ.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL") or os.environ.get("OTEL_EXPORTER_OTLP_PROTOCOL")
+    protocol = value_of("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL") or value_of("OTEL_EXPORTER_OTLP_PROTOCOL")
     otlp = "otlp_proto_grpc" if protocol == "grpc" else "otlp_proto_http"
     name = next((name for name in _listed_exporters() if name not in ("none", "circuit_breaker")), "otlp")
     name = otlp if name == "otlp" else name

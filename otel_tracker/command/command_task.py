@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from otel_tracker import names
 from otel_tracker.command.child import Children, CommandEnd
 from otel_tracker.command.tee import Tee
+from otel_tracker.runtime.environment import value_of
 from otel_tracker.runtime.log import complain
 from otel_tracker.runtime.owner import this_process
 from otel_tracker.runtime.timestamps import format_timestamp
@@ -60,7 +61,7 @@ class CommandTask:
     ) -> None:
         self._recorder, self._admission, self._command, self._model = recorder, admission, command, model
         self._children = children
-        self._parent = SpanContext.parse(os.environ.get("TRACEPARENT"))
+        self._parent = SpanContext.parse(value_of("TRACEPARENT"))
         self._span = new_span(self._parent)
         self._attempts, self._output = 0, output
         self._last_error: str | None = None  # of the last attempt

@@ -1,11 +1,11 @@
 """Findings about OpenTelemetry: what an auto-instrumented process in this environment would silently leave out."""
 
-import os
 from collections.abc import Iterator
 from importlib.metadata import EntryPoints, entry_points
 
 from otel_tracker.errors import INSTALL_AGAIN
 from otel_tracker.reporting.finding import NOTE, OK, WRONG, Finding
+from otel_tracker.runtime.environment import value_of
 
 _TOPIC = "opentelemetry"
 _BUILT_IN_SAMPLERS = {
@@ -92,7 +92,7 @@ def _names(points: EntryPoints, group: str) -> set[str]:
 
 
 def _value(variable: str) -> str:
-    return os.environ.get(variable, "").strip()
+    return value_of(variable).strip()
 
 
 def _listed(variable: str) -> list[str]:

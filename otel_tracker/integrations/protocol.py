@@ -4,7 +4,9 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
+from otel_tracker.reporting.aggregate import Comparison
 from otel_tracker.reporting.finding import Finding
+from otel_tracker.reporting.window import Window
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.store import Store
 from otel_tracker.tracking.output import Output
@@ -13,6 +15,13 @@ AddCommand = Callable[[str, str, Callable[[Namespace], int]], ArgumentParser]
 """Adds a command: its name, its description in small letters, and the function that runs it and returns the exit status.
 
 Returns the parser of its options; `--home` is one of them already.
+"""
+
+AddSums = Callable[[str, str, Callable[[Namespace, Window, float], Comparison]], ArgumentParser]
+"""Adds a command that shows sums of a window of time: its name, its description, and the function that returns them.
+
+The function gets the options, the window that they name, and the present moment. Returns the parser, to which only options
+of the command's own have to be added.
 """
 
 MakeHome = Callable[[Store], str]
@@ -26,7 +35,7 @@ class Integration(Protocol):
     def TITLE(self) -> str:  # noqa: N802 - a constant of the module
         """What the commands are about, as help shows it: `Claude Code's sub-agents`."""
 
-    def add_commands(self, add: AddCommand, make_home: MakeHome) -> None:
+    def add_commands(self, add: AddCommand, add_sums: AddSums, make_home: MakeHome) -> None:
         """Add the commands below `otel-tracker NAME`.
 
         The coding agent calls the one named `hook`, whose usage is never wrong: options that it doesn't know are ignored.

@@ -1,6 +1,6 @@
 """The settings of a whole process: the environment variables that this package reads, and the `configuration` above them.
 
-No other module reads variables of this package's own. docs/opentelemetry.md has the same table.
+No other module reads the environment, except that the package's `__init__` looks for limits before it loads this one. docs/opentelemetry.md has the same table.
 """
 
 import os
@@ -81,6 +81,11 @@ def value_of(variable: str) -> str:
 def is_set(variable: str) -> bool:
     """Tell whether a variable of another program is set, be it to an empty text."""
     return variable in os.environ
+
+
+def variables() -> "dict[str, str]":
+    """Return all variables of this process, for one that it starts."""
+    return dict(os.environ)
 
 
 def absolute(path: str) -> str:

@@ -6,7 +6,6 @@ Processes hand it on in TRACEPARENT, TRACESTATE and BAGGAGE, in the forms of W3C
 
 import contextvars
 import functools
-import os
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
@@ -14,6 +13,8 @@ from opentelemetry.baggage.propagation import W3CBaggagePropagator
 from opentelemetry.context import Context
 from opentelemetry.propagators.composite import CompositePropagator
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from otel_tracker.runtime.environment import value_of, variables
 
 _Function = TypeVar("_Function", bound=Callable[..., object])
 
@@ -23,7 +24,7 @@ _VARIABLES = ("TRACEPARENT", "TRACESTATE", "BAGGAGE")
 
 def inherited_context() -> Context | None:
     """Return the context that the process which has started this one was in, None if it doesn't say."""
-    carrier = {name.lower(): value for name in _VARIABLES if (value := os.environ.get(name))}
+    carrier = {name.lower(): value for name in _VARIABLES if (value := value_of(name))}
     return _propagator.extract(carrier, Context()) if carrier else None
 
 
@@ -35,11 +36,11 @@ def child_environment(environment: Mapping[str, str] | None = None) -> dict[str,
     """
     carrier: dict[str, str] = {}
     _propagator.inject(carrier)
-    variables = dict(os.environ if environment is None else environment)
+    passed_on = variables() if environment is None else dict(environment)
     if "traceparent" in carrier:
         for name in _VARIABLES:
-            variables.pop(name, None)
-    return {**variables, **{name.upper(): value for name, value in carrier.items()}}
+            passed_on.pop(name, None)
+    return {**passed_on, **{name.upper(): value for name, value in carrier.items()}}
 
 
 def bound(function: _Function) -> _Function:

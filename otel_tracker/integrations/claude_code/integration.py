@@ -5,16 +5,18 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
     from collections.abc import Iterator, Sequence
 
-    from otel_tracker.integrations.protocol import AddCommand, MakeHome
+    from otel_tracker.integrations.protocol import AddCommand, AddSums, MakeHome
+    from otel_tracker.reporting.aggregate import Comparison
     from otel_tracker.reporting.finding import Finding
+    from otel_tracker.reporting.window import Window
     from otel_tracker.storage.home import Home
     from otel_tracker.tracking.output import Output
 
 TITLE = "Claude Code's sub-agents"
 
 
-def add_commands(add: "AddCommand", make_home: "MakeHome") -> None:
-    """Add `install`, `uninstall` and `hook`."""
+def add_commands(add: "AddCommand", add_sums: "AddSums", make_home: "MakeHome") -> None:
+    """Add `install`, `uninstall`, `hook` and `usage`."""
 
     def install(options: "Namespace") -> int:
         from otel_tracker.integrations.claude_code import commands
@@ -31,6 +33,9 @@ def add_commands(add: "AddCommand", make_home: "MakeHome") -> None:
     parser = add("hook", "what Claude Code calls: a payload on standard input", _hook)
     parser.add_argument("--no-gate", action="store_true", help="only record")
     parser.add_argument("--fail-closed", action="store_true", help="refuse also where the breaker can't be asked")
+    parser = add_sums("usage", "what transcripts say was used, with or without hooks; writes nothing", _usage)
+    parser.add_argument("paths", nargs="*", metavar="PATH", help="folders or transcripts (all of Claude Code's)")
+    parser.set_defaults(since="30d")
 
 
 def run_hook(arguments: "Sequence[str]") -> bool:
@@ -68,6 +73,12 @@ def agent_folders() -> "list[str]":
     from otel_tracker.integrations.claude_code.variables import project_agents, user_agents
 
     return [folder for folder in (project_agents(os.curdir), user_agents()) if folder]
+
+
+def _usage(options: "Namespace", window: "Window", now: float) -> "Comparison":
+    from otel_tracker.integrations.claude_code import past_usage
+
+    return past_usage.usage(options, window, now)
 
 
 def _uninstall(options: "Namespace") -> int:

@@ -10,8 +10,21 @@ _LONGEST_PID = 10
 
 
 def user_folder() -> str:
-    """Return the folder of the user's Claude Code, with its settings and agents."""
-    return absolute(value_of(_FOLDER) or "~/.claude")
+    """Return the folder of the user's Claude Code, with its settings and agents: of several the first."""
+    return user_folders()[0]
+
+
+def user_folders() -> "list[str]":
+    """Return the folders of the user's Claude Code: the variable may list several, with commas."""
+    value = value_of(_FOLDER)
+    several = [folder.strip() for folder in value.split(",")] if "," in value and not os.path.isdir(value) else [value]
+    return [absolute(folder) for folder in several if folder] or [absolute("~/.claude")]
+
+
+def transcript_folders() -> "list[str]":
+    """Return the folders in which the user's Claude Code keeps transcripts; they need not exist."""
+    older = [] if value_of(_FOLDER) else [absolute("~/.config/claude")]  # where some versions kept them
+    return [os.path.join(folder, "projects") for folder in (*user_folders(), *older)]
 
 
 def user_agents() -> str:

@@ -17,7 +17,7 @@ from tests.integrations.claude_code.trees import MODELS, Request, Truth, double,
 NOW = 1_790_000_000.0
 
 
-def cost(model: str, tokens: Mapping[str, int], at: float, speed: str | None) -> int | None:
+def cost(model: str, tokens: Mapping[str, int], at: float, *, speed: str | None) -> int | None:
     """Price a request in a way that each of its facts changes, as no sum of tokens could be priced afterwards."""
     if model == MODELS[-1]:
         return None
@@ -77,14 +77,14 @@ def outcomes(history: PastHistory) -> Counter[tuple[str, str]]:
 
 def micro_dollars(history: PastHistory) -> int:
     shares = [share for _, request in history.requests for share in request.shares()]
-    of_main = sum(cost(share.model, share.tokens, share.at, share.speed) or 0 for share in shares)
+    of_main = sum(cost(share.model, share.tokens, share.at, speed=share.speed) or 0 for share in shares)
     models = [(run.end or {}).get("models") or {} for run in history.runs]
     of_runs: int = sum(tokens.get(names.COST, 0) for shares in models for tokens in shares.values())
     return of_main + of_runs
 
 
 def true_micro_dollars(requests: list[Request]) -> int:
-    return sum(cost(one.model.partition("[")[0], one.tokens, one.at, one.speed) or 0 for one in requests)
+    return sum(cost(one.model.partition("[")[0], one.tokens, one.at, speed=one.speed) or 0 for one in requests)
 
 
 def check(truth: Truth, history: PastHistory) -> None:

@@ -24,13 +24,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from typing import Any
 
-    from otel_tracker.integrations.claude_code.past.request_table import Request
+    from otel_tracker.integrations.claude_code.past.request_table import Cost, Request
     from otel_tracker.integrations.claude_code.past.tree_facts import AgentTranscript, Launch, TreeFacts
     from otel_tracker.integrations.claude_code.transcripts.parent import Evidence
     from otel_tracker.state.shapes import Event, Tokens
-
-    Cost = Callable[[str, Tokens, float, str | None], int | None]
-    """What a request costs in micro-dollars: its model, tokens by type, moment and speed; None where there is no price."""
 
     KeyOf = Callable[[str, str | None], str]
     """The key of the agent that a type means, for a session that works in a folder."""
@@ -50,10 +47,7 @@ class Spending:
     def add(self, request: "Request", cost: "Cost") -> None:
         """Add a request."""
         self.is_incomplete = self.is_incomplete or not request.is_final
-        for model, tokens, at, speed in request.shares():
-            micro_dollars = cost(model, tokens, at, speed)
-            if micro_dollars is not None:
-                tokens[names.COST], tokens[names.PRICED] = micro_dollars, names.total_tokens(tokens)
+        for model, tokens, _ in request.priced_shares(cost):
             known = self.models.get(model)
             self.models[model] = names.added_tokens(known, tokens) if known else tokens
 

@@ -8,16 +8,23 @@ from typing import NamedTuple
 
 from otel_tracker.integrations.claude_code.past.answer_line import Iteration, Line, Usage
 from otel_tracker.integrations.claude_code.transcripts.usage import model_of
-from otel_tracker.names import CACHE_WRITE_1H, UNKNOWN_MODEL
+from otel_tracker.names import CACHE_WRITE_1H, COST, PRICED, UNKNOWN_MODEL, total_tokens
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from typing import Any
+    from collections.abc import Iterator, Mapping
+    from typing import Any, Protocol
 
     from otel_tracker.state.shapes import Tokens
 
     Counts = tuple[int, int, int, int, int]
+
+    class Cost(Protocol):
+        """What a request costs in micro-dollars, None where there is no price (PriceTable.cost)."""
+
+        def __call__(self, model: str, tokens: "Mapping[str, int]", at: float, *, speed: str | None) -> int | None:
+            """Return the cost of tokens by type, at a moment and a speed."""
+
 
 _KINDS = ("input", "output", "cache_read", "cache_write", CACHE_WRITE_1H)
 _NONE: "Counts" = (0, 0, 0, 0, 0)
@@ -72,6 +79,14 @@ class Request:
             yield Share(own, _tokens(self._counts), self.at, self.speed)
         for model, counts in (self._beside or {}).items():
             yield Share(model or own, _tokens(counts), self.at, None if model else self.speed)
+
+    def priced_shares(self, cost: "Cost") -> "Iterator[tuple[str, Tokens, float]]":
+        """Yield what was used by model, with what it cost (names.USAGE_KEYS), and when."""
+        for model, tokens, at, speed in self.shares():
+            micro_dollars = cost(model, tokens, at, speed=speed)
+            if micro_dollars is not None:
+                tokens[COST], tokens[PRICED] = micro_dollars, total_tokens(tokens)
+            yield model, tokens, at
 
     def _add_beside(self, iterations: "list[Iteration]") -> None:
         """Add what was used beside the answer itself: by an advisor, a compaction, a declined attempt."""
