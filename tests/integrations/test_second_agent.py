@@ -14,10 +14,11 @@ from otel_tracker import integrations
 from otel_tracker.cli import main
 from otel_tracker.integrations.agent_files import agent_files, has_file
 from otel_tracker.integrations.claude_code import integration as claude_code
-from otel_tracker.integrations.protocol import AddCommand, Integration, MakeHome
+from otel_tracker.integrations.protocol import AddCommand, AddSums, Integration, MakeHome
 from otel_tracker.reporting.finding import WRONG, Finding
 from otel_tracker.state.shapes import Tokens
 from otel_tracker.storage.home import Home
+from otel_tracker.storage.port import Port
 from otel_tracker.storage.store import Store
 
 if TYPE_CHECKING:
@@ -29,8 +30,8 @@ _CLAUDE_CODE: Integration = claude_code  # mypy compares the module with the pro
 class _Output:
     """Finds a line `other: TOKENS TOKENS-OF-OUTPUT`."""
 
-    error = None
-    conversation_id = "of the other agent"
+    error: str | None = None
+    conversation_id: str | None = "of the other agent"
 
     def __init__(self) -> None:
         self._seen = b""
@@ -43,7 +44,7 @@ class _Output:
 
     def close(self) -> None: ...
 
-    def usage(self, store: Store, began: float) -> tuple[Tokens | None, dict[str, Tokens]]:
+    def usage(self, store: Port, began: float) -> tuple[Tokens | None, dict[str, Tokens]]:
         del store, began
         tokens: Tokens = {"input": 3, "output": 4}
         return (tokens, {"other-1": tokens}) if b"other" in self._seen else (None, {})
@@ -58,7 +59,7 @@ class _Other:
         self._folder = folder
         self.hooks: list[Sequence[str]] = []
 
-    def add_commands(self, add: AddCommand, make_home: MakeHome) -> None:
+    def add_commands(self, add: AddCommand, add_sums: AddSums, make_home: MakeHome) -> None:
         def install(options: "Namespace") -> int:
             sys.stdout.write(make_home(Store(Home(options.home))))
             return 0
@@ -87,6 +88,7 @@ class _Other:
 def other(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> _Other:
     package, module = (ModuleType(name) for name in ("other_agent", "integration"))
     agent = _Other(tmp_path / "agents of the other")
+    _: Integration = agent  # mypy compares it with the protocol, too
     for name in ("TITLE", "add_commands", "run_hook", "is_calling", "output", "findings", "agent_folders"):
         setattr(module, name, getattr(agent, name))
     monkeypatch.setattr(package, "integration", module, raising=False)
