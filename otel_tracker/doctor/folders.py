@@ -82,7 +82,7 @@ def locks(subject: Subject) -> Iterator[Finding]:
     """Try to take both locks, for as long as a task would."""
     parts = subject.parts
     paths = [path for path in (parts.home.document_lock, parts.home.append_lock) if os.path.exists(path)]
-    stuck = next((found for found in (_stuck(path, parts) for path in paths) if found), None)
+    stuck = next(filter(None, (_stuck(path, parts) for path in paths)), None)
     yield stuck or Finding("lock", OK, "free" if paths else "not used yet")
 
 

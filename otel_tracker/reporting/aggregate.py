@@ -69,8 +69,8 @@ class Sums:
             if part.duration_seconds is not None:
                 self.durations.append(max(0.0, part.duration_seconds))
         tokens = self.tokens
-        for kind, number in part.tokens.items():
-            tokens[kind] += number
+        for token_type, number in part.tokens.items():
+            tokens[token_type] += number
         if part.is_incomplete:
             self.is_incomplete = True
 
@@ -104,7 +104,7 @@ class Sums:
             "success_rate": counts["successful"] / judged if judged > 0 else None,
             "duration_median_seconds": _quantile(durations, 0.5),
             "duration_p95_seconds": _quantile(durations, 0.95),
-            **{kind: self.tokens[kind] for kind in _SHOWN_TOKENS},
+            **{token_type: self.tokens[token_type] for token_type in _SHOWN_TOKENS},
             "tokens": total,
             "cost_usd": None if is_unpriced else self.tokens[names.COST] / _MICRO,
             "unpriced_tokens": unpriced,
@@ -206,15 +206,15 @@ def _period_getter(key: str, window: Window) -> "Callable[[RunPart], str]":
 
 def _rows(by: "Sequence[str]", groups: "dict[Key, Sums]") -> "list[Row]":
     """Return a row for each group, in order."""
-    ranks = [_ranks(place, key, groups) for place, key in enumerate(by)]
+    ranks = [_ranks(index, key, groups) for index, key in enumerate(by)]
     ordered = sorted(groups, key=lambda key: [rank[value] for rank, value in zip(ranks, key, strict=True)])
     return [{**dict(zip(by, key, strict=True)), **groups[key].row()} for key in ordered]
 
 
-def _ranks(place: int, key: str, groups: "dict[Key, Sums]") -> "dict[str | None, int]":
-    """Return the rank of each value that the groups' keys have at a place."""
+def _ranks(index: int, key: str, groups: "dict[Key, Sums]") -> "dict[str | None, int]":
+    """Return the rank of each value that the groups' keys have at an index."""
     values = {
-        value: sums for (value,), sums in _merged(((group[place],), sums) for group, sums in groups.items()).items()
+        value: sums for (value,), sums in _merged(((group[index],), sums) for group, sums in groups.items()).items()
     }
     ordered = sorted(values, key=lambda value: _place(key, value or "", values[value]))
     return {value: rank for rank, value in enumerate(ordered)}
@@ -231,10 +231,10 @@ def _quantile(ordered: "list[float]", share: float) -> "float | None":
     """Return a quantile of sorted numbers, between two of them in proportion, as pandas and DuckDB's `quantile_cont` do."""
     if not ordered:
         return None
-    place = (len(ordered) - 1) * share
-    below = floor(place)
+    position = (len(ordered) - 1) * share
+    below = floor(position)
     above = min(below + 1, len(ordered) - 1)
-    return round(ordered[below] + (ordered[above] - ordered[below]) * (place - below), 6)
+    return round(ordered[below] + (ordered[above] - ordered[below]) * (position - below), 6)
 
 
 SUMS = tuple(Sums().row())

@@ -30,7 +30,7 @@ def exported(parts: "Iterable[RunPart]") -> "Iterator[Row]":
             "outcome": part.outcome,
             "runs": part.runs,
             "duration_seconds": part.duration_seconds,
-            **{kind: part.tokens.get(kind, 0) for kind in names.TOKEN_KEYS},
+            **{key: part.tokens.get(key, 0) for key in names.TOKEN_KEYS},
             "tokens": tokens,
             "cost_usd": part.tokens.get(names.COST, 0) / _MICRO if priced or not tokens else None,
             "unpriced_tokens": tokens - priced,

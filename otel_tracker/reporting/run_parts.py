@@ -86,7 +86,11 @@ def _parts_of_difference(amendment: "Event") -> "list[RunPart]":
     """
     models = amendment.get("models") or {}
     before = (amendment.get("previous_models") or {}).items()
-    gone = {name: {kind: -n for kind, n in (tokens or {}).items()} for name, tokens in before if name not in models}
+    gone = {
+        name: {token_type: -n for token_type, n in (tokens or {}).items()}
+        for name, tokens in before
+        if name not in models
+    }
     named = amendment.get("model") or names.UNKNOWN_MODEL
     shares = {**models, **gone} or {named: amendment.get("tokens") or _untyped(amendment)}
     outcome = amendment.get("outcome")

@@ -141,7 +141,7 @@ def outcome_or_null(value: "Any") -> "str | None":
 def tokens_or_null(value: "Any") -> "str | None":
     if value is None:
         return None
-    is_right = isinstance(value, dict) and all(kind in names.USAGE_KEYS and type(n) is int for kind, n in value.items())
+    is_right = isinstance(value, dict) and all(key in names.USAGE_KEYS and type(n) is int for key, n in value.items())
     return None if is_right else "whole numbers by token type, or null"
 
 
