@@ -9,13 +9,18 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from otel_tracker import MetricTracker
+from otel_tracker.cli import main
 from otel_tracker.storage import document_file
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.store import Store
 from tests.clock import Clock
 from tests.places import REAL_DOCUMENT
+from tests.shown import Run
 from tests.stores import store_of
 
 settings.register_profile("otel-tracker", deadline=None)  # how long an example takes says something about the machine
@@ -96,6 +101,36 @@ def store(home: Home) -> Store:
 @pytest.fixture
 def tracker(home: Home) -> MetricTracker:
     return MetricTracker(home.document)
+
+
+@pytest.fixture
+def spans() -> InMemorySpanExporter:
+    """Collect the spans of `traced`."""
+    return InMemorySpanExporter()
+
+
+@pytest.fixture
+def traced(home: Home, spans: InMemorySpanExporter) -> MetricTracker:
+    """Return a tracker whose spans are exported to `spans`, each as soon as it ends."""
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(spans))
+    return MetricTracker(home.document, tracer_provider=provider)
+
+
+@pytest.fixture
+def run(home: Home, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run a command on the home, in this process, and return its status and what it printed."""
+
+    def command(*arguments: str) -> tuple[int, str, str]:
+        ours = arguments.index("--") if "--" in arguments else len(arguments)
+        try:
+            status = main([*arguments[:ours], "--home", home.folder, *arguments[ours:]])
+        except SystemExit as stop:
+            status = int(stop.code or 0)
+        printed = capsys.readouterr()
+        return status, printed.out, printed.err
+
+    return command
 
 
 @pytest.fixture

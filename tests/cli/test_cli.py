@@ -4,7 +4,6 @@ import pty
 import re
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,23 +14,7 @@ from otel_tracker.cli import main
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.store import Store
 from tests.builders import end
-
-Run = Callable[..., "tuple[int, str, str]"]
-
-
-@pytest.fixture
-def run(home: Home, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run a command on the home and return its status and what it printed."""
-
-    def command(*arguments: str) -> tuple[int, str, str]:
-        try:
-            status = main([*arguments, "--home", home.folder])
-        except SystemExit as stop:
-            status = int(stop.code or 0)
-        printed = capsys.readouterr()
-        return status, printed.out, printed.err
-
-    return command
+from tests.shown import Run
 
 
 @pytest.fixture

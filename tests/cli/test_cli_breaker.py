@@ -8,30 +8,18 @@ from pathlib import Path
 import pytest
 
 from otel_tracker import MetricTracker, Permit, TaskTracker
-from otel_tracker.cli import main
 from otel_tracker.storage.home import Home
+from otel_tracker.storage.store import Store
 from tests.clock import Clock
+from tests.shown import Run
 
 AGENT = "core/coder.md"
-Run = Callable[..., "tuple[int, str, str]"]
 
 
-@pytest.fixture
-def run(home: Home, clock: Clock, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run a command on the home, by the test's clock, and return its status and what it printed."""
-    from otel_tracker.storage import store
-
-    monkeypatch.setattr(store.Store.__init__, "__defaults__", (None, clock))
-
-    def command(*arguments: str) -> tuple[int, str, str]:
-        try:
-            status = main([*arguments, "--home", home.folder])
-        except SystemExit as stop:
-            status = int(stop.code or 0)
-        printed = capsys.readouterr()
-        return status, printed.out, printed.err
-
-    return command
+@pytest.fixture(autouse=True)
+def _by_the_clock(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let commands go by the test's clock."""
+    monkeypatch.setattr(Store.__init__, "__defaults__", (None, clock))
 
 
 @pytest.fixture

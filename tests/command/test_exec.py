@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
@@ -26,11 +26,11 @@ from otel_tracker.storage import lock
 from otel_tracker.storage.files import Files
 from otel_tracker.storage.home import Home
 from otel_tracker.telemetry.trace_context import SpanContext, new_span
+from tests.waiting import BOUND, until
 
 pytestmark = pytest.mark.processes
 
 AGENT, OTHER = "core/coder.md", "core/debugger.md"
-BOUND = 60.0
 FOREVER = "while :; do sleep 0.01; done"  # a shell may miss a signal that comes when it starts a longer sleep
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 EXEC = [sys.executable, "-m", "otel_tracker", "exec"]
@@ -125,14 +125,6 @@ class Tracked:
 @pytest.fixture
 def tracked(home: Home, tmp_path: Path) -> Tracked:
     return Tracked(home, tmp_path)
-
-
-def until(is_so: Callable[[], object]) -> None:
-    """Wait for a condition."""
-    end = time.monotonic() + BOUND
-    while not is_so():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 def is_ended(pid: int) -> bool:

@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -29,6 +29,7 @@ from otel_tracker.storage.home import Home
 from otel_tracker.telemetry import metrics
 from tests.faults.components import needs
 from tests.places import ROOT
+from tests.waiting import BOUND, until
 
 pytestmark = [pytest.mark.processes, pytest.mark.xdist_group("prometheus")]  # one stack for all
 
@@ -36,7 +37,6 @@ Json = dict[str, Any]
 
 FOLDER = ROOT / "grafana"
 LOOPBACK = "127.0.0.1"
-BOUND = 60.0
 CODER, REVIEWER, FLAKY, EXPERT, HANGING = "core/coder.md", "core/reviewer.md", "flaky.md", "experts/db.md", "hanging.md"
 ORDERED = "ordered.md"
 AGENTS = (CODER, REVIEWER, FLAKY, EXPERT, HANGING, ORDERED)
@@ -60,15 +60,6 @@ ALERTS = [
     for group in yaml.safe_load((FOLDER / "rules" / "alerts.yml").read_text())["groups"]
     for rule in group["rules"]
 ]
-
-
-def until(is_so: Callable[[], object], process: "subprocess.Popen[str] | None" = None) -> None:
-    """Wait for a condition, as long as `process` lives."""
-    last = time.monotonic() + BOUND
-    while not is_so():
-        assert time.monotonic() < last
-        assert process is None or process.poll() is None
-        time.sleep(0.05)
 
 
 @pytest.fixture(scope="module", autouse=True)

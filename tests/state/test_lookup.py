@@ -18,14 +18,13 @@ from otel_tracker import (
     TaskTracker,
     UnknownAgentError,
 )
-from otel_tracker.cli import main
 from otel_tracker.state.document import Document
 from otel_tracker.state.lookup import all_keys, key_of, keys_of, similar
 from otel_tracker.storage.home import Home
 from tests.builders import document_of
+from tests.shown import Run
 
 CODER, EXPERT = "core/coder.md", "experts/database_expert.md"
-Run = Callable[..., "tuple[int, str, str]"]
 
 
 def document(*keys: str, **called: str) -> Document:
@@ -96,16 +95,6 @@ def fleet(tracker: MetricTracker) -> MetricTracker:
         with TaskTracker(CODER, tracker=tracker) as task:
             task.set_failed("broken")
     return tracker
-
-
-@pytest.fixture
-def run(home: Home, capsys: pytest.CaptureFixture[str]) -> Run:
-    def command(*arguments: str) -> tuple[int, str, str]:
-        status = main([*arguments[:1], "--home", home.folder, *arguments[1:]])
-        printed = capsys.readouterr()
-        return status, printed.out, printed.err
-
-    return command
 
 
 @pytest.mark.parametrize("text", [CODER, "coder", "Head Coder", "head_coder", "Coder.md"])

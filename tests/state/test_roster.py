@@ -2,7 +2,6 @@
 
 import copy
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +19,10 @@ from otel_tracker.storage.quick_read import read_quickly
 from otel_tracker.storage.store import Store
 from tests.builders import AGENT, about, any_event, document_of, end, folded, moment, start
 from tests.exporters.scraped import values
+from tests.shown import Run
 
 OTHER, NEW = "ui/designer.md", "core/builder.md"
 FAILURE = names.FAILURE
-Run = Callable[..., "tuple[int, str, str]"]
 
 
 def removed(agent: str = AGENT, after: float = 100.0) -> dict[str, Any]:
@@ -236,16 +235,6 @@ def fleet(home: Home, tracker: MetricTracker) -> MetricTracker:
         with TaskTracker(agent, tracker=tracker):
             pass
     return tracker
-
-
-@pytest.fixture
-def run(home: Home, capsys: pytest.CaptureFixture[str]) -> Run:
-    def command(*arguments: str) -> tuple[int, str, str]:
-        status = main([*arguments, "--home", home.folder])
-        printed = capsys.readouterr()
-        return status, printed.out, printed.err
-
-    return command
 
 
 def test_status_and_the_list_mark_agents_whose_file_is_gone(fleet: MetricTracker, run: Run) -> None:

@@ -13,8 +13,7 @@ import subprocess
 import sys
 import sysconfig
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -34,22 +33,14 @@ from otel_tracker.storage.store import Store
 from otel_tracker.telemetry.metrics import TASK_DURATION, TASK_TOKENS
 from tests.builders import end
 from tests.faults.components import miss
+from tests.waiting import BOUND, until
 
 pytestmark = pytest.mark.processes
 
 AGENT, OTHER = "core/coder.md", "core/debugger.md"
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
-BOUND = 60.0
 LOOPBACK = "127.0.0.1"
 TRACKER = [sys.executable, "-m", "otel_tracker"]
-
-
-def until(is_so: Callable[[], object]) -> None:
-    """Wait for a condition."""
-    last = time.monotonic() + BOUND
-    while not is_so():
-        assert time.monotonic() < last
-        time.sleep(0.01)
 
 
 def free_port() -> int:

@@ -30,15 +30,8 @@ TRACEPARENT = f"00-{TRACE}-{SPAN}-01"
 
 
 @pytest.fixture
-def spans() -> Spans:
-    return InMemorySpanExporter()
-
-
-@pytest.fixture
-def tracker(home: Home, spans: Spans) -> MetricTracker:
-    provider = TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(spans))
-    return MetricTracker(home.document, tracer_provider=provider)
+def tracker(traced: MetricTracker) -> MetricTracker:
+    return traced
 
 
 @pytest.fixture(autouse=True)

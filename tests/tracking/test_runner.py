@@ -6,8 +6,6 @@ from typing import Any
 import pytest
 import tenacity
 from opentelemetry import trace
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from otel_tracker import (
@@ -19,7 +17,6 @@ from otel_tracker import (
     current_task,
 )
 from otel_tracker.errors import InvalidValueError
-from otel_tracker.storage.home import Home
 from otel_tracker.tracking import retry
 from tests.clock import Clock
 
@@ -27,15 +24,8 @@ AGENT, OTHER = "core/coder.md", "core/debugger.md"
 
 
 @pytest.fixture
-def spans() -> InMemorySpanExporter:
-    return InMemorySpanExporter()
-
-
-@pytest.fixture
-def tracker(home: Home, spans: InMemorySpanExporter) -> MetricTracker:
-    provider = TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(spans))
-    return MetricTracker(home.document, tracer_provider=provider)
+def tracker(traced: MetricTracker) -> MetricTracker:
+    return traced
 
 
 @pytest.fixture(autouse=True)

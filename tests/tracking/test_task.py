@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 
@@ -19,15 +18,8 @@ Spans = InMemorySpanExporter
 
 
 @pytest.fixture
-def spans() -> Spans:
-    return InMemorySpanExporter()
-
-
-@pytest.fixture
-def tracker(home: Home, spans: Spans) -> MetricTracker:
-    provider = TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(spans))
-    return MetricTracker(home.document, tracer_provider=provider)
+def tracker(traced: MetricTracker) -> MetricTracker:
+    return traced
 
 
 def last_entry(tracker: MetricTracker) -> dict[str, Any]:
