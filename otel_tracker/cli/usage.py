@@ -6,6 +6,7 @@ import shutil
 import sys
 import time
 from datetime import UTC
+from functools import partial
 
 from otel_tracker.cli.stores import store_of
 from otel_tracker.cli.terminal import print_data
@@ -34,7 +35,9 @@ def export(options: "Namespace") -> int:
     """Print the runs of a window, a line for each model of one, as CSV or as JSON."""
     store = store_of(options)
     document = store.read()
-    lines = exported(aggregate.parts_in(window_of(options, time.time()), store.run_events(document), document.renamed))
+    lines = exported(
+        aggregate.parts_in(window_of(options, time.time()), partial(store.run_events, document), document.renamed)
+    )
     print_data("")  # from here on in UTF-8
     if options.format == "csv":
         writer = csv.DictWriter(sys.stdout, COLUMNS, lineterminator="\n")
@@ -60,7 +63,7 @@ def sums_of(options: "Namespace", by: str, agent: "str | None" = None) -> "Compa
     now, store = time.time(), store_of(options)
     document = store.read()
     return aggregate.compared(
-        store.run_events(document),
+        partial(store.run_events, document),
         options.by or (by,),
         window_of(options, now),
         now=None if options.format in ("json", "csv") else now,

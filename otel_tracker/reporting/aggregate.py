@@ -15,7 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from otel_tracker.reporting.run_parts import Batch
+    from otel_tracker.reporting.run_parts import Read
     from otel_tracker.state.shapes import Row
 
     Key = tuple[str | None, ...]
@@ -67,7 +67,7 @@ class Sums:
         if part.runs:
             self.outcomes[part.outcome] = self.outcomes.get(part.outcome, 0) + part.runs
             if part.duration_seconds is not None:
-                self.durations.append(max(0.0, part.duration_seconds))
+                self.durations.append(part.duration_seconds)
         tokens = self.tokens
         for token_type, number in part.tokens.items():
             tokens[token_type] += number
@@ -95,7 +95,7 @@ class Sums:
         """
         counts = {column: self.outcomes.get(outcome, 0) for outcome, column in _COLUMNS.items()}
         judged = sum(counts.values()) - counts["cancelled"]
-        durations = sorted(self.durations)
+        durations = sorted([max(0.0, seconds) for seconds in self.durations])
         total, unpriced = names.total_tokens(self.tokens), self.unpriced_tokens
         is_unpriced = 0 < total == unpriced and not self.tokens[names.COST]
         return {
@@ -123,17 +123,16 @@ def checked_keys(text: str) -> "tuple[str, ...]":
     return by
 
 
-def parts_in(
-    window: Window, batches: "Iterable[Batch]", renamed: "Mapping[str, str] | None" = None
-) -> "Iterable[RunPart]":
-    """Yield the parts of the runs that have ended in a window; `batches` and `renamed` as in `ended_runs`."""
-    for end in ended_runs(batches, window.since, renamed):
-        if window.contains(parse_timestamp(end["timestamp"])):
+def parts_in(window: Window, read: "Read", renamed: "Mapping[str, str] | None" = None) -> "Iterable[RunPart]":
+    """Yield the parts of the runs that have ended in a window; `read` and `renamed` as in `ended_runs`."""
+    since, until = window.bounds()
+    for end in ended_runs(read, window.since, renamed):
+        if since <= parse_timestamp(end["timestamp"]) < until:
             yield from parts_of(end)
 
 
 def compared(
-    batches: "Iterable[Batch]",
+    read: "Read",
     by: "Sequence[str]",
     window: Window,
     *,
@@ -143,11 +142,13 @@ def compared(
 ) -> Comparison:
     """Return the sums of a window, with `now` beside those of the window before; with an `agent` only of its runs.
 
-    `batches` and `renamed` as in `ended_runs`.
+    `read` and `renamed` as in `ended_runs`.
     """
     earlier = None if now is None else window.before(now)
     whole = window if earlier is None else window._replace(since=earlier.since)
-    parts = (part for part in parts_in(whole, batches, renamed) if agent in (None, part.agent))
+    parts = parts_in(whole, read, renamed)
+    if agent is not None:
+        parts = (part for part in parts if part.agent == agent)
     if earlier is None:
         return Comparison(aggregate(parts, by, window), window)
     of_before: list[RunPart] = []
@@ -169,12 +170,12 @@ def aggregate(parts: "Iterable[RunPart]", by: "Sequence[str]", window: Window = 
     Rows by a part of time are in its order, others by what they cost, then by their tokens, the most first.
     """
     by, of_main = tuple(by), tuple(key for key in by if key not in _OF_RUNS)
-    getters, main_getters = _getters((*by, "model"), window), _getters((*of_main, "model"), window)
+    key_of_run, key_of_main = _key_of((*by, "model"), window), _key_of((*of_main, "model"), window)
     of_runs: dict[Key, Sums] = {}
     of_conversation: dict[Key, Sums] = {}
     for part in parts:
-        group, get_all = (of_runs, getters) if part.agent is not None else (of_conversation, main_getters)
-        key = tuple([get(part) for get in get_all])
+        group, key_of = (of_runs, key_of_run) if part.agent is not None else (of_conversation, key_of_main)
+        key = key_of(part)
         sums = group.get(key)
         if sums is None:
             sums = group[key] = Sums()
@@ -195,8 +196,12 @@ def _merged(groups: "Iterable[tuple[Key, Sums]]") -> "dict[Key, Sums]":
     return merged
 
 
-def _getters(by: "Sequence[str]", window: Window) -> "list[Callable[[RunPart], str | None]]":
-    return [_period_getter(key, window) if key in PERIODS else attrgetter(key) for key in by]
+def _key_of(by: "Sequence[str]", window: Window) -> "Callable[[RunPart], Key]":
+    """Return what gives the values of several keys, or of one as the only one."""
+    getters = [_period_getter(key, window) if key in PERIODS else attrgetter(key) for key in by]
+    if len(by) > 1 and not set(by) & set(PERIODS):
+        return attrgetter(*by)  # at once, which takes a third of the time
+    return lambda part: tuple([get(part) for get in getters])
 
 
 def _period_getter(key: str, window: Window) -> "Callable[[RunPart], str]":

@@ -12,11 +12,12 @@ from otel_tracker.state.amendment import amended
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from otel_tracker.state.shapes import Event, Shares, Tokens
 
-    Batch = tuple[float, Iterable[Event]]
+    Batches = Iterable[tuple[float, Iterable[Event]]]
+    Read = Callable[[float, set[str]], Batches]
 
 _COUNTED = {*names.OUTCOMES, names.USAGE_RECORDED}
 
@@ -60,13 +61,15 @@ def _shares(event: "Event", shares: "Shares", outcome: "str | None", runs: int) 
     most = next(iter(shares)) if len(shares) == 1 else max(shares, key=lambda model: (_total(shares[model]), model))
     get = event.get
     moment, agent, is_incomplete = parse_timestamp(event["timestamp"]), event["agent"], bool(get("usage_incomplete"))
-    project, session, seconds, run_id = get("project"), get("conversation_id"), get("duration_seconds"), get("run_id")
-    parts = []
-    for model, tokens in shares.items():
-        counted, duration = (runs, seconds) if runs and model == most else (0, None)
-        run = moment, agent, outcome, model, project, session, counted, duration
-        parts.append(RunPart(*run, tokens or {}, is_incomplete, run_id))
-    return parts
+    project, session, run_id = get("project"), get("conversation_id"), get("run_id")
+    seconds = get("duration_seconds") if runs else None
+    return [
+        RunPart(
+            moment, agent, outcome, model, project, session, runs if model == most else 0,
+            seconds if model == most else None, tokens or {}, is_incomplete, run_id,
+        )
+        for model, tokens in shares.items()
+    ]  # fmt: skip
 
 
 def _total(tokens: "Tokens | None") -> int:
@@ -102,20 +105,21 @@ def _parts_of_difference(amendment: "Event") -> "list[RunPart]":
 
 
 def ended_runs(
-    batches: "Iterable[Batch]", since: "float | None" = None, renamed: "Mapping[str, str] | None" = None
+    read: "Read", since: "float | None" = None, renamed: "Mapping[str, str] | None" = None
 ) -> "Iterator[Event]":
-    """Yield the end of each run once, as it was amended, under the present key of its agent, and what the main conversation used.
+    """Yield the end of each run once, as it was amended, under the present key of its agent, and the main conversation's usage.
 
-    `batches` are events, the newest first, and before each the moment at which it was last written; none is asked for that
-    can hold nothing since the moment `since`, None for all. What is older may come, too. An amendment of no run, or of one whose end isn't
-    there any more, comes as it is: a difference. `renamed` has the present keys of agents by former ones.
+    `read(since, awaited)` yields batches of events, newest first, each after the moment at which it was last written. It may
+    leave out ends before the moment `since` while no run is `awaited`; no batch is asked for that can hold nothing else.
+    Events before `since` (None: the beginning) may come, too. An amendment of no run, or of one whose end is gone, comes as it
+    is: a difference. `renamed` has the present keys of agents by former ones.
     """
     earliest = float("-inf") if since is None else since
     keys = dict(renamed or {})
     amendments: dict[str, list[Event]] = {}
     awaited: set[str] = set()  # runs whose amended end may be in the window, wherever their first end is
     is_past = False
-    for written, events in batches:
+    for written, events in read(earliest, awaited):
         if is_past and written < earliest and not awaited:
             return
         is_past = True

@@ -9,7 +9,7 @@ from typing import Literal, Required, TypedDict
 import msgspec
 
 from otel_tracker import names
-from otel_tracker.runtime.timestamps import parse_timestamp
+from otel_tracker.runtime.timestamps import WIDTH, format_timestamp, parse_timestamp
 from otel_tracker.state.document import encode_line
 from otel_tracker.state.event_checks import is_event
 from otel_tracker.state.replay import not_discarded
@@ -18,14 +18,17 @@ from otel_tracker.storage.recognition import RESTORED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from otel_tracker.state.document import Document
     from otel_tracker.state.shapes import Event
     from otel_tracker.storage.journal import Journal
 
 _STARTED = encode_line({"action": names.TASK_STARTED})[1:-1]
-_PLAIN = {*names.OUTCOMES, names.TASK_AMENDED}
+_ENDS = [encode_line({"action": action})[1:-1] for action in names.OUTCOMES]
+_TIMESTAMP = b'"timestamp": "'
+_ENDLESS = float("inf")
+_ABOUT_RUNS = {*names.OUTCOMES, names.TASK_AMENDED}
 _Outcome = Literal["success", "failure", "cancelled", "lost"]
 _Kind = Literal["input", "output", "cache_read", "cache_write", "untyped", "cache_write_1h", "cost_micro_usd", "priced"]
 _Tokens = dict[_Kind, int]
@@ -33,7 +36,7 @@ _Models = dict[str, _Tokens | None]
 
 
 class _RunEvent(TypedDict, total=False):
-    """What sums are made of, of an event about a run."""
+    """The parts of an event about a run that sums are made of."""
 
     seq: Required[int]
     id: Required[str]
@@ -42,12 +45,12 @@ class _RunEvent(TypedDict, total=False):
     action: Required[str]
     run_id: str | None
     model: str | None
+    models: _Models | None
+    tokens: _Tokens | None
+    tokens_used: int | None
     project: str | None
     conversation_id: str | None
     duration_seconds: float | None
-    tokens_used: int | None
-    tokens: _Tokens | None
-    models: _Models | None
     usage_incomplete: bool | None
     outcome: _Outcome | None
     previous_outcome: _Outcome | None
@@ -57,38 +60,60 @@ class _RunEvent(TypedDict, total=False):
 _decode = msgspec.json.Decoder(_RunEvent).decode
 
 
-def batches(journal: "Journal", document: "Document") -> "Iterator[tuple[float, Iterable[Event]]]":
-    """Yield a home's events, without the starts of tasks, in batches, the newest first.
+def batches(
+    journal: "Journal", document: "Document", since: float = -_ENDLESS, awaited: "Collection[str]" = ()
+) -> "Iterator[tuple[float, Iterable[Event]]]":
+    """Yield a home's events, without the starts of tasks, in batches, newest first.
 
     Before each batch stands the moment at which its file was last written; it is read when it is iterated over. The last
-    one is what the document's history has from before the journal.
+    one is the entries of the document's history from before the journal. Ends before the moment `since` are left out
+    while no run is `awaited`.
     """
+    oldest = format_timestamp(since).encode() if since > -_ENDLESS else b""
     discarded: list[tuple[int, int]] = []
     for segment in reversed(journal.segments()):
-        yield journal.written_at(segment), _newest_first(journal, segment, discarded)
-    yield float("inf"), reversed(_before_journal(journal, document))
+        yield journal.written_at(segment), _newest_first(journal, segment, oldest, awaited, discarded)
+    yield _ENDLESS, reversed(_before_journal(journal, document))
 
 
-def _newest_first(journal: "Journal", segment: str, discarded: "list[tuple[int, int]]") -> "Iterator[Event]":
+def _newest_first(
+    journal: "Journal", segment: str, oldest: bytes, awaited: "Collection[str]", discarded: "list[tuple[int, int]]"
+) -> "Iterator[Event]":
     """Yield a segment's events that no restore has discarded; `discarded`, by later segments, is added to."""
     content = journal.lines_of(segment)
-    lines = [line for line in content.splitlines() if _STARTED not in line]
-    events = (event for line in reversed(lines) if (event := _event(line)) is not None)
-    if not discarded and RESTORED not in content:
-        yield from events
+    lines = reversed([line for line in content.splitlines() if _STARTED not in line])
+    if discarded or RESTORED in content:
+        yield from reversed(not_discarded(list(_events(lines))[::-1], discarded))
+    elif oldest:
+        yield from _events(line for line in lines if awaited or not _is_older_end(line, oldest))
     else:
-        yield from reversed(not_discarded(list(events)[::-1], discarded))
+        yield from _events(lines)
 
 
-def _event(line: bytes) -> "Event | None":
-    """Return the event of a line, None where another program has damaged it."""
+def _is_older_end(line: bytes, oldest: bytes) -> bool:
+    """Tell whether a line, without being decoded, is plainly the end of a run before the timestamp `oldest`."""
+    at = line.find(_TIMESTAMP) + len(_TIMESTAMP)
+    text = line[at : at + WIDTH]
+    return text < oldest and text.endswith(b"Z") and any(end in line for end in _ENDS)
+
+
+def _events(lines: "Iterable[bytes]") -> "Iterator[Event]":
+    """Yield the events of lines, without those that another program has damaged."""
+    for line in lines:
+        event = _plain_event(line) or parsed(line)
+        if event is not None:
+            yield event
+
+
+def _plain_event(line: bytes) -> "Event | None":
+    """Return the event of a line that is plainly one, about a run or the main conversation; None for any other line."""
     try:
         event: Event = _decode(line)  # type: ignore[assignment]  # typed, it is a dict all the same
         parse_timestamp(event["timestamp"])
     except (ValueError, OverflowError):
-        return parsed(line)
-    is_of_run = event["action"] in _PLAIN and event["agent"] is not None and event.get("run_id")
-    return event if is_of_run or event["action"] == names.USAGE_RECORDED else parsed(line)
+        return None
+    is_of_run = event["action"] in _ABOUT_RUNS and event["agent"] is not None and event.get("run_id")
+    return event if is_of_run or event["action"] == names.USAGE_RECORDED else None
 
 
 def _before_journal(journal: "Journal", document: "Document") -> "list[Event]":

@@ -39,7 +39,7 @@ from otel_tracker.storage.transaction import Transaction
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
     from otel_tracker.state.shapes import Event
     from otel_tracker.storage.home import Home
@@ -146,11 +146,13 @@ class Store(lifecycle.Part):
 
         return past.newest_first(self.read(), self.parts.journal, agent, since)
 
-    def run_events(self, document: Document) -> "Iterator[tuple[float, Iterable[Event]]]":
-        """Yield what a document and the journal say of ended runs, newest first, in batches (storage/run_events.py)."""
+    def run_events(
+        self, document: Document, since: float = float("-inf"), awaited: "Collection[str]" = ()
+    ) -> "Iterator[tuple[float, Iterable[Event]]]":
+        """Yield the events of a document and its journal about ended runs, newest first, in batches (storage/run_events.py)."""
         from otel_tracker.storage import run_events  # here: recording needs no sums
 
-        return run_events.batches(self.parts.journal, document)
+        return run_events.batches(self.parts.journal, document, since, awaited)
 
     def conversation(self, conversation_id: str) -> "list[Event]":
         """Return the ends of a conversation's tasks, and what amends them, oldest first."""

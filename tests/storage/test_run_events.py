@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from otel_tracker import names
+from otel_tracker.runtime.timestamps import parse_timestamp
 from otel_tracker.state.event_checks import is_event
 from otel_tracker.state.shapes import Event
 from otel_tracker.storage import journal as journals
@@ -143,3 +144,26 @@ def test_before_a_batch_stands_when_its_file_was_last_written(store: Store) -> N
     store.record([end("a")])
     os.utime(store.parts.journal.segments()[0], (NOON, NOON))
     assert [written for written, _ in store.run_events(store.read())] == [NOON, float("inf")]
+
+
+@pytest.mark.parametrize("are_awaited", [False, True])
+def test_ends_before_a_moment_are_left_out_while_no_run_is_awaited(store: Store, *, are_awaited: bool) -> None:
+    first, last = end("amended", names.LOST), end("amended")
+    amendment = {**first, "id": "x", "action": names.TASK_AMENDED, "outcome": "success", "previous_outcome": "lost"}
+    store.record(
+        [
+            first,
+            end("old"),
+            {**end("written elsewhere"), "timestamp": "2026-02-15T12:00"},
+            amendment,
+            end("young", after=90.0),
+        ]
+    )
+    awaited = {"amended"} if are_awaited else set()
+    batches = store.run_events(store.read(), parse_timestamp(last["timestamp"]) + 1.0, awaited)
+    events = [event["run_id"] for _, batch in batches for event in batch]
+    assert events == [
+        "young",
+        "amended",
+        *(["written elsewhere", "old", "amended"] if are_awaited else ["written elsewhere"]),
+    ]
