@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import venv
@@ -35,13 +36,25 @@ _A_START = 'start_ts = tracker.record_task_start("core/coder.md")\n'
 _A_TASK = 'tracker.record_task_complete("core/coder.md", tracker.record_task_start("core/coder.md"), tokens_used=5)\n'
 
 
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A user's folder in which `init` has made a home. Nothing in it says where it is: a copy is as good."""
+    folder = tmp_path_factory.mktemp("fresh")
+    subprocess.run([sys.executable, "-m", "otel_tracker", "init"], env=of_user(folder), check=True, capture_output=True)
+    assert [path for path in folder.rglob("*") if path.is_file() and os.fsencode(folder) in path.read_bytes()] == []
+    return folder
+
+
 @pytest.fixture
-def user(tmp_path: Path) -> dict[str, str]:
+def user(fresh: Path, tmp_path: Path) -> dict[str, str]:
     """A user with a fresh home; `python` on the path is the one that has the package."""
+    shutil.copytree(fresh, tmp_path, dirs_exist_ok=True)
+    return of_user(tmp_path)
+
+
+def of_user(folder: Path) -> dict[str, str]:
     environment = {key: value for key, value in os.environ.items() if key != "OTEL_TRACKER_HOME"}
-    environment |= {"HOME": str(tmp_path), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    subprocess.run([sys.executable, "-m", "otel_tracker", "init"], env=environment, check=True, capture_output=True)
-    return environment
+    return {**environment, "HOME": str(folder), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
 
 
 def run(code: str, user: dict[str, str], folder: Path, python: str = sys.executable) -> str:
