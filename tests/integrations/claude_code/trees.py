@@ -208,7 +208,7 @@ class _Transcript:
         final = rng.randrange(len(blocks))  # later records may have less again: of each number the largest counts
         for number, block in enumerate(blocks):
             grown = tokens if number == final else {**tokens, "output": rng.randint(0, tokens["output"])}
-            usage = {**_usage(grown), "service_tier": "standard", "speed": speed}
+            usage = {**_usage(grown), "service_tier": "standard", **({"speed": speed} if speed else {})}
             if number == final and beside is not None:
                 usage["iterations"] = [
                     {"type": "message", **_usage(tokens)},
