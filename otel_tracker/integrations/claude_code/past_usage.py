@@ -15,7 +15,6 @@ from otel_tracker.state.document import new_document
 from otel_tracker.storage.files import Files
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.price_file import price_table
-from otel_tracker.storage.store import Store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -68,6 +67,8 @@ def _document(home: Home, files: Files) -> "Document":
     """Return the state of a home, which knows agents by their names; an empty one if there is none that can be read."""
     try:
         if files.signature(home.document) is not None:
+            from otel_tracker.storage.store import Store  # here: without a home nothing else needs it
+
             return Store(home).read(is_patient=False)
     except OtelTrackerError as error:
         warn("%s", error)

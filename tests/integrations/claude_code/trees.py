@@ -231,7 +231,7 @@ class _Transcript:
         self.add("assistant", message=body, isApiErrorMessage=True, error="server_error")
 
     def uses_a_tool(self, run: TrueRun | None, **fields: Any) -> None:
-        tool = self.calls(run, "Bash", {"command": self.tree.words(30)}, **fields)
+        tool = self.calls(run, "Bash", {"command": self._prose()}, **fields)
         self.result(tool, **fields)
 
     def calls(self, run: TrueRun | None, name: str, arguments: Record, **fields: Any) -> str:
@@ -290,11 +290,14 @@ class _Transcript:
 
     def _thoughts(self) -> list[Record]:
         few = self.tree.rng.randint(0, 2)
-        return [{"type": "thinking", "thinking": self.tree.words(50), "signature": "x" * 50}, self._words()][:few]
+        return [{"type": "thinking", "thinking": self._prose(), "signature": "x" * 400}, self._words()][:few]
 
     def _words(self) -> Record:
         bad = "BAD" if self.tree.rng.random() < 0.05 else ""
-        return {"type": "text", "text": f'{self.tree.words(80)} "usage" \\ {bad}é'}
+        return {"type": "text", "text": f'{self._prose()} "usage" \\ {bad}é'}
+
+    def _prose(self) -> str:
+        return self.tree.words(self.tree.rng.randint(20, 20 + self.tree.filler // 2))
 
     def _output(self) -> str:
         size = self.tree.filler * (200 if self.tree.rng.random() < 0.01 else 1)

@@ -6,6 +6,7 @@ from otel_tracker.integrations.claude_code.past.tree_facts import is_said_to_age
 from otel_tracker.integrations.claude_code.transcripts import places
 from otel_tracker.integrations.claude_code.transcripts.ending import (
     API_ERROR,
+    CLEAN,
     INTERRUPTION,
     MID_TOOL,
     ending_of_answer,
@@ -20,7 +21,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import BinaryIO
 
-    from otel_tracker.integrations.claude_code.past.answer_line import Line
+    from otel_tracker.integrations.claude_code.past.answer_line import Line, Message
     from otel_tracker.integrations.claude_code.past.tree_facts import AgentTranscript, Conversation, TreeFacts
     from otel_tracker.integrations.claude_code.transcripts.lines import Record
     from otel_tracker.integrations.claude_code.transcripts.parent import Search
@@ -31,7 +32,7 @@ _COMPACTED, _INTERRUPTION = COMPACTED.encode(), INTERRUPTION.encode()
 class AgentReader(Reader):
     """Reads the transcript of an agent, in a session that goes on in `conversation`."""
 
-    __slots__ = ("_agent", "_claim", "_conversation", "_facts", "_search")
+    __slots__ = ("_agent", "_calling_message", "_claim", "_conversation", "_ends_well", "_facts", "_owner", "_search")
 
     def __init__(
         self,
@@ -46,8 +47,19 @@ class AgentReader(Reader):
         self._facts, self._agent, self._conversation, self._search = facts, agent, conversation, search
         is_helper = agent.agent_id is not None and places.is_internal(agent.agent_id)
         self._claim = OF_COPY if is_helper else OF_RUN
+        self._owner = conversation if is_helper else agent
+        self._ends_well = False  # with an answer that calls no tool, and nothing behind it
+        self._calling_message: str | None = None  # the last one that has called a tool
+
+    def _read_ending(self) -> None:
+        if self._ends_well:
+            self._transcript.ending, self._transcript.error = CLEAN, None
+            self._transcript.error_type = self._transcript.outage = None
+        else:
+            super()._read_ending()
 
     def _take(self, offset: int, line: bytes) -> None:
+        self._ends_well = False
         if not is_said_to_agent(line) and b'"assistant"' in line:
             answer = line_in(line)
             if answer is None:
@@ -75,34 +87,34 @@ class AgentReader(Reader):
         at = self._conversation.modified if moment is None else moment
         if not self._note(moment, answer.version, answer.attribution_agent):
             if message is not None and message.model != SYNTHETIC:
-                self._facts.requests.add(answer, self._conversation, OF_COPY, at)
+                self._facts.requests.add(answer, message, self._conversation, OF_COPY, at)
             return
-        self._agent.project = self._agent.project or answer.cwd
-        blocks = message.content if message is not None else None
-        calls = [block for block in blocks if block.type == "tool_use"] if isinstance(blocks, list) else []
-        ending = self._ending(line, answer)
+        if message is None:
+            self._rests_since = None
+            return
+        if self._agent.project is None:
+            self._agent.project = answer.cwd
+        content = message.content
+        calls = [block for block in content or () if block.type == "tool_use"] if not isinstance(content, str) else []
+        ending = MID_TOOL if calls and not is_special(answer) else self._ending(line, answer, message)
         self._rests_since = moment if not calls and ending not in (None, MID_TOOL) else None
         if ending is not None:
-            self._note_answer(offset, message.id if message is not None else None)
+            self._note_answer(offset, message.id)
+        self._ends_well = not calls and ending == CLEAN and message.id not in (None, self._calling_message)
         if calls:
+            self._calling_message = message.id
             self._tools.update([block.id for block in calls if block.id])
             self._facts.take_calls(calls, self._agent.agent_id, self._conversation, at)
-        if ending != API_ERROR and message is not None and message.model != SYNTHETIC:
-            owner = self._agent if self._claim == OF_RUN else self._conversation
-            self._facts.requests.add(answer, owner, self._claim, at)
+        if ending != API_ERROR and message.model != SYNTHETIC:
+            self._facts.requests.add(answer, message, self._owner, self._claim, at)
 
-    def _ending(self, line: bytes, answer: "Line") -> "str | None":
+    def _ending(self, line: bytes, answer: "Line", message: "Message") -> "str | None":
         """Return how a transcript ends whose last record this answer is."""
-        message = answer.message
         if is_special(answer) or _INTERRUPTION in line:
             record = record_at(line) or {}
             return ending_of_answer(record, part(record, "message"))
-        if message is None:
-            return None
         content = message.content
-        types = (
-            [block.type for block in content] if isinstance(content, list) else ["text"] if content is not None else []
-        )
+        types = ["text"] if isinstance(content, str) else [block.type for block in content or ()]
         return ending_of_content(types, message.stop_reason)
 
 

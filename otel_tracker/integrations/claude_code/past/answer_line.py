@@ -85,7 +85,9 @@ class Line(Struct, rename="camel"):
     type: str | None = None
     is_sidechain: bool | None = None
     request_id: str | None = None
+    agent_id: str | None = None
     uuid: str | None = None
+    parent_uuid: str | None = None
     timestamp: str | None = None
     cwd: str | None = None
     session_id: str | None = None
@@ -111,7 +113,7 @@ class LaunchInput(Struct):
 _decode = msgspec.json.Decoder(Line).decode
 _decode_input = msgspec.json.Decoder(LaunchInput).decode
 _ERRORS = (msgspec.MsgspecError, ValueError, RecursionError)
-_days: dict[str, int] = {}  # in milliseconds since 1970, by date
+_minutes: dict[str, float] = {}  # their beginnings, in seconds since 1970
 _WIDTH = len("2026-08-10T12:00:00.000Z")
 _PLAIN = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", re.ASCII)
 _COUNTS = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
@@ -137,17 +139,17 @@ def record_at(line: bytes) -> "Record | None":
 
 def moment_at(timestamp: str | None) -> float | None:
     """Return the moment of a record's `timestamp`; those of Claude Code, `2026-08-10T12:00:00.000Z`, at little cost."""
-    day = _days.get(timestamp[:10]) if timestamp is not None and len(timestamp) == _WIDTH else None
-    if day is None or timestamp is None:
-        moment = moment_in(timestamp)
-        if moment is not None and timestamp is not None and _PLAIN.fullmatch(timestamp):
-            _days[timestamp[:10]] = int(moment // 86_400) * 86_400_000
-        return moment
-    try:
-        hour, minute, second, rest = timestamp[11:13], timestamp[14:16], timestamp[17:19], timestamp[20:23]
-        return (day + int(hour) * 3_600_000 + int(minute) * 60_000 + int(second) * 1000 + int(rest)) / 1000
-    except ValueError:
-        return moment_in(timestamp)
+    if timestamp is None:
+        return None
+    minute = _minutes.get(timestamp[:17])
+    if minute is not None and len(timestamp) == _WIDTH:
+        seconds = timestamp[17:23]
+        if seconds.replace(".", "0", 1).isdecimal():
+            return minute + float(seconds)
+    moment = moment_in(timestamp)
+    if moment is not None and _PLAIN.fullmatch(timestamp):
+        _minutes[timestamp[:17]] = moment // 60 * 60
+    return moment
 
 
 def launch_in(block: ContentBlock) -> LaunchInput:
@@ -161,14 +163,27 @@ def launch_in(block: ContentBlock) -> LaunchInput:
 
 def _line(record: dict[str, Any]) -> Line:
     message, data = record.get("message"), part(record, "data")
-    names = ("type", "requestId", "uuid", "timestamp", "cwd", "sessionId", "version", "attributionAgent")
+    names = (
+        "type",
+        "requestId",
+        "agentId",
+        "uuid",
+        "parentUuid",
+        "timestamp",
+        "cwd",
+        "sessionId",
+        "version",
+        "attributionAgent",
+    )
     texts = {key: text(record.get(key)) for key in names}
     progress = data.get("message")
     return Line(
         type=texts["type"],
         is_sidechain=record.get("isSidechain") is True,
         request_id=texts["requestId"],
+        agent_id=texts["agentId"],
         uuid=texts["uuid"],
+        parent_uuid=texts["parentUuid"],
         timestamp=texts["timestamp"],
         cwd=texts["cwd"],
         session_id=texts["sessionId"],

@@ -6,7 +6,7 @@ message, as in one transcript (transcripts/usage.py), and belongs to whoever has
 
 from typing import NamedTuple
 
-from otel_tracker.integrations.claude_code.past.answer_line import Iteration, Line, Usage
+from otel_tracker.integrations.claude_code.past.answer_line import Iteration, Line, Message, Usage
 from otel_tracker.integrations.claude_code.transcripts.usage import model_of
 from otel_tracker.names import CACHE_WRITE_1H, COST, PRICED, UNKNOWN_MODEL, total_tokens
 
@@ -45,38 +45,40 @@ class Share(NamedTuple):
 class Request:
     """One message of one request; its owner is what has the best claim to it."""
 
-    __slots__ = ("_beside", "_counts", "at", "claim", "id", "is_final", "model", "owner", "speed")
+    __slots__ = ("_beside", "_counts", "_usage", "at", "claim", "id", "is_final", "model", "owner", "speed")
 
     def __init__(self, owner: "Any", claim: int, request_id: "str | None", at: float) -> None:
         self.owner, self.claim, self.id, self.at = owner, claim, request_id, at
         self.model: str | None = None
         self.speed: str | None = None
         self.is_final = False
-        self._counts: Counts | None = None
+        self._usage: Usage | None = None  # as the last record had it: most records repeat it as it is
+        self._counts: Counts | None = None  # the largest numbers, once there were several
         self._beside: dict[str | None, Counts] | None = None
 
-    def add(self, line: Line) -> None:
+    def add(self, message: Message, request_id: "str | None") -> None:
         """Take a record of this answer into account; of each number the highest counts."""
-        message = line.message
-        if message is None:
-            return
-        self.id = self.id or line.request_id
-        self.model = message.model or self.model
-        self.is_final = self.is_final or bool(message.stop_reason)
+        if self.id is None:
+            self.id = request_id
+        if message.model is not None:
+            self.model = message.model
+        if message.stop_reason:
+            self.is_final = True
         usage = message.usage
-        if usage is None:
+        if usage is None or usage == self._usage:
             return
+        if self._usage is not None:
+            self._counts = _larger(self._counts or _counts(self._usage), _counts(usage))
+        self._usage = usage
         self.speed = usage.speed or self.speed
-        counts = _counts(usage)
-        self._counts = counts if self._counts in (None, counts) else _larger(self._counts, counts)
         if usage.iterations:
             self._add_beside(usage.iterations)
 
     def shares(self) -> "Iterator[Share]":
         """Yield what was used by model; nothing where no usage was written."""
         own = full_id(self.model) or UNKNOWN_MODEL
-        if self._counts is not None:
-            yield Share(own, _tokens(self._counts), self.at, self.speed)
+        if self._usage is not None:
+            yield Share(own, _tokens(self._counts or _counts(self._usage)), self.at, self.speed)
         for model, counts in (self._beside or {}).items():
             yield Share(model or own, _tokens(counts), self.at, None if model else self.speed)
 
@@ -108,17 +110,17 @@ class RequestTable:
         self._requests: dict[str, Request] = {}
         self._unnamed = 0
 
-    def add(self, line: Line, owner: "Any", claim: int, at: float) -> None:
+    def add(self, line: Line, message: Message, owner: "Any", claim: int, at: float) -> None:
         """Take a record of an answer into account that `owner` has with that claim, written at a moment."""
-        message, request_id = line.message, line.request_id
-        key = (message.id if message is not None else None) or request_id or line.uuid
+        request_id = line.request_id
+        key = message.id or request_id or line.uuid
         if not key:
             self._unnamed += 1
             key = f"\0{self._unnamed}"
         request = self._requests.get(key)
         if request is None:
             request = self._requests[key] = Request(owner, claim, request_id, at)
-        else:
+        elif request.owner is not owner or request.id != request_id:
             is_another = request_id is not None and request.id is not None and request_id != request.id
             if claim < request.claim:
                 if is_another:
@@ -126,7 +128,7 @@ class RequestTable:
                 request.owner, request.claim, request.at = owner, claim, at
             elif is_another:
                 return
-        request.add(line)
+        request.add(message, request_id)
 
     def __iter__(self) -> "Iterator[Request]":
         return iter(self._requests.values())

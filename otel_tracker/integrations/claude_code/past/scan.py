@@ -37,8 +37,9 @@ if TYPE_CHECKING:
 
     Inline = dict[int, tuple[AgentTranscript, list[bytes]]]
 
+_BUFFER_BYTES = 2**16  # of a file: with the usual 8 KiB reading takes half as long again
 _FORK = "fork"  # the type whose transcript begins with a copy of its launcher's
-_SIDE = b'"isSidechain"'
+_TRUE = (b":true", b": true")
 _GIVEN = "result"  # what the journal of a workflow says of an agent that has given one
 
 
@@ -88,9 +89,9 @@ class _Scan:
         conversation.modified = max(conversation.modified, file.modified)
         inline: Inline = {}
         try:
-            with open(file.path, "rb") as opened:
+            with open(file.path, "rb", _BUFFER_BYTES) as opened:
                 for _, line in lines_in(opened):
-                    if _is_side(line) and (record := record_at(line)) and record.get("isSidechain") is True:
+                    if _is_side(line) and (record := line_in(line)) and record.is_sidechain:
                         self._sort_out(record, line, conversation, inline)
                     else:
                         self._take_line(line, conversation, search)
@@ -118,23 +119,21 @@ class _Scan:
         self.facts.look_for_evidence(line, search)
 
     def _take_main_answer(self, answer: "Line", line: bytes, conversation: "Conversation") -> None:
-        conversation.project = conversation.project or answer.cwd
+        message = answer.message
+        if message is None:
+            return
         moment = moment_at(answer.timestamp) or conversation.modified
-        blocks = answer.message.content if answer.message is not None else None
-        if isinstance(blocks, list):
-            self.facts.take_calls(blocks, None, conversation, moment)
+        conversation.project = conversation.project or answer.cwd
+        if message.content and not isinstance(message.content, str):
+            self.facts.take_calls(message.content, None, conversation, moment)
         if is_special(answer):
             record = record_at(line) or {}
-            message = part(record, "message")
-            kind = ending_of_answer(record, message)
-            if kind == API_ERROR:
-                outage = outage_of(record, error_text(record, message))
-                if outage is not None:
-                    conversation.outages.append([outage, moment])
-            if kind == API_ERROR or message.get("model") == SYNTHETIC:
+            if ending_of_answer(record, part(record, "message")) == API_ERROR:
+                _note_outage(record, conversation, moment)
                 return
-        if answer.message is not None:
-            self.facts.requests.add(answer, conversation, OF_CONVERSATION, moment)
+            if message.model == SYNTHETIC:
+                return
+        self.facts.requests.add(answer, message, conversation, OF_CONVERSATION, moment)
 
     def _take_progress(self, line: "Line", conversation: "Conversation") -> None:
         """Take an answer that the launcher's transcript quotes; it counts where the agent's own transcript is gone."""
@@ -149,35 +148,30 @@ class _Scan:
         agent.conversation = agent.conversation or conversation
         agent.launch_id = agent.launch_id or line.parent_tool_use_i_d
         moment = moment_at(quoted.timestamp or line.timestamp) or conversation.modified
-        self.facts.requests.add(quoted, agent, OF_PROGRESS, moment)
+        self.facts.requests.add(quoted, quoted.message, agent, OF_PROGRESS, moment)
 
-    def _sort_out(
-        self,
-        record: "Record",
-        line: bytes,
-        conversation: "Conversation",
-        inline: "Inline",
-    ) -> None:
+    def _sort_out(self, record: "Line", line: bytes, conversation: "Conversation", inline: "Inline") -> None:
         """Put a record of an agent's that stands in a session's file with the others of the same agent.
 
         It follows one of these, or it is the prompt that a launch has given, and then the first of a run.
         """
-        own, before = text(record.get("uuid")) or "", text(record.get("parentUuid"))
-        if own and own in self._inline:
+        own, before = record.uuid or "", record.parent_uuid or ""
+        if own in self._inline:
             return  # in a copy of the session's file
-        agent = self._inline.get(before or "")
+        agent = self._inline.get(before)
         if agent is None:
-            agent = self._inline_agent(record, conversation)
-        self._inline[own] = agent
+            agent = self._inline_agent(record, line, conversation)
+        if own:
+            self._inline[own] = agent
         _, lines = inline.setdefault(id(agent), (agent, []))
         lines.append(line if line.endswith(b"\n") else line + b"\n")
 
-    def _inline_agent(self, record: "Record", conversation: "Conversation") -> AgentTranscript:
-        named = places.plain_agent_id(text(record.get("agentId")) or "")
+    def _inline_agent(self, record: "Line", line: bytes, conversation: "Conversation") -> AgentTranscript:
+        named = places.plain_agent_id(record.agent_id or "")
         if named and named in self.facts.agents:
             return self.facts.agents[named]
-        launch = self._open_launch(record, conversation)
-        key = named or (launch.tool_use_id if launch else text(record.get("uuid")) or f"{id(record)}")
+        launch = self._open_launch(record_at(line) or {}, conversation)
+        key = named or (launch.tool_use_id if launch else record.uuid or f"\0{len(self.facts.agents)}")
         agent = self.facts.agents[key] = AgentTranscript(named or None, conversation)
         agent.launch_id = launch.tool_use_id if launch else None
         return agent
@@ -203,7 +197,9 @@ class _Scan:
                     conversation.modified = max(conversation.modified, file.modified)
         try:
             with ExitStack() as stack:
-                self._read_transcript(agent, [stack.enter_context(open(file.path, "rb")) for file in parts])
+                self._read_transcript(
+                    agent, [stack.enter_context(open(file.path, "rb", _BUFFER_BYTES)) for file in parts]
+                )
         except OSError:
             self.facts.unreadable += 1
 
@@ -221,7 +217,7 @@ class _Scan:
 
     def _read_journal(self, file: "TranscriptFile") -> None:
         try:
-            with open(file.path, "rb") as opened:
+            with open(file.path, "rb", _BUFFER_BYTES) as opened:
                 for _, line in lines_in(opened):
                     record = record_at(line) or {}
                     agent = self.facts.agents.get(places.plain_agent_id(text(record.get("agentId")) or ""))
@@ -231,10 +227,16 @@ class _Scan:
             self.facts.unreadable += 1
 
 
+def _note_outage(record: "Record", conversation: "Conversation", moment: float) -> None:
+    outage = outage_of(record, error_text(record, part(record, "message")))
+    if outage is not None:
+        conversation.outages.append([outage, moment])
+
+
 def _is_side(line: bytes) -> bool:
     """Tell whether a record is a sub-agent's."""
-    at = line.find(_SIDE)
-    return at >= 0 and line[at + len(_SIDE) : at + len(_SIDE) + 12].lstrip(b": ").startswith(b"true")
+    at = line.find(b'"isSidechain"')
+    return at >= 0 and line.startswith(_TRUE, at + len(b'"isSidechain"'))
 
 
 def _in_order(parts: "list[TranscriptFile]") -> "list[TranscriptFile]":

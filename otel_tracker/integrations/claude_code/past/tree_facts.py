@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from otel_tracker.integrations.claude_code.transcripts.transcript import Transcript
 
 _TOOLS = ("Agent", "Task")
-_ROLE, _CONTENT, _HEAD_BYTES = b'"role"', b'"content"', 1000
+_USER, _HEAD_BYTES = (b':"user"', b': "user"'), 1000
 _KEPT = ("agentType", "agent_type", "resolvedModel", "totalDurationMs", "totalToolUseCount", "teammate_id")
 
 
@@ -126,7 +126,8 @@ class TreeFacts:
 
     def look_for_evidence(self, line: bytes, search: Search) -> None:
         """Note what a line says of launches and of agents that run, if anything; one with results says nothing of other tasks."""
-        if has_result(line, self._tools) if RESULT_OF in line else is_about_tasks(line):
+        at = line.find(RESULT_OF)
+        if has_result(line, self._tools, at) if at >= 0 else is_about_tasks(line):
             record = record_at(line)
             if record is not None:
                 search.add(record)
@@ -172,10 +173,9 @@ def is_special(line: "Line") -> bool:
 
 def is_said_to_agent(line: bytes) -> bool:
     """Tell whether a line is sure to be of type user, by its beginning: the longest lines needn't be searched for more."""
-    at = line.find(_ROLE, 0, _HEAD_BYTES)
-    if at < 0 or line.find(_CONTENT, 0, at) >= 0:  # within the content it is another one's
-        return False
-    return line[at + len(_ROLE) : at + len(_ROLE) + 8].lstrip(b": ").startswith(b'"user"')
+    at = line.find(b'"role"', 0, _HEAD_BYTES)
+    # Within the content it would be another role.
+    return at >= 0 and line.startswith(_USER, at + 6) and line.find(b'"content"', 0, at) < 0
 
 
 def looks_whole(line: bytes) -> bool:

@@ -218,9 +218,12 @@ def is_about_tasks(line: bytes) -> bool:
     return _NOTIFICATION in line or _STATUS in line or _STOP in line or _KILLING in line
 
 
-def has_result(line: bytes, tool_use_ids: "set[str]") -> bool:
-    """Tell whether a line holds the result of one of these calls; a key within a text has its quotes escaped."""
-    at = line.find(RESULT_OF)
+def has_result(line: bytes, tool_use_ids: "set[str]", at: "int | None" = None) -> bool:
+    """Tell whether a line holds the result of one of these calls; a key within a text has its quotes escaped.
+
+    `at` is where RESULT_OF first stands in it, -1 if it doesn't.
+    """
+    at = line.find(RESULT_OF) if at is None else at
     while at >= 0:
         start = line.find(b'"', at + len(RESULT_OF)) + 1
         at = line.find(b'"', start)
