@@ -31,6 +31,7 @@ from benchmarks.measure import Row
 from benchmarks.permit import permit_of_closed_breaker
 from benchmarks.scrape import changed_scrape, unchanged_scrape
 from benchmarks.span import dropped_task, openinference_agent, openllmetry_agent, task_in_processor_time
+from benchmarks.usage import usage_of_a_week
 
 _MEASUREMENTS = {
     "task": task_in_processor_time,
@@ -59,6 +60,7 @@ _MEASUREMENTS = {
     "big-history": history_of_big_home,
     "big-lost": task_without_document,
     "hook-long": recorder_of_long_run,
+    "usage": usage_of_a_week,
     "scrape": unchanged_scrape,
     "scrape-changed": changed_scrape,
 }

@@ -125,9 +125,9 @@ def checked_keys(text: str) -> "tuple[str, ...]":
 
 def parts_in(window: Window, read: "Read", renamed: "Mapping[str, str] | None" = None) -> "Iterable[RunPart]":
     """Yield the parts of the runs that have ended in a window; `read` and `renamed` as in `ended_runs`."""
-    since, until = window.bounds()
+    since, until = window.timestamps()
     for end in ended_runs(read, window.since, renamed):
-        if since <= parse_timestamp(end["timestamp"]) < until:
+        if since <= end["timestamp"] < until:
             yield from parts_of(end)
 
 
@@ -153,9 +153,11 @@ def compared(
         return Comparison(aggregate(parts, by, window), window)
     of_before: list[RunPart] = []
 
+    beginning, _ = window.timestamps()
+
     def of_window() -> "Iterator[RunPart]":
         for part in parts:
-            if window.contains(part.moment):
+            if part.timestamp >= beginning:
                 yield part
             else:
                 of_before.append(part)

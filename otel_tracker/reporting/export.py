@@ -1,7 +1,6 @@
 """Runs as lines for other programs: the parts that all sums are made of. Pure."""
 
 from otel_tracker import names
-from otel_tracker.runtime.timestamps import format_timestamp
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ def exported(parts: "Iterable[RunPart]") -> "Iterator[Row]":
     for part in parts:
         tokens, priced = names.total_tokens(part.tokens), part.tokens.get(names.PRICED, 0)
         yield {
-            "timestamp": format_timestamp(part.moment),
+            "timestamp": part.timestamp,
             "agent": part.agent,
             "model": part.model,
             "project": part.project,

@@ -7,7 +7,7 @@ in exactly one row, and all views that add up the same parts agree.
 from typing import NamedTuple
 
 from otel_tracker import names
-from otel_tracker.runtime.timestamps import parse_timestamp
+from otel_tracker.runtime.timestamps import format_timestamp, parse_timestamp
 from otel_tracker.state.amendment import amended
 
 TYPE_CHECKING = False
@@ -28,8 +28,8 @@ class RunPart(NamedTuple):
     Without an agent it is what the main conversation has used, which is no run.
     """
 
-    moment: float
-    """When the run ended, in seconds since 1970."""
+    timestamp: str
+    """When the run ended, as this package writes it."""
     agent: "str | None"
     outcome: "str | None"
     model: str
@@ -46,6 +46,11 @@ class RunPart(NamedTuple):
     """The final usage of some request is missing: the tokens are a lower bound."""
     run_id: "str | None" = None
 
+    @property
+    def moment(self) -> float:
+        """When the run ended, in seconds since 1970."""
+        return parse_timestamp(self.timestamp)
+
 
 def parts_of(event: "Event") -> "list[RunPart]":
     """Return the parts of a run's end, of what the main conversation has used, or of a difference (`ended_runs`)."""
@@ -60,12 +65,12 @@ def _shares(event: "Event", shares: "Shares", outcome: "str | None", runs: int) 
     """Return a part for each model of an event, that with the most tokens with the runs and their duration."""
     most = next(iter(shares)) if len(shares) == 1 else max(shares, key=lambda model: (_total(shares[model]), model))
     get = event.get
-    moment, agent, is_incomplete = parse_timestamp(event["timestamp"]), event["agent"], bool(get("usage_incomplete"))
+    timestamp, agent, is_incomplete = event["timestamp"], event["agent"], bool(get("usage_incomplete"))
     project, session, run_id = get("project"), get("conversation_id"), get("run_id")
     seconds = get("duration_seconds") if runs else None
     return [
         RunPart(
-            moment, agent, outcome, model, project, session, runs if model == most else 0,
+            timestamp, agent, outcome, model, project, session, runs if model == most else 0,
             seconds if model == most else None, tokens or {}, is_incomplete, run_id,
         )
         for model, tokens in shares.items()
@@ -110,11 +115,12 @@ def ended_runs(
     """Yield the end of each run once, as it was amended, under the present key of its agent, and the main conversation's usage.
 
     `read(since, awaited)` yields batches of events, newest first, each after the moment at which it was last written. It may
-    leave out ends before the moment `since` while no run is `awaited`; no batch is asked for that can hold nothing else.
+    leave out ends before the moment `since` while no run is `awaited`; no batch is asked for that can hold nothing else. Their
+    timestamps must be as this package writes them, so that they compare as texts: parsing each would take a tenth of all time.
     Events before `since` (None: the beginning) may come, too. An amendment of no run, or of one whose end is gone, comes as it
     is: a difference. `renamed` has the present keys of agents by former ones.
     """
-    earliest = float("-inf") if since is None else since
+    earliest, beginning = (float("-inf"), "") if since is None else (since, format_timestamp(since))
     keys = dict(renamed or {})
     amendments: dict[str, list[Event]] = {}
     awaited: set[str] = set()  # runs whose amended end may be in the window, wherever their first end is
@@ -124,7 +130,7 @@ def ended_runs(
             return
         is_past = True
         for event in events:
-            is_young = parse_timestamp(event["timestamp"]) >= earliest  # clocks jump: only a whole old batch ends it
+            is_young = event["timestamp"] >= beginning  # clocks jump: only a whole old batch ends it
             is_past = is_past and not is_young
             action, run_id = event["action"], event.get("run_id")
             if action == names.AGENT_RENAMED:

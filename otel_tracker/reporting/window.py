@@ -26,14 +26,14 @@ class Window(NamedTuple):
     until: "float | None" = None
     zone: "tzinfo | None" = None
 
-    def bounds(self) -> "tuple[float, float]":
-        """Return the first moment in the window, and the first one behind it; infinite ones where it has no such end."""
-        return float("-inf") if self.since is None else self.since, float("inf") if self.until is None else self.until
+    def timestamps(self) -> "tuple[str, str]":
+        """Return texts between which the timestamps of the moments in the window are: from the first, before the second."""
+        since = "" if self.since is None else format_timestamp(self.since)
+        return since, "~" if self.until is None else format_timestamp(self.until)
 
     def contains(self, moment: float) -> bool:
         """Tell whether a moment lies in the window."""
-        since, until = self.bounds()
-        return since <= moment < until
+        return (self.since is None or moment >= self.since) and (self.until is None or moment < self.until)
 
     def before(self, now: float) -> "Window | None":
         """Return the window of the same length that ends where this one begins, None where this one has no beginning."""

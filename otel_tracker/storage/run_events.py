@@ -4,6 +4,7 @@ Of each line only what sums are made of is decoded, and checked as it is. A line
 everywhere else, and left out if it is no event.
 """
 
+from datetime import datetime
 from typing import Literal, Required, TypedDict
 
 import msgspec
@@ -28,6 +29,7 @@ _STARTED = encode_line({"action": names.TASK_STARTED})[1:-1]
 _ENDS = [encode_line({"action": action})[1:-1] for action in names.OUTCOMES]
 _TIMESTAMP = b'"timestamp": "'
 _ENDLESS = float("inf")
+_parse = datetime.fromisoformat
 _ABOUT_RUNS = {*names.OUTCOMES, names.TASK_AMENDED}
 _Outcome = Literal["success", "failure", "cancelled", "lost"]
 _Kind = Literal["input", "output", "cache_read", "cache_write", "untyped", "cache_write_1h", "cost_micro_usd", "priced"]
@@ -100,20 +102,30 @@ def _is_older_end(line: bytes, oldest: bytes) -> bool:
 def _events(lines: "Iterable[bytes]") -> "Iterator[Event]":
     """Yield the events of lines, without those that another program has damaged."""
     for line in lines:
-        event = _plain_event(line) or parsed(line)
+        event = _plain_event(line)
         if event is not None:
             yield event
+        elif (event := parsed(line)) is not None:
+            yield _with_usual_timestamp(event)
 
 
 def _plain_event(line: bytes) -> "Event | None":
     """Return the event of a line that is plainly one, about a run or the main conversation; None for any other line."""
     try:
         event: Event = _decode(line)  # type: ignore[assignment]  # typed, it is a dict all the same
-        parse_timestamp(event["timestamp"])
+        timestamp = event["timestamp"]
+        _parse(timestamp)
     except (ValueError, OverflowError):
+        return None
+    if len(timestamp) != WIDTH or timestamp[-1] != "Z":
         return None
     is_of_run = event["action"] in _ABOUT_RUNS and event["agent"] is not None and event.get("run_id")
     return event if is_of_run or event["action"] == names.USAGE_RECORDED else None
+
+
+def _with_usual_timestamp(event: "Event") -> "Event":
+    """Return an event whose timestamp is as this package writes it: another program may have given it an offset."""
+    return {**event, "timestamp": format_timestamp(parse_timestamp(event["timestamp"]))}
 
 
 def _before_journal(journal: "Journal", document: "Document") -> "list[Event]":
@@ -130,7 +142,7 @@ def _before_journal(journal: "Journal", document: "Document") -> "list[Event]":
         for entry in history.entries()
         if _is_before(entry, first)
     )
-    return [entry for entry in completed if is_event(entry)]
+    return [_with_usual_timestamp(entry) for entry in completed if is_event(entry)]
 
 
 def _is_before(entry: "Event", first: "int | None") -> bool:

@@ -2,6 +2,7 @@
 
 from otel_tracker import names
 from otel_tracker.reporting.run_parts import RunPart, parts_of
+from otel_tracker.runtime.timestamps import format_timestamp
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,7 +31,8 @@ def _of_running(run: "PastRun") -> "Iterator[RunPart]":
     """Yield what a run has used that goes on: it is none of the runs yet, but its tokens are used."""
     for model, tokens in run.spending.models.items():
         session = run.conversation
-        yield RunPart(run.at, run.agent, None, model, session.project, session.id, tokens=tokens, is_incomplete=True)
+        at = format_timestamp(run.at)
+        yield RunPart(at, run.agent, None, model, session.project, session.id, tokens=tokens, is_incomplete=True)
 
 
 def _of_conversations(history: "PastHistory", cost: "Cost", window: "Window") -> "Iterator[RunPart]":
@@ -46,5 +48,5 @@ def _of_conversations(history: "PastHistory", cost: "Cost", window: "Window") ->
                     incomplete.add(group)
     for group, tokens in groups.items():
         session, project, model, quarter = group
-        moment, is_incomplete = quarter * _QUARTER_SECONDS, group in incomplete
-        yield RunPart(moment, None, None, model, project, session, tokens=tokens, is_incomplete=is_incomplete)
+        timestamp, is_incomplete = format_timestamp(quarter * _QUARTER_SECONDS), group in incomplete
+        yield RunPart(timestamp, None, None, model, project, session, tokens=tokens, is_incomplete=is_incomplete)

@@ -1,0 +1,83 @@
+"""What it takes to add up a window of time, against the second that it may take beside a Python that does nothing."""
+
+import os
+import resource
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from benchmarks.commands import installed
+from benchmarks.measure import Row, interleaved
+from otel_tracker import names
+from otel_tracker.runtime.ids import new_id
+from otel_tracker.runtime.timestamps import format_timestamp
+from otel_tracker.state import event
+from otel_tracker.state.document import encode_line
+from otel_tracker.storage.files import Files
+from otel_tracker.storage.home import Home
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ENDS, _AGENTS, _DAYS = 100_000, 50, 10
+_PER_SEGMENT, _ROUNDS = 6_000, 5
+_MOST_SECONDS = 1.0
+_MODELS = ("claude-opus-5-5", "claude-sonnet-5-5", "claude-haiku-5-5")
+
+
+def usage_of_a_week(folder: str) -> Row:
+    """Measure the processor time of `otel-tracker usage --since 7d` in a home with 100,000 ends of ten days."""
+    home, binaries = _home(folder), installed(os.path.join(folder, "venv"))
+    command = [os.path.join(binaries, "otel-tracker"), "usage", "--since", "7d", "--home", home.folder]
+    python = [os.path.join(binaries, "python"), "-c", "pass"]
+    ours, bare = interleaved(_process(command), _process(python), _ROUNDS, warm_up=1, clock=_of_children)
+    return Row("otel-tracker usage, 100,000 ends", ours - bare, _MOST_SECONDS, 1)
+
+
+def _of_children() -> float:
+    """Return the seconds of processor time that ended child processes have used."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def _process(command: list[str]) -> "Callable[[], None]":
+    def run() -> None:
+        subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
+
+    return run
+
+
+def _home(folder: str) -> Home:
+    """Return a home with a journal of runs of Claude Code, each with its tokens and costs by model, and no document yet."""
+    home = Home(os.path.join(folder, "home-of-usage"))
+    os.makedirs(home.journal)
+    began, pace = time.time() - _DAYS * 86_400, _DAYS * 86_400 / ENDS
+    lines = [_end(number, began + number * pace) for number in range(ENDS)]
+    for first in range(0, ENDS, _PER_SEGMENT):
+        path = os.path.join(home.journal, f"{first + 1}.jsonl")
+        Files().create(path, b"".join(lines[first : first + _PER_SEGMENT]))
+    subprocess.run(
+        [sys.executable, "-m", "otel_tracker", "status", "--home", home.folder], capture_output=True, check=True
+    )
+    return home
+
+
+def _end(number: int, at: float) -> bytes:
+    """Return the line of a run's end."""
+    tokens = {"input": number % 997, "output": number % 4999, "cache_read": 10 * number, "cache_write": number % 9973}
+    tokens |= {names.PRICED: names.total_tokens(tokens), names.COST: number}
+    ended = event.task_ended(
+        f"core/agent_{number % _AGENTS}.md",
+        names.FAILURE if number % 7 == 0 else names.SUCCESS,
+        at,
+        run_id=new_id(),
+        started=format_timestamp(at - number % 300),
+        duration_seconds=number % 300 + 0.25,
+        tokens=tokens,
+        models={_MODELS[number % len(_MODELS)]: tokens},
+        project=f"/home/user/projects/project-{number % 11}",
+        conversation_id=f"00000000-0000-4000-8000-{number // 200:012}",
+        told_later=True,
+    )
+    return encode_line({"seq": number + 1, **ended}) + b"\n"
