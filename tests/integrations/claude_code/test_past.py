@@ -1,5 +1,6 @@
 """The past, read from transcripts: over trees with a known truth the difference is 0, and what is read once is what hooks read."""
 
+import json
 import os
 from collections import Counter
 from collections.abc import Mapping
@@ -11,6 +12,10 @@ from otel_tracker import names
 from otel_tracker.integrations.claude_code.past.history import PastHistory, read_history
 from otel_tracker.integrations.claude_code.past.transcript_files import transcript_files
 from otel_tracker.integrations.claude_code.runs.run import run_id_of
+from otel_tracker.integrations.claude_code.transcripts.lines import part
+from otel_tracker.integrations.claude_code.transcripts.transcript_reader import read_transcript
+from otel_tracker.integrations.claude_code.transcripts.usage import TranscriptUsage
+from otel_tracker.runtime.timestamps import format_timestamp
 from otel_tracker.state.shapes import Tokens
 from tests.integrations.claude_code.trees import MODELS, Request, Truth, double, link_projects, write_tree
 
@@ -137,3 +142,89 @@ def test_old_files_are_left_out(tmp_path: Path) -> None:
     for path in tmp_path.rglob("*.jsonl"):
         os.utime(path, (NOW - 1e6, NOW - 1e6))
     assert transcript_files([str(truth.roots[0])], NOW - 1e5) == []
+
+
+@pytest.mark.parametrize("seed", [7, 8, 9])
+def test_an_agents_transcript_is_read_as_a_hook_reads_it(tmp_path: Path, seed: int) -> None:
+    truth = write_tree(tmp_path / "claude", seed, NOW, sessions=2)
+    ends = {run.end["agent_id"]: run.end for run in read(truth).runs if run.end and "agent_id" in run.end}
+    compared = 0
+    for path in tmp_path.rglob("agent-*.jsonl"):
+        end = ends.get(path.stem.removeprefix("agent-"))
+        if end is None or end["agent"] == "fork" or len(list(tmp_path.rglob(path.name))) > 1:
+            continue  # helpers, and what only the whole tree tells
+        transcript = read_transcript(str(path))
+        assert transcript is not None
+        assert end["started"] == format_timestamp(transcript.started or 0.0)
+        if end["action"] == names.TASK_COMPLETED:
+            worked = (transcript.ended or 0.0) - (transcript.started or 0.0) - transcript.idle_seconds
+            assert end["duration_seconds"] == pytest.approx(worked, abs=1e-5)
+        models = {model: only_tokens(tokens) for model, tokens in (end.get("models") or {}).items()}
+        assert models == transcript.models
+        assert end.get("usage_incomplete", False) is transcript.is_incomplete
+        assert end.get("skipped_lines", 0) == transcript.skipped
+        assert end.get("claude_code_version") == transcript.version
+        compared += 1
+    assert compared > 10
+
+
+def record(**fields: object) -> dict[str, object]:
+    return {"type": "assistant", "isSidechain": False, "timestamp": "2026-09-01T12:00:00.000Z", "cwd": "/p", **fields}
+
+
+def answer(message: str, request: str | None, output: object, **usage: object) -> dict[str, object]:
+    counts = {"input_tokens": 1, "output_tokens": output, **usage}
+    body = {"id": message, "role": "assistant", "model": "claude-opus-4-8", "content": [], "usage": counts}
+    return record(requestId=request, message={**body, "stop_reason": "end_turn"})
+
+
+@pytest.mark.parametrize("output", [3.0, "3", None, -1, True, [], 2**60])
+def test_numbers_that_are_none_count_as_a_hook_counts_them(tmp_path: Path, output: object) -> None:
+    line = answer("m1", "r1", output, cache_creation={"ephemeral_1h_input_tokens": 5, "ephemeral_2h_input_tokens": 7})
+    hooks = TranscriptUsage()
+    hooks.add(line, part(line, "message"))
+    (tmp_path / "s.jsonl").write_text(json.dumps(line))
+    assert tokens_of_main(read_only(tmp_path)) == +Counter(
+        {(model, kind): number for model, tokens in hooks.by_model().items() for kind, number in tokens.items()}
+    )
+
+
+def read_only(path: Path) -> PastHistory:
+    return read_history([str(path)], NOW, cost, lambda agent_type, _: agent_type)
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_a_side_questions_copy_counts_nowhere_whichever_file_is_older(tmp_path: Path, order: tuple[int, int]) -> None:
+    helper = tmp_path / "s" / "subagents" / "agent-aside_question-1.jsonl"
+    helper.parent.mkdir(parents=True)
+    files = [tmp_path / "s.jsonl", helper]
+    files[0].write_text(json.dumps(answer("m1", "r1", 40)))
+    files[1].write_text(json.dumps({**answer("m1", "r2", 90), "isSidechain": True, "agentId": "aside_question-1"}))
+    for age, which in enumerate(order):
+        os.utime(files[which], (NOW - 9000 - age, NOW - 9000 - age))
+    assert tokens_of_main(read_only(tmp_path)) == Counter(
+        {("claude-opus-4-8", "input"): 1, ("claude-opus-4-8", "output"): 40}
+    )
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"message":{"content":[{"type":"tool_use","input":{"role":"user"}}],"role":"assistant",%b},"type":"assistant"}',
+        b'\xef\xbb\xbf{"type":"assistant","message":{"role":"assistant",%b}}',
+        b'{ "type" : "assistant" , "message" : { "role" : "assistant" , %b } }',
+        b'{"toolUseResult":{"role":"user"},"type":"assistant","message":{"role":"assistant",%b}}',
+        b'{"type":"assistant","message":{"role":"assistant",%b,"content":[{"type":"text","text":"\xff\xfe"}]}}',
+        b'{"type":"assistant","message":{"role":"assistant",%b,"content":[{"type":"text","text":"\\ud800"}]}}',
+    ],
+)
+def test_answers_are_found_however_their_json_is_written(tmp_path: Path, line: bytes) -> None:
+    usage = b'"id":"m1","model":"claude-opus-4-8","usage":{"output_tokens":7}'
+    (tmp_path / "s.jsonl").write_bytes(line % usage + b"\r\n")
+    assert tokens_of_main(read_only(tmp_path)) == Counter({("claude-opus-4-8", "output"): 7})
+
+
+def test_a_transcript_of_no_ordinary_file_is_left_out(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "s.jsonl")
+    (tmp_path / "t.jsonl").symlink_to(tmp_path / "nowhere")
+    assert read_only(tmp_path).requests == []

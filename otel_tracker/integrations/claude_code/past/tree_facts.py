@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from otel_tracker.integrations.claude_code.transcripts.transcript import Transcript
 
 _TOOLS = ("Agent", "Task")
-_USER, _HEAD_BYTES = (b':"user"', b': "user"'), 1000
+_USER, _IN_MESSAGE, _HEAD_BYTES = (b':"user"', b': "user"'), (b'"message":{', b'"message": {'), 1000
 _KEPT = ("agentType", "agent_type", "resolvedModel", "totalDurationMs", "totalToolUseCount", "teammate_id")
 
 
@@ -174,8 +174,9 @@ def is_special(line: "Line") -> bool:
 def is_said_to_agent(line: bytes) -> bool:
     """Tell whether a line is sure to be of type user, by its beginning: the longest lines needn't be searched for more."""
     at = line.find(b'"role"', 0, _HEAD_BYTES)
-    # Within the content it would be another role.
-    return at >= 0 and line.startswith(_USER, at + 6) and line.find(b'"content"', 0, at) < 0
+    if at < 0 or not line.startswith(_USER, at + len(b'"role"')) or not line.endswith(_IN_MESSAGE, 0, at):
+        return False
+    return line.find(b'"content"', 0, at) < 0  # there it would be the role of something that an answer quotes
 
 
 def looks_whole(line: bytes) -> bool:
