@@ -123,12 +123,24 @@ def checked_keys(text: str) -> "tuple[str, ...]":
     return by
 
 
-def parts_in(window: Window, read: "Read", renamed: "Mapping[str, str] | None" = None) -> "Iterable[RunPart]":
-    """Yield the parts of the runs that have ended in a window; `read` and `renamed` as in `ended_runs`."""
+def parts_in(
+    window: Window,
+    read: "Read",
+    renamed: "Mapping[str, str] | None" = None,
+    archived: "Iterable[RunPart]" = (),
+) -> "Iterator[RunPart]":
+    """Yield the parts of the runs that have ended in a window; `read` and `renamed` as in `ended_runs`.
+
+    `archived` are those of runs that `read` no longer yields; one part may stand for many runs.
+    """
     since, until = window.timestamps()
     for end in ended_runs(read, window.since, renamed):
         if since <= end["timestamp"] < until:
             yield from parts_of(end)
+    for part in archived:
+        if since <= part.timestamp < until:
+            key = part.agent or ""
+            yield part._replace(agent=renamed[key]) if renamed and key in renamed else part
 
 
 def compared(
@@ -139,14 +151,15 @@ def compared(
     now: "float | None" = None,
     renamed: "Mapping[str, str] | None" = None,
     agent: "str | None" = None,
+    archived: "Iterable[RunPart]" = (),
 ) -> Comparison:
     """Return the sums of a window, with `now` beside those of the window before; with an `agent` only of its runs.
 
-    `read` and `renamed` as in `ended_runs`.
+    `read`, `renamed` and `archived` as in `parts_in`.
     """
     earlier = None if now is None else window.before(now)
     whole = window if earlier is None else window._replace(since=earlier.since)
-    parts = parts_in(whole, read, renamed)
+    parts = parts_in(whole, read, renamed, archived)
     if agent is not None:
         parts = (part for part in parts if part.agent == agent)
     if earlier is None:
