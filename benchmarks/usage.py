@@ -31,11 +31,11 @@ def usage_of_a_week(folder: str) -> Row:
     home, binaries = _home(folder), installed(os.path.join(folder, "venv"))
     command = [os.path.join(binaries, "otel-tracker"), "usage", "--since", "7d", "--home", home.folder]
     python = [os.path.join(binaries, "python"), "-c", "pass"]
-    ours, bare = interleaved(_process(command), _process(python), _ROUNDS, warm_up=1, clock=_of_children)
+    ours, bare = interleaved(_process(command), _process(python), _ROUNDS, warm_up=1, clock=of_children)
     return Row("otel-tracker usage, 100,000 ends", ours - bare, _MOST_SECONDS, 1)
 
 
-def _of_children() -> float:
+def of_children() -> float:
     """Return the seconds of processor time that ended child processes have used."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
