@@ -1,6 +1,5 @@
-"""`otel-tracker usage` and `export`, and what other commands show of a window of time: sums over runs that have ended."""
+"""`otel-tracker usage` and `export`, and the sums of a window of time that other commands show."""
 
-import csv
 import json
 import shutil
 import sys
@@ -11,7 +10,7 @@ from functools import partial
 from otel_tracker.cli.stores import store_of
 from otel_tracker.cli.terminal import print_data
 from otel_tracker.reporting import aggregate
-from otel_tracker.reporting.export import COLUMNS, exported
+from otel_tracker.reporting.export import COLUMNS, exported, write_csv
 from otel_tracker.reporting.usage_views import rendered
 from otel_tracker.reporting.window import window
 from otel_tracker.runtime.printable import printable
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def usage(options: "Namespace") -> int:
-    """Print what has run in a window of time, how it ended, and what it used."""
+    """Print the runs of a window of time, their outcomes and their usage, as sums."""
     return print_sums(sums_of(options, "agent"), options.format)
 
 
@@ -40,16 +39,14 @@ def export(options: "Namespace") -> int:
     )
     print_data("")  # from here on in UTF-8
     if options.format == "csv":
-        writer = csv.DictWriter(sys.stdout, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(lines)
+        write_csv(sys.stdout, COLUMNS, lines)
     else:
         sys.stdout.writelines(printable(json.dumps(line, ensure_ascii=False)) + "\n" for line in lines)
     return 0
 
 
 def has_window(options: "Namespace") -> bool:
-    """Tell whether a command line names a window of time, or what rows are by."""
+    """Tell whether a command line names a window of time, or keys of rows."""
     return any(value is not None for value in (options.since, options.until, options.by))
 
 
@@ -59,7 +56,7 @@ def window_of(options: "Namespace", now: float) -> "Window":
 
 
 def sums_of(options: "Namespace", by: str, agent: "str | None" = None) -> "Comparison":
-    """Return the sums that a command line asks for, by `by` unless it says by what; with an `agent` only of its runs."""
+    """Return the sums that a command line asks for, by the key `by` unless it names others; with an `agent` only of its runs."""
     now, store = time.time(), store_of(options)
     document = store.read()
     return aggregate.compared(

@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 from otel_tracker import names
 from otel_tracker.errors import InvalidValueError
-from otel_tracker.reporting.choices import KEYS
+from otel_tracker.reporting.choices import KEYS, PERIODS
 from otel_tracker.reporting.run_parts import RunPart, ended_runs, parts_of
-from otel_tracker.reporting.window import PERIODS, Window
+from otel_tracker.reporting.window import PERIOD_NAMES, Window
 from otel_tracker.runtime.timestamps import parse_timestamp
 
 TYPE_CHECKING = False
@@ -33,7 +33,7 @@ class UsageTable(NamedTuple):
     by: "tuple[str, ...]"
     rows: "list[Row]"
     main_rows: "list[Row]"
-    """What the main conversation has used, by those of the keys that it has."""
+    """The main conversation's, by those of the keys that it has."""
     total: "Row"
     """The sum of both."""
     unpriced: "dict[str, int]"
@@ -41,18 +41,18 @@ class UsageTable(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """The sums of a window, and what they are compared with."""
+    """The sums of a window, and those of the window before."""
 
     usage: UsageTable
     window: Window
     before: "UsageTable | None" = None
-    """The same of the window before, None where they are compared with nothing."""
+    """None where there is no window before, or nothing is compared."""
     left_out: int = 0
     """How many rows are not shown, and yet in the total."""
 
 
 class Sums:
-    """What parts add up to."""
+    """The sums of parts."""
 
     __slots__ = ("durations", "is_incomplete", "outcomes", "tokens")
 
@@ -212,7 +212,7 @@ def _merged(groups: "Iterable[tuple[Key, Sums]]") -> "dict[Key, Sums]":
 
 
 def _key_of(by: "Sequence[str]", window: Window) -> "Callable[[RunPart], Key]":
-    """Return what gives the values of several keys, or of one as the only one."""
+    """Return a function from a part to its values of the keys."""
     getters = [_period_getter(key, window) if key in PERIODS else attrgetter(key) for key in by]
     if len(by) > 1 and not set(by) & set(PERIODS):
         return attrgetter(*by)  # at once, which takes a third of the time
@@ -220,7 +220,7 @@ def _key_of(by: "Sequence[str]", window: Window) -> "Callable[[RunPart], Key]":
 
 
 def _period_getter(key: str, window: Window) -> "Callable[[RunPart], str]":
-    name, zone = PERIODS[key], window.zone
+    name, zone = PERIOD_NAMES[key], window.zone
     return lambda part: name(part.moment, zone)
 
 
@@ -241,7 +241,7 @@ def _ranks(index: int, key: str, groups: "dict[Key, Sums]") -> "dict[str | None,
 
 
 def _place(key: str, value: str, sums: Sums) -> "tuple[object, ...]":
-    """Return what orders a value of a key: its time, else how much it stands for."""
+    """Return the sort key of a key's value: its time, else its costs, tokens and runs."""
     if key in PERIODS:
         return (parse_timestamp(value) if key == "hour" else value,)  # an hour of a clock that is set back comes twice
     return -sums.tokens[names.COST], -names.total_tokens(sums.tokens), -sum(sums.outcomes.values()), value

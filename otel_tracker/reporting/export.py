@@ -1,10 +1,14 @@
 """Runs as lines for other programs: the parts that all sums are made of. Pure."""
 
+import csv
+
 from otel_tracker import names
+from otel_tracker.runtime.printable import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
+    from typing import TextIO
 
     from otel_tracker.reporting.run_parts import RunPart
     from otel_tracker.state.shapes import Row
@@ -36,3 +40,12 @@ def exported(parts: "Iterable[RunPart]") -> "Iterator[Row]":
             "is_incomplete": part.is_incomplete,
             "run_id": part.run_id,
         }
+
+
+def write_csv(file: "TextIO", columns: "Sequence[str]", rows: "Iterable[Row]") -> None:
+    """Write rows as CSV; letters that don't print are escaped, since the file may be a terminal."""
+    writer = csv.DictWriter(file, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(
+        {key: printable(cell) if isinstance(cell, str) else cell for key, cell in row.items()} for row in rows
+    )

@@ -23,9 +23,9 @@ _COUNTED = {*names.OUTCOMES, names.USAGE_RECORDED}
 
 
 class RunPart(NamedTuple):
-    """What a run has used of one model, or several runs of the same agent, model, outcome and day.
+    """The usage of one model by a run, or by several runs of the same agent, model, outcome and day.
 
-    Without an agent it is what the main conversation has used, which is no run.
+    Without an agent it is that of the main conversation, which is no run.
     """
 
     timestamp: str
@@ -41,7 +41,7 @@ class RunPart(NamedTuple):
     duration_seconds: "float | None" = None
     """Of that one run, if it is known."""
     tokens: "Tokens" = {}  # noqa: RUF012 - never changed
-    """By type, with what they cost (names.USAGE_KEYS)."""
+    """By type, with their cost (names.USAGE_KEYS)."""
     is_incomplete: bool = False
     """The final usage of some request is missing: the tokens are a lower bound."""
     run_id: "str | None" = None
@@ -53,7 +53,7 @@ class RunPart(NamedTuple):
 
 
 def parts_of(event: "Event") -> "list[RunPart]":
-    """Return the parts of a run's end, of what the main conversation has used, or of a difference (`ended_runs`)."""
+    """Return the parts of a run's end, of usage of the main conversation, or of a difference (`ended_runs`)."""
     if event["action"] == names.TASK_AMENDED:
         return _parts_of_difference(event)
     outcome = names.OUTCOMES.get(event["action"])
@@ -88,7 +88,7 @@ def _untyped(event: "Event") -> "Tokens":
 
 
 def _parts_of_difference(amendment: "Event") -> "list[RunPart]":
-    """Return what an amendment changes where the end itself is counted elsewhere, or there is none.
+    """Return the differences that an amendment makes where the end itself is counted elsewhere, or there is none.
 
     Sums with it are right; its tokens are not taken from the outcome that the run was counted with before.
     """

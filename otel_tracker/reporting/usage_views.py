@@ -3,7 +3,6 @@
 A table that is too wide for a terminal is folded: its columns go on below, behind the same first ones.
 """
 
-import csv
 import io
 import json
 from datetime import UTC, datetime
@@ -14,6 +13,7 @@ from otel_tracker.errors import UnknownMetricError
 from otel_tracker.reporting import markdown, wording
 from otel_tracker.reporting.aggregate import SUMS, Comparison, UsageTable
 from otel_tracker.reporting.choices import PERIODS
+from otel_tracker.reporting.export import write_csv
 from otel_tracker.runtime.printable import columns, printable
 from otel_tracker.runtime.timestamps import format_timestamp
 
@@ -63,15 +63,13 @@ def value(comparison: Comparison) -> "Row":
 def _csv(comparison: Comparison) -> str:
     """Return a line for each row, the total's too; `row` says which it is: runs, main or total."""
     usage, text = comparison.usage, io.StringIO()
-    writer = csv.DictWriter(text, ("row", *usage.by, *SUMS), lineterminator="\n")
-    writer.writeheader()
-    for kind, rows in (("runs", usage.rows), ("main", usage.main_rows), ("total", [usage.total])):
-        writer.writerows({"row": kind, **row} for row in rows)
+    kinds = ("runs", usage.rows), ("main", usage.main_rows), ("total", [usage.total])
+    write_csv(text, ("row", *usage.by, *SUMS), ({"row": kind, **row} for kind, rows in kinds for row in rows))
     return text.getvalue()
 
 
 def in_markdown(comparison: Comparison) -> str:
-    """Return sums as a Markdown table, with what is said above and below it."""
+    """Return sums as a Markdown table, with its title and notes."""
     keys, sums = _columns(comparison)
     shown = [*keys, *sums]
     rows = zip(*(column.cells for column in shown), strict=True)
@@ -85,7 +83,7 @@ def in_markdown(comparison: Comparison) -> str:
 
 
 def table(comparison: Comparison, width: int) -> str:
-    """Return sums as an aligned table, with what is said above and below it, folded to `width` columns of a terminal."""
+    """Return sums as an aligned table, with its title and notes, folded to `width` columns of a terminal."""
     keys, sums = _columns(comparison)
     title = fill(_title(comparison), width)
     if not _has_rows(comparison.usage):
@@ -133,7 +131,7 @@ def _block(shown: "list[_Column]", keys: int) -> str:
 
 
 def _columns(comparison: Comparison) -> "tuple[list[_Column], list[_Column]]":
-    """Return the columns of the keys, and those of the sums; of these only what has something to tell."""
+    """Return the columns of the keys, and those of the sums, without optional ones that are empty."""
     usage = comparison.usage
     rows = [row for _, row in _keyed(usage)]
     keys = [
@@ -152,8 +150,8 @@ def _columns(comparison: Comparison) -> "tuple[list[_Column], list[_Column]]":
         "Cost": [_cost(row) for row in rows],
         "Share": [wording.percent(measure(row) / whole) if whole > 0 else "-" for row in rows],
         "Change": _changes(comparison, measure),
-        **{title: [_number(row[kind]) for row in rows] for kind, title in _TITLES.items()},
         "Tokens": [_number(row["tokens"]) for row in rows],
+        **{title: [_number(row[kind]) for row in rows] for kind, title in _TITLES.items()},
     }
     needed = ("Runs", "Success", "Failed", "Tokens")
     kept = [_Column(title, cells) for title, cells in sums.items() if title in needed or set(cells) != {"-"}]
@@ -186,7 +184,7 @@ def _short_paths(paths: "Iterable[str | None]") -> "dict[str, str]":
 
 
 def _measure(total: "Row") -> "Callable[[Row], float]":
-    """Return what shares and changes are of: the cost, where nothing has a price the tokens, where none are known the runs."""
+    """Return the measure of shares and changes: costs; tokens where nothing has a price; runs where no tokens are known."""
     name = _measured(total)
     return lambda row: row[name] or 0
 
@@ -206,7 +204,7 @@ def _changes(comparison: Comparison, measure: "Callable[[Row], float]") -> "list
 
 
 def _keyed(usage: UsageTable) -> "list[tuple[object, Row]]":
-    """Return all rows, the total last, each behind what it is of."""
+    """Return all rows, the total last, each with a key that no other row has."""
     kinds = ("runs", usage.rows), ("main", usage.main_rows), ("total", [usage.total])
     return [((kind, *(row.get(key) for key in usage.by)), row) for kind, rows in kinds for row in rows]
 
@@ -260,7 +258,7 @@ def _title(comparison: Comparison) -> str:
 
 
 def _notes(comparison: Comparison) -> "list[str]":
-    """Return what has to be said of the figures."""
+    """Return the notes on the figures, as one paragraph."""
     usage, notes = comparison.usage, []
     if usage.total["cost_usd"]:
         notes.append("Costs are estimated by list prices.")

@@ -110,5 +110,10 @@ def hour(moment: float, zone: "tzinfo | None" = None) -> str:
     return f"{text[:14]}00{text[16:]}"
 
 
-PERIODS: "dict[str, Callable[[float, tzinfo | None], str]]" = {"hour": hour, "day": day, "week": week, "month": month}
-"""The names of the parts of time that rows may be by, and what each calls the one that a moment lies in."""
+PERIOD_NAMES: "dict[str, Callable[[float, tzinfo | None], str]]" = {
+    "hour": hour,
+    "day": day,
+    "week": week,
+    "month": month,
+}
+"""For each of choices.PERIODS, the function that names the one in which a moment lies."""

@@ -1,4 +1,4 @@
-"""What the journal says of ended runs, read at the speed that sums over months of it need.
+"""The journal's events about ended runs, read at the speed that sums over months need.
 
 Of each line only what sums are made of is decoded, and checked as it is. A line that isn't plainly right is read as
 everywhere else, and left out if it is no event.

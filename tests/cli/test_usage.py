@@ -213,10 +213,10 @@ def test_the_change_is_against_the_window_before(store: Store, run: Run) -> None
 def test_letters_of_others_reach_a_terminal_as_text(store: Store, run: Run) -> None:
     odd = "ev\x1b[31mil|`x`"
     store.record([ended(1, 1.0, "x.md", project=odd)])
-    for form in ("table", "markdown", "json"):
+    for form in ("table", "markdown", "json", "csv"):
         assert "\x1b" not in run("usage", "--by", "project", "--format", form)
     assert json.loads(run("usage", "--by", "project", "--format", "json"))["rows"][0]["project"] == odd
-    assert next(csv.DictReader(io.StringIO(run("export"))))["project"] == odd
+    assert next(csv.DictReader(io.StringIO(run("export"))))["project"] == "ev\\u001b[31mil|`x`"
     assert json.loads(run("export", "--format", "jsonl"))["project"] == odd
 
 

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from otel_tracker.errors import InvalidValueError
-from otel_tracker.reporting.window import PERIODS, Window, hour, moment, week, window
+from otel_tracker.reporting.choices import PERIODS
+from otel_tracker.reporting.window import PERIOD_NAMES, Window, hour, moment, week, window
 from otel_tracker.runtime.timestamps import format_timestamp, parse_timestamp
 from tests.builders import NOON
 
@@ -77,7 +78,7 @@ def test_days_are_the_readers(zone_name: str) -> None:
     zone = ZoneInfo(zone_name)
     for hours in range(0, 366 * 24, 5):
         at = NOON + hours * 3600 + 1234.5
-        for name, period in PERIODS.items():
+        for name, period in PERIOD_NAMES.items():
             assert period(at, None) == period(at, zone), name
         for text in ("today", "yesterday", "month"):
             for is_end in (False, True):
@@ -87,10 +88,10 @@ def test_days_are_the_readers(zone_name: str) -> None:
 @given(st.floats(0, 4e9), st.sampled_from(ZONES))
 def test_each_moment_is_in_the_day_that_it_is_named_after(at: float, name: str) -> None:
     zone = ZoneInfo(name)
-    day = PERIODS["day"](at, zone)
+    day = PERIOD_NAMES["day"](at, zone)
     assert window(day, day, NOON, zone).contains(at)
     assert window("today", "today", at, zone).contains(at)
-    assert day.startswith(PERIODS["month"](at, zone))
+    assert day.startswith(PERIOD_NAMES["month"](at, zone))
     assert hour(at, zone).startswith(day)
 
 
@@ -102,3 +103,7 @@ def test_an_hour_that_comes_twice_has_two_names() -> None:
 def test_weeks_are_those_of_iso_8601() -> None:
     assert week(parse_timestamp("2027-01-03T12:00"), UTC) == "2026-W53"
     assert week(parse_timestamp("2027-01-04T12:00"), UTC) == "2027-W01"
+
+
+def test_each_part_of_time_that_rows_may_be_by_has_names() -> None:
+    assert tuple(PERIOD_NAMES) == PERIODS
