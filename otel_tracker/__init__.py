@@ -15,34 +15,6 @@ from otel_tracker import names
 
 __version__ = names.VERSION
 
-_HOMES = {
-    "MetricTracker": "otel_tracker.tracking.metric_tracker",
-    "TaskTracker": "otel_tracker.tracking.task",
-    "track_agent": "otel_tracker.tracking.decorator",
-    "estimate_tokens": "otel_tracker.state.tokens",
-    "CircuitBreakerSpanExporter": "otel_tracker_exporters.circuit_breaker",
-    "AgentBlacklistedError": "otel_tracker.errors",
-    "AmbiguousAgentError": "otel_tracker.errors",
-    "NoAgentAvailableError": "otel_tracker.errors",
-    "AgentTimeoutError": "otel_tracker.errors",
-    "Permit": "otel_tracker.tracking.permit",
-    "Rejection": "otel_tracker.tracking.gate",
-    "Selection": "otel_tracker.tracking.gate",
-    "current_task": "otel_tracker.tracking.task",
-    "configure": "otel_tracker.tracking.configuration",
-    "bound": "otel_tracker.telemetry.propagation",
-    "child_environment": "otel_tracker.telemetry.propagation",
-    "serve_metrics": "otel_tracker_exporters.serving",
-    "DocumentError": "otel_tracker.errors",
-    "InvalidValueError": "otel_tracker.errors",
-    "LockTimeoutError": "otel_tracker.errors",
-    "OtelTrackerError": "otel_tracker.errors",
-    "StorageError": "otel_tracker.errors",
-    "UnknownAgentError": "otel_tracker.errors",
-    "UnknownMetricError": "otel_tracker.errors",
-    "UnsupportedVersionError": "otel_tracker.errors",
-}
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from otel_tracker.errors import (
@@ -104,12 +76,11 @@ def __getattr__(name: str) -> object:
         from otel_tracker.tracking import dropin
 
         return dropin
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
+    from otel_tracker.tracking.public_names import MODULES, load
 
-    value = globals()[name] = getattr(import_module(home), name)
+    if name not in MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = load(name)
     return value
 
 

@@ -4,6 +4,7 @@ import functools
 from typing import TYPE_CHECKING, Any
 
 from otel_tracker.storage.home import Home
+from otel_tracker.tracking.public_names import MODULES, load
 
 if TYPE_CHECKING:
     import os
@@ -13,16 +14,14 @@ def bound(name: str, home: str) -> Any:
     """Return the attribute `name` of the home's drop-in module; raises AttributeError if it has none."""
     if name in _BOUND:
         return _BOUND[name](home)
-    import otel_tracker
-
-    if name.startswith("_"):
+    if name not in MODULES:
         raise AttributeError(f"the drop-in module has no attribute {name!r}")
-    return getattr(otel_tracker, name)
+    return load(name)
 
 
 @functools.cache
 def _metric_tracker(home: str) -> type:
-    from otel_tracker import MetricTracker
+    from otel_tracker.tracking.metric_tracker import MetricTracker
 
     class BoundMetricTracker(MetricTracker):
         """A MetricTracker whose default document is that of one home."""
@@ -35,7 +34,7 @@ def _metric_tracker(home: str) -> type:
 
 @functools.cache
 def _task_tracker(home: str) -> type:
-    from otel_tracker import TaskTracker
+    from otel_tracker.tracking.task import TaskTracker
 
     class BoundTaskTracker(TaskTracker):
         """A TaskTracker that records in one home by default."""
@@ -49,7 +48,7 @@ def _task_tracker(home: str) -> type:
 
 @functools.cache
 def _track_agent(home: str) -> Any:
-    from otel_tracker import track_agent
+    from otel_tracker.tracking.decorator import track_agent
 
     return functools.partial(track_agent, tracker=_metric_tracker(home)())
 
