@@ -57,10 +57,10 @@ class _Keys:
 
     def key_of(self, agent_type: str, project: "str | None") -> str:
         """Return the key of the agent that a type means in a session that works in the folder `project`."""
-        known = agent_type, project
-        if known not in self._keys:
-            self._keys[known] = agent_types.resolved(self._document, agent_type, project, self._home).key
-        return self._keys[known]
+        place = agent_type, project
+        if place not in self._keys:
+            self._keys[place] = agent_types.resolved(self._document, agent_type, project, self._home).key
+        return self._keys[place]
 
 
 def _document(home: Home, files: Files) -> "Document":

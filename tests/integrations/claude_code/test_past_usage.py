@@ -95,13 +95,29 @@ def test_two_keys_at_once_and_a_window(truth: Truth, tmp_path: Path, capsys: pyt
 def test_a_run_that_goes_on_is_no_run_yet_but_its_tokens_count(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    truth = write_tree(tmp_path / "claude", 33, time.time(), sessions=2)
-    for path in tmp_path.rglob("*.jsonl"):
-        os.utime(path, None)
+    truth = write_tree(tmp_path / "claude", 33, time.time() + 6.9 * 3600, sessions=2, days=0.3)  # of the last minutes
     sums = usage(capsys, tmp_path / "claude")
     assert sums["total"]["lost"] == 0
     assert sums["total"]["runs"] < len(truth.runs)
     assert sums["total"]["tokens"] == sum(n for (_, kind), n in truth.tokens().items() if kind != "cache_write_1h")
+
+
+def test_a_session_is_over_whose_files_are_copies_of_today(
+    truth: Truth, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path in tmp_path.rglob("*.jsonl"):
+        os.utime(path, None)
+    assert usage(capsys, tmp_path / "claude")["total"]["runs"] == len(truth.runs)
+
+
+def test_a_sessions_file_comes_with_its_agents(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    truth = write_tree(tmp_path / "claude", 12, time.time(), sessions=1)
+    session = truth.runs[0].session_id
+    (path,) = (tmp_path / "claude" / "projects").glob(f"*/{session}.jsonl")
+    agents = usage(capsys, path)["rows"]
+    assert (
+        sum(row["runs"] for row in agents) >= sum(run.session_id == session for run in truth.runs) - 1
+    )  # the flat one
 
 
 def test_agents_have_the_keys_of_their_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -93,7 +93,7 @@ def write_tree(
     until: float,
     *,
     sessions: int = 4,
-    days: int = 20,
+    days: float = 20,
     filler: int = 300,
     most_bytes: int = 0,
     spaced: float = 0.5,
@@ -130,7 +130,7 @@ class _Tree:
     """What all sessions of a tree share."""
 
     def __init__(
-        self, root: Path, rng: random.Random, until: float, days: int, filler: int, spaced: float, tools: int
+        self, root: Path, rng: random.Random, until: float, days: float, filler: int, spaced: float, tools: int
     ) -> None:
         self.root, self.rng, self.filler, self.spaced, self.tools = root, rng, filler, spaced, tools
         self._first, self._last = until - days * _DAY, until - _SESSION_SECONDS - 3700.0
@@ -581,6 +581,10 @@ def _workflow(session: _Session) -> None:
 
 
 def _teammate(session: _Session) -> None:
+    tool, _ = session.launch(name="helper", subagent_type="coder")
+    name = f"helper@session-{session.id[:8]}"
+    spawned = {"status": "teammate_spawned", "teammate_id": name, "agent_id": name, "agent_type": "coder"}
+    session.main.result(tool, toolUseResult=spawned)
     agent_id = session.tree.name("ahelper-")
     more = {"name": "helper", "taskKind": "in_process_teammate", "customAgentType": "coder"}
     transcript = session.transcript(agent_id, sidecar={"agentType": "helper", "spawnDepth": 0, **more})

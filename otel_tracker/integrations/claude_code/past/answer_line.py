@@ -72,7 +72,7 @@ class Message(Struct):
 
 
 class Progress(Struct):
-    """What a run was said to be doing: a line of its transcript, within that of its launcher."""
+    """What a launcher's transcript quotes of a run that goes on: a line of that run's transcript."""
 
     type: str | None = None
     agentId: str | None = None  # noqa: N815 - as Claude Code writes it
@@ -214,13 +214,13 @@ def _message(message: dict[str, Any]) -> Message:
 
 
 def _block(block: dict[str, Any]) -> ContentBlock:
-    kind, call, name = (text(block.get(key)) for key in ("type", "id", "name"))
-    return ContentBlock(kind, call, name, Raw(json.dumps(block.get("input")).encode()))
+    block_type, call, name = (text(block.get(key)) for key in ("type", "id", "name"))
+    return ContentBlock(block_type, call, name, Raw(json.dumps(block.get("input")).encode()))
 
 
 def _usage(usage: dict[str, Any]) -> Usage:
-    found = usage.get("iterations")
-    iterations = [_iteration(one) for one in found if isinstance(one, dict)] if isinstance(found, list) else None
+    listed = usage.get("iterations")
+    iterations = [_iteration(one) for one in listed if isinstance(one, dict)] if isinstance(listed, list) else None
     return Usage(**_counts(usage), iterations=iterations, speed=text(usage.get("speed")))
 
 

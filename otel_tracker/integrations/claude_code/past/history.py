@@ -48,8 +48,8 @@ class Spending:
         """Add a request."""
         self.is_incomplete = self.is_incomplete or not request.is_final
         for model, tokens, _ in request.priced_shares(cost):
-            known = self.models.get(model)
-            self.models[model] = names.added_tokens(known, tokens) if known else tokens
+            sum_so_far = self.models.get(model)
+            self.models[model] = names.added_tokens(sum_so_far, tokens) if sum_so_far else tokens
 
 
 class PastRun:
@@ -103,22 +103,27 @@ class PastHistory:
         """Return the run that the transcript of an agent is of; None for helpers, and where nothing says that it is one."""
         if agent.agent_id is not None and places.is_internal(agent.agent_id):
             return None
-        told = self._evidence(agent.launch_id, agent.agent_id)
-        launch_id = agent.launch_id or (told.tool_use_id if told is not None else None)
+        evidence = self._evidence(agent.launch_id, agent.agent_id)
+        launch_id = agent.launch_id or (evidence.tool_use_id if evidence is not None else None)
         launch = self._facts.launches.get(launch_id or "")
-        of_file = agent.found.agent if agent.found is not None else None
-        if not (agent.sidecar.get("agentType") or told or launch or of_file):
+        of_file = agent.transcript.agent if agent.transcript is not None else None
+        if not (agent.sidecar.get("agentType") or evidence or launch or of_file):
             return None
         conversation = agent.conversation or (launch.conversation if launch else None)
-        return _Candidate(agent, launch, told, conversation or self._facts.conversation(""), launch_id)
+        return _Candidate(agent, launch, evidence, conversation or self._facts.conversation(""), launch_id)
 
     def _of_launches(self, taken: "set[str | None]") -> "Iterator[_Candidate]":
         """Yield the runs of which there is no transcript: something else says what became of their launches."""
         for launch in self._facts.launches.values():
-            told = self._evidence(launch.tool_use_id, None)
-            if launch.tool_use_id in taken or told is None or told.status is None or "teammate_id" in told.result:
+            evidence = self._evidence(launch.tool_use_id, None)
+            if (
+                launch.tool_use_id in taken
+                or evidence is None
+                or evidence.status is None
+                or "teammate_id" in evidence.result
+            ):
                 continue
-            run = _Candidate(None, launch, told, launch.conversation, launch.tool_use_id)
+            run = _Candidate(None, launch, evidence, launch.conversation, launch.tool_use_id)
             if run.run.is_unknown_type or run.run.agent_id or run.run.returned not in (FAILED, KILLED):
                 yield run
 
@@ -128,27 +133,34 @@ class PastHistory:
 
     def _judged(self, candidate: "_Candidate", spending: Spending) -> PastRun:
         run, conversation, agent = candidate.run, candidate.conversation, candidate.agent
-        found = agent.found if agent is not None else None
-        if found is None and spending.models:  # only its launcher's transcript quotes it
-            found = Transcript()
-        if found is not None:
-            found.models, found.is_incomplete = spending.models, spending.is_incomplete or found.has_gap
-            if agent is not None and agent.has_given_result and agent.is_in_workflow and found.ending in IN_BETWEEN:
-                found.ending = CLEAN  # agents of a workflow give their result by calling a tool
+        transcript = agent.transcript if agent is not None else None
+        if transcript is None and spending.models:  # only its launcher's transcript quotes it
+            transcript = Transcript()
+        if transcript is not None:
+            transcript.models, transcript.is_incomplete = spending.models, spending.is_incomplete or transcript.has_gap
+            if (
+                agent is not None
+                and agent.has_given_result
+                and agent.is_in_workflow
+                and transcript.ending in IN_BETWEEN
+            ):
+                transcript.ending = CLEAN  # agents of a workflow give their result by calling a tool
         run.run_id = candidate.run_id
         project = conversation.project or (agent.project if agent is not None else None)
-        kind = candidate.agent_type or (found.agent if found is not None else None) or run.wished_type
+        agent_type = candidate.agent_type or (transcript.agent if transcript is not None else None) or run.wished_type
         is_known = not run.is_unknown_type
-        run.agent = self._key_of(kind or agent_types.DEFAULT_TYPE, project) if is_known else agent_types.UNKNOWN_AGENT
-        is_over = self._now - conversation.modified > SILENT_SECONDS
-        verdict = outcome.verdict(run, found, outcome.SESSION_OVER if is_over else outcome.RUNNING)
-        at = (found.ended if found is not None else None) or run.reported or conversation.modified
+        run.agent = (
+            self._key_of(agent_type or agent_types.DEFAULT_TYPE, project) if is_known else agent_types.UNKNOWN_AGENT
+        )
+        is_over = self._now - min(conversation.last, conversation.modified) > SILENT_SECONDS
+        verdict = outcome.verdict(run, transcript, outcome.SESSION_OVER if is_over else outcome.RUNNING)
+        at = (transcript.ended if transcript is not None else None) or run.reported or conversation.modified
         if verdict is None:
             return PastRun(run.agent, at, conversation, None, spending)
         end = end_of(
             run,
             verdict,
-            found,
+            transcript,
             session_id=conversation.id,
             outages_of_session=conversation.outages,
             launcher_run_id=self._launcher_run_id(candidate),
@@ -177,14 +189,14 @@ class _Candidate:
         self,
         agent: "AgentTranscript | None",
         launch: "Launch | None",
-        told: "Evidence | None",
+        evidence: "Evidence | None",
         conversation: Conversation,
         launch_id: "str | None",
     ) -> None:
         self.agent, self.conversation = agent, conversation
         run = self.run = Run()
         run.note(agent_id=agent.agent_id if agent is not None else None, tool_use_id=launch_id)
-        result: dict[str, Any] = told.result if told is not None else {}
+        result: dict[str, Any] = evidence.result if evidence is not None else {}
         if launch is not None:
             run.note(wished_type=launch.wished_type, model=launch.model, launcher=launch.launcher, began=launch.at)
         run.note(agent_type=text(result.get("agentType") or result.get("agent_type")))
@@ -193,8 +205,8 @@ class _Candidate:
         if "totalToolUseCount" in result:
             run.note(tool_uses=count(result["totalToolUseCount"]))
         run.note(model=text(result.get("resolvedModel")))
-        if told is not None:
-            add_evidence(run, told, told.at or conversation.modified)
+        if evidence is not None:
+            add_evidence(run, evidence, evidence.at or conversation.modified)
         if agent is not None and agent.has_given_result:
             run.note(is_stopped=True)
         sidecar_type = agent.sidecar.get("agentType") if agent is not None else None

@@ -92,13 +92,13 @@ class Request:
 
     def _add_beside(self, iterations: "list[Iteration]") -> None:
         """Add what was used beside the answer itself: by an advisor, a compaction, a declined attempt."""
-        found: dict[str | None, Counts] = {}
+        beside: dict[str | None, Counts] = {}
         for one in iterations:
             counts = _NONE if one.type in (None, "message") else _counts(one)
             if any(counts):
                 model = full_id(one.model)
-                found[model] = _sum(found.get(model, _NONE), counts)
-        for model, counts in found.items():
+                beside[model] = _sum(beside.get(model, _NONE), counts)
+        for model, counts in beside.items():
             self._beside = self._beside or {}
             self._beside[model] = _larger(self._beside.get(model), counts)
 

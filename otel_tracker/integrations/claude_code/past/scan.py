@@ -123,6 +123,7 @@ class _Scan:
         if message is None:
             return
         moment = moment_at(answer.timestamp) or conversation.modified
+        conversation.last = max(conversation.last, moment)
         conversation.project = conversation.project or answer.cwd
         if message.content and not isinstance(message.content, str):
             self.facts.take_calls(message.content, None, conversation, moment)
@@ -208,11 +209,12 @@ class _Scan:
         since = launch.at if launch is not None and agent.sidecar.get("agentType") == _FORK else None
         conversation, search = agent.conversation or self.facts.conversation(""), self.facts.search()
         reader = AgentReader(files[0], since, self.facts, agent, conversation, search)
-        found = reader.read(float("inf"))
+        transcript = reader.read(float("inf"))
         for file in files[1:]:
-            found = reader.go_on_in(file, float("inf"))
-        agent.found = found
-        self.facts.unreadable += found.skipped
+            transcript = reader.go_on_in(file, float("inf"))
+        agent.transcript = transcript
+        conversation.last = max(conversation.last, agent.transcript.ended or 0.0)
+        self.facts.unreadable += transcript.skipped
         self.facts.merge(search)
 
     def _read_journal(self, file: "TranscriptFile") -> None:
@@ -243,8 +245,8 @@ def _in_order(parts: "list[TranscriptFile]") -> "list[TranscriptFile]":
     """Return the parts of an agent's transcript in their order, each once: of copies of a session's the longest."""
     longest: dict[str | None, TranscriptFile] = {}
     for file in parts:
-        known = longest.get(file.session_id)
-        if known is None or file.size > known.size:
+        other = longest.get(file.session_id)
+        if other is None or file.size > other.size:
             longest[file.session_id] = file
     if len(longest) == 1:
         return list(longest.values())

@@ -42,11 +42,11 @@ class TranscriptFile(NamedTuple):
 def transcript_files(paths: "Iterable[str]", since: "float | None" = None) -> "list[TranscriptFile]":
     """Return the files in folders, or named themselves, that were written to since a moment, the oldest first.
 
-    A folder may be Claude Code's own, of all projects, of one, or of a session. Links are followed, unless they lead back to a
+    A folder may be Claude Code's own, of all projects, of one, or of a session; with a session's file come its agents'. Links are followed, unless they lead back to a
     folder around the named one; a file is taken by the path that has the fewest links. Raises StorageError where a path
     that is named can't be read; folders below that can't be read are left out.
     """
-    found: list[tuple[bool, str, os.stat_result]] = []
+    candidates: list[tuple[bool, str, os.stat_result]] = []
     folders: list[str] = []
     for path in paths:
         try:
@@ -57,10 +57,11 @@ def transcript_files(paths: "Iterable[str]", since: "float | None" = None) -> "l
             inner = os.path.join(path, _PROJECTS)
             folders.append(inner if os.path.isdir(inner) else path)
         else:
-            found.append((False, path, status))
-    found += _walk(folders)
+            candidates.append((False, path, status))
+            folders += filter(os.path.isdir, [path.removesuffix(_SUFFIX)])  # of the session's agents
+    candidates += _walk(folders)
     files: dict[tuple[int, int], TranscriptFile] = {}
-    for _, path, status in sorted(found, key=lambda one: one[:2]):
+    for _, path, status in sorted(candidates, key=lambda one: one[:2]):
         if since is None or status.st_mtime >= since:
             one = TranscriptFile(status.st_mtime, path, status.st_size)
             files.setdefault((status.st_dev, status.st_ino), one)

@@ -23,17 +23,18 @@ _KEPT = ("agentType", "agent_type", "resolvedModel", "totalDurationMs", "totalTo
 
 
 class Conversation:
-    """A session: the folder that it works in, when it was last written to, and what ended turns of its main agent.
+    """A session: the folder that it works in, and what ended turns of its main agent.
 
-    `outages` are kinds of outages with the moment of each.
+    `outages` are kinds of outages with the moment of each. `modified` is when its files were last written to, `last` when its
+    last answer was given: a copy of them may be younger. Both are in seconds since 1970.
     """
 
-    __slots__ = ("id", "modified", "outages", "project")
+    __slots__ = ("id", "last", "modified", "outages", "project")
 
     def __init__(self, session_id: str) -> None:
         self.id = session_id
         self.project: str | None = None
-        self.modified = 0.0
+        self.modified = self.last = 0.0
         self.outages: list[list[object]] = []
 
 
@@ -54,17 +55,17 @@ class AgentTranscript:
     __slots__ = (
         "agent_id",
         "conversation",
-        "found",
         "has_given_result",
         "is_in_workflow",
         "launch_id",
         "project",
         "sidecar",
+        "transcript",
     )
 
     def __init__(self, agent_id: "str | None", conversation: "Conversation | None") -> None:
         self.agent_id, self.conversation = agent_id, conversation
-        self.found: Transcript | None = None
+        self.transcript: Transcript | None = None
         self.sidecar: Record = {}
         self.launch_id: str | None = None
         self.project: str | None = None

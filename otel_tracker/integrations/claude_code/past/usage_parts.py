@@ -42,8 +42,8 @@ def _of_conversations(history: "PastHistory", cost: "Cost", window: "Window") ->
         for model, tokens, at in request.priced_shares(cost):
             if window.contains(at):
                 group = conversation.id, conversation.project, model, at // _QUARTER_SECONDS
-                known = groups.get(group)
-                groups[group] = names.added_tokens(known, tokens) if known else tokens
+                sum_so_far = groups.get(group)
+                groups[group] = names.added_tokens(sum_so_far, tokens) if sum_so_far else tokens
                 if not request.is_final:
                     incomplete.add(group)
     for group, tokens in groups.items():
