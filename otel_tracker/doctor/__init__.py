@@ -26,6 +26,7 @@ _OF_THE_HOME = (
     folders.leavings,
     contents.document,
     contents.journal,
+    contents.archive,
     contents.lag,
     contents.comparison,
     contents.backups,

@@ -1,5 +1,6 @@
 """Findings about the files of a home: the document, the journal, and the backups."""
 
+import math
 import os
 import time
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from otel_tracker.state.event_checks import is_event
 from otel_tracker.state.fold import fold_all
 from otel_tracker.state.schema import has_changed_settings, settings_of
 from otel_tracker.state.settings import problems_in
+from otel_tracker.storage.archive import Archive
 from otel_tracker.storage.parts import Parts
 
 TYPE_CHECKING = False
@@ -79,6 +81,32 @@ def journal(subject: Subject) -> Iterator[Finding]:
             yield Finding("journal", NOTE, f"{text}; a repetition does not count")
     if not audit.damaged:
         yield Finding("journal", OK, f"{audit.events} events, segments: {audit.segments}")
+
+
+def archive(subject: Subject) -> Iterator[Finding]:
+    """Read the archive, whose lines count once their segments of the journal are gone."""
+    parts = subject.parts
+    archive, first = Archive(parts.home.archive, parts.files), parts.journal.first() or math.inf
+    unfinished = next(
+        iter(parts.journal.last_numbers(parts.journal.segments())), None
+    )  # a killed process leaves such lines
+    total, contradicting = 0, 0
+    for path in archive.paths():
+        lines, damaged = archive.read(path)
+        total += len(lines)
+        contradicting += sum(1 for line in lines if line["until"] >= first and line["until"] != unfinished)
+        if damaged:
+            text = (
+                f"{len(damaged)} lines of {path} are none of an archive: another program, or a person, has changed them"
+            )
+            yield Finding("archive", NOTE, f"{text}; they don't count")
+    if contradicting:
+        text = f"{contradicting} lines in {parts.home.archive} are of events that the journal has, or that were never in it"
+        yield Finding(
+            "archive", WRONG, text, "if they are another home's, or from before this one began anew, move them away"
+        )
+    elif total:
+        yield Finding("archive", OK, f"{total} lines of {len(archive.paths())} months")
 
 
 def lag(subject: Subject) -> Iterator[Finding]:

@@ -9,6 +9,7 @@ from otel_tracker.doctor.subject import Subject
 from otel_tracker.errors import LockTimeoutError, StorageError, command
 from otel_tracker.reporting.finding import NOTE, OK, WRONG, Finding, repair_of
 from otel_tracker.storage import claim, lock, mounts, unwritten
+from otel_tracker.storage.archive import Archive
 from otel_tracker.storage.maintenance import temporary_files
 from otel_tracker.storage.parts import Parts
 
@@ -74,6 +75,7 @@ def open_to_others(parts: Parts) -> list[str]:
     """Return the folders and files of the home that every user may write to."""
     home = parts.home
     files = [home.document, home.append_lock, home.document_lock, *parts.journal.segments(), *parts.backups.paths()]
+    files += Archive(home.archive, parts.files).paths()
     existing = [path for path in [*_folders(parts), *files] if os.path.exists(path)]
     return [path for path in existing if os.stat(path).st_mode & stat.S_IWOTH]
 
@@ -113,4 +115,4 @@ def leavings(subject: Subject) -> Iterator[Finding]:
 
 def _folders(parts: Parts) -> list[str]:
     home = parts.home
-    return [home.folder, os.path.dirname(home.document), home.journal, home.backups]
+    return [home.folder, os.path.dirname(home.document), home.journal, home.backups, home.archive]

@@ -1,4 +1,4 @@
-"""Sums of parts of runs (run_parts.py): the one place that adds them up for tables, JSON, CSV, Markdown and gauges. Pure."""
+"""Sums of parts of runs (state/run_parts.py): the one place that adds them up for tables, JSON, CSV, Markdown and gauges. Pure."""
 
 from math import floor
 from operator import attrgetter
@@ -7,15 +7,15 @@ from typing import NamedTuple
 from otel_tracker import names
 from otel_tracker.errors import InvalidValueError
 from otel_tracker.reporting.choices import KEYS, PERIODS
-from otel_tracker.reporting.run_parts import RunPart, ended_runs, parts_of
 from otel_tracker.reporting.window import PERIOD_NAMES, Window
 from otel_tracker.runtime.timestamps import parse_timestamp
+from otel_tracker.state.run_parts import RunPart, ended_runs, parts_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from otel_tracker.reporting.run_parts import Read
+    from otel_tracker.state.run_parts import Read
     from otel_tracker.state.shapes import Row
 
     Key = tuple[str | None, ...]
@@ -123,24 +123,12 @@ def checked_keys(text: str) -> "tuple[str, ...]":
     return by
 
 
-def parts_in(
-    window: Window,
-    read: "Read",
-    renamed: "Mapping[str, str] | None" = None,
-    archived: "Iterable[RunPart]" = (),
-) -> "Iterator[RunPart]":
-    """Yield the parts of the runs that have ended in a window; `read` and `renamed` as in `ended_runs`.
-
-    `archived` are those of runs that `read` no longer yields; one part may stand for many runs.
-    """
+def parts_in(window: Window, read: "Read", renamed: "Mapping[str, str] | None" = None) -> "Iterator[RunPart]":
+    """Yield the parts of the runs that have ended in a window; `read` and `renamed` as in `ended_runs`."""
     since, until = window.timestamps()
     for end in ended_runs(read, window.since, renamed):
         if since <= end["timestamp"] < until:
             yield from parts_of(end)
-    for part in archived:
-        if since <= part.timestamp < until:
-            key = part.agent or ""
-            yield part._replace(agent=renamed[key]) if renamed and key in renamed else part
 
 
 def compared(
@@ -151,15 +139,14 @@ def compared(
     now: "float | None" = None,
     renamed: "Mapping[str, str] | None" = None,
     agent: "str | None" = None,
-    archived: "Iterable[RunPart]" = (),
 ) -> Comparison:
     """Return the sums of a window, with `now` beside those of the window before; with an `agent` only of its runs.
 
-    `read`, `renamed` and `archived` as in `parts_in`.
+    `read` and `renamed` as in `ended_runs`.
     """
     earlier = None if now is None else window.before(now)
     whole = window if earlier is None else window._replace(since=earlier.since)
-    parts = parts_in(whole, read, renamed, archived)
+    parts = parts_in(whole, read, renamed)
     if agent is not None:
         parts = (part for part in parts if part.agent == agent)
     if earlier is None:

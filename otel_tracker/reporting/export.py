@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from typing import TextIO
 
-    from otel_tracker.reporting.run_parts import RunPart
+    from otel_tracker.state.run_parts import RunPart
     from otel_tracker.state.shapes import Row
 
 COLUMNS = (

@@ -32,7 +32,7 @@ def check_links(home: Home, files: "Files", *others: str) -> None:
 
     `others` are folders in the home that only the caller knows.
     """
-    inside = (home.journal, home.unwritten, home.backups, home.scripts, *others)
+    inside = (home.journal, home.unwritten, home.backups, home.archive, home.scripts, *others)
     for path in (*parents(home.folder), home.folder, os.path.dirname(home.config_file), home.config_file, *inside):
         files.refuse_planted_link(path)
 

@@ -182,8 +182,11 @@ class Files:
         with attempting("flush", path), _Opened(path, os.O_RDONLY) as descriptor:
             os.fsync(descriptor)
 
-    def replace(self, path: str, parts: "Iterable[bytes | memoryview]") -> "Signature":
+    def replace(self, path: str, parts: "Iterable[bytes | memoryview]", *, is_durable: bool = False) -> "Signature":
         """Put the joined `parts` in the place of a file in one step, and return its signature.
+
+        A power cut soon afterwards may leave neither the old content nor the new one; if `is_durable`, it leaves one of
+        them, and the new one once this has returned.
 
         Raises MountedAloneError, also a StorageError, if the file is mounted on its own.
         """
@@ -200,6 +203,8 @@ class Files:
                     else:
                         _make_alike(descriptor, old)
                     _write_parts(descriptor, list(parts))
+                    if is_durable:
+                        _flush(descriptor)
                     signature = _signature(os.fstat(descriptor))
                 os.replace(temporary, path)
             except BaseException as error:
@@ -208,6 +213,8 @@ class Files:
                 if isinstance(error, OSError) and error.errno == errno.EBUSY:
                     raise MountedAloneError(path) from error
                 raise
+            if is_durable:
+                self.sync_folder(os.path.dirname(path))
             return signature
 
     def overwrite(self, path: str, parts: "Iterable[bytes | memoryview]") -> "Signature":

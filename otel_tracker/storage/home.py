@@ -19,6 +19,7 @@ class Home:
     __slots__ = (
         "_own",
         "append_lock",
+        "archive",
         "backups",
         "claim",
         "config_file",
@@ -51,6 +52,7 @@ class Home:
         self.journal = os.path.join(self.folder, f"journal{own}")
         self.unwritten = os.path.join(self.journal, "left-over")
         self.backups = os.path.join(self.folder, f"backups{own}")
+        self.archive = os.path.join(self.folder, f"archive{own}")
         self.scripts = os.path.join(self.folder, "scripts")
 
     def of_integration(self, name: str) -> str:

@@ -54,12 +54,12 @@ class Journal:
 
     def last_numbers(self, segments: list[str]) -> list[int]:
         """Return the number of the last event of each segment except the last one, which may still grow."""
-        return [_first_number(later) - 1 for later in segments[1:]]
+        return [first_number(later) - 1 for later in segments[1:]]
 
     def first(self) -> "int | None":
         """Return the number of the oldest event that is kept, None if there is none."""
         segments = self.segments()
-        return _first_number(segments[0]) if segments else None
+        return first_number(segments[0]) if segments else None
 
     def last(self) -> int:
         """Return the number of the last event, 0 if there is none."""
@@ -85,7 +85,7 @@ class Journal:
         Before them stands the moment at which their segment was last written: nothing in it has happened later.
         """
         for segment in reversed(self.segments()):
-            if _first_number(segment) < sequence:
+            if first_number(segment) < sequence:
                 events = self._events_of(self.lines_of(segment), segment)
                 yield self.written_at(segment), [event for event in events if event["seq"] < sequence]
 
@@ -151,7 +151,7 @@ class Journal:
     def write_again(self, mark: "Mark") -> "list[str]":
         """Write everything behind `mark` to the same place again, and return the paths of the segments concerned."""
         first, offset, _ = mark
-        segments = [path for path in self.segments() if first is None or _first_number(path) >= _first_number(first)]
+        segments = [path for path in self.segments() if first is None or first_number(path) >= first_number(first)]
         for segment in segments:
             self._files.rewrite(segment, offset if segment == first else 0)
         return segments
@@ -213,7 +213,7 @@ class Journal:
     def _segments_after(self, sequence: float) -> list[str]:
         """Return the paths of the segments that hold the events with a higher number than `sequence`; the last one always."""
         segments = self.segments()
-        while len(segments) > 1 and _first_number(segments[1]) <= sequence + 1:
+        while len(segments) > 1 and first_number(segments[1]) <= sequence + 1:
             del segments[0]
         return segments
 
@@ -236,7 +236,7 @@ class Journal:
                 self._take(self._segment, self._offset)
             if self._offset < SEGMENT_BYTES:
                 return True
-            later = [path for path in self.segments() if _first_number(path) > _first_number(self._segment)]
+            later = [path for path in self.segments() if first_number(path) > first_number(self._segment)]
             if not later:
                 return True
             self._move_to(later[0])
@@ -254,7 +254,7 @@ class Journal:
         self._segment, self._offset, self._tail, self._last = None, 0, b"", 0
         for segment in self._segments_after(sequence):
             self._move_to(segment)
-            self._last = max(self._last, _first_number(segment) - 1)
+            self._last = max(self._last, first_number(segment) - 1)
             self._take(segment, self._start_after(segment, sequence))
         self._tail = self._tail[offset_after(self._tail, sequence) or 0 :]
         self._after = int(min(sequence, self._last))
@@ -287,5 +287,6 @@ class Journal:
         return 0
 
 
-def _first_number(segment: str) -> int:
+def first_number(segment: str) -> int:
+    """Return the number of a segment's first event, by which it is named."""
     return int(os.path.basename(segment)[: -len(_SUFFIX)])

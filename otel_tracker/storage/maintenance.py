@@ -1,4 +1,4 @@
-"""Makes the backups that are due, and deletes afterwards the backups that are too many and the segments that no backup needs."""
+"""Makes the backups that are due, and afterwards deletes the backups that are too many and retires the segments that no backup needs."""
 
 import os
 
@@ -60,12 +60,12 @@ class Maintenance:
         return self._backed_up_at <= hour_ago
 
     def tidy(self) -> None:
-        """Delete the backups that are too many, and the segments of the journal that no backup needs."""
+        """Delete the backups that are too many, and retire the segments of the journal that no backup needs."""
         try:
             self._backups.prune()
-            from otel_tracker.storage.retention import delete_old_segments  # here: most processes make no backup
+            from otel_tracker.storage.retention import retire_old_segments  # here: most processes make no backup
 
-            delete_old_segments(self._parts)
+            retire_old_segments(self._parts)
         except StorageError as error:
             self._parts.warn_once(str(error))
 
@@ -78,6 +78,9 @@ class Maintenance:
 
 
 def temporary_files(home: "Home", files: "Files") -> list[str]:
-    """Return the temporary files of documents and backups: of killed processes, unless a process is writing one just now."""
-    beginnings = (f"{home.document}.", f"{home.claim}.", os.path.join(home.backups, home.stem))
+    """Return the temporary files of documents, backups and the archive: of killed processes, unless a process is writing one just now."""
+    beginnings = (
+        *(f"{home.document}.", f"{home.claim}."),
+        *(os.path.join(home.backups, home.stem), os.path.join(home.archive, "")),
+    )
     return [path for beginning in beginnings for path in files.temporary_files(beginning)]

@@ -14,6 +14,8 @@ from otel_tracker.runtime.timestamps import WIDTH, format_timestamp, parse_times
 from otel_tracker.state.document import encode_line
 from otel_tracker.state.event_checks import is_event
 from otel_tracker.state.replay import not_discarded
+from otel_tracker.storage.archive import Archive
+from otel_tracker.storage.journal import first_number
 from otel_tracker.storage.journal_lines import parsed
 from otel_tracker.storage.recognition import RESTORED
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from otel_tracker.state.document import Document
     from otel_tracker.state.shapes import Event
     from otel_tracker.storage.journal import Journal
+    from otel_tracker.storage.parts import Parts
 
 _STARTED = encode_line({"action": names.TASK_STARTED})[1:-1]
 _ENDS = [encode_line({"action": action})[1:-1] for action in names.OUTCOMES]
@@ -63,33 +66,66 @@ _decode = msgspec.json.Decoder(_RunEvent).decode
 
 
 def batches(
-    journal: "Journal", document: "Document", since: float = -_ENDLESS, awaited: "Collection[str]" = ()
+    parts: "Parts", document: "Document", since: float = -_ENDLESS, awaited: "Collection[str]" = ()
 ) -> "Iterator[tuple[float, Iterable[Event]]]":
-    """Yield a home's events, without the starts of tasks, in batches, newest first.
+    """Yield a home's events, without the starts of tasks, in batches, newest first; then the lines of its archive.
 
-    Before each batch stands the moment at which its file was last written; it is read when it is iterated over. The last
-    one is the entries of the document's history from before the journal. Ends before the moment `since` are left out
-    while no run is `awaited`.
+    Before each batch stands the moment at which its file was last written; it is read when it is iterated over, which must
+    be before the next one is asked for. After the journal come the entries of the document's history from before it, and
+    then the months of the archive that don't end before the moment `since`. Ends before that moment are left out while no run
+    is `awaited`.
     """
+    journal, archive = parts.journal, Archive(parts.home.archive, parts.files)
     oldest = format_timestamp(since).encode() if since > -_ENDLESS else b""
     discarded: list[tuple[int, int]] = []
+    first = _ENDLESS
     for segment in reversed(journal.segments()):
-        yield journal.written_at(segment), _newest_first(journal, segment, oldest, awaited, discarded)
-    yield _ENDLESS, reversed(_before_journal(journal, document))
+        written, content = journal.written_at(segment), _Content(journal, segment)
+        yield written, _newest_first(content, oldest, awaited, discarded)
+        if content.is_there:  # else a process has retired it meanwhile: the archive counts it
+            first = first_number(segment)
+    yield _ENDLESS, reversed(_before_journal(journal, document, archive))
+    for path in reversed(archive.paths()):
+        if archive.end_of_month(path) > since:
+            yield archive.end_of_month(path), archive.events(path, first)
+
+
+class _Content:
+    """The lines of a segment, which are read when they are asked for."""
+
+    is_there = False
+
+    def __init__(self, journal: "Journal", segment: str) -> None:
+        self._journal, self._segment = journal, segment
+
+    def read(self) -> bytes:
+        lines = self._journal.lines_of(self._segment)
+        self.is_there = bool(lines)
+        return lines
 
 
 def _newest_first(
-    journal: "Journal", segment: str, oldest: bytes, awaited: "Collection[str]", discarded: "list[tuple[int, int]]"
+    segment: _Content, oldest: bytes, awaited: "Collection[str]", discarded: "list[tuple[int, int]]"
 ) -> "Iterator[Event]":
     """Yield a segment's events that no restore has discarded; `discarded`, by later segments, is added to."""
-    content = journal.lines_of(segment)
-    lines = reversed([line for line in content.splitlines() if _STARTED not in line])
+    content = segment.read()
+    lines = _without_starts(content)
     if discarded or RESTORED in content:
         yield from reversed(not_discarded(list(_events(lines))[::-1], discarded))
     elif oldest:
         yield from _events(line for line in lines if awaited or not _is_older_end(line, oldest))
     else:
         yield from _events(lines)
+
+
+def events_in(content: bytes) -> "Iterator[Event]":
+    """Yield the events of lines of the journal, newest first, without the starts of tasks."""
+    return _events(_without_starts(content))
+
+
+def _without_starts(content: bytes) -> "Iterator[bytes]":
+    """Return the lines of the journal that aren't starts of tasks, newest first."""
+    return reversed([line for line in content.splitlines() if _STARTED not in line])
 
 
 def _is_older_end(line: bytes, oldest: bytes) -> bool:
@@ -128,10 +164,10 @@ def _with_usual_timestamp(event: "Event") -> "Event":
     return {**event, "timestamp": format_timestamp(parse_timestamp(event["timestamp"]))}
 
 
-def _before_journal(journal: "Journal", document: "Document") -> "list[Event]":
+def _before_journal(journal: "Journal", document: "Document", archive: Archive) -> "list[Event]":
     """Return the entries of the document's history that were there before the journal's first event, oldest first.
 
-    Those that another program has written lack what makes an event.
+    Those that another program has written lack what makes an event. Those that the archive counts are left out.
     """
     history, first = document.history, journal.first()
     oldest = next(history.oldest(), None)
@@ -142,7 +178,8 @@ def _before_journal(journal: "Journal", document: "Document") -> "list[Event]":
         for entry in history.entries()
         if _is_before(entry, first)
     )
-    return [_with_usual_timestamp(entry) for entry in completed if is_event(entry)]
+    archived = archive.last_number(_ENDLESS if first is None else first)
+    return [_with_usual_timestamp(entry) for entry in completed if is_event(entry) and not 0 < entry["seq"] <= archived]
 
 
 def _is_before(entry: "Event", first: "int | None") -> bool:

@@ -149,10 +149,10 @@ class Store(lifecycle.Part):
     def run_events(
         self, document: Document, since: float = float("-inf"), awaited: "Collection[str]" = ()
     ) -> "Iterator[tuple[float, Iterable[Event]]]":
-        """Yield the events of a document and its journal about ended runs, newest first, in batches (storage/run_events.py)."""
+        """Yield what a document, its journal and its archive say of ended runs, newest first, in batches (storage/run_events.py)."""
         from otel_tracker.storage import run_events  # here: recording needs no sums
 
-        return run_events.batches(self.parts.journal, document, since, awaited)
+        return run_events.batches(self.parts, document, since, awaited)
 
     def conversation(self, conversation_id: str) -> "list[Event]":
         """Return the ends of a conversation's tasks, and what amends them, oldest first."""

@@ -33,10 +33,10 @@ TASKS = 100
 class MountedFiles(Files):
     """The files of a system on which each document is mounted on its own."""
 
-    def replace(self, path: str, parts: "Iterable[bytes | memoryview]") -> tuple[int, int, int]:
+    def replace(self, path: str, parts: "Iterable[bytes | memoryview]", **options: Any) -> tuple[int, int, int]:
         if path.endswith("circuit-breaker.json") and os.path.exists(path):
             raise MountedAloneError(path)
-        return super().replace(path, parts)
+        return super().replace(path, parts, **options)
 
 
 def mounted(home: Home) -> Store:

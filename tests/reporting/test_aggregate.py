@@ -13,11 +13,11 @@ from otel_tracker import names
 from otel_tracker.errors import InvalidValueError
 from otel_tracker.reporting.aggregate import SUMS, UsageTable, aggregate, checked_keys, parts_in
 from otel_tracker.reporting.choices import KEYS
-from otel_tracker.reporting.run_parts import RunPart
 from otel_tracker.reporting.window import Window
 from otel_tracker.state.amendment import amendment_of
+from otel_tracker.state.run_parts import ARCHIVED
 from otel_tracker.state.shapes import Event
-from tests.builders import NOON, about, end, folded, moment, numbered, start
+from tests.builders import NOON, about, end, folded, numbered, start
 
 OPUS, HAIKU = "claude-opus-5-5", "claude-haiku-5-5"
 UTC_WINDOW = Window(zone=UTC)
@@ -243,14 +243,13 @@ def test_former_keys_of_agents_are_those_that_they_have_now() -> None:
     assert {row["agent"]: row["runs"] for row in usage.rows} == {"newest.md": 2, "old.md": 2}
 
 
-def test_a_part_of_an_archive_may_stand_for_many_runs() -> None:
-    tokens = {"input": 70, names.PRICED: 70, names.COST: 1_000_000}
-    many = RunPart(moment(-9e6), "old.md", names.SUCCESS, OPUS, "/p", runs=7, tokens=tokens)
-    parts = parts_in(UTC_WINDOW, lambda *_: [], {"old.md": "new.md"}, [many])
-    (row,) = aggregate(parts, ("agent",), UTC_WINDOW).rows
+def test_a_line_of_the_archive_stands_for_many_runs() -> None:
+    line = about(ARCHIVED, -9e6, "old.md", model=OPUS, outcome=names.SUCCESS, project="/p", runs=7, input=70, priced=70)
+    read = [(float("inf"), [{**line, names.COST: 1_000_000}])]
+    (row,) = aggregate(parts_in(UTC_WINDOW, lambda *_: read, {"old.md": "new.md"}), ("agent",), UTC_WINDOW).rows
     assert (row["agent"], row["runs"], row["tokens"], row["cost_usd"]) == ("new.md", 7, 70, 1.0)
     assert row["duration_median_seconds"] is None
-    assert list(parts_in(Window(NOON), lambda *_: [], None, [many])) == []
+    assert list(parts_in(Window(NOON), lambda *_: read)) == []
 
 
 numbers = st.integers(0, 10**12)

@@ -23,7 +23,7 @@ from otel_tracker.storage import journal as journals
 from otel_tracker.storage.backups import KEPT_DAYS, KEPT_NEWEST, Backups
 from otel_tracker.storage.files import Files
 from otel_tracker.storage.home import Home
-from otel_tracker.storage.retention import delete_old_segments
+from otel_tracker.storage.retention import retire_old_segments
 from otel_tracker.storage.store import Store
 
 NOON = parse_timestamp("2026-02-15T12:00:00Z")
@@ -163,7 +163,7 @@ def test_without_a_backup_that_can_be_read_nothing_is_deleted(days: Days) -> Non
     before = days.segments
     store = Store(days.store.home, clock=lambda: days.now)
     store.read()
-    delete_old_segments(store.parts)
+    retire_old_segments(store.parts)
     assert days.segments == before
 
 

@@ -366,10 +366,10 @@ def test_a_document_that_cannot_be_replaced_does_not_lose_the_event(
     class NoReplace(Files):
         is_broken = False
 
-        def replace(self, path: str, parts: Any) -> tuple[int, int, int]:
+        def replace(self, path: str, parts: Any, **options: Any) -> tuple[int, int, int]:
             if self.is_broken:
                 raise StorageError("write", path, "Permission denied")
-            return super().replace(path, parts)
+            return super().replace(path, parts, **options)
 
     files = NoReplace()
     store = Store(home, files)

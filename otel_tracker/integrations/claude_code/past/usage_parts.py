@@ -1,8 +1,8 @@
-"""What the past has used, as the parts that every view of usage adds up (reporting/run_parts.py)."""
+"""What the past has used, as the parts that every view of usage adds up (state/run_parts.py)."""
 
 from otel_tracker import names
-from otel_tracker.reporting.run_parts import RunPart, parts_of
 from otel_tracker.runtime.timestamps import format_timestamp
+from otel_tracker.state.run_parts import RunPart, parts_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from otel_tracker import names
 from otel_tracker.runtime.timestamps import format_timestamp, parse_timestamp
-from otel_tracker.state.amendment import amended
+from otel_tracker.state.amendment import amended, changed_tokens
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     Batches = Iterable[tuple[float, Iterable[Event]]]
     Read = Callable[[float, set[str]], Batches]
 
-_COUNTED = {*names.OUTCOMES, names.USAGE_RECORDED}
+ARCHIVED = "archived"
+"""The action under which a line of the archive comes among events; no event of the journal has it."""
+_COUNTED = {*names.OUTCOMES, names.USAGE_RECORDED, ARCHIVED}
 
 
 class RunPart(NamedTuple):
@@ -37,7 +39,7 @@ class RunPart(NamedTuple):
     project: "str | None" = None
     session: "str | None" = None
     runs: int = 0
-    """1 in one of the parts of a run: that of the model with the most tokens."""
+    """1 in one of the parts of a run: that of the model with the most tokens; below 0 in a difference that takes a run away."""
     duration_seconds: "float | None" = None
     """Of that one run, if it is known."""
     tokens: "Tokens" = {}  # noqa: RUF012 - never changed
@@ -53,9 +55,11 @@ class RunPart(NamedTuple):
 
 
 def parts_of(event: "Event") -> "list[RunPart]":
-    """Return the parts of a run's end, of usage of the main conversation, or of a difference (`ended_runs`)."""
+    """Return the parts of a run's end, of usage of the main conversation, of a difference (`ended_runs`), or of a line of the archive."""
     if event["action"] == names.TASK_AMENDED:
         return _parts_of_difference(event)
+    if event["action"] == ARCHIVED:
+        return [_archived_part(event)]
     outcome = names.OUTCOMES.get(event["action"])
     shares = event.get("models") or {event.get("model") or names.UNKNOWN_MODEL: event.get("tokens") or _untyped(event)}
     return _shares(event, shares, outcome, 0 if outcome is None else 1)
@@ -77,6 +81,14 @@ def _shares(event: "Event", shares: "Shares", outcome: "str | None", runs: int) 
     ]  # fmt: skip
 
 
+def _archived_part(line: "Event") -> "RunPart":
+    """Return what a line of the archive counts; it has the sum of its runs' seconds only, which no median can be made of."""
+    get = line.get
+    tokens = {kind: line[kind] for kind in names.USAGE_KEYS if kind in line}
+    run = line["timestamp"], line["agent"], get("outcome"), line["model"], get("project")
+    return RunPart(*run, runs=get("runs", 0), tokens=tokens, is_incomplete=get("incomplete", False))
+
+
 def _total(tokens: "Tokens | None") -> int:
     return names.total_tokens(tokens) if tokens else 0
 
@@ -90,23 +102,40 @@ def _untyped(event: "Event") -> "Tokens":
 def _parts_of_difference(amendment: "Event") -> "list[RunPart]":
     """Return the differences that an amendment makes where the end itself is counted elsewhere, or there is none.
 
-    Sums with it are right; its tokens are not taken from the outcome that the run was counted with before.
+    Of a run whose outcome it changes, all is taken back from the one and given to the other. An amendment that leaves
+    the outcome doesn't name it, nor do its parts.
     """
-    models = amendment.get("models") or {}
-    before = (amendment.get("previous_models") or {}).items()
-    gone = {
-        name: {token_type: -n for token_type, n in (tokens or {}).items()}
-        for name, tokens in before
-        if name not in models
-    }
-    named = amendment.get("model") or names.UNKNOWN_MODEL
-    shares = {**models, **gone} or {named: amendment.get("tokens") or _untyped(amendment)}
+    before, now = _shares_before_and_now(amendment)
     outcome = amendment.get("outcome")
     if outcome is None:
-        return _shares(amendment, shares, None, 0)
+        return _shares(
+            amendment, {model: _change(before.get(model), now.get(model)) for model in {**before, **now}}, None, 0
+        )
     timeless = {**amendment, "duration_seconds": None}
-    moved = _shares(timeless, dict.fromkeys(shares), amendment["previous_outcome"], -1)
-    return moved + _shares(timeless, shares, outcome, 1)
+    gone = _shares(timeless, before, amendment["previous_outcome"], 1)
+    return [*map(_negated, gone), *_shares(timeless, now, outcome, 1)]
+
+
+def _shares_before_and_now(amendment: "Event") -> "tuple[Shares, Shares]":
+    """Return a run's tokens by model as they were counted before an amendment, and as they are after it."""
+    get = amendment.get
+    models, model, tokens = get("models") or {}, get("model") or names.UNKNOWN_MODEL, get("tokens")
+    if "previous_models" not in amendment:  # nothing was measured before
+        now = models or {model: tokens or _untyped(amendment)}
+        return dict.fromkeys(now), now
+    of_models, of_model = get("previous_models") or {}, get("previous_tokens")
+    before = of_models or {get("previous_model") or names.UNKNOWN_MODEL: of_model}
+    if models:
+        return before, {name: changed_tokens(of_models.get(name), change) for name, change in models.items()}
+    return before, {model: changed_tokens(of_model, tokens) or _untyped(amendment)}
+
+
+def _change(before: "Tokens | None", now: "Tokens | None") -> "Tokens":
+    return names.added_tokens(now or {}, {kind: -number for kind, number in (before or {}).items()})
+
+
+def _negated(part: RunPart) -> RunPart:
+    return part._replace(runs=-part.runs, tokens={kind: -number for kind, number in part.tokens.items()})
 
 
 def ended_runs(
