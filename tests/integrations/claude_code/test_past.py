@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,10 +12,13 @@ import pytest
 from otel_tracker import names
 from otel_tracker.integrations.claude_code.past.history import PastHistory, read_history
 from otel_tracker.integrations.claude_code.past.transcript_files import transcript_files
+from otel_tracker.integrations.claude_code.past.usage_parts import parts_of_history
 from otel_tracker.integrations.claude_code.runs.run import run_id_of
 from otel_tracker.integrations.claude_code.transcripts.lines import part
 from otel_tracker.integrations.claude_code.transcripts.transcript_reader import read_transcript
 from otel_tracker.integrations.claude_code.transcripts.usage import TranscriptUsage
+from otel_tracker.reporting.aggregate import aggregate
+from otel_tracker.reporting.window import Window
 from otel_tracker.runtime.timestamps import format_timestamp
 from otel_tracker.state.shapes import Tokens
 from tests.integrations.claude_code.trees import MODELS, Request, Truth, double, link_projects, write_tree
@@ -190,7 +194,7 @@ def test_numbers_that_are_none_count_as_a_hook_counts_them(tmp_path: Path, outpu
 
 
 def read_only(path: Path) -> PastHistory:
-    return read_history([str(path)], NOW, cost, lambda agent_type, _: agent_type)
+    return read_history([str(path)], NOW, cost_of_any, lambda agent_type, _: agent_type)
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
@@ -228,3 +232,32 @@ def test_a_transcript_of_no_ordinary_file_is_left_out(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "s.jsonl")
     (tmp_path / "t.jsonl").symlink_to(tmp_path / "nowhere")
     assert read_only(tmp_path).requests == []
+
+
+def spoilt(value: object, rng: random.Random) -> object:
+    """Return a JSON value in which some keys are missing, and some values are of another type."""
+    if rng.random() < 0.02:
+        return rng.choice([None, -1, 1.5, "", [], {}, True, "x" * 700, {"a": 1}, [[]], "\ud800", 10**30])
+    if isinstance(value, dict):
+        return {key: spoilt(inner, rng) for key, inner in value.items() if rng.random() > 0.01}
+    return [spoilt(inner, rng) for inner in value] if isinstance(value, list) else value
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_nothing_in_a_file_can_raise(tmp_path: Path, seed: int) -> None:
+    rng = random.Random(seed)  # noqa: S311 - no secret
+    write_tree(tmp_path, seed, NOW, sessions=2)
+    for path in (path for path in tmp_path.rglob("*.json*") if not path.is_symlink()):
+        lines = path.read_bytes().split(b"\n")
+        for number, line in enumerate(lines):
+            if line.startswith(b"{") and line.endswith(b"}") and rng.random() < 0.3:
+                lines[number] = json.dumps(spoilt(json.loads(line.decode("utf-8", "replace")), rng)).encode()
+            elif line and rng.random() < 0.03:
+                lines[number] = line.replace(line[rng.randrange(len(line)) :][:1], bytes([rng.randrange(256)]), 1)
+        path.write_bytes(b"\n".join(lines))
+    history = read_only(tmp_path)
+    assert aggregate(parts_of_history(history, cost_of_any, Window()), ("agent", "day"), Window()).rows
+
+
+def cost_of_any(model: str, tokens: Mapping[str, int], at: float, *, speed: str | None) -> int | None:
+    return names.total_tokens(tokens)

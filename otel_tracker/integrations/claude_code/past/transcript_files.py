@@ -1,6 +1,7 @@
 """The files of transcripts in folders of Claude Code's: each once, whatever links and copies of paths lead to it."""
 
 import os
+from contextlib import suppress
 from typing import NamedTuple
 
 from otel_tracker.errors import StorageError
@@ -84,7 +85,8 @@ def _walk(tops: "list[str]") -> "Iterator[tuple[bool, str, os.stat_result]]":
                     if not _leads_back(entry.path, top):
                         links.append((entry.path, top, True))
                 elif entry.name.endswith(_SUFFIX) and entry.is_file():
-                    yield is_linked or entry.is_symlink(), entry.path, entry.stat()
+                    with suppress(OSError):  # it has just been deleted
+                        yield is_linked or entry.is_symlink(), entry.path, entry.stat()
         waiting = links
 
 
