@@ -1,5 +1,6 @@
 """A disk that is full: no task fails for it, the document stays whole, and what waited is written when there is room."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -10,8 +11,11 @@ import pytest
 
 from otel_tracker import MetricTracker, TaskTracker, names
 from otel_tracker.cli import main
+from otel_tracker.errors import StorageError
+from otel_tracker.storage import journal as journals
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.store import Store
+from tests.faults import retiring
 from tests.faults.components import (
     assert_counted_exactly,
     assert_in_order,
@@ -132,6 +136,27 @@ def test_orders_of_a_person_are_followed_on_a_full_disk(
     Store(home).record([begin("last"), end("last")])
     assert MetricTracker(home.document).check_agent_health(AGENTS[0]) is is_healthy
     assert_in_order(home)
+
+
+def test_on_a_full_disk_the_journal_keeps_its_old_segments_and_a_line_of_log_says_so(
+    disk: Path, monkeypatch: pytest.MonkeyPatch, warnings_logged: Callable[[], list[str]]
+) -> None:
+    monkeypatch.setattr(journals, "SEGMENT_BYTES", retiring.SEGMENT_BYTES)
+    home = Home(str(disk / "agents"))
+    retiring.make(home)
+    expected, segments = retiring.sums(home), Store(home).parts.journal.segments()
+    for blocks_left in range(12):
+        fill(disk, blocks_left)
+        with contextlib.suppress(StorageError):  # there is no room for the backup
+            retiring.retire(home)
+        make_room(disk)
+        assert retiring.sums(home) == expected
+        if Store(home).parts.journal.segments() != segments:
+            break
+    text = "the journal keeps its old segments until it can be written"
+    assert any("No space left" in message and text in message for message in warnings_logged())
+    retiring.retire(home)
+    retiring.assert_retired(home, expected)
 
 
 def record_tasks(home: Home, number: int, before: Iterable[str] = ()) -> list[str]:

@@ -1,6 +1,7 @@
 """A process that is killed at any of its system calls, one after the other: the next one finds nothing amiss."""
 
 import os
+import shutil
 from collections.abc import Callable
 from functools import partial
 from itertools import count
@@ -8,11 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from otel_tracker.storage import journal as journals
 from otel_tracker.storage import unwritten
 from otel_tracker.storage.files import Files
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.restore import restore
 from otel_tracker.storage.store import Store
+from tests.faults import retiring
 from tests.faults.acknowledged import Acknowledge, assert_whole, record, write_line
 from tests.faults.events import begin, end
 from tests.faults.steps import survives
@@ -93,3 +96,22 @@ def test_a_process_that_is_killed_at_any_step_has_lost_nothing_that_was_acknowle
         if is_through:
             break
     assert step > FEWEST_STEPS
+
+
+def test_a_process_that_is_killed_at_any_step_of_retiring_segments_leaves_each_run_counted_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journals, "SEGMENT_BYTES", retiring.SEGMENT_BYTES)
+    made = Home(str(tmp_path / "made"))
+    retiring.make(made)
+    expected = retiring.sums(made)
+    for step in count(1):
+        home = Home(str(tmp_path / str(step)))
+        shutil.copytree(made.folder, home.folder)
+        is_through = survives(partial(retiring.retire, home), step)
+        assert retiring.sums(home) == expected
+        retiring.retire(home)
+        retiring.assert_retired(home, expected)
+        if is_through:
+            break
+    assert step > 4 * FEWEST_STEPS

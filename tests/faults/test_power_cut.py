@@ -26,6 +26,7 @@ from otel_tracker.storage.home import Home
 from otel_tracker.storage.restore import restore
 from otel_tracker.storage.store import Store
 from tests.builders import NOON, end, start, value_of
+from tests.faults import retiring
 from tests.faults.power_cut import Disk, Image, LoggedOs, UnflushedOs, described, put, taken
 from tests.faults.telling import telling
 
@@ -282,6 +283,31 @@ def test_a_power_cut_loses_nothing_that_was_acknowledged(
                 assert found.sequence >= disk.acknowledged
                 assert found.ids.issuperset(disk.left)
     assert image == taken(str(tmp_path / "machine"))  # the log has missed nothing
+
+
+def test_a_power_cut_while_segments_are_retired_leaves_each_run_counted_once(
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journals, "SEGMENT_BYTES", retiring.SEGMENT_BYTES)
+    retiring.make(machine.home)
+    expected = retiring.sums(machine.home)
+    machine.logged.begin()
+    retiring.retire(machine.home)
+    monkeypatch.setattr(files, "os", UnflushedOs())
+    seen = set()
+    for step, disk in machine.logged.disks():
+        for image in disk.images():
+            key = hash(frozenset(image.items()))
+            if key not in seen:
+                seen.add(key)
+                put(image, str(tmp_path / "after"))
+                home = Home(str(tmp_path / "after" / "agents"))
+                with telling(partial(described, step, image)):
+                    assert retiring.sums(home) == expected
+                    retiring.retire(home)
+                    retiring.assert_retired(home, expected)
+                shutil.rmtree(tmp_path / "after")
+    assert len(seen) > 10
 
 
 def test_a_full_segment_that_was_never_flushed_stops_no_process(
