@@ -67,18 +67,21 @@ def parts_of(event: "Event") -> "list[RunPart]":
 
 def _shares(event: "Event", shares: "Shares", outcome: "str | None", runs: int) -> "list[RunPart]":
     """Return a part for each model of an event, that with the most tokens with the runs and their duration."""
-    most = next(iter(shares)) if len(shares) == 1 else max(shares, key=lambda model: (_total(shares[model]), model))
+    is_one = len(shares) == 1
+    most = next(iter(shares)) if is_one else max(shares, key=lambda model: (_total(shares[model]), model))
     get = event.get
-    timestamp, agent, is_incomplete = event["timestamp"], event["agent"], bool(get("usage_incomplete"))
-    project, session, run_id = get("project"), get("conversation_id"), get("run_id")
     seconds = get("duration_seconds") if runs else None
+    whole = RunPart(
+        event["timestamp"], event["agent"], outcome, most, get("project"), get("conversation_id"), runs, seconds,
+        shares[most] or {}, bool(get("usage_incomplete")), get("run_id"),
+    )  # fmt: skip
+    if is_one:
+        return [whole]
+    others = {model: tokens or {} for model, tokens in shares.items() if model != most}
     return [
-        RunPart(
-            timestamp, agent, outcome, model, project, session, runs if model == most else 0,
-            seconds if model == most else None, tokens or {}, is_incomplete, run_id,
-        )
-        for model, tokens in shares.items()
-    ]  # fmt: skip
+        whole,
+        *(whole._replace(model=model, runs=0, duration_seconds=None, tokens=others[model]) for model in others),
+    ]
 
 
 def _archived_part(line: "Event") -> "RunPart":
