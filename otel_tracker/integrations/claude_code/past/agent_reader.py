@@ -32,7 +32,17 @@ _COMPACTED, _INTERRUPTION = COMPACTED.encode(), INTERRUPTION.encode()
 class AgentReader(Reader):
     """Reads the transcript of an agent, in a session that goes on in `conversation`."""
 
-    __slots__ = ("_agent", "_calling_message", "_claim", "_conversation", "_ends_well", "_facts", "_owner", "_search")
+    __slots__ = (
+        "_agent",
+        "_calling_message",
+        "_claim",
+        "_conversation",
+        "_ends_well",
+        "_facts",
+        "_is_told_of_agents",
+        "_owner",
+        "_search",
+    )
 
     def __init__(
         self,
@@ -48,6 +58,7 @@ class AgentReader(Reader):
         is_helper = agent.agent_id is not None and places.is_internal(agent.agent_id)
         self._claim = OF_COPY if is_helper else OF_RUN
         self._owner = conversation if is_helper else agent
+        self._is_told_of_agents = False  # only if it has launched some
         self._ends_well = False  # with an answer that calls no tool, and nothing behind it
         self._calling_message: str | None = None  # the last one that has called a tool
 
@@ -68,7 +79,8 @@ class AgentReader(Reader):
             if answer.type == "assistant":
                 self._take_answer(offset, line, answer)
                 return
-        self._facts.look_for_evidence(line, self._search)
+        if self._is_told_of_agents:
+            self._facts.look_for_evidence(line, self._search)
         is_within_turn = self._transcript.started is not None and self._rests_since is None
         if is_within_turn and looks_whole(line) and not _says_that_it_has_a_gap(line):
             self._unread = min(self._unread, offset)
@@ -104,7 +116,8 @@ class AgentReader(Reader):
         if calls:
             self._calling_message = message.id
             self._tools.update([block.id for block in calls if block.id])
-            self._facts.take_calls(calls, self._agent.agent_id, self._conversation, at)
+            if self._facts.take_calls(calls, self._agent.agent_id, self._conversation, at):
+                self._is_told_of_agents = True
         if ending != API_ERROR and message.model != SYNTHETIC:
             self._facts.requests.add(answer, message, self._owner, self._claim, at)
 

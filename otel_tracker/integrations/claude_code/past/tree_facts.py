@@ -112,18 +112,22 @@ class TreeFacts:
 
     def take_calls(
         self, blocks: "list[ContentBlock]", launcher: "str | None", conversation: Conversation, at: float
-    ) -> None:
-        """Note the calls of an answer by the agent `launcher`, or by the main one, whose results say what became of agents."""
+    ) -> bool:
+        """Note the calls of an answer by the agent `launcher`, or by the main one, whose results say what became of agents.
+
+        Return whether there are any.
+        """
+        has_any = False
         for block in blocks:
             name = block.name
             if name is None or not block.id:
                 continue
-            if name in _TOOLS:
-                if block.id not in self.launches:
-                    self.launches[block.id] = Launch(block, conversation, launcher, at)
-                    self.expect(block.id)
-            elif "Stop" in name or "Kill" in name:
+            if name in _TOOLS or "Stop" in name or "Kill" in name:
+                has_any = True
                 self.expect(block.id)
+                if name in _TOOLS and block.id not in self.launches:
+                    self.launches[block.id] = Launch(block, conversation, launcher, at)
+        return has_any
 
     def look_for_evidence(self, line: bytes, search: Search) -> None:
         """Note what a line says of launches and of agents that run, if anything; one with results says nothing of other tasks."""
