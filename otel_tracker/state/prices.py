@@ -13,12 +13,19 @@ from otel_tracker.state.checks import ShapeError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from typing import Any
+    from typing import Any, Protocol
 
     # Of input, output, cache reads, cache writes for 5 minutes and for an hour, in micro-dollars for a million tokens.
     Rates = tuple[int, int, int, int, int]
     Tiers = tuple[tuple[int, Rates], ...]  # each for prompts of more tokens than its number, the largest number first
     Period = tuple[float, Tiers, Tiers | None]  # from when on it holds, its prices, and those of the fast mode
+
+    class Cost(Protocol):
+        """What a request costs in micro-dollars, None where there is no price (PriceTable.cost)."""
+
+        def __call__(self, model: str, tokens: Mapping[str, int], at: float, *, speed: str | None) -> int | None:
+            """Return the cost of tokens by type, at a moment and a speed."""
+
 
 _MILLION_TOKENS = 1_000_000
 _MICRO_DOLLARS = 1_000_000  # of a dollar
@@ -74,7 +81,8 @@ class PriceTable:
         return None if tiers is None else _cost(tiers, tokens)
 
     def _periods_of(self, model: str) -> "tuple[Period, ...] | None":
-        own = next((self._own[name] for name in spellings(model) if name in self._own), None)
+        names = spellings(model) if self._own else ()
+        own = next((self._own[name] for name in names if name in self._own), None)
         return own or self._packaged(model)
 
     def _packaged(self, model: str) -> "tuple[Period, ...] | None":

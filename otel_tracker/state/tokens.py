@@ -2,7 +2,7 @@
 
 import operator
 
-from otel_tracker.names import CACHE_WRITE_1H
+from otel_tracker.names import CACHE_WRITE_1H, COST, PRICED, total_tokens
 from otel_tracker.runtime.limits import MOST_TOKENS
 
 TYPE_CHECKING = False
@@ -42,6 +42,13 @@ def anthropic_tokens(usage: "dict[str, Any]") -> "dict[str, int]":
         if written.get(_WRITTEN_FOR_AN_HOUR):
             tokens[CACHE_WRITE_1H] = written[_WRITTEN_FOR_AN_HOUR]
     return tokens
+
+
+def priced_tokens(tokens: "dict[str, int]", micro_dollars: "int | None") -> "dict[str, int]":
+    """Return the tokens of a request with what they cost; as they are where that is None, for they have no price."""
+    if micro_dollars is None:
+        return tokens
+    return {**tokens, COST: micro_dollars, PRICED: total_tokens(tokens)}
 
 
 def has_tokens(usage: "dict[str, Any]") -> bool:

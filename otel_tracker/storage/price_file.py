@@ -8,15 +8,26 @@ from otel_tracker.runtime.log import warn
 from otel_tracker.state import prices
 from otel_tracker.state.checks import ShapeError
 from otel_tracker.state.prices import PriceTable
+from otel_tracker.storage.files import Files
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from otel_tracker.storage.files import Files
+    from otel_tracker.state.prices import Cost
     from otel_tracker.storage.home import Home
 
 PACKAGED = os.path.join(os.path.dirname(prices.__file__), "prices.json")
+
+_tables: "dict[str, PriceTable]" = {}  # by the path of a user's own prices
+
+
+def cost_in(home: "Home") -> "Cost":
+    """Return the function that tells what a request costs in a home; this process reads the prices of a home once."""
+    table = _tables.get(home.prices)
+    if table is None:
+        table = _tables[home.prices] = price_table(home, Files())
+    return table.cost
 
 
 def price_table(home: "Home", files: "Files") -> PriceTable:

@@ -24,7 +24,9 @@ from otel_tracker.runtime.writer import Receipt, settle
 from otel_tracker.state import event
 from otel_tracker.state.outages import outage_of
 from otel_tracker.state.raised import outcome_of
-from otel_tracker.state.shapes import Event
+from otel_tracker.state.shapes import Event, Tokens
+from otel_tracker.state.tokens import priced_tokens
+from otel_tracker.storage.price_file import cost_in
 from otel_tracker.storage.recorder import Recorder
 from otel_tracker.telemetry.meter import Facts
 from otel_tracker.tracking.block import Block, Visit, Watched, present_block
@@ -336,7 +338,8 @@ class TaskTracker(Watched["TaskTracker"]):
 
     def _facts(self) -> Facts:
         seconds = max(0.0, self._duration)
-        return Facts(self._agent, self._outcome, seconds, self._named_model(), self._tokens, self._error_type)
+        tokens = self._priced_tokens()
+        return Facts(self._agent, self._outcome, seconds, self._named_model(), tokens, self._error_type)
 
     def current_span(self) -> AbstractContextManager[Span]:
         """Return a context manager in which the task, and its span, is the current one; it does not end it."""
@@ -351,6 +354,14 @@ class TaskTracker(Watched["TaskTracker"]):
         is_named = self._model is not None and not isinstance(self._model, _Default)
         return self._model if is_named or not self._full_model else names.model_family(self._full_model)
 
+    def _priced_tokens(self) -> Tokens | None:
+        """Return the task's tokens with what they cost as one request, if the table has a price for just this model."""
+        model = self._full_model or self._model
+        if not self._tokens or model is None or "untyped" in self._tokens:
+            return self._tokens
+        cost = cost_in(self._pipeline.recorder.store.home)
+        return priced_tokens(self._tokens, cost(model, self._tokens, self._ended_ns / 1e9, speed=None))
+
     def _start(self) -> Event:
         at, owner = self._started_ns / 1e9, this_process()
         return event.task_started(
@@ -360,6 +371,7 @@ class TaskTracker(Watched["TaskTracker"]):
     def _end(self, error: BaseException | None = None) -> Event:
         error_type = None if error is None else type(error).__qualname__
         is_cancelled, is_failure = self._outcome == names.CANCELLED, self._outcome == names.FAILURE
+        tokens = self._priced_tokens()
         return event.task_ended(
             self._agent,
             self._outcome,
@@ -371,8 +383,8 @@ class TaskTracker(Watched["TaskTracker"]):
             clock_skew=True if self._duration < 0 else None,
             model=self._named_model(),
             task_id=self._task_id,
-            tokens=self._tokens,
-            models={self._full_model: self._tokens} if self._full_model else None,
+            tokens=tokens,
+            models={self._full_model: tokens} if self._full_model else None,
             estimated=self._is_estimated or None,
             error=None if is_cancelled else self._message,
             error_type=error_type if is_failure else None,

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from otel_tracker import names
+from otel_tracker.storage.home import Home
+from otel_tracker.storage.price_file import cost_in
 from tests.stories.harness import Run, Session
 from tests.stories.replay import CODER, ends, play, prepare, read
 from tests.stories.transcript_of_agent import FIRST, LAST, MODEL
@@ -41,6 +43,11 @@ def tokens(home: Path) -> int:
 
 
 TRUE_TOKENS = CALLS * sum(FIRST.values()) + sum(LAST.values())
+
+
+def cost(tokens: dict[str, int]) -> int:
+    """Return what a request of a run costs, in micro-dollars."""
+    return cost_in(Home("/none"))(MODEL, tokens, 1.8e9, speed=None) or 0
 
 
 def go_on(session: Session, home: Path) -> None:
@@ -78,6 +85,9 @@ def test_the_next_hooks_read_on_and_the_true_tokens_are_counted_once(tmp_path: P
     assert len(known) > 2
     assert set(known[:-1]) == {known[0]}  # one amendment, at the end
     assert known[-1] == TRUE_TOKENS
+    use = agent(home)["models"][MODEL]
+    assert use[names.PRICED] == TRUE_TOKENS
+    assert use[names.COST] == CALLS * cost(FIRST) + cost(LAST)
     go_on(session, home)
     metrics = agent(home)["metrics"]
     assert (tokens(home), metrics["tasks_total"], metrics["tasks_successful"]) == (TRUE_TOKENS, 1, 1)

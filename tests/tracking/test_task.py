@@ -3,6 +3,7 @@ import sys
 from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 
-from otel_tracker import InvalidValueError, MetricTracker, TaskTracker, estimate_tokens
+from otel_tracker import InvalidValueError, MetricTracker, TaskTracker, estimate_tokens, names
 from otel_tracker.storage.home import Home
 
 Spans = InMemorySpanExporter
@@ -177,10 +178,50 @@ def test_a_span_names_the_agent_and_its_work_with_which_model_and_tokens(tracker
         "otel_tracker.tokens_used": 4330,
     }
     entry = last_entry(tracker)
-    assert entry["tokens"] == {"input": 10, "output": 20, "cache_read": 300, "cache_write": 4000}
+    typed = {"input": 10, "output": 20, "cache_read": 300, "cache_write": 4000}
+    assert {kind: entry["tokens"][kind] for kind in typed} == typed
     assert span.context is not None
     assert (entry["run_id"], entry["trace_id"]) == (run_id, f"{span.context.trace_id:032x}")
     assert tracker.get_agent("core/coder.md")["models"]["claude-opus-5"]["total"] == 4330
+
+
+@pytest.mark.parametrize(("model", "full_id"), [("sonnet", "claude-sonnet-5"), ("claude-sonnet-5", None)])
+def test_usage_of_a_full_model_id_is_priced_as_one_request(
+    tracker: MetricTracker, model: str, full_id: str | None
+) -> None:
+    with TaskTracker("a.md", model=model, tracker=tracker) as task:
+        if full_id:
+            task.set_model(full_id)
+        task.set_usage(input_tokens=1000, output_tokens=100, cache_write_1h_tokens=10)
+    expected = {names.COST: 1000 * 2 + 100 * 10 + 10 * 4, names.PRICED: 1110}
+    entry, agent = last_entry(tracker), tracker.get_agent("a.md")
+    uses = [entry["tokens"], agent["token_usage"][model]]
+    if full_id:
+        uses += [entry["models"][full_id], agent["models"][full_id]]
+    assert [{key: use[key] for key in expected} for use in uses] == [expected] * len(uses)
+
+
+@pytest.mark.parametrize("model", ["sonnet", "our-own-model", None])
+def test_usage_of_a_family_or_an_unknown_model_has_no_price(tracker: MetricTracker, model: str | None) -> None:
+    with TaskTracker("a.md", model=model, tracker=tracker) as task:
+        task.set_usage(input_tokens=1000, output_tokens=100)
+    assert last_entry(tracker)["tokens"] == {"input": 1000, "output": 100}
+    with TaskTracker("a.md", model="claude-sonnet-5", tracker=tracker) as task:
+        task.set_tokens_used(1000)  # of no type
+    assert last_entry(tracker)["tokens"] == {"untyped": 1000}
+
+
+@pytest.mark.parametrize(
+    "content", ['{"models": {"our-own-model": {"input": 1, "output": 2}}}', "{ damaged", '{"models": 3}']
+)
+def test_a_users_own_prices_hold_and_faulty_ones_fail_no_task(tracker: MetricTracker, home: Home, content: str) -> None:
+    Path(home.prices).parent.mkdir(parents=True, exist_ok=True)
+    Path(home.prices).write_text(content)
+    with TaskTracker("a.md", model="our-own-model", tracker=tracker) as task:
+        task.set_usage(input_tokens=1000, output_tokens=100)
+    entry = last_entry(tracker)
+    assert entry["action"] == "task_completed"
+    assert entry["tokens"].get(names.COST) == (1200 if "our-own" in content else None)
 
 
 def test_tokens_count_under_the_model_that_the_user_named(tracker: MetricTracker) -> None:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from otel_tracker import names
 from otel_tracker.integrations.claude_code.transcripts import lines, notification, parent, places, transcript_reader
 from otel_tracker.integrations.claude_code.transcripts.ending import (
     AFTER_TOOL,
@@ -25,6 +26,9 @@ from otel_tracker.integrations.claude_code.transcripts.transcript import Transcr
 from otel_tracker.integrations.claude_code.transcripts.transcript_reader import read_transcript
 from otel_tracker.names import UNANSWERED_BECAUSE
 from otel_tracker.runtime.timestamps import parse_timestamp
+from otel_tracker.storage.files import Files
+from otel_tracker.storage.home import Home
+from otel_tracker.storage.price_file import price_table
 
 Record = dict[str, Any]
 
@@ -100,8 +104,11 @@ def write(path: Path, *records: Any) -> str:
     return str(path)
 
 
+COST = price_table(Home("/none"), Files()).cost
+
+
 def read(path: Path, *records: Any, since: float | None = None) -> Transcript:
-    found = read_transcript(write(path, *records), since)
+    found = read_transcript(write(path, *records), since, cost=COST)
     assert found is not None
     return found
 
@@ -217,6 +224,55 @@ def test_cache_writes_are_kept_by_their_lifetime(path: Path) -> None:
 def test_what_is_no_number_of_tokens_is_0(path: Path, wrong: Any) -> None:
     found = read(path, answer(m_usage={**usage(), "input_tokens": wrong, "cache_creation": wrong}))
     assert tokens(found) == (0, 1, 15000, 1200)
+
+
+def test_each_request_is_priced_by_its_size_speed_cache_and_date(path: Path) -> None:
+    fast = usage(1000, 100, 0, 0) | {"speed": "fast"}
+    hour = usage(0, 0, 0, 50)
+    hour["cache_creation"] = {"ephemeral_5m_input_tokens": 10, "ephemeral_1h_input_tokens": 40}
+    large, small = usage(100_001, 0, 0, 0), usage(60_000, 0, 0, 0)
+    records = [
+        answer(message="1", request="1", m_model="claude-opus-5", m_usage=fast),
+        answer(message="2", request="2", m_model="claude-opus-5", m_usage=fast | {"speed": "standard"}),
+        answer(message="3", request="3", m_model="claude-sonnet-5[1m]", m_usage=hour),
+        answer(message="4", request="4", m_model="claude-haiku-5-5", m_usage=large),
+        answer(message="5", request="5", m_model="claude-haiku-5-5", m_usage=small),
+        answer(message="6", request="6", m_model="claude-haiku-5-5", m_usage=small),
+        answer(message="7", request="7", m_model="claude-sonnet-4-6", m_usage=usage(200_001, 0, 0, 0)),
+        answer(
+            message="8",
+            request="8",
+            m_model="claude-sonnet-4-6",
+            m_usage=usage(200_001, 0, 0, 0),
+            timestamp="2026-03-01T00:00:00Z",
+        ),
+    ]
+    moment, day = parse_timestamp(at(10)), parse_timestamp("2026-03-01")
+    asked = [
+        ("claude-opus-5", {"input": 1000, "output": 100}, moment, "fast"),
+        ("claude-opus-5", {"input": 1000, "output": 100}, moment, None),
+        ("claude-sonnet-5", {"cache_write": 50, "cache_write_1h": 40}, moment, None),
+        ("claude-haiku-5-5", {"input": 100_001}, moment, None),
+        ("claude-haiku-5-5", {"input": 60_000}, moment, None),
+        ("claude-haiku-5-5", {"input": 60_000}, moment, None),
+        ("claude-sonnet-4-6", {"input": 200_001}, moment, None),
+        ("claude-sonnet-4-6", {"input": 200_001}, day, None),
+    ]
+    costs: dict[str, int] = {}
+    for model, used, then, speed in asked:
+        costs[model] = costs.get(model, 0) + (COST(model, used, then, speed=speed) or 0)
+    found = read(path, *records)
+    assert {model: used[names.COST] for model, used in found.models.items()} == costs
+    assert all(used[names.PRICED] == names.total_tokens(used) for used in found.models.values())
+
+
+def test_a_model_without_a_price_has_no_cost_and_mars_no_other(path: Path) -> None:
+    unknown = answer(message="2", request="2", m_model="claude-next-9")
+    found = read(path, answer(), unknown, answer(message="3", request="3", m_usage=usage() | {"speed": "odd"}))
+    assert names.COST not in found.models["claude-next-9"]
+    used = found.models[SONNET]
+    assert used[names.PRICED] * 2 == names.total_tokens(used)  # the answer of an unknown speed has no price
+    assert used[names.COST] == COST(SONNET, {key: number // 2 for key, number in used.items()}, 0.0)
 
 
 def test_without_any_usage_nothing_was_measured(path: Path) -> None:
@@ -873,7 +929,7 @@ def read_on(path: str, since: "float | None" = None) -> "list[Transcript]":
     pieces: list[Transcript] = []
     reading = None
     while not pieces or pieces[-1].is_partial:
-        found = read_transcript(path, since, json.loads(json.dumps(reading)), until=0.0)
+        found = read_transcript(path, since, json.loads(json.dumps(reading)), until=0.0, cost=COST)
         assert found is not None
         reading = found.reading
         pieces.append(found)
@@ -905,7 +961,7 @@ def test_a_long_transcript_that_grows_is_read_on_from_where_it_ended(path: Path)
     found = read(path, *records[:60])
     with path.open("a") as file:
         file.write("".join(f"{one if isinstance(one, str) else json.dumps(one)}\n" for one in records[60:]))
-    grown = read_transcript(str(path), None, json.loads(json.dumps(found.reading)))
+    grown = read_transcript(str(path), None, json.loads(json.dumps(found.reading)), cost=COST)
     assert grown is not None
     assert facts_of(grown) == facts_of(read(path, *records))
 
@@ -921,7 +977,7 @@ def test_a_reading_that_makes_no_sense_begins_anew(path: Path, reading: Any) -> 
         "its own, without answers": {**own, "answers": None},
         "its own, with odd places": {**own, "places": [1]},
     }
-    found = read_transcript(str(path), None, odd[reading] if isinstance(reading, str) else reading)
+    found = read_transcript(str(path), None, odd[reading] if isinstance(reading, str) else reading, cost=COST)
     assert found is not None
     assert facts_of(found) == facts_of(whole)
 
@@ -930,6 +986,6 @@ def test_a_reading_that_makes_no_sense_begins_anew(path: Path, reading: Any) -> 
 def test_a_shorter_file_under_the_same_name_is_read_from_its_beginning(path: Path) -> None:
     long = read(path, *a_long_run())
     short = read(path, *a_long_run()[:20])
-    found = read_transcript(str(path), None, long.reading)
+    found = read_transcript(str(path), None, long.reading, cost=COST)
     assert found is not None
     assert facts_of(found) == facts_of(short)

@@ -24,9 +24,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from typing import Any
 
-    from otel_tracker.integrations.claude_code.past.request_table import Cost, Request
+    from otel_tracker.integrations.claude_code.past.request_table import Request
     from otel_tracker.integrations.claude_code.past.tree_facts import AgentTranscript, Launch, TreeFacts
     from otel_tracker.integrations.claude_code.transcripts.parent import Evidence
+    from otel_tracker.state.prices import Cost
     from otel_tracker.state.shapes import Event, Tokens
 
     KeyOf = Callable[[str, str | None], str]

@@ -8,22 +8,18 @@ from typing import NamedTuple
 
 from otel_tracker.integrations.claude_code.past.answer_line import Iteration, Line, Message, Usage
 from otel_tracker.integrations.claude_code.transcripts.usage import model_of
-from otel_tracker.names import CACHE_WRITE_1H, COST, PRICED, UNKNOWN_MODEL, total_tokens
+from otel_tracker.names import CACHE_WRITE_1H, UNKNOWN_MODEL
+from otel_tracker.state.tokens import priced_tokens
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from typing import Any, Protocol
+    from collections.abc import Iterator
+    from typing import Any
 
+    from otel_tracker.state.prices import Cost
     from otel_tracker.state.shapes import Tokens
 
     Counts = tuple[int, int, int, int, int]
-
-    class Cost(Protocol):
-        """What a request costs in micro-dollars, None where there is no price (PriceTable.cost)."""
-
-        def __call__(self, model: str, tokens: "Mapping[str, int]", at: float, *, speed: str | None) -> int | None:
-            """Return the cost of tokens by type, at a moment and a speed."""
 
 
 _KINDS = ("input", "output", "cache_read", "cache_write", CACHE_WRITE_1H)
@@ -85,10 +81,7 @@ class Request:
     def priced_shares(self, cost: "Cost") -> "Iterator[tuple[str, Tokens, float]]":
         """Yield what was used by model, with what it cost (names.USAGE_KEYS), and when."""
         for model, tokens, at, speed in self.shares():
-            micro_dollars = cost(model, tokens, at, speed=speed)
-            if micro_dollars is not None:
-                tokens[COST], tokens[PRICED] = micro_dollars, total_tokens(tokens)
-            yield model, tokens, at
+            yield model, priced_tokens(tokens, cost(model, tokens, at, speed=speed)), at
 
     def _add_beside(self, iterations: "list[Iteration]") -> None:
         """Add what was used beside the answer itself: by an advisor, a compaction, a declined attempt."""

@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from otel_tracker.integrations.claude_code.past.history import PastHistory, PastRun
-    from otel_tracker.integrations.claude_code.past.request_table import Cost
     from otel_tracker.reporting.window import Window
+    from otel_tracker.state.prices import Cost
     from otel_tracker.state.shapes import Tokens
 
     Group = tuple[str, str | None, str, float]

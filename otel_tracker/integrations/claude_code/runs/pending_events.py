@@ -29,6 +29,7 @@ from otel_tracker.storage.store import Store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Any
 
     from otel_tracker.integrations.claude_code.runs.outcome import Verdict
@@ -195,10 +196,16 @@ class PendingEvents:
 
     def _read(self, run: "Run", parts: "list[str]", since: "float | None") -> "Transcript | None":
         """Read on in a transcript, as far as the hook's time allows."""
-        transcript = read_transcript(parts[0], since, run.reading, self._reads_until, parts[1:])
+        transcript = read_transcript(parts[0], since, run.reading, self._reads_until, parts[1:], self._cost)
         if transcript is not None:
             run.reading = transcript.reading
         return transcript
+
+    def _cost(self, model: str, tokens: "Mapping[str, int]", at: float, *, speed: "str | None") -> "int | None":
+        """Return what a request costs (PriceTable.cost); most hooks ask for none, and needn't load the prices."""
+        from otel_tracker.storage.price_file import cost_in
+
+        return cost_in(self.home)(model, tokens, at, speed=speed)
 
     def _silence_of(self, run: "Run") -> float:
         """Return the seconds since a run's transcript was last written to, 0 if there is none."""

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from typing import Any, BinaryIO
 
     from otel_tracker.integrations.claude_code.transcripts.lines import Record
-
+    from otel_tracker.state.prices import Cost
 
 COMPACTED = "compact_boundary"  # the requests that compact a conversation are in no transcript (2.1.332)
 CUT = b"Your response above was cut off mid-stream"  # Claude Code has made up the end of the answer before it (2.1.332)
@@ -52,6 +52,7 @@ def read_transcript(
     reading: "dict[str, Any] | None" = None,
     until: float = float("inf"),
     later: "Sequence[str]" = (),
+    cost: "Cost | None" = None,
 ) -> "Transcript | None":
     """Return the transcript at `path`, None if there is no such file or it can't be read. Never raises.
 
@@ -59,13 +60,13 @@ def read_transcript(
 
     Records from before `since` (seconds since 1970) are not the run's: a fork's transcript begins with its parent's.
     A long file is read until the moment `until` of `time.monotonic`, from where the `reading` of an earlier call
-    has stopped.
+    has stopped. `cost` prices each request; without it the tokens have no cost.
     """
     try:
         if not isinstance(path, str) or not os.path.isfile(path):  # not a pipe, which would be waited for
             return None
         with open(path, "rb") as file:
-            reader = Reader.resumed(file, since, reading)
+            reader = Reader.resumed(file, since, reading, cost)
             transcript = reader.read(until)
         for following in later:
             with open(following, "rb") as file:
@@ -79,6 +80,7 @@ class Reader:
     """Reads one file, and those in which it goes on."""
 
     __slots__ = (
+        "_cost",
         "_end",
         "_file",
         "_last_answer",
@@ -92,8 +94,8 @@ class Reader:
         "_usage",
     )
 
-    def __init__(self, file: "BinaryIO", since: "float | None") -> None:
-        self._file = file
+    def __init__(self, file: "BinaryIO", since: "float | None", cost: "Cost | None" = None) -> None:
+        self._file, self._cost = file, cost
         self._since = float("-inf") if since is None else since
         self._transcript = Transcript()
         self._usage = TranscriptUsage()
@@ -106,16 +108,18 @@ class Reader:
         self._offset = 0  # of the line that comes next
 
     @classmethod
-    def resumed(cls, file: "BinaryIO", since: "float | None", reading: "dict[str, Any] | None") -> "Reader":
+    def resumed(
+        cls, file: "BinaryIO", since: "float | None", reading: "dict[str, Any] | None", cost: "Cost | None" = None
+    ) -> "Reader":
         """Return a reader that goes on from where another one has stopped, if the file is still the same."""
-        reader = cls(file, since)
+        reader = cls(file, since, cost)
         status = os.fstat(file.fileno())
         if reading is not None and reading.get("file") == [status.st_ino, since]:
             try:
                 reader._take_up(reading)
             except (KeyError, TypeError, ValueError, AttributeError):  # it is another version's
-                return cls(file, since)
-        return reader if reader._offset <= status.st_size else cls(file, since)
+                return cls(file, since, cost)
+        return reader if reader._offset <= status.st_size else cls(file, since, cost)
 
     def read(self, until: float) -> Transcript:
         """Return the transcript in the file, read as far as the time allows."""
@@ -123,7 +127,7 @@ class Reader:
         transcript.is_partial = not self._read_answers(until)
         if self._offset >= _LONG_BYTES:
             transcript.reading = self._progress()
-        transcript.models = self._usage.by_model()
+        transcript.models = self._usage.by_model(self._cost)
         transcript.is_incomplete = self._usage.is_incomplete or transcript.has_gap
         transcript.tool_uses = len(self._tools)
         if transcript.is_partial:
@@ -255,7 +259,9 @@ class Reader:
             if (tool := text(block.get("id"))) is not None:
                 self._tools.add(tool)
         if ending != API_ERROR and message and message.get("model") != SYNTHETIC:
-            self._usage.add(record, message)
+            moment = moment_of(record)
+            at = os.fstat(self._file.fileno()).st_mtime if moment is None else moment
+            self._usage.add(record, message, at)
 
     def _note_answer(self, offset: int, message_id: "str | None") -> None:
         """Note where the last answer begins, from which on the second pass reads."""

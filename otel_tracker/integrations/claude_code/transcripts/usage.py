@@ -10,7 +10,7 @@ the type `message`; the tokens of an advisor (another model), a compaction or a 
 
 from otel_tracker.integrations.claude_code.transcripts.lines import text
 from otel_tracker.names import UNKNOWN_MODEL, added_tokens
-from otel_tracker.state.tokens import anthropic_tokens
+from otel_tracker.state.tokens import anthropic_tokens, priced_tokens
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from otel_tracker.integrations.claude_code.transcripts.lines import Record
+    from otel_tracker.state.prices import Cost
 
 SYNTHETIC = "<synthetic>"
 """The model in a record that Claude Code has written in an answer's place."""
@@ -31,23 +32,27 @@ class TranscriptUsage:
     def __init__(self) -> None:
         self._answers: dict[str | int, _Answer] = {}
 
-    def add(self, record: "Record", message: "Record") -> None:
-        """Take a record of an answer into account."""
+    def add(self, record: "Record", message: "Record", at: float) -> None:
+        """Take a record of an answer into account, written at a moment in seconds since 1970."""
         request, is_side = text(record.get("requestId")), record.get("isSidechain") is True
         key = text(message.get("id")) or request or text(record.get("uuid")) or len(self._answers)
         answer = self._answers.get(key)
         if answer is None or answer.is_copy_of(request, is_side):
-            answer = self._answers[key] = _Answer(request, is_side)
+            answer = self._answers[key] = _Answer(request, is_side, at)
         elif answer.is_of_another(request):
             return
         answer.add(message, request)
 
-    def by_model(self) -> "dict[str, dict[str, int]]":
-        """Return tokens by model and type; a model without any usage is left out: it was not measured."""
+    def by_model(self, cost: "Cost | None" = None) -> "dict[str, dict[str, int]]":
+        """Return tokens by model and by type with what they cost, request by request (names.USAGE_KEYS).
+
+        A model without any usage is left out: it was not measured.
+        """
         models: dict[str, dict[str, int]] = {}
         for answer in self._answers.values():
-            for model, tokens in answer.shares():
-                models[model] = added_tokens(models.get(model, {}), tokens)
+            for model, tokens, speed in answer.shares():
+                micro_dollars = None if cost is None else cost(model, tokens, answer.at, speed=speed)
+                models[model] = added_tokens(models.get(model, {}), priced_tokens(tokens, micro_dollars))
         return models
 
     def facts(self) -> "list[list[Any]]":
@@ -68,13 +73,15 @@ class TranscriptUsage:
 
 
 class _Answer:
-    """One message of one request."""
+    """One message of one request, made at the moment `at`, in seconds since 1970."""
 
-    __slots__ = ("_beside", "_tokens", "is_final", "is_side", "model", "request")
+    __slots__ = ("_beside", "_tokens", "at", "is_final", "is_side", "model", "request", "speed")
 
-    def __init__(self, request: "str | None", is_side: bool) -> None:
+    def __init__(self, request: "str | None", is_side: bool, at: float) -> None:
         self.request = request
         self.is_side = is_side
+        self.at = at
+        self.speed: str | None = None
         self.model: str | None = None
         self.is_final = False
         self._tokens: dict[str, int] | None = None
@@ -82,15 +89,24 @@ class _Answer:
 
     def facts(self) -> "list[Any]":
         """Return the answer as a JSON value, which `of` takes back."""
-        return [self.request, self.is_side, self.model, self.is_final, self._tokens, list(self._beside.items())]
+        beside = list(self._beside.items())
+        return [self.request, self.is_side, self.at, self.speed, self.model, self.is_final, self._tokens, beside]
 
     @classmethod
     def of(
-        cls, request: "str | None", is_side: bool, model: "str | None", is_final: bool, tokens: "Any", beside: "Any"
+        cls,
+        request: "str | None",
+        is_side: bool,
+        at: float,
+        speed: "str | None",
+        model: "str | None",
+        is_final: bool,
+        tokens: "Any",
+        beside: "Any",
     ) -> "_Answer":
         """Return the answer that `facts` returned."""
-        answer = cls(request, is_side)
-        answer.model, answer.is_final = model, is_final
+        answer = cls(request, is_side, at)
+        answer.speed, answer.model, answer.is_final = speed, model, is_final
         answer._tokens = None if tokens is None else dict(tokens)
         answer._beside = {of_model: dict(used) for of_model, used in beside}
         return answer
@@ -110,17 +126,18 @@ class _Answer:
         self.is_final = self.is_final or text(message.get("stop_reason")) is not None
         usage = message.get("usage")
         if isinstance(usage, dict):
+            self.speed = text(usage.get("speed")) or self.speed
             self._tokens = _larger(self._tokens, anthropic_tokens(usage))
             for model, tokens in _beside(usage).items():
                 self._beside[model] = _larger(self._beside.get(model), tokens)
 
-    def shares(self) -> "Iterator[tuple[str, dict[str, int]]]":
-        """Yield the tokens of this answer by model; nothing if no usage was written."""
+    def shares(self) -> "Iterator[tuple[str, dict[str, int], str | None]]":
+        """Yield the tokens of this answer by model, and the speed of each; nothing if no usage was written."""
         own = self.model or UNKNOWN_MODEL
         if self._tokens is not None:
-            yield own, self._tokens
+            yield own, self._tokens, self.speed
         for model, tokens in self._beside.items():
-            yield model or own, tokens
+            yield model or own, tokens, None if model else self.speed
 
 
 def model_of(message: "Record") -> "str | None":
