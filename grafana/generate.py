@@ -166,17 +166,19 @@ def _costs() -> list[Json]:
     return [
         panels.table(
             "Who is expensive",
-            "Tokens of this time range by agent, per task, in the last hour, and that hour against the average of the "
+            "Estimated list price of this time range by agent (at least: tokens without a price are missing in it), tokens, "
+            "per task, in the last hour, and that hour against the average of the "
             "hours of its week in which it worked (by the recording rules; empty until there are three such hours).",
             (0, 20, 12, 9),
             [
+                (f"{total(increase(series(metrics.COST)), 'agent')} > 0", Column("Cost", "currencyUSD", decimals=2)),
                 (f"{used} > 0", Column("Tokens", decimals=1)),
                 (queries.share(used, measured), Column("Per task", decimals=1)),
                 (f"{total(increase(tokens, '1h'), 'agent')} > 0", Column("Last hour", decimals=1)),
                 (queries.against_its_week(), Column("Times its week", "none", **against)),
             ],
             labels={"agent": _agent_column()},
-            sort="Tokens",
+            sort="Cost",
         ),
         panels.graph(
             "Tokens by model", "Tokens used per hour, the cache's included.", (12, 20, 6, 9),
@@ -259,15 +261,23 @@ def _agent_costs() -> list[Json]:
     per_task = queries.share(total(increase(tokens), "model"), total(increase(series(metrics.MEASURED)), "model"))
     return [
         panels.graph(
-            "Tokens by type", "Tokens used per hour; the types exclude each other.", (0, 25, 10, 9),
+            "Tokens by type", "Tokens used per hour; the types exclude each other.", (0, 25, 9, 9),
             panels.targets((per_hour(tokens, "type"), "{{type}}")), "short", label="tokens per hour", stacked=True,
         ),
-        panels.bars(
-            "Tokens per task", "Tokens of this time range for each task that has them measured, by model.", (10, 25, 4, 9),
-            (per_task, "{{model}}"), "short", decimals=1,
+        panels.table(
+            "What each model costs",
+            "Estimated list price of this time range (at least: tokens without a price are missing in it), and tokens for "
+            "each task that has them measured.",
+            (9, 25, 6, 9),
+            [
+                (f"{total(increase(series(metrics.COST)), 'model')} > 0", Column("Cost", "currencyUSD", decimals=2)),
+                (per_task, Column("Tokens per task", decimals=1)),
+            ],
+            labels={"model": Column("Model", "string")},
+            sort="Cost",
         ),
         _changes(
-            "Openings of the breaker, refused tasks, and tasks that another agent ran in its place.", (14, 25, 10, 9)
+            "Openings of the breaker, refused tasks, and tasks that another agent ran in its place.", (15, 25, 9, 9)
         ),
     ]  # fmt: skip
 

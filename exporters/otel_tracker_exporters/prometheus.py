@@ -30,6 +30,7 @@ from otel_tracker.runtime.printable import printable
 from otel_tracker.runtime.timestamps import parse_timestamp
 from otel_tracker.state.agent_entry import AMENDED
 from otel_tracker.state.document import Document
+from otel_tracker.state.prices import MICRO_DOLLARS
 from otel_tracker.state.shapes import Row
 from otel_tracker.telemetry import metrics
 
@@ -154,6 +155,11 @@ def _series(row: Row) -> Series:
         metrics.TASKS: {(outcome,): outcomes[outcome] for outcome in metrics.OUTCOMES},
         metrics.TOKENS: {
             (model, token_type): use[token_type] for model, use in usage.items() for token_type in names.TOKEN_TYPES
+        },
+        metrics.COST: {
+            (model,): use.get(names.COST, 0) / MICRO_DOLLARS
+            for model, use in usage.items()
+            if use.get(names.PRICED) or not use["total"]  # 0 would say that tokens without a price are free
         },
         metrics.MODEL_TASKS: {(model,): use["count"] for model, use in usage.items()},
         metrics.MEASURED: {

@@ -10,7 +10,7 @@ from otel_tracker.cli.terminal import (
     print_table,
 )
 from otel_tracker.cli.usage import has_window, print_sums, sums_of, window_of, with_rows
-from otel_tracker.reporting import wording
+from otel_tracker.reporting import summary, wording
 from otel_tracker.reporting.choices import PERIODS
 from otel_tracker.state.fold import is_before
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from otel_tracker.state.shapes import Event
+    from otel_tracker.state.shapes import Event, Tokens
 
 
 HISTORY_ENTRIES = 20
@@ -45,13 +45,16 @@ def history(options: "Namespace") -> int:
             str(row.get("action", "")).removeprefix("task_").replace("_", " "),
             row.get("model"),
             _tokens_of(row),
+            _cost_of(row),
             _as_far_as_possible(wording.seconds, row.get("duration_seconds")),
             row.get("task_id"),
             _cut(_why(row)),
         )
         for row in rows
     )
-    print_table(("When (UTC)", "Agent", "What", "Model", "Tokens", "Duration", "Task", "Why"), shown, "llllrrll")
+    print_table(
+        ("When (UTC)", "Agent", "What", "Model", "Tokens", "Cost", "Duration", "Task", "Why"), shown, "llllrrrll"
+    )
     return 0
 
 
@@ -90,6 +93,16 @@ def _as_far_as_possible(show: "Callable[[Any], str]", value: "Any") -> "Any":
         return None if value is None else show(value)
     except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError):
         return value
+
+
+def _cost_of(event: "Event") -> "str | None":
+    """Return what an entry of the history has cost, a dash if nothing tells."""
+
+    def shown(tokens: "Tokens") -> str:
+        use = {"total": names.total_tokens(tokens), **tokens}
+        return wording.cost(summary.cost_of(use), is_lower_bound=bool(event.get("usage_incomplete")))
+
+    return _as_far_as_possible(shown, event.get("tokens")) if isinstance(event.get("tokens"), dict) else None
 
 
 def _tokens_of(event: "Event") -> object:

@@ -51,7 +51,8 @@ def leaderboard(options: "Namespace") -> int:
         comparison = sums_of(options, "agent")
         rows = ranked(comparison.usage.rows, options.metric)
         return print_sums(with_rows(comparison, rows, options.number), options.format)
-    rows = summary.leaderboard(store_of(options).read(), options.metric, options.number)
+    document = store_of(options).read()
+    rows = summary.leaderboard(document, options.metric, options.number)
     if options.format == "json":
         print_json(rows)
         return 0
@@ -67,6 +68,12 @@ def leaderboard(options: "Namespace") -> int:
         for rank, row in enumerate(rows, 1)
     ]
     print_table(("#", "Agent", "Name", options.metric, "Tasks", "Success"), shown, "rllrrr")
+    if options.metric == "cost_usd":
+        _explain(
+            wording.about_costs(
+                any(row["cost_usd"] for row in rows), summary.unpriced_models(*document.agents.values())
+            )
+        )
     return 0
 
 
@@ -92,6 +99,7 @@ def agent(options: "Namespace") -> int:
         (
             model,
             wording.shown_tokens(use["total"], row["usage_incomplete"] and use["count"], use),
+            wording.cost(summary.cost_of(use), is_lower_bound=bool(row["usage_incomplete"] and use["count"])),
             use["last"],
             use["count"],
             use["measured"],
@@ -100,11 +108,12 @@ def agent(options: "Namespace") -> int:
         for model, use in row["token_usage"].items()
     ]
     print_table(
-        ("Model", "Tokens", "Last", "Tasks", "Measured", *names.TOKEN_KEYS),
+        ("Model", "Tokens", "Cost", "Last", "Tasks", "Measured", *names.TOKEN_KEYS),
         tokens,
-        "lrrrr" + "r" * len(names.TOKEN_KEYS),
+        "lrrrrr" + "r" * len(names.TOKEN_KEYS),
     )
-    _say_what_is_missing(row["usage_incomplete"])
+    notes = wording.about_costs(row["cost_usd"], summary.unpriced_models(row))
+    _explain([*notes, *([wording.lower_bound(row["usage_incomplete"])] if row["usage_incomplete"] else [])])
     return 0
 
 
@@ -116,19 +125,22 @@ def tokens(options: "Namespace") -> int:
     if options.format == "json":
         print_json(summary.token_summary(document))
         return 0
-    print_table(markdown.TOKENS_BY_MODEL, markdown.tokens_by_model(document), "lrrrr")
-    _say_what_is_missing(sum(agent["tallies"]["usage_incomplete"] for agent in document.agents.values()))
+    print_table(markdown.TOKENS_BY_MODEL, markdown.tokens_by_model(document), "lrrrrr")
+    _explain(markdown.notes_of(document))
     return 0
 
 
-def _say_what_is_missing(incomplete: int) -> None:
-    if incomplete:
-        print(f"\n{wording.lower_bound(incomplete)}")
+def _explain(notes: "list[str]") -> None:
+    """Print the sentences that explain a table's figures."""
+    if notes:
+        print(f"\n{' '.join(map(plain, notes))}")
 
 
 def _measure(metric: str, row: "Row") -> str:
     if metric.endswith("_seconds"):
         return wording.seconds(row[metric])
+    if metric == "cost_usd":
+        return wording.cost(row, is_lower_bound=bool(row["usage_incomplete"]))
     if metric != "tokens_total":
         return plain(row[metric])
     return "-" if row["is_unmeasured"] else plain(wording.at_least(row[metric], row["usage_incomplete"]))

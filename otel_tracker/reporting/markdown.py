@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from otel_tracker.state.shapes import Row
 
-TOKENS_BY_MODEL = ("Model", "Tokens", "Tasks", "Measured", "Tokens per measured task")
+TOKENS_BY_MODEL = ("Model", "Tokens", "Cost", "Tasks", "Measured", "Tokens per measured task")
 
 
 def report(document: Document, now: float) -> str:
@@ -68,12 +68,15 @@ def _system(document: Document) -> "list[str]":
         ("Running now", len(document.head["in_flight"])),
         ("Breakers opened", metrics["circuit_breaks"]),
         ("Fallbacks used", metrics["fallback_used"]),
+        ("Cost", wording.cost(metrics, is_lower_bound=bool(_incomplete(document)))),
     ]
     return ["## System", table(("Metric", "Value"), rows, "lr")]
 
 
 def _tokens(document: Document) -> "list[str]":
-    return ["## Tokens by model", table(TOKENS_BY_MODEL, tokens_by_model(document), "lrrrr"), *_lower_bounds(document)]
+    shown = table(TOKENS_BY_MODEL, tokens_by_model(document), "lrrrrr")
+    notes = [escape(note) for note in notes_of(document)]
+    return ["## Tokens by model", shown, *([" ".join(notes)] if notes else [])]
 
 
 def tokens_by_model(document: Document) -> "list[tuple[object, ...]]":
@@ -82,6 +85,7 @@ def tokens_by_model(document: Document) -> "list[tuple[object, ...]]":
         (
             model,
             wording.shown_tokens(row["total"], row["usage_incomplete"], row),
+            wording.cost(row, is_lower_bound=bool(row["usage_incomplete"])),
             row["count"],
             "-" if row["measured"] is None else row["measured"],
             "-" if row["avg"] is None else wording.at_least(round(row["avg"]), row["usage_incomplete"]),
@@ -90,9 +94,15 @@ def tokens_by_model(document: Document) -> "list[tuple[object, ...]]":
     ]
 
 
-def _lower_bounds(document: Document) -> "list[str]":
-    incomplete = sum(agent["tallies"]["usage_incomplete"] for agent in document.agents.values())
-    return [wording.lower_bound(incomplete)] if incomplete else []
+def notes_of(document: Document) -> "list[str]":
+    """Return the sentences that explain the tokens and the costs of a document's agents."""
+    agents, incomplete = document.agents.values(), _incomplete(document)
+    of_costs = wording.about_costs(summary.costs(*agents)["cost_usd"], summary.unpriced_models(*agents))
+    return [*of_costs, *([wording.lower_bound(incomplete)] if incomplete else [])]
+
+
+def _incomplete(document: Document) -> int:
+    return sum(agent["tallies"]["usage_incomplete"] for agent in document.agents.values())
 
 
 def _agents(agents: "list[Row]") -> "list[str]":
@@ -114,14 +124,18 @@ def _agents(agents: "list[Row]") -> "list[str]":
                 row["usage_incomplete"],
                 *row["token_usage"].values(),
             ),
+            wording.cost(row, is_lower_bound=bool(row["usage_incomplete"])),
             wording.moment(row["metrics"]["last_task_timestamp"]),
         )
         for row in used
     ]
-    headings = ("Agent", "Status", "Tasks", "Success", "Failed", "Cancelled", "Average", "Tokens", "Last task (UTC)")
+    headings = (
+        *("Agent", "Status", "Tasks", "Success", "Failed", "Cancelled", "Average", "Tokens", "Cost"),
+        "Last task (UTC)",
+    )
     idle = len(agents) - len(used)
     note = [f"{idle} more registered agents have not run a task yet."] if idle else []
-    return ["## Agents", table(headings, rows, "llrrrrrrr"), *note]
+    return ["## Agents", table(headings, rows, "llrrrrrrrr"), *note]
 
 
 def table(headings: "Sequence[str]", rows: "Iterable[Sequence[object]]", alignment: str) -> str:

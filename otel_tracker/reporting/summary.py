@@ -6,6 +6,7 @@ from otel_tracker.runtime.timestamps import format_timestamp, parse_timestamp
 from otel_tracker.state import breaker, permission
 from otel_tracker.state.circuit import circuit_of
 from otel_tracker.state.document import Document
+from otel_tracker.state.prices import MICRO_DOLLARS
 from otel_tracker.state.settings import Settings
 
 TYPE_CHECKING = False
@@ -24,6 +25,7 @@ METRICS = (
     "avg_duration_seconds",
     "total_duration_seconds",
     "tokens_total",
+    "cost_usd",
     "failures",
 )
 _LEADERS = 10  # of the report
@@ -64,7 +66,7 @@ def agent_state(document: Document, agent: str, now: float) -> "Row":
     """Return the entry of a known agent as of `now`.
 
     Beside the document's keys: `agent_file`, `agent_name`, `state`, `in_flight` (running tasks), `success_rate`
-    (0 to 1, null without a task), `permit` and `override` (null where none is in force). `status` and
+    (0 to 1, null without a task), the keys of `costs`, `permit` and `override` (null where none is in force). `status` and
     `blacklisted_until` are those of `now`; the status is `forced_open` under such an order, and `state` that of the breaker
     below it. With `usage_incomplete` runs, more than none, tokens are lower bounds.
     """
@@ -84,7 +86,47 @@ def agent_state(document: Document, agent: str, now: float) -> "Row":
         "in_flight": sum(1 for task in document.head["in_flight"].values() if task["agent"] == agent),
         "success_rate": _rate(metrics["tasks_successful"], metrics["tasks_total"], metrics["tasks_cancelled"]),
         "usage_incomplete": entry["tallies"]["usage_incomplete"],
+        **costs(entry),
     }
+
+
+def costs(*entries: "Row") -> "Row":
+    """Return what the tokens of agents' entries cost by list prices.
+
+    `cost_usd` (null where no token has a price), `unpriced_tokens` (if there are any, the cost is a lower bound), and
+    `unpriced_models`, whose tokens these are: full ids where they are known.
+    """
+    uses = [use for entry in entries for use in entry["token_usage"].values()]
+    return {**cost_of(*uses), "unpriced_models": list(unpriced_models(*entries))}
+
+
+def unpriced_models(*entries: "Row") -> "dict[str, int]":
+    """Return the models of the tokens in agents' entries that have no price, and how many these are."""
+    unpriced: dict[str, int] = {}
+    for entry in entries:
+        ids = {name: number for name, use in entry["models"].items() if (number := _unpriced(use))}
+        named = {name: number for name, use in entry["token_usage"].items() if (number := _unpriced(use))}
+        if sum(named.values()) > sum(ids.values()):  # some have no full id
+            families = set(map(names.model_family, ids))
+            ids |= {name: number for name, number in named.items() if name not in families}
+        for name, number in ids.items():
+            unpriced[name] = unpriced.get(name, 0) + number
+    return dict(sorted(unpriced.items()))
+
+
+def cost_of(*uses: "Row") -> "Row":
+    """Return the `cost_usd` and the `unpriced_tokens` of entries of a `token_usage`."""
+    is_priced = any(use.get(names.PRICED) for use in uses)
+    micro_dollars = sum(use.get(names.COST, 0) for use in uses)
+    return {
+        "cost_usd": micro_dollars / MICRO_DOLLARS if is_priced else None,
+        "unpriced_tokens": sum(map(_unpriced, uses)),
+    }
+
+
+def _unpriced(use: "Row") -> int:
+    number: int = max(0, use["total"] - use.get(names.PRICED, 0))
+    return number
 
 
 def is_forced(order: "Row | None") -> bool:
@@ -114,17 +156,18 @@ def leaderboard(document: Document, metric: str = DEFAULT_METRIC, top_n: int = 1
     if metric == _FASTEST_FIRST:
         rows = [row for row in rows if row["tasks_total"]]
         return sorted(rows, key=lambda row: (row[metric], row["agent_file"]))[:top_n]
-    return sorted(rows, key=lambda row: (-row[metric], row["agent_file"]))[:top_n]
+    return sorted(rows, key=lambda row: (-(row[metric] or 0), row["agent_file"]))[:top_n]
 
 
 def token_summary(document: Document) -> "dict[str, Row]":
     """Return tokens by model: haiku, sonnet, opus, and every other model seen.
 
     `total`, `count` (of tasks), `measured` (those whose tokens are known; null where an older file lacks it), `avg` (of
-    measured tasks, null without any), tokens by type (`cache_write_1h` only where it is known), and `usage_incomplete`: the runs without their final usage of
+    measured tasks, null without any), tokens by type (`cache_write_1h` only where it is known), `cost_usd`, `unpriced_tokens`
+    and `unpriced_models` as in `costs`, and `usage_incomplete`: the runs without their final usage of
     all agents that have used the model. Where there are any the tokens are lower bounds.
     """
-    numbers = ("total", "count", "measured", *names.TOKEN_KEYS)
+    numbers = ("total", "count", "measured", *names.USAGE_KEYS)
     summary: dict[str, Row] = {model: _no_tokens() for model in names.REPORTED_MODELS}
     for entry in document.agents.values():
         for model, tokens in entry["token_usage"].items():
@@ -134,10 +177,18 @@ def token_summary(document: Document) -> "dict[str, Row]":
                     row[number] = _sum_if_known(row.get(number, 0), tokens[number])
             if tokens["count"] or tokens["total"]:
                 row["usage_incomplete"] += entry["tallies"]["usage_incomplete"]
-    for row in summary.values():
+    unpriced = unpriced_models(*document.agents.values())
+    for model, row in summary.items():
         tasks = row["count"] if row["measured"] is None else row["measured"]
         row["avg"] = row["total"] / tasks if tasks else None
+        row.update(cost_of(row))
+        del row[names.COST], row[names.PRICED]
+        row["unpriced_models"] = [name for name in unpriced if row["unpriced_tokens"] and _counts_as(name, model)]
     return summary
+
+
+def _counts_as(model: str, name: str) -> bool:
+    return name in (model, names.model_family(model))
 
 
 def is_unmeasured(*uses: "Row") -> bool:
@@ -151,14 +202,15 @@ def _sum_if_known(one: "int | None", other: "int | None") -> "int | None":
 
 def _no_tokens() -> "Row":
     none = {"total": 0, "count": 0, "measured": 0, "avg": None}
-    return {**none, **dict.fromkeys(names.TOKEN_TYPES, 0), "usage_incomplete": 0}
+    return {**none, **dict.fromkeys((*names.TOKEN_TYPES, names.COST, names.PRICED), 0), "usage_incomplete": 0}
 
 
 def system_metrics(document: Document) -> "Row":
-    """Return the system's counters, and `success_rate` (0 to 1, null without a task)."""
+    """Return the system's counters, `success_rate` (0 to 1, null without a task), and the keys of `costs` over all agents."""
     metrics = document.head["metrics"]
     counted = {**metrics, "total_agents": len(document.agents)}
-    return {**counted, "success_rate": _rate(metrics["successful"], metrics["total_requests"], metrics["cancelled"])}
+    rate = _rate(metrics["successful"], metrics["total_requests"], metrics["cancelled"])
+    return {**counted, "success_rate": rate, **costs(*document.agents.values())}
 
 
 def timeout_seconds(document: Document) -> float:
@@ -190,6 +242,7 @@ def _ranked(agent: str, entry: "Row") -> "Row":
         **entry["metrics"],
         "tokens_total": tokens,
         "is_unmeasured": is_unmeasured(*entry["token_usage"].values()),
+        **costs(entry),
         "usage_incomplete": entry["tallies"]["usage_incomplete"],
         "failures": entry["failures"],
         "success_rate": _rate(metrics["tasks_successful"], metrics["tasks_total"], metrics["tasks_cancelled"]),

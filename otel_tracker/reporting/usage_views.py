@@ -224,9 +224,7 @@ def _seconds(duration: "float | None") -> str:
 
 
 def _cost(row: "Row") -> str:
-    if not row["cost_usd"]:
-        return "unpriced" if row["unpriced_tokens"] else "-"
-    return f"{'≥ ' if row['is_lower_bound'] else ''}{wording.dollars(row['cost_usd'])}"
+    return wording.cost(row, is_lower_bound=row["is_lower_bound"])
 
 
 def _cut(text: str, most: int) -> str:
@@ -259,12 +257,8 @@ def _title(comparison: Comparison) -> str:
 
 def _notes(comparison: Comparison) -> "list[str]":
     """Return the notes on the figures, as one paragraph."""
-    usage, notes = comparison.usage, []
-    if usage.total["cost_usd"]:
-        notes.append("Costs are estimated by list prices.")
-    if usage.unpriced:
-        models = ", ".join(f"{printable(model)} ({tokens:,} tokens)" for model, tokens in usage.unpriced.items())
-        notes.append(f"Without a price: {models}.")
+    usage = comparison.usage
+    notes = wording.about_costs(usage.total["cost_usd"], usage.unpriced)
     if usage.total["is_lower_bound"]:
         notes.append("≥ is at least: some tokens have no price, or the final usage of a run is missing.")
     if comparison.before is not None and comparison.window.since is not None:

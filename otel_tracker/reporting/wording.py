@@ -2,12 +2,12 @@
 
 from otel_tracker import names
 from otel_tracker.reporting import summary
-from otel_tracker.runtime.printable import columns
+from otel_tracker.runtime.printable import columns, printable
 from otel_tracker.runtime.timestamps import format_timestamp, parse_timestamp
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from otel_tracker.state.breaker import Answer
     from otel_tracker.state.shapes import Row
@@ -65,6 +65,22 @@ def seconds(duration: float) -> str:
 def dollars(cost: float) -> str:
     """Return dollars with cents, what is less than a cent to the micro-dollar: `$1,234.57`, `$0.001200`."""
     return f"${cost:,.2f}" if abs(cost) >= 0.01 or not cost else f"${cost:.6f}"
+
+
+def cost(row: "Row", *, is_lower_bound: bool = False) -> str:
+    """Return the cost in a row with `cost_usd` and `unpriced_tokens` as it is shown: never 0 for tokens without a price."""
+    if not row["cost_usd"]:
+        return "unpriced" if row["unpriced_tokens"] else "-"
+    return f"{'≥ ' if is_lower_bound or row['unpriced_tokens'] else ''}{dollars(row['cost_usd'])}"
+
+
+def about_costs(is_priced: "object", unpriced: "Mapping[str, int]") -> "list[str]":
+    """Return the sentences that explain costs, if any are shown, and name the models of tokens without a price."""
+    notes = ["Costs are estimated by list prices."] if is_priced else []
+    if unpriced:
+        models = ", ".join(f"{printable(model)} ({tokens:,} tokens)" for model, tokens in unpriced.items())
+        notes.append(f"Without a price: {models}.")
+    return notes
 
 
 def left(until: str, now: float) -> str:

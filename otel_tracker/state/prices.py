@@ -27,8 +27,9 @@ if TYPE_CHECKING:
             """Return the cost of tokens by type, at a moment and a speed."""
 
 
+MICRO_DOLLARS = 1_000_000
+"""How many make a dollar."""
 _MILLION_TOKENS = 1_000_000
-_MICRO_DOLLARS = 1_000_000  # of a dollar
 _DECIMALS = 6  # of a price in dollars: one more digit would be a part of a micro-dollar for a million tokens
 _DIGITS = 9  # before the point: a limit that only a slip exceeds
 _FAST = "fast"
@@ -110,7 +111,7 @@ def micro_dollars(dollars: "Any") -> "int | None":
         return None
     from decimal import Decimal  # a hook seldom reads such a report
 
-    return round(Decimal(repr(dollars)) * _MICRO_DOLLARS)
+    return round(Decimal(repr(dollars)) * MICRO_DOLLARS)
 
 
 def spellings(model: str) -> "Iterator[str]":

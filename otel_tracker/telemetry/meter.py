@@ -17,6 +17,7 @@ from otel_tracker.runtime.interrupts import is_interrupt
 from otel_tracker.runtime.log import warn
 from otel_tracker.runtime.vitals import vitals
 from otel_tracker.runtime.writer import uninterrupted
+from otel_tracker.state.prices import MICRO_DOLLARS
 from otel_tracker.telemetry import metrics as instruments
 from otel_tracker.telemetry.global_provider import global_provider
 
@@ -45,6 +46,7 @@ class TaskMeter:
         self._durations = _histogram(meter, instruments.TASK_DURATION)
         self._tokens = _histogram(meter, instruments.TASK_TOKENS)
         self._tasks = _counter(meter, instruments.TASK_COUNT)
+        self._costs = _counter(meter, instruments.TASK_COST)
         self._proxy: Any = self._tasks if hasattr(self._tasks, "_real_instrument") else None
         self._transitions = _counter(meter, instruments.TRANSITIONS)
         _observe_vitals(meter, provider)
@@ -75,6 +77,8 @@ class TaskMeter:
             attributes[names.GEN_AI_PROVIDER] = names.provider_of(task.model)
             for token_type, number in names.conventional_tokens(task.tokens).items():
                 self._tokens.record(number, {**attributes, names.GEN_AI_TOKEN_TYPE: token_type})
+            if names.PRICED in task.tokens:
+                self._costs.add(task.tokens.get(names.COST, 0) / MICRO_DOLLARS, attributes)
 
     def transition(self, agent: str, state: str) -> None:
         """Count a breaker that has got another state."""

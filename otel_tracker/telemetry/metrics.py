@@ -40,6 +40,12 @@ def _metric(name: str, metric_type: str, text: str, *labels: str) -> Metric:
 TASKS = _metric("tasks", COUNTER, "Ended tasks by outcome.", "agent", "outcome")
 DURATION = _metric("task_duration_seconds", HISTOGRAM, "Duration of ended tasks.", "agent")
 TOKENS = _metric("tokens", COUNTER, "Tokens used; the types exclude each other.", "agent", "model", "type")
+COST = _metric(
+    "cost_usd",
+    COUNTER,
+    "Estimated list price of the tokens in US dollars; tokens without a price are missing in it.",
+    *("agent", "model"),
+)
 MODEL_TASKS = _metric("model_tasks", COUNTER, "Ended tasks by model.", "agent", "model")
 MEASURED = _metric(
     "measured_tasks",
@@ -72,7 +78,21 @@ UPDATED = _metric("state_updated_timestamp_seconds", GAUGE, "When the last event
 BUILD = _metric("build", INFO, "The version of otel-tracker.", "version")
 
 OF_AGENTS = (
-    *(TASKS, DURATION, TOKENS, MODEL_TASKS, MEASURED, STATE, FAILURES, OPENED, REJECTIONS, FALLBACKS, IN_FLIGHT, UNTIL),
+    *(
+        TASKS,
+        DURATION,
+        TOKENS,
+        COST,
+        MODEL_TASKS,
+        MEASURED,
+        STATE,
+        FAILURES,
+        OPENED,
+        REJECTIONS,
+        FALLBACKS,
+        IN_FLIGHT,
+        UNTIL,
+    ),
     LAST_TASK,
 )
 OF_DOCUMENT = (*OF_AGENTS, READ_SUCCESS, UPDATED, BUILD)
@@ -105,6 +125,9 @@ TASK_TOKENS = Instrument(
     "{token}",
     "Tokens used by agent tasks, by type; input includes those of the cache.",
     _TOKEN_BOUNDS,
+)
+TASK_COST = Instrument(
+    names.METRIC_COST, "{USD}", "Estimated list price of agent tasks; tokens without a price are missing in it."
 )
 TASK_COUNT = Instrument(names.METRIC_TASKS, "{task}", "Ended tasks by outcome.")
 TRANSITIONS = Instrument(names.METRIC_TRANSITIONS, "{transition}", "Breakers that have got another state.")

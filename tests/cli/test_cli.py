@@ -47,7 +47,8 @@ def test_the_json_report_has_the_documented_keys_and_numbers(fleet: MetricTracke
     assert report["system"]["total_requests"] == 6
     assert report["system"]["success_rate"] == pytest.approx(1 / 6)
     types = {"input": 0, "output": 0, "cache_read": 0, "cache_write": 0, "untyped": 1500, "usage_incomplete": 0}
-    assert report["tokens"]["sonnet"] == {"total": 1500, "count": 1, "measured": 1, "avg": 1500.0, **types}
+    costs = {"cost_usd": None, "unpriced_tokens": 1500, "unpriced_models": ["sonnet"]}
+    assert report["tokens"]["sonnet"] == {"total": 1500, "count": 1, "measured": 1, "avg": 1500.0, **types, **costs}
     assert report["agents"]["experts/db.md"]["state"] == "open"
     assert report["leaderboard"][0]["agent_file"] == "experts/db.md"
 
@@ -154,7 +155,8 @@ def test_one_agent_shows_breaker_tasks_and_tokens(fleet: MetricTracker, run: Run
 
 def test_tokens_are_shown_by_model(fleet: MetricTracker, run: Run) -> None:
     lines = run("tokens")[1].splitlines()
-    assert [line.split()[0] for line in lines] == ["Model", "haiku", "sonnet", "opus"]
+    assert [line.split()[0] for line in lines[:4]] == ["Model", "haiku", "sonnet", "opus"]
+    assert lines[4:] == ["", "Without a price: sonnet (1,500 tokens)."]
     assert parsed(run("tokens", "--format", "json")[1])["opus"]["count"] == 5
 
 
@@ -167,15 +169,33 @@ def test_tokens_that_were_not_measured_are_a_dash_wherever_they_are_shown(home: 
     Store(home).record(
         [end("r1", agent="a.md"), end("r2", agent="b.md", tokens={"untyped": 0}), end("r3", agent="b.md")]
     )
-    assert run("tokens")[1].splitlines()[1].split() == ["haiku", "-", "0", "0", "-"]
-    assert run("tokens")[1].splitlines()[2].split() == ["sonnet", "0", "3", "1", "0"]
+    assert run("tokens")[1].splitlines()[1].split() == ["haiku", "-", "-", "0", "0", "-"]
+    assert run("tokens")[1].splitlines()[2].split() == ["sonnet", "0", "-", "3", "1", "0"]
     dashes = ["-"] * 6
     (sonnet,) = [line.split() for line in run("agent", "a.md")[1].splitlines() if line.startswith("sonnet")]
-    assert sonnet == ["sonnet", "-", "-", "1", "0", *dashes]
+    assert sonnet == ["sonnet", "-", "-", "-", "1", "0", *dashes]
     (sonnet,) = [line.split() for line in run("agent", "b.md")[1].splitlines() if line.startswith("sonnet")]
-    assert sonnet == ["sonnet", "0", "0", "2", "1", *["0"] * 5, "-"]
+    assert sonnet == ["sonnet", "0", "-", "0", "2", "1", *["0"] * 5, "-"]
     ranked = {line.split()[1]: line.split()[3] for line in run("leaderboard", "-m", "tokens_total")[1].splitlines()[1:]}
     assert ranked == {"a.md": "-", "b.md": "0"}
+
+
+def test_what_agents_cost_is_shown_by_every_command_that_shows_tokens(home: Home, run: Run) -> None:
+    priced = {"output": 1000, "priced": 1000, "cost_micro_usd": 1_500_000}
+    of_model: dict[str, Any] = {"model": None, "models": {"claude-opus-5": priced}}
+    unpriced: dict[str, Any] = {"model": None, "tokens": {"output": 5}, "models": {"claude-next-9": {"output": 5}}}
+    Store(home).record([end("r1", agent="a.md", tokens=priced, **of_model), end("r2", agent="b.md", **unpriced)])
+    for command in ("report", "agent a.md", "tokens", "leaderboard -m cost_usd", "history"):
+        out = run(*command.split())[1]
+        assert "$1.50" in out, command
+        assert ("unpriced" in out) == (not command.startswith("agent")), command
+    assert "Without a price: claude-next-9 (5 tokens)." in run("agent", "b.md")[1]
+    assert "Costs are estimated by list prices." in run("leaderboard", "-m", "cost_usd")[1]
+    ranked = parsed(run("leaderboard", "-m", "cost_usd", "--format", "json")[1])
+    assert [(row["agent_file"], row["cost_usd"], row["unpriced_models"]) for row in ranked] == [
+        ("a.md", 1.5, []),
+        ("b.md", None, ["claude-next-9"]),
+    ]
 
 
 def test_tokens_of_a_run_without_its_final_usage_are_at_least_so_many_wherever_they_are_shown(
@@ -183,8 +203,8 @@ def test_tokens_of_a_run_without_its_final_usage_are_at_least_so_many_wherever_t
 ) -> None:
     incomplete = end("r1", agent="a.md", tokens={"output": 10500}, usage_incomplete=True)
     Store(home).record([incomplete, end("r2", agent="b.md", model="opus")])
-    assert run("tokens")[1].splitlines()[2].split() == ["sonnet", "≥", "10,500", "1", "1", "≥", "10,500"]
-    assert run("tokens")[1].endswith("\n\n≥ is at least: the final token usage of 1 run is missing.\n")
+    assert run("tokens")[1].splitlines()[2].split() == ["sonnet", "≥", "10,500", "unpriced", "1", "1", "≥", "10,500"]
+    assert run("tokens")[1].endswith(" ≥ is at least: the final token usage of 1 run is missing.\n")
     for command in ("agent a.md", "leaderboard -m tokens_total", "history --agent a.md"):
         assert "≥ 10,500" in run(*command.split())[1], command
     for command in ("agent b.md", "leaderboard", "history --agent b.md", "status"):

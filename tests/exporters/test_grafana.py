@@ -28,7 +28,7 @@ SUFFIXES = {metrics.COUNTER: ("_total",), metrics.INFO: ("_info",), metrics.HIST
 KNOWN = {metric.base + suffix for metric in metrics.OF_DOCUMENT for suffix in SUFFIXES.get(metric.type, ("",))}
 COUNTERS = {name for name in KNOWN if name.endswith(("_total", "_bucket", "_sum", "_count"))}
 NAME = r"(?:[a-z]+:)?otel_tracker_[a-z_]+(?::[a-z0-9_]+)?"
-UNITS = {"short", "none", "string", "percentunit", "s", "dateTimeFromNow"}
+UNITS = {"short", "none", "string", "percentunit", "s", "currencyUSD", "dateTimeFromNow"}
 
 every_dashboard = pytest.mark.parametrize("dashboard", DASHBOARDS.values(), ids=DASHBOARDS)
 PANELS = [(dashboard, panel) for dashboard in DASHBOARDS.values() for panel in dashboard["panels"]]

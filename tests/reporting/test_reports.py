@@ -1,5 +1,6 @@
 import json
 import re
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -106,16 +107,58 @@ def test_the_system_section_has_the_counters() -> None:
         "Running now": "1",
         "Breakers opened": "0",
         "Fallbacks used": "0",
+        "Cost": "-",
     }
 
 
 def test_the_token_section_has_every_model() -> None:
     document = folded(end("r1", tokens={"untyped": 1500}), end("r2"), end("r3", model="gpt-5", tokens={"output": 7}))
     assert rows(document, "## Tokens by model") == [
-        ["haiku", "-", "0", "0", "-"],
-        ["sonnet", "1,500", "2", "1", "1,500"],
-        ["opus", "-", "0", "0", "-"],
-        ["gpt-5", "7", "1", "1", "7"],
+        ["haiku", "-", "-", "0", "0", "-"],
+        ["sonnet", "1,500", "unpriced", "2", "1", "1,500"],
+        ["opus", "-", "-", "0", "0", "-"],
+        ["gpt-5", "7", "unpriced", "1", "1", "7"],
+    ]
+
+
+def priced(number: int, micro_dollars: int) -> dict[str, int]:
+    return {"output": number, names.PRICED: number, names.COST: micro_dollars}
+
+
+def test_costs_are_estimates_of_list_prices_and_at_least_where_some_have_none() -> None:
+    next_model: dict[str, Any] = {"tokens": {"output": 7}, "models": {"claude-opus-9": {"output": 7}}, "model": None}
+    document = folded(
+        end("r1", tokens=priced(1000, 1_234_567)),
+        end("r2", tokens={"untyped": 5}),
+        end("r3", agent="b.md", model=None, tokens=priced(9, 900), models={"claude-haiku-4-5": priced(9, 900)}),
+        end("r4", agent="c.md", **next_model),
+    )
+    assert {row[0]: row[2] for row in rows(document, "## Tokens by model")} == {
+        "haiku": "$0.000900",
+        "sonnet": "≥ $1.23",
+        "opus": "unpriced",
+    }
+    assert {row[0]: row[-2] for row in rows(document, "## Agents")} == {
+        AGENT: "≥ $1.23",
+        "b.md": "$0.000900",
+        "c.md": "unpriced",
+    }
+    assert dict(rows(document, "## System"))["Cost"] == "≥ $1.24"
+    (note,) = [line for line in lines_of(document) if line.startswith("Costs are")]
+    assert "Without a price: claude-opus-9 (7 tokens), sonnet (5 tokens)." in note
+    data = summary.report(document, NOON)
+    of_all = {"cost_usd": 1.235467, "unpriced_tokens": 12, "unpriced_models": ["claude-opus-9", "sonnet"]}
+    assert {key: data["system"][key] for key in of_all} == of_all
+    of_opus = {"cost_usd": None, "unpriced_tokens": 7, "unpriced_models": ["claude-opus-9"]}
+    assert [{key: each[key] for key in of_opus} for each in (data["tokens"]["opus"], data["agents"]["c.md"])] == [
+        of_opus,
+        of_opus,
+    ]
+    ranked = summary.leaderboard(document, "cost_usd")
+    assert [(row["agent_file"], row["cost_usd"]) for row in ranked] == [
+        (AGENT, 1.234567),
+        ("b.md", 0.0009),
+        ("c.md", None),
     ]
 
 
@@ -125,11 +168,13 @@ def test_totals_that_lack_a_runs_final_usage_are_shown_as_at_least() -> None:
         end("r2", agent="b.md", model="opus", tokens={"output": 2000}),
     )
     assert rows(document, "## Tokens by model")[1:3] == [
-        ["sonnet", "≥ 10,500", "1", "1", "≥ 10,500"],
-        ["opus", "2,000", "1", "1", "2,000"],
+        ["sonnet", "≥ 10,500", "unpriced", "1", "1", "≥ 10,500"],
+        ["opus", "2,000", "unpriced", "1", "1", "2,000"],
     ]
-    assert [row[-2] for row in rows(document, "## Agents")] == ["2,000", "≥ 10,500"]
-    assert "≥ is at least: the final token usage of 1 run is missing." in lines_of(document)
+    assert [row[-3] for row in rows(document, "## Agents")] == ["2,000", "≥ 10,500"]
+    assert any(
+        line.endswith("≥ is at least: the final token usage of 1 run is missing.") for line in lines_of(document)
+    )
     data = summary.report(document, NOON)
     assert (data["tokens"]["sonnet"]["usage_incomplete"], data["agents"]["b.md"]["usage_incomplete"]) == (1, 0)
     assert data["agents"][AGENT]["token_usage"]["sonnet"]["output"] == 10500
@@ -145,8 +190,8 @@ def test_the_agents_section_begins_with_the_busiest_and_counts_the_idle_ones() -
     )
     shown = rows(document, "## Agents")
     assert [row[0] for row in shown] == [AGENT, "b.md", "a.md"]
-    assert shown[0][1:] == ["healthy", "2", "50.0%", "1", "0", "2m 05s", "2,000", "2026-02-15 12:01:30"]
-    assert shown[2][1:] == ["healthy", "0", "-", "0", "0", "-", "-", "-"]
+    assert shown[0][1:] == ["healthy", "2", "50.0%", "1", "0", "2m 05s", "2,000", "unpriced", "2026-02-15 12:01:30"]
+    assert shown[2][1:] == ["healthy", "0", "-", "0", "0", "-", "-", "-", "-"]
     assert lines_of(document)[-1] == "1 more registered agents have not run a task yet."
 
 
@@ -184,7 +229,7 @@ def test_no_agents_name_breaks_a_table(agents: list[str]) -> None:
     failing = [end(f"{agent} {n}", FAILURE, agent=agent) for agent in agents for n in range(2)]
     document = folded(*failing, into=document_of(failure_threshold=2))
     assert [len(row) for row in rows(document, "## Blacklisted", after=61)] == [4] * len(set(agents))
-    assert [len(row) for row in rows(document, "## Agents", after=61)] == [9] * len(set(agents))
+    assert [len(row) for row in rows(document, "## Agents", after=61)] == [10] * len(set(agents))
 
 
 @settings(max_examples=50)

@@ -258,5 +258,5 @@ def test_every_agent_is_in_the_states_once_and_the_ranking_falls(events: list[Ev
     document = folded(*events)
     states = summary.agent_states(document, NOON)
     assert sorted(row["agent_file"] for row in states) == sorted(document.agents)
-    values = [row[metric] for row in summary.leaderboard(document, metric, 99)]
+    values = [row[metric] or 0 for row in summary.leaderboard(document, metric, 99)]
     assert values == sorted(values, reverse=metric != "avg_duration_seconds")

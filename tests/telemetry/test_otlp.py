@@ -360,6 +360,7 @@ def test_metrics_of_an_application_arrive_as_the_conventions_have_them(
     assert {name: (one.unit, one.WhichOneof("data")) for name, one in found.items()} == {
         "gen_ai.invoke_agent.duration": ("s", "histogram"),
         "gen_ai.client.token.usage": ("{token}", "histogram"),
+        "otel_tracker.cost": ("{USD}", "sum"),
         "otel_tracker.tasks": ("{task}", "sum"),
         "otel_tracker.events": ("{event}", "sum"),
         "otel_tracker.write.duration": ("s", "histogram"),

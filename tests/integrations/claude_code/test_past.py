@@ -186,7 +186,7 @@ def answer(message: str, request: str | None, output: object, **usage: object) -
 def test_numbers_that_are_none_count_as_a_hook_counts_them(tmp_path: Path, output: object) -> None:
     line = answer("m1", "r1", output, cache_creation={"ephemeral_1h_input_tokens": 5, "ephemeral_2h_input_tokens": 7})
     hooks = TranscriptUsage()
-    hooks.add(line, part(line, "message"))
+    hooks.add(line, part(line, "message"), NOW)
     (tmp_path / "s.jsonl").write_text(json.dumps(line))
     assert tokens_of_main(read_only(tmp_path)) == +Counter(
         {(model, kind): number for model, tokens in hooks.by_model().items() for kind, number in tokens.items()}
