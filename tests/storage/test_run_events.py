@@ -167,3 +167,15 @@ def test_ends_before_a_moment_are_left_out_while_no_run_is_awaited(store: Store,
         "amended",
         *(["written elsewhere", "old", "amended"] if are_awaited else ["written elsewhere"]),
     ]
+
+
+def test_the_history_finds_young_events_behind_a_segment_of_older_ones_that_came_late(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An import records runs long after they ended; the segments before it may hold younger ones."""
+    monkeypatch.setattr(journals, "SEGMENT_BYTES", 1000)
+    store.record([end(f"young {number}") for number in range(5)])
+    for batch in range(12):  # more than the document's history has
+        store.record([end(f"imported {batch} {n}", after=-9e6 - n, told_later=True) for n in range(100)])
+    young = store.history(since=NOON)
+    assert [event["run_id"] for event in young] == [f"young {number}" for number in reversed(range(5))]
