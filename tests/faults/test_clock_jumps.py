@@ -5,6 +5,7 @@ monotonic clock along with the wall clock, as no system does, or leaves it alone
 """
 
 import json
+import shutil
 import time
 from collections.abc import Iterable
 from glob import glob
@@ -88,12 +89,27 @@ class Machine:
         return list(seen)
 
 
-@pytest.fixture
-def machine(home: Home, tmp_path: Path) -> Machine:
+@pytest.fixture(scope="module")
+def library() -> str:
     needs("faketime", "apt-get install faketime")
     libraries = glob("/usr/lib/*/faketime/libfaketime.so.1")
     assert libraries, "faketime is there, its library is not where Debian has it"
-    return Machine(home, tmp_path / "clock", libraries[0])
+    return libraries[0]
+
+
+@pytest.fixture
+def machine(home: Home, tmp_path: Path, library: str) -> Machine:
+    return Machine(home, tmp_path / "clock", library)
+
+
+@pytest.fixture(scope="module")
+def six_weeks(library: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
+    """Return a folder with the home of an agent that has worked for six weeks, and how far the clock is ahead then."""
+    folder = tmp_path_factory.mktemp("six weeks")
+    machine = Machine(Home(str(folder / "agents")), folder / "clock", library)
+    machine.set_clock(_half_past_midnight() - time.time())  # no hour of the test is in another day
+    machine.walk(_SMALL, "live:42")
+    return folder / "agents", machine.now() - time.time()
 
 
 @pytest.mark.parametrize("is_monotonic_faked", [False, True], ids=["monotonic clock true", "monotonic clock faked"])
@@ -222,6 +238,7 @@ def test_a_result_of_an_hour_ago_that_comes_late_does_not_end_a_cooldown(home: H
 _SMALL = f"segments:{SEGMENT_BYTES}"
 
 
+@pytest.mark.xdist_group("six_weeks")
 @pytest.mark.parametrize(
     "ahead",
     [
@@ -231,10 +248,11 @@ _SMALL = f"segments:{SEGMENT_BYTES}"
     ],
 )
 def test_a_clock_that_is_ahead_for_a_while_deletes_nothing_of_the_present(
-    machine: Machine, home: Home, ahead: list[str]
+    machine: Machine, home: Home, six_weeks: tuple[Path, float], ahead: list[str]
 ) -> None:
-    machine.set_clock(_half_past_midnight() - time.time())  # no hour of the test is in another day
-    machine.walk(_SMALL, "live:42")
+    lived, clock = six_weeks
+    shutil.copytree(lived, home.folder, dirs_exist_ok=True)
+    machine.set_clock(clock)
     before, backups = _in_segments(home), Store(home).parts.backups.paths()
     assert before[0]["seq"] > 1
     machine.walk(AHEAD, *ahead, BACK, "success", "success")
