@@ -153,6 +153,7 @@ class CommandTask:
             attempts=self._attempts if self._attempts > 1 else None,
             fallback_for=self._admission.fallback_for,
             conversation_id=self._output.conversation_id,
+            reported_cost_micro_usd=self._output.reported_cost,
             unexported=True,
             trace_id=self._span.trace_id,
             span_id=self._span.span_id,

@@ -28,6 +28,12 @@ class Outputs:
         """The conversation that the agent has had, None if the output names none."""
         return self._first(lambda reader: reader.conversation_id)
 
+    @property
+    def reported_cost(self) -> "dict[str, int] | int | None":
+        """The cost that the agent itself reports, in micro-dollars: by model, or in all; None if it reports none."""
+        costs = (reader.reported_cost for reader in self._readers)
+        return next((cost for cost in costs if cost is not None), None)
+
     def begin(self) -> None:
         """Get ready for the output of the next attempt."""
         for reader in self._readers:

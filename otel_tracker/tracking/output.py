@@ -17,6 +17,10 @@ class Output(Protocol):
     def conversation_id(self) -> str | None:
         """The conversation that the agent has had, None if the output names none."""
 
+    @property
+    def reported_cost(self) -> dict[str, int] | int | None:
+        """The cost that the agent itself reports, in micro-dollars: by model, or in all; None if it reports none."""
+
     def begin(self) -> None:
         """Get ready for the output of the next attempt."""
 

@@ -32,6 +32,7 @@ class _Output:
 
     error: str | None = None
     conversation_id: str | None = "of the other agent"
+    reported_cost: dict[str, int] | int | None = None
 
     def __init__(self) -> None:
         self._seen = b""

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from otel_tracker.errors import OtelTrackerError
 from otel_tracker.names import (
     CACHE_WRITE_1H,
+    COST,
     TASK_AMENDED,
     UNKNOWN_MODEL,
     added_tokens,
@@ -18,6 +19,7 @@ from otel_tracker.names import (
 from otel_tracker.runtime.timestamps import parse_timestamp
 from otel_tracker.state.amendment import changed_tokens
 from otel_tracker.state.shapes import Event, Tokens
+from otel_tracker.state.tokens import priced_tokens
 from otel_tracker.storage.port import Port
 
 Models = dict[str, Tokens]
@@ -55,7 +57,7 @@ def recorded_in(store: Port, conversation: str, began: float) -> Recorded:
 
 
 def own_share(sums: Sums, turns: Tokens | None, recorded: Recorded) -> Sums:
-    """Return a session's sums less the tokens that are recorded for it.
+    """Return a session's sums less the tokens, and their cost, that are recorded for it.
 
     Before Claude Code 2.1.332 the sums begin anew with each process. `turns`, the tokens of the main agent in this
     process, show whether they include the tokens recorded before.
@@ -68,7 +70,7 @@ def own_share(sums: Sums, turns: Tokens | None, recorded: Recorded) -> Sums:
     writers = [tokens for tokens in share.values() if tokens["cache_write"]]
     if turns and turns.get(CACHE_WRITE_1H) and len(writers) == 1:  # sums don't say how long the cache is kept
         writers[0][CACHE_WRITE_1H] = min(turns[CACHE_WRITE_1H], writers[0]["cache_write"])
-    return share
+    return {model: priced_tokens(tokens, tokens.get(COST)) for model, tokens in share.items()}
 
 
 def _total(events: list[Event]) -> Models:

@@ -21,11 +21,12 @@ from otel_tracker.integrations.claude_code.conversation import (
     own_share,
     recorded_in,
 )
-from otel_tracker.names import UNANSWERED_BECAUSE, added_tokens
+from otel_tracker.integrations.claude_code.reported_cost import cost_by_model, total_cost
+from otel_tracker.names import COST, UNANSWERED_BECAUSE, added_tokens
 from otel_tracker.runtime.limits import LINE_BYTES
 from otel_tracker.state.event import checked_text, error_text
 from otel_tracker.state.shapes import Tokens
-from otel_tracker.state.tokens import anthropic_tokens, has_tokens, whole_tokens
+from otel_tracker.state.tokens import anthropic_tokens, has_tokens, priced_tokens, whole_tokens
 from otel_tracker.storage.port import Port
 
 _MODEL_USAGE = {
@@ -140,7 +141,17 @@ class ClaudeOutput:
                     recorded[key.conversation] = of_conversation.with_share(share)
                 yield from share.items()
             elif turns is not None:
-                yield self._models.get(key), turns
+                yield self._models.get(key), priced_tokens(turns, total_cost(result) or None)
+
+    @property
+    def reported_cost(self) -> dict[str, int] | int | None:
+        """The cost that the last result of each conversation reports, in micro-dollars: by model, else in all."""
+        last = {key.conversation or key: result for key, result in self._results.items()}.values()
+        by_model: dict[str, int] = {}
+        for result in last:
+            by_model = added_tokens(by_model, cost_by_model(result))
+        totals = [cost for cost in map(total_cost, last) if cost is not None]
+        return by_model or (sum(totals) if totals else None)
 
     def _extend(self, part: bytes) -> None:
         if len(self._line) + len(part) > LINE_BYTES:
@@ -174,7 +185,10 @@ class ClaudeOutput:
 
 
 def _sums_of(result: dict[str, Any]) -> Sums:
-    """Return the tokens of each model in a result; a model may come twice, with contexts of two sizes."""
+    """Return the tokens of each model in a result, and their cost where it is reported.
+
+    A model may come twice, with contexts of two sizes. A cost of 0 is no price.
+    """
     sums: Sums = {}
     by_model = result.get("modelUsage")
     for name, usage in by_model.items() if isinstance(by_model, dict) else ():
@@ -186,6 +200,9 @@ def _sums_of(result: dict[str, Any]) -> Sums:
         if any(number is not None for number in numbers.values()):
             model = _plain(name)
             sums[model] = added_tokens(sums.get(model, {}), {key: number or 0 for key, number in numbers.items()})
+    for model, cost in cost_by_model(result).items():
+        if cost and model in sums:
+            sums[model][COST] = cost
     return sums
 
 

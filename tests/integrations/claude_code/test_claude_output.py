@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otel_tracker import MetricTracker
+from otel_tracker import MetricTracker, names
 from otel_tracker.cli import main
 from otel_tracker.integrations.claude_code import output as claude_output
 from otel_tracker.integrations.claude_code.output import ClaudeOutput
@@ -52,7 +52,18 @@ def seen(*chunks: bytes) -> ClaudeOutput:
 
 
 def found(output: ClaudeOutput) -> tuple[Any, ...]:
-    return output.error, output.conversation_id, output.models, output.tokens
+    return output.error, output.conversation_id, unpriced(output.models), unpriced(output.tokens)
+
+
+def unpriced(tokens: Any) -> Any:
+    """Return tokens by type, or by model and type, without what they cost."""
+    if tokens is None:
+        return None
+    return {
+        key: unpriced(number) if isinstance(number, dict) else number
+        for key, number in tokens.items()
+        if key not in (names.COST, names.PRICED)
+    }
 
 
 def line(**result: Any) -> bytes:
@@ -75,17 +86,17 @@ def test_a_result_tells_the_tokens_by_model_and_type_and_the_conversation() -> N
     output = seen(recorded("result-success.json"))
     assert output.error is None
     assert output.conversation_id == "7c0f1f0a-3a51-4a0e-9a53-2f1f6c1f0b01"
-    assert output.models == {
+    assert unpriced(output.models) == {
         HAIKU: {"input": 2310, "output": 96, "cache_read": 0, "cache_write": 0},
         SONNET: {"input": 18, "output": 1204, "cache_read": 91_220, "cache_write": 8031},
     }
-    assert output.tokens == {"input": 2328, "output": 1300, "cache_read": 91_220, "cache_write": 8031}
+    assert unpriced(output.tokens) == {"input": 2328, "output": 1300, "cache_read": 91_220, "cache_write": 8031}
 
 
 @pytest.mark.parametrize("name", ["stream.jsonl", "result-verbose.json"])
 def test_a_stream_and_an_array_end_with_the_result(name: str) -> None:
     output = seen(recorded(name))
-    assert (output.error, output.conversation_id, output.models) == (None, STREAM, STREAM_USE)
+    assert (output.error, output.conversation_id, unpriced(unpriced(output.models))) == (None, STREAM, STREAM_USE)
 
 
 def test_the_size_of_a_models_context_is_no_part_of_its_name() -> None:
@@ -95,18 +106,18 @@ def test_the_size_of_a_models_context_is_no_part_of_its_name() -> None:
 def test_a_model_that_was_used_with_contexts_of_two_sizes_is_one_model() -> None:
     used = {OPUS: {"inputTokens": 1}, f"{OPUS}[1m]": {"inputTokens": 20}}
     output = seen(line(session_id="c", modelUsage=used))
-    assert output.models == {OPUS: {"input": 21, "output": 0, "cache_read": 0, "cache_write": 0}}
-    assert output.tokens == output.models[OPUS]
+    assert unpriced(output.models) == {OPUS: {"input": 21, "output": 0, "cache_read": 0, "cache_write": 0}}
+    assert unpriced(output.tokens) == output.models[OPUS]
 
 
 def test_of_several_turns_the_last_counts_and_several_conversations_are_added_up() -> None:
     output = seen(recorded("several-conversations.jsonl"))
     assert output.conversation_id == STREAM  # it has the last word
-    assert output.models == {
+    assert unpriced(output.models) == {
         SONNET: {"input": 15, "output": 27, "cache_read": 100, "cache_write": 150},
         OPUS: {"input": 1001, "output": 2, "cache_read": 3, "cache_write": 4},
     }
-    assert output.tokens == {"input": 1016, "output": 29, "cache_read": 103, "cache_write": 154}
+    assert unpriced(output.tokens) == {"input": 1016, "output": 29, "cache_read": 103, "cache_write": 154}
 
 
 def test_the_last_result_says_whether_there_is_an_error() -> None:
@@ -121,7 +132,7 @@ def test_of_several_attempts_the_last_one_tells_the_error_and_all_have_used_toke
     assert output.error is None
     output.feed(line(session_id="c", usage={"input_tokens": 4}))
     assert (output.error, output.conversation_id) == (None, "c")
-    assert output.tokens == {"input": 7, "output": 0, "cache_read": 0, "cache_write": 0}
+    assert unpriced(output.tokens) == {"input": 7, "output": 0, "cache_read": 0, "cache_write": 0}
 
 
 def test_what_an_attempt_has_left_unfinished_is_no_part_of_the_next() -> None:
@@ -137,14 +148,14 @@ def test_without_model_usage_the_tokens_are_those_of_the_model_that_the_conversa
     messages = [json.loads(text) for text in recorded("stream.jsonl").splitlines()]
     del messages[-1]["modelUsage"]
     output = seen(*(json.dumps(message).encode() + b"\n" for message in messages))
-    assert output.models == {SONNET: {"input": 15, "output": 43, "cache_read": 12_044, "cache_write": 12_354}}
+    assert unpriced(output.models) == {SONNET: {"input": 15, "output": 43, "cache_read": 12_044, "cache_write": 12_354}}
     assert output.tokens == output.models[SONNET]
 
 
 def test_without_any_model_there_are_tokens_all_the_same() -> None:
     output = seen(line(session_id="c", usage={"input_tokens": 5, "output_tokens": 2}))
-    assert output.models == {}
-    assert output.tokens == {"input": 5, "output": 2, "cache_read": 0, "cache_write": 0}
+    assert unpriced(output.models) == {}
+    assert unpriced(output.tokens) == {"input": 5, "output": 2, "cache_read": 0, "cache_write": 0}
 
 
 def test_without_usage_tokens_are_unmeasured() -> None:
@@ -176,7 +187,7 @@ def test_the_tokens_of_a_result_that_is_not_claudes_are_unmeasured(result: dict[
 
 def test_usage_of_several_turns_is_added_up() -> None:
     turns = [line(session_id="c", usage={"input_tokens": number}) for number in (5, 7)]
-    assert seen(*turns).tokens == {"input": 12, "output": 0, "cache_read": 0, "cache_write": 0}
+    assert unpriced(seen(*turns).tokens) == {"input": 12, "output": 0, "cache_read": 0, "cache_write": 0}
 
 
 def test_how_long_the_cache_is_kept_is_reported_where_one_model_wrote_it() -> None:
@@ -299,7 +310,7 @@ def test_usage_of_a_wrong_type_is_let_go(value: Any) -> None:
 
 def test_a_model_and_a_conversation_with_names_that_cannot_be_shown_are_not_named() -> None:
     output = seen(line(session_id="c" * 600, modelUsage={"a\nb": {"inputTokens": 3}, "": {"inputTokens": 4}}))
-    assert (output.conversation_id, output.models) == (None, {})
+    assert (output.conversation_id, unpriced(output.models)) == (None, {})
     assert (output.tokens or {})["input"] == 7
 
 
@@ -358,7 +369,7 @@ def test_whatever_comes_in_whatever_chunks_the_same_is_found(content: bytes, cut
 @given(st.binary(max_size=300), st.lists(st.integers(0, 300), max_size=5))
 def test_noise_before_a_result_hides_nothing(noise: bytes, cuts: list[int]) -> None:
     output = seen(*_chunks(noise + b"\n" + recorded("stream.jsonl"), cuts))
-    assert (output.conversation_id, output.models) == (STREAM, STREAM_USE)
+    assert (output.conversation_id, unpriced(unpriced(output.models))) == (STREAM, STREAM_USE)
 
 
 # As a task.
@@ -385,7 +396,11 @@ def printing(name: str) -> str:
 def test_a_task_has_what_its_command_has_said(tracker: MetricTracker, execute: Execute) -> None:
     assert execute(printing("stream.jsonl")) == (0, recorded("stream.jsonl"))
     (event,) = tracker.get_history()
-    assert (event["action"], event["conversation_id"], event["models"]) == ("task_completed", STREAM, STREAM_USE)
+    assert (event["action"], event["conversation_id"], unpriced(event["models"])) == (
+        "task_completed",
+        STREAM,
+        STREAM_USE,
+    )
     assert event["tokens_used"] == sum(sum(used.values()) for used in STREAM_USE.values())
     agent = tracker.get_agent(AGENT)
     used = {
@@ -399,10 +414,17 @@ def test_a_task_has_what_its_command_has_said(tracker: MetricTracker, execute: E
     assert sorted(agent["models"]) == [HAIKU, SONNET]
 
 
-def session(number: int, model: str = OPUS, *, turn: "int | None" = None, conversation: str = STREAM) -> str:
+def session(
+    number: int,
+    model: str = OPUS,
+    *,
+    turn: "int | None" = None,
+    conversation: str = STREAM,
+    cost: "float | None" = None,
+) -> str:
     """Return a command that tells of a session which has used so many tokens, those of its main agent in its `turn`."""
     usage = {"input_tokens": number if turn is None else turn}
-    result = line(session_id=conversation, usage=usage, modelUsage={model: {"inputTokens": number}})
+    result = line(session_id=conversation, usage=usage, modelUsage={model: {"inputTokens": number, "costUSD": cost}})
     return f"echo {shlex.quote(result.decode().strip())}"
 
 
@@ -542,3 +564,54 @@ def test_an_answer_is_never_taken_for_an_error() -> None:
     output.feed(json.dumps(line).encode())
     output.close()
     assert output.error == "Reached max turns"
+
+
+# Costs.
+
+
+def test_a_task_has_the_cost_that_its_command_reports(tracker: MetricTracker, execute: Execute) -> None:
+    execute(printing("stream.jsonl"))
+    (event,) = tracker.get_history()
+    result = json.loads(recorded("stream.jsonl").splitlines()[-1])
+    reported = {model: round(usage["costUSD"] * 1_000_000) for model, usage in result["modelUsage"].items()}
+    assert event["reported_cost_micro_usd"] == reported
+    assert {model: used[names.COST] for model, used in event["models"].items()} == reported
+    assert event["tokens"][names.COST] == sum(reported.values())
+    row = tracker.get_agent_metrics(AGENT)
+    assert (row["cost_usd"], row["unpriced_tokens"]) == (sum(reported.values()) / 1_000_000, 0)
+
+
+def test_what_is_recorded_of_a_conversation_is_subtracted_from_its_cost(
+    tracker: MetricTracker, execute: Execute
+) -> None:
+    of_hook = {"input": 29, names.COST: 300, names.PRICED: 29}
+    run_of_a_hook(tracker, 29, tokens=of_hook, models={OPUS: of_hook})
+    execute(session(100, turn=71, cost=0.001))
+    execute(session(150, turn=50, cost=0.0025))
+    used = [entry["tokens"] for entry in tracker.get_history(AGENT)]
+    assert used == [
+        {"input": 71, names.COST: 700, names.PRICED: 71},
+        {"input": 50, names.COST: 1500, names.PRICED: 50},
+    ]
+    assert [entry["reported_cost_micro_usd"] for entry in tracker.get_history(AGENT)] == [{OPUS: 1000}, {OPUS: 2500}]
+
+
+def test_where_only_the_sum_of_a_session_is_reported_it_is_the_cost_of_all() -> None:
+    output = seen(line(session_id="c", usage={"input_tokens": 5}), line(session_id="c", usage={"input_tokens": 2}))
+    assert output.tokens == {
+        "input": 7,
+        "output": 0,
+        "cache_read": 0,
+        "cache_write": 0,
+        names.COST: 100_000,
+        names.PRICED: 7,
+    }
+    assert output.reported_cost == 100_000
+
+
+def test_a_reported_cost_of_nothing_is_no_price_and_other_programs_report_none() -> None:
+    nothing = {OPUS: {"inputTokens": 5, "costUSD": 0}, HAIKU: {"inputTokens": 5}}
+    output = seen(line(session_id="c", total_cost_usd=0, usage={"input_tokens": 10}, modelUsage=nothing))
+    assert all(names.COST not in used and names.PRICED not in used for used in output.models.values())
+    assert output.reported_cost == {OPUS: 0}
+    assert seen(b'{"type": "result", "usage": {"input_tokens": 3}}').reported_cost is None
