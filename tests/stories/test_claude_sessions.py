@@ -95,7 +95,7 @@ def test_an_entry_says_when_the_run_was_and_whose(tmp_path: Path) -> None:
     assert entry["duration_seconds"] == pytest.approx(28)
     assert entry["conversation_id"] == session.session_id
     assert (entry["agent_id"], entry["tool_use_id"], entry["task_id"]) == (run.agent_id, run.tool_use_id, run.agent_id)
-    assert entry["tokens_used"] == sum(entry["tokens"].values())
+    assert entry["tokens_used"] == names.total_tokens(entry["tokens"])
     assert entry["unexported"] is True
     assert entry.get("owner") is None
 
