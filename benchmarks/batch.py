@@ -21,7 +21,7 @@ from otel_tracker_exporters.circuit_breaker import CircuitBreakerSpanExporter
 from otel_tracker_exporters.foreign import foreign_task
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 _SPANS = 512  # as many as a BatchSpanProcessor hands over at once
 _ROUNDS, _TASK_ROUNDS = 15, 200
@@ -67,8 +67,12 @@ def _seconds_a_span(exporter: CircuitBreakerSpanExporter, spans: "Sequence[Reada
     return (time.perf_counter() - began) / len(spans)
 
 
+def _no_cost(model: str, tokens: "Mapping[str, int]", at: float, *, speed: str | None) -> None:
+    """Return no price."""
+
+
 def _event_of(span: ReadableSpan) -> Event:
-    ended = foreign_task.event_of(span)
+    ended = foreign_task.event_of(span, _no_cost)
     assert ended is not None
     return ended
 

@@ -1,6 +1,6 @@
 """The span exporter that writes `circuit-breaker.json`, and the processor that feeds it without a queue."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from opentelemetry.context import Context
@@ -12,11 +12,14 @@ from otel_tracker.runtime.interrupts import is_interrupt
 from otel_tracker.runtime.log import warn
 from otel_tracker.runtime.writer import uninterrupted
 from otel_tracker.state.shapes import Event
+from otel_tracker.storage.price_file import cost_in
 from otel_tracker.storage.registry import recorder_of
 from otel_tracker_exporters.foreign import foreign_task
 
 if TYPE_CHECKING:
     import os
+
+    from otel_tracker.state.prices import Cost
 
 
 class CircuitBreakerSpanExporter(SpanExporter):
@@ -42,7 +45,7 @@ class CircuitBreakerSpanExporter(SpanExporter):
     @uninterrupted
     def _export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         events: list[Event] = []
-        done = [_is_done(_collect, span, events) for span in spans]
+        done = [_is_done(_collect, span, events, self._cost) for span in spans]
         if events:
             done.append(_is_done(self._record, events))
         return SpanExportResult.SUCCESS if all(done) else SpanExportResult.FAILURE
@@ -54,6 +57,10 @@ class CircuitBreakerSpanExporter(SpanExporter):
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         """Try once more to write the events that could not be written, and return whether none waits any more."""
         return recorder_of(self._config_file).flush()
+
+    def _cost(self, model: str, tokens: Mapping[str, int], at: float, *, speed: str | None) -> int | None:
+        """Return what a request costs (PriceTable.cost); the prices are read when the first span needs them."""
+        return cost_in(recorder_of(self._config_file).store.home)(model, tokens, at, speed=speed)
 
     def _record(self, events: list[Event]) -> None:
         recorder_of(self._config_file).record_all(events)
@@ -95,9 +102,9 @@ def _is_done(act: Callable[..., None], *arguments: object) -> bool:
     return True
 
 
-def _collect(span: ReadableSpan, events: list[Event]) -> None:
+def _collect(span: ReadableSpan, events: list[Event], cost: "Cost") -> None:
     """Add the event of the task that a span is, if it is one, to `events`."""
-    ended = foreign_task.event_of(span)
+    ended = foreign_task.event_of(span, cost)
     if ended is not None:
         events.append(ended)
 

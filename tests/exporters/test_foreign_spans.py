@@ -16,11 +16,13 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExportResult
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags, Tracer
 
-from otel_tracker import CircuitBreakerSpanExporter, MetricTracker, TaskTracker
+from otel_tracker import CircuitBreakerSpanExporter, MetricTracker, TaskTracker, names
 from otel_tracker.runtime.limits import ERROR_CHARACTERS
 from otel_tracker.runtime.timestamps import parse_timestamp
 from otel_tracker.state import event
+from otel_tracker.storage.files import Files
 from otel_tracker.storage.home import Home
+from otel_tracker.storage.price_file import price_table
 from otel_tracker.storage.recorder import Recorder
 from otel_tracker.storage.store import Store
 from otel_tracker_exporters import circuit_breaker
@@ -72,9 +74,12 @@ def recorded_spans(library: str) -> list[ReadableSpan]:
 
 
 def history_of(home: Home) -> dict[str, Said]:
-    """Return what a fresh reader knows of each agent's only task."""
+    """Return what a fresh reader knows of each agent's only task; what its tokens cost is apart from them, as `cost`."""
     history = MetricTracker(home.document).get_history()
     assert len({entry["agent"] for entry in history}) == len(history)
+    for entry in history:
+        if entry.get("tokens"):
+            entry["cost"] = {key: entry["tokens"].pop(key, None) for key in (names.COST, names.PRICED)}
     return {entry["agent"]: entry for entry in history}
 
 
@@ -269,6 +274,29 @@ def test_tokens_of_several_models_are_counted_each_under_its_own(home: Home, tra
         "opus": 22,
         "unknown": 5,
     }
+
+
+def test_requests_to_models_are_priced_each_by_itself_and_agents_have_their_sum(home: Home, tracer: Tracer) -> None:
+    model = {"gen_ai.response.model": "claude-haiku-5-5"}  # dearer above 100,000 tokens
+    with tracer.start_as_current_span("run", attributes=agent(**usage(120_000, 20))):
+        leaf(tracer, usage(60_000, 10, **model))
+        leaf(tracer, usage(60_000, 10, **model))
+    with tracer.start_as_current_span("run", attributes=agent("outer")), tracer.start_as_current_span("step"):
+        leaf(tracer, usage(5, 5, **{"gen_ai.request.model": "claude-opus-5"}))
+        leaf(tracer, usage(1, 2, **{"gen_ai.request.model": "our-own-model"}))
+    history, cost = history_of(home), price_table(home, Files()).cost
+    one = cost("claude-haiku-5-5", {"input": 60_000, "output": 10}, 1.8e9, speed=None)
+    other = cost("claude-opus-5", {"input": 5, "output": 5}, 1.8e9, speed=None)
+    assert one
+    planner, outer = (history[name]["cost"] for name in ("planner", "outer"))
+    assert (planner[names.COST], planner[names.PRICED]) == (2 * one, 120_020)
+    assert (outer[names.COST], outer[names.PRICED]) == (other, 10)
+    assert names.COST not in history["outer"]["models"]["our-own-model"]
+
+
+def test_the_sum_of_an_agent_whose_requests_have_no_spans_has_no_price(home: Home, tracer: Tracer) -> None:
+    leaf(tracer, agent(**usage(10, 1, **{"gen_ai.response.model": "claude-opus-5"})))
+    assert history_of(home)["planner"]["tokens"] == tokens(10, 1)
 
 
 def test_a_total_without_parts_is_untyped(home: Home, tracer: Tracer) -> None:

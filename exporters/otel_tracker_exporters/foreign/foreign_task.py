@@ -6,7 +6,7 @@ moments that can be written, there is none.
 """
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from opentelemetry.sdk.trace import ReadableSpan
 
@@ -16,6 +16,7 @@ from otel_tracker.runtime.limits import LATEST_SECONDS, MOST_TOKENS
 from otel_tracker.runtime.timestamps import format_timestamp
 from otel_tracker.state import event
 from otel_tracker.state.shapes import Event
+from otel_tracker.state.tokens import priced_tokens
 from otel_tracker_exporters.foreign.convention import Attributes, Convention, first_text, tokens_of
 from otel_tracker_exporters.foreign.gen_ai import GEN_AI, RESPONSE_ID
 from otel_tracker_exporters.foreign.openinference import OPENINFERENCE
@@ -24,6 +25,9 @@ from otel_tracker_exporters.foreign.pending import PendingTokens, SpanKey, Token
 from otel_tracker_exporters.foreign.pydantic_ai import PYDANTIC_AI
 from otel_tracker_exporters.foreign.span_end import end_of
 from otel_tracker_exporters.foreign.strands import STRANDS
+
+if TYPE_CHECKING:
+    from otel_tracker.state.prices import Cost
 
 # One that knows more of its own spans comes first.
 CONVENTIONS = (PYDANTIC_AI, STRANDS, OPENLLMETRY, OPENINFERENCE, GEN_AI)
@@ -48,9 +52,10 @@ def is_telling(span: ReadableSpan) -> bool:
     return is_above or any(name.startswith(_PREFIXES) for name in span.attributes or ())
 
 
-def event_of(span: ReadableSpan) -> Event | None:
+def event_of(span: ReadableSpan, cost: "Cost") -> Event | None:
     """Return the event of the task that a span is, None if it isn't an agent's; remember the tokens that it has used.
 
+    A span of a request to a model is priced by `cost`; the sums that agents' spans have of their requests can't be.
     Raises InvalidValueError, or the error of converting its times, if it can't be recorded.
     """
     if span.context is None or span.end_time is None or not is_telling(span):
@@ -66,7 +71,8 @@ def event_of(span: ReadableSpan) -> Event | None:
     agent = first_text(name for convention in spoken for name in convention.agent_names(span, attributes))
     if agent is None:
         response = first_text((attributes.get(RESPONSE_ID),))
-        _pending.settle(key, _own_usage(attributes, spoken, is_agent=False), _parent_of(span), response)
+        own = _priced(_own_usage(attributes, spoken, is_agent=False), (span.start_time or span.end_time) / 1e9, cost)
+        _pending.settle(key, own, _parent_of(span), response)
         return None
     is_vague = any(convention.is_agents_usage_vague for convention in spoken)
     usage = _pending.settle_task(key, _own_usage(attributes, spoken, is_agent=True), is_own_vague=is_vague)
@@ -128,6 +134,16 @@ def _own_usage(attributes: Attributes, spoken: list[Convention], *, is_agent: bo
         return None
     model = _answering_model(attributes, spoken)
     return {model or (None if is_agent else _asked_model(attributes, spoken)): tokens}
+
+
+def _priced(usage: TokensByModel | None, at: float, cost: "Cost") -> TokensByModel | None:
+    """Return what a request has used, with what it cost."""
+    if usage is None:
+        return None
+    return {
+        model: priced_tokens(tokens, cost(model, tokens, at, speed=None)) if model and any(tokens.values()) else tokens
+        for model, tokens in usage.items()
+    }
 
 
 def _asked_model(attributes: Attributes, spoken: list[Convention]) -> str | None:
