@@ -8,6 +8,7 @@ writes them again.
 
 import os
 import re
+from functools import lru_cache
 from typing import Literal, Required, TypedDict
 
 import msgspec
@@ -140,11 +141,15 @@ def _line(text: bytes, month: str) -> "Event | None":
             line = msgspec.convert(decode_json(text), _Line)  # half of a surrogate pair
         except ValueError:
             return None
+    return line if line["day"].startswith(month) and _is_day(line["day"]) else None
+
+
+@lru_cache(maxsize=31)  # of a month
+def _is_day(text: str) -> bool:
     try:
-        day = format_timestamp(parse_timestamp(line["day"] + _NOON))[:10]
+        return format_timestamp(parse_timestamp(text + _NOON)) == text + _NOON
     except (ValueError, OverflowError):
-        return None
-    return line if line["day"] == day and day.startswith(month) else None
+        return False
 
 
 def _text(line: "Event") -> bytes:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 _TIMESTAMP = rb'"timestamp": "([\x20-\x7e]{1,40}?)"'
 _ENDLESS = float("inf")
+_MOST_AT_ONCE = 16  # one takes 0.13 s, and others wait for the document lock meanwhile; the next backup is in an hour
 _KEPT = "; the journal keeps its old segments until it can be written"
 
 
@@ -51,7 +52,7 @@ def retire_old_segments(parts: "Parts") -> None:
     limit = oldest_now - Settings.of(document.config).history_retention_days * 86_400
     old = list(takewhile(lambda path: max(_moments(path, files), default=oldest_now) < limit, deletable))
     if old:  # the journal must not have gaps: only the oldest ones
-        _retire(old, parts, document)
+        _retire(old[:_MOST_AT_ONCE], parts, document)
 
 
 def _retire(segments: list[str], parts: "Parts", document: "Document") -> None:

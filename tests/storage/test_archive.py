@@ -21,6 +21,7 @@ from otel_tracker.state.event import task_ended
 from otel_tracker.state.run_parts import RunPart
 from otel_tracker.state.shapes import Event
 from otel_tracker.storage import journal as journals
+from otel_tracker.storage import retention
 from otel_tracker.storage.archive import Archive
 from otel_tracker.storage.files import Files
 from otel_tracker.storage.home import Home
@@ -145,6 +146,22 @@ def test_sums_are_the_same_after_segments_are_gone(life: Life, by: tuple[str, ..
     assert (life.store.parts.journal.first() or 0) > 50
     assert [path.name for path in life.months] == ["2026-02.jsonl", "2026-03.jsonl"]
     assert life.warnings() == []
+
+
+def test_a_backup_retires_no_more_segments_than_others_can_wait_for(
+    life: Life, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "_MOST_AT_ONCE", 3)
+    life.work(1, runs_a_day=60)
+    life.now += 60 * DAY
+    life.work(1, runs_a_day=10)
+    for path in life.store.parts.backups.paths():  # the oldest one would keep the segments
+        Path(path).unlink()
+    before = len(life.store.parts.journal.segments())
+    for more in (3, 6, 9):
+        life.store.back_up()
+        assert before - len(life.store.parts.journal.segments()) == more
+        assert_same(life, "day", "agent")
 
 
 def test_a_day_has_one_line_of_each_agent_model_project_and_outcome_however_many_segments_it_was_in(life: Life) -> None:
