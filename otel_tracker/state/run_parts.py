@@ -115,7 +115,7 @@ def _parts_of_difference(amendment: "Event") -> "list[RunPart]":
             amendment, {model: _change(before.get(model), now.get(model)) for model in {**before, **now}}, None, 0
         )
     timeless = {**amendment, "duration_seconds": None}
-    gone = _shares(timeless, before, amendment["previous_outcome"], 1)
+    gone = _shares(timeless, before, amendment.get("previous_outcome"), 1)
     return [*map(_negated, gone), *_shares(timeless, now, outcome, 1)]
 
 

@@ -156,7 +156,7 @@ def _text(line: "Event") -> bytes:
     """Return the text of a line, without the spaces that lines of the journal have."""
     try:
         return msgspec.json.encode(line)
-    except UnicodeEncodeError:  # half of a surrogate pair
+    except (UnicodeEncodeError, OverflowError):  # half of a surrogate pair; a number of more than 64 bits
         return encode_line(line)
 
 
@@ -171,7 +171,11 @@ def _line_of(part: "RunPart", last: int) -> "Event":
         **part.tokens,
         "incomplete": part.is_incomplete,
     }
-    return {key: value for key, value in line.items() if value}
+    return _without_zeros(line)
+
+
+def _without_zeros(line: "Event") -> "Event":
+    return {key: value for key, value in line.items() if value is not None and value != 0}
 
 
 def _joined(lines: "Iterable[Event]") -> "list[Event]":
@@ -188,4 +192,4 @@ def _sum(one: "Event", other: "Event") -> "Event":
     until = max(one["until"], other["until"])
     begin = min(line.get("from") or line["until"] for line in (one, other))
     line = {**one, **other, **numbers, "until": until, "from": begin if begin < until else 0}
-    return {key: value for key, value in line.items() if value}
+    return _without_zeros(line)

@@ -142,7 +142,7 @@ def _events(lines: "Iterable[bytes]") -> "Iterator[Event]":
         if event is not None:
             yield event
         elif (event := parsed(line)) is not None:
-            yield _with_usual_timestamp(event)
+            yield _in_usual_form(event)
 
 
 def _plain_event(line: bytes) -> "Event | None":
@@ -159,9 +159,13 @@ def _plain_event(line: bytes) -> "Event | None":
     return event if is_of_run or event["action"] == names.USAGE_RECORDED else None
 
 
-def _with_usual_timestamp(event: "Event") -> "Event":
-    """Return an event whose timestamp is as this package writes it: another program may have given it an offset."""
-    return {**event, "timestamp": format_timestamp(parse_timestamp(event["timestamp"]))}
+def _in_usual_form(event: "Event") -> "Event":
+    """Return an event with its values as this package writes them.
+
+    Another program may have given the timestamp an offset, and made something other than a text of what only sums need.
+    """
+    texts = {key: event[key] if isinstance(event.get(key), str) else None for key in ("project", "conversation_id")}
+    return {**event, **texts, "timestamp": format_timestamp(parse_timestamp(event["timestamp"]))}
 
 
 def _before_journal(journal: "Journal", document: "Document", archive: Archive) -> "list[Event]":
@@ -179,7 +183,7 @@ def _before_journal(journal: "Journal", document: "Document", archive: Archive) 
         if _is_before(entry, first)
     )
     archived = archive.last_number(_ENDLESS if first is None else first)
-    return [_with_usual_timestamp(entry) for entry in completed if is_event(entry) and not 0 < entry["seq"] <= archived]
+    return [_in_usual_form(entry) for entry in completed if is_event(entry) and not 0 < entry["seq"] <= archived]
 
 
 def _is_before(entry: "Event", first: "int | None") -> bool:

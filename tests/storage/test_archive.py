@@ -26,6 +26,7 @@ from otel_tracker.storage.archive import Archive
 from otel_tracker.storage.files import Files
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.restore import restore
+from otel_tracker.storage.retirement import retire
 from otel_tracker.storage.store import Store
 from tests.builders import NOON, about
 
@@ -232,6 +233,16 @@ def test_an_archived_agent_has_the_key_that_it_has_now(life: Life) -> None:
     assert AGENTS[0] not in {row["agent"] for row in life.sums("agent").rows}
 
 
+def test_a_new_agent_with_the_former_key_of_another_has_its_own_runs(life: Life) -> None:
+    life.work(3)
+    life.record({**about(names.AGENT_RENAMED, life.now - NOON, AGENTS[0]), "to": "new.md"})
+    life.record({**about(names.AGENT_REGISTERED, life.now - NOON + 1, AGENTS[0]), "name": "another"})
+    life.work(100)
+    assert not {"new.md"} & {event["agent"] for event in life.events}
+    assert sum(line.get("runs", 0) for line in life.lines if line.get("agent") == "new.md") > 0
+    assert_same(life, "agent")
+
+
 class Failing(Files):
     """Fails at what a test says, as a full disk does, or a process that is killed just before it."""
 
@@ -307,6 +318,47 @@ def test_a_reader_that_slept_while_segments_were_retired_and_joined_with_older_o
     assert [sum(line["runs"] for line in archive.events(path, before)) for before in (1, 21, 31)] == [0, 14, 21]
     with pytest.raises(StorageError, match="ask again"):
         list(archive.events(path, before=11))
+
+
+ODD: list[dict[str, Any]] = [
+    *(
+        {key: value}
+        for key in ("project", "conversation_id", "model")
+        for value in (5, ["x"], {"a": 1}, True, "\ud800", "")
+    ),
+    *(
+        {"tokens": tokens, "models": {"m": tokens}}
+        for tokens in ({"input": 2**53}, {"input": 1.0}, {"inputs": 5}, {}, None)
+    ),
+    *({"duration_seconds": value} for value in (5, 1e308, None, "5")),
+    *({"tokens": None, "models": None, "tokens_used": value} for value in (7, 7.5, 2**70, None)),
+    {"timestamp": "2026-02-15T23:30:00-05:00"},
+    {"timestamp": "2026-02-15T12:00:00"},
+    {"timestamp": "1850-02-15T12:00:00Z"},
+    {"usage_incomplete": 1},
+    {"action": names.TASK_AMENDED, "outcome": names.SUCCESS},
+    {"action": names.TASK_AMENDED, "outcome": names.SUCCESS, "previous_outcome": None, "previous_models": {"m": None}},
+    {"action": names.TASK_AMENDED, "models": None, "previous_models": None},
+    {"action": names.TASK_AMENDED, "run_id": None},
+]
+
+
+@pytest.mark.parametrize("change", ODD)
+def test_what_another_program_has_made_of_an_event_counts_in_the_archive_as_in_the_journal(
+    life: Life, change: Any
+) -> None:
+    life.work(10)
+    segment = Path(life.store.parts.journal.segments()[0])
+    lines = [json.loads(line) for line in segment.read_bytes().splitlines()]
+    changed = [{**line, **change} for line in lines[:2]] + lines[2:]
+    segment.write_text("".join(f"{json.dumps(line)}\n" for line in changed))
+    before = life.sums("day", "agent"), life.sums("project", "model")
+    retire(Store(life.home).parts, [str(segment)])
+    assert not segment.exists()
+    for was, now in zip(before, (life.sums("day", "agent"), life.sums("project", "model")), strict=True):
+        assert counted(now.rows) == counted(was.rows)
+        assert counted([now.total]) == counted([was.total])
+    assert life.warnings() == []
 
 
 def test_a_damaged_line_is_skipped_kept_and_named_by_the_doctor(life: Life) -> None:
