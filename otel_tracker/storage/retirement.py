@@ -53,8 +53,9 @@ def _keys_after(number: int, renames: "list[Event]", renamed: "dict[str, str]") 
     """Return the present keys of agents by those that they had at the event `number`: another agent may have one of these now."""
     keys = dict(renamed)
     for event in renames:
+        new: str = event["to"]
         if event["seq"] > number:
-            keys[event["agent"]] = keys.get(event["to"], event["to"])
+            keys[event["agent"]] = keys.get(new, new)
     return keys
 
 
