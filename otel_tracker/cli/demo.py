@@ -51,7 +51,8 @@ def _succeed(tracker: MetricTracker) -> None:
         with TaskTracker("core/coder.md", model="sonnet", task_id=f"feature-{number}", tracker=tracker) as task:
             with TaskTracker("core/reviewer.md", model="opus", tracker=tracker) as review:
                 time.sleep(_WORK_SECONDS)
-                review.set_tokens_used(900 + 50 * number)
+                review.set_model("claude-opus-5")
+                review.set_usage(input_tokens=600, output_tokens=300 + 50 * number)
             task.set_model("claude-sonnet-5")
             task.set_usage(input_tokens=400, output_tokens=1100, cache_read_tokens=9000, cache_write_tokens=1500)
 
@@ -61,7 +62,8 @@ def _fail_now_and_then(tracker: MetricTracker) -> None:
     for number in range(4):
         with TaskTracker("experts/tester_expert.md", model="haiku", tracker=tracker) as task:
             time.sleep(_WORK_SECONDS)
-            task.set_tokens_used(350)
+            task.set_model("claude-haiku-4-5")
+            task.set_usage(input_tokens=250, output_tokens=100)
             if number == 1:
                 task.set_failed("2 of 40 tests fail")
 
@@ -86,7 +88,8 @@ def _trip(tracker: MetricTracker) -> None:
         attempts += 1
         try:
             with TaskTracker(_EXPERT, model="opus", tracker=tracker) as task:
-                task.set_tokens_used(2000)
+                task.set_model("claude-opus-5")
+                task.set_usage(input_tokens=1500, output_tokens=500)
                 _query_the_database()
         except ConnectionError:
             continue

@@ -66,6 +66,15 @@ def test_tokens_are_shown_by_model_and_type() -> None:
     assert value(found, "model_tasks_total", agent=AGENT, model="opus") == 1
 
 
+def test_costs_are_shown_by_model_and_none_of_tokens_without_a_price() -> None:
+    priced = {"output": 4, names.PRICED: 4, names.COST: 1_500_001}
+    found = values(folded(end("r1", model="opus", tokens=priced), end("r2", tokens={"output": 7})))
+    costs = {dict(labels)["model"]: cost for (name, labels), cost in found.items() if name.endswith("cost_usd_total")}
+    assert costs == {"haiku": 0, "opus": 1.500001}
+    free = {"output": 4, names.PRICED: 4}
+    assert value(values(folded(end(tokens=free))), "cost_usd_total", agent=AGENT, model="sonnet") == 0
+
+
 def test_of_a_models_tasks_those_are_counted_apart_whose_tokens_are_known() -> None:
     found = values(folded(end("r1", tokens={"output": 7}), end("r2")))
     assert value(found, "model_tasks_total", agent=AGENT, model="sonnet") == 2

@@ -199,6 +199,18 @@ def test_tokens_are_counted_by_type_and_input_includes_the_cache(tracker: Metric
     ]
 
 
+def test_what_tasks_cost_is_counted_where_they_have_a_price(tracker: MetricTracker, collected: Collected) -> None:
+    for full_id in ("claude-sonnet-5", "claude-sonnet-5", "our-own-model"):
+        with task(tracker) as done:
+            done.set_model(full_id)
+            done.set_usage(input_tokens=1000, output_tokens=100)
+    metric = collected.metrics()["otel_tracker.cost"]
+    assert (metric.unit, metric.kind) == ("{USD}", "Sum")
+    assert {labels["gen_ai.request.model"]: total for labels, total in collected.numbers("otel_tracker.cost")} == {
+        "sonnet": pytest.approx(2 * 0.003)
+    }
+
+
 def test_tokens_without_a_type_are_untyped(tracker: MetricTracker, collected: Collected) -> None:
     with task(tracker) as done:
         done.set_tokens_used(1500)
