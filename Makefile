@@ -20,7 +20,7 @@ test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest $(ON_ALL_PROCESSORS) --ignore=$(REAL_CLAUDE) $(PYTEST_OPTIONS)
 
 test-fast: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest $(ON_ALL_PROCESSORS) --ignore=$(REAL_CLAUDE) --ignore=tests/faults -m "not processes and not thorough" $(PYTEST_OPTIONS)
+	$(BIN)/python -m pytest $(ON_ALL_PROCESSORS) --ignore=$(REAL_CLAUDE) --ignore=tests/faults -m "not processes and not thorough and not hypothesis" $(PYTEST_OPTIONS)
 
 test-claude: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.real_claude.program $(VERSION)
