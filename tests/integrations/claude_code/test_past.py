@@ -21,6 +21,9 @@ from otel_tracker.reporting.aggregate import aggregate
 from otel_tracker.reporting.window import Window
 from otel_tracker.runtime.timestamps import format_timestamp
 from otel_tracker.state.shapes import Tokens
+from otel_tracker.storage.files import Files
+from otel_tracker.storage.home import Home
+from otel_tracker.storage.price_file import price_table
 from tests.integrations.claude_code.trees import MODELS, Request, Truth, double, link_projects, write_tree
 
 NOW = 1_790_000_000.0
@@ -195,6 +198,37 @@ def test_numbers_that_are_none_count_as_a_hook_counts_them(tmp_path: Path, outpu
 
 def read_only(path: Path) -> PastHistory:
     return read_history([str(path)], NOW, cost_of_any, lambda agent_type, _: agent_type)
+
+
+def test_a_run_costs_what_a_hook_reads_in_its_transcript(tmp_path: Path) -> None:
+    by_list_price = price_table(Home(os.fspath(tmp_path)), Files()).cost
+    advice = {"type": "advisor_message", "model": "claude-haiku-5-5", "input_tokens": 100_001, "output_tokens": 1}
+    usages: list[dict[str, object]] = [
+        {"speed": "fast"},
+        {"speed": "standard", "cache_creation": {"ephemeral_1h_input_tokens": 5, "ephemeral_5m_input_tokens": 7}},
+        {"speed": 7, "cache_creation_input_tokens": 300},
+        {"speed": "odd"},
+        {"iterations": [advice]},
+        {"input_tokens": 300_000},
+    ]
+    lines = [answer(f"m{n}", f"r{n}", 40, **usage) for n, usage in enumerate(usages)]
+    lines += [{**answer("m0", "r0", 90), "timestamp": "2026-09-02T12:00:00.000Z"}]  # another record of the first answer
+    lines += [{**answer("old", "old", 1), "timestamp": None}, {**answer("next", "next", 1)}]
+    lines[-1]["message"] = {**part(lines[-1], "message"), "model": "claude-next-9"}
+    path = tmp_path / "s" / "subagents" / "agent-a1.jsonl"
+    path.parent.mkdir(parents=True)
+    path.write_text("".join(json.dumps({**line, "isSidechain": True, "agentId": "a1"}) + "\n" for line in lines))
+    path.with_suffix(".meta.json").write_text('{"agentType": "coder"}')
+    (tmp_path / "s.jsonl").write_text("")
+    for each in (path, tmp_path / "s.jsonl"):
+        os.utime(each, (NOW - 9000, NOW - 9000))
+    (run,) = read_history([str(tmp_path)], NOW, by_list_price, lambda agent_type, _: agent_type).runs
+    hook = read_transcript(str(path), cost=by_list_price)
+    assert run.end is not None
+    assert hook is not None
+    assert run.end["models"] == hook.models
+    priced = {model: names.PRICED in tokens for model, tokens in hook.models.items()}
+    assert priced == {"claude-opus-4-8": True, "claude-haiku-5-5": True, "claude-next-9": False}
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
