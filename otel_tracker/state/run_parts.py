@@ -130,7 +130,7 @@ def _shares_before_and_now(amendment: "Event") -> "tuple[Shares, Shares]":
     before = of_models or {get("previous_model") or names.UNKNOWN_MODEL: of_model}
     if models:
         return before, {name: changed_tokens(of_models.get(name), change) for name, change in models.items()}
-    return before, {model: changed_tokens(of_model, tokens) or _untyped(amendment)}
+    return before, {model: changed_tokens(of_model, tokens) or ({} if of_model else _untyped(amendment))}
 
 
 def _change(before: "Tokens | None", now: "Tokens | None") -> "Tokens":
