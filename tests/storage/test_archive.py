@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from otel_tracker import names
+from otel_tracker.cli import main
 from otel_tracker.doctor import OK, examine_home
 from otel_tracker.errors import StorageError
 from otel_tracker.reporting.aggregate import UsageTable, aggregate, parts_in
@@ -405,6 +406,21 @@ def test_a_reader_of_a_window_reads_only_the_months_in_it(life: Life, monkeypatc
     parts = parts_in(Window(NOON + 50 * DAY), lambda *how: store.run_events(document, *how))
     assert sum(part.runs for part in parts) == 300 - 3 + 3
     assert read == ["2026-06.jsonl", "2026-05.jsonl", "2026-04.jsonl"]
+
+
+def test_the_commands_go_on_in_the_archive_where_the_journal_ends(
+    life: Life, capsys: pytest.CaptureFixture[str]
+) -> None:
+    life.work(60)
+    at_home = ["--home", life.home.folder]
+    assert main([*at_home, "usage", "--since", "2026-02-01", "--by", "day", "--utc", "--format", "json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert [row["runs"] for row in answer["rows"]] == [3] * 60
+    assert main([*at_home, "export", "--format", "jsonl"]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert sum(line["runs"] for line in lines) == 180
+    assert sum(line["tokens"] for line in lines) == answer["total"]["tokens"]
+    assert any(line["run_id"] is None and line["timestamp"].endswith("T12:00:00.000000Z") for line in lines)
 
 
 def test_a_year_of_fifty_agents_takes_less_than_twenty_megabytes(home: Home) -> None:
