@@ -76,10 +76,10 @@ def __getattr__(name: str) -> object:
         from otel_tracker.tracking import dropin
 
         return dropin
-    from otel_tracker.tracking.public_names import MODULES, load
-
-    if name not in MODULES:
+    if name not in __all__:  # asked before any other module is loaded: `from otel_tracker import names` asks, too
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from otel_tracker.tracking.public_names import load
+
     value = globals()[name] = load(name)
     return value
 

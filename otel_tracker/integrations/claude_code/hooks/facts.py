@@ -9,7 +9,6 @@ from otel_tracker.integrations.claude_code.hooks.payload import (
     SUBAGENT_STOP,
     USER_PROMPT_SUBMIT,
 )
-from otel_tracker.integrations.claude_code.runs.launcher_reports import fail
 from otel_tracker.integrations.claude_code.transcripts import places
 from otel_tracker.integrations.claude_code.transcripts.notification import MARK, notifications_in
 from otel_tracker.integrations.claude_code.transcripts.result import is_error_text, status_of
@@ -45,13 +44,19 @@ def _returned(payload: "Payload", session: "Session", now: float) -> "list[Run]"
         status = FAILED if is_error_text(text) else COMPLETED
     run.note(took=_seconds(result.number("totalDurationMs") or payload.number("duration_ms")))
     if status == FAILED:
-        fail(run, text or result.text("error") or "", now)
+        _fail(run, text or result.text("error") or "", now)
     elif status in (COMPLETED, KILLED):
         run.note_return(status, now)
     else:
         run.note(began=now)
         run.note_return(LAUNCHED, now)
     return [run]
+
+
+def _fail(run: "Run", error: str, now: float) -> None:
+    from otel_tracker.integrations.claude_code.runs.launcher_reports import fail  # here: few runs fail
+
+    fail(run, error, now)
 
 
 def _failed(payload: "Payload", session: "Session", now: float) -> "list[Run]":
@@ -63,7 +68,7 @@ def _failed(payload: "Payload", session: "Session", now: float) -> "list[Run]":
         run.note(is_interrupted=True)
         run.note_return(KILLED, now)
     else:
-        fail(run, payload.text("error") or "", now)
+        _fail(run, payload.text("error") or "", now)
     return [run]
 
 

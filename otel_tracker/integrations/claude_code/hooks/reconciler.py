@@ -12,7 +12,6 @@ from otel_tracker.integrations.claude_code.hooks.payload import (
     USER_PROMPT_SUBMIT,
 )
 from otel_tracker.integrations.claude_code.runs import outcome
-from otel_tracker.integrations.claude_code.runs.launcher_reports import add_evidence
 from otel_tracker.integrations.claude_code.runs.pending_events import PendingEvents
 from otel_tracker.integrations.claude_code.runs.session import Session
 from otel_tracker.integrations.claude_code.runs.session_files import (
@@ -168,6 +167,7 @@ def _add_evidence(pending: PendingEvents, runs: "list[Run]") -> None:
     """Add the evidence about the runs in the transcripts of their launchers."""
     if not runs:
         return
+    from otel_tracker.integrations.claude_code.runs.launcher_reports import add_evidence
     from otel_tracker.integrations.claude_code.transcripts import parent
 
     session = pending.session

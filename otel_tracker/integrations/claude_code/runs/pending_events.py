@@ -20,10 +20,8 @@ from otel_tracker.integrations.claude_code.runs.run import event_id
 from otel_tracker.integrations.claude_code.transcripts import places
 from otel_tracker.integrations.claude_code.transcripts.ending import CLEAN, IN_BETWEEN
 from otel_tracker.integrations.claude_code.transcripts.statuses import COMPLETED
-from otel_tracker.integrations.claude_code.transcripts.transcript_reader import read_transcript
 from otel_tracker.runtime.owner import boot_clock
 from otel_tracker.state import event
-from otel_tracker.state.amendment import amendment_of
 from otel_tracker.storage.quick_read import read_quickly
 from otel_tracker.storage.store import Store
 
@@ -150,7 +148,11 @@ class PendingEvents:
             self._starts.append(run)
 
     def _end(self, run: "Run", previous: "Event | None", end: "Event") -> None:
-        news = end if previous is None else amendment_of(previous, {**end, "id": _amendment_id(previous, end)})
+        news: Event | None = end
+        if previous is not None:
+            from otel_tracker.state.amendment import amendment_of  # here: most runs have a single end
+
+            news = amendment_of(previous, {**end, "id": _amendment_id(previous, end)})
         if news is not None:
             self._events.append(news)
             self._ends.append((run, end))
@@ -196,6 +198,10 @@ class PendingEvents:
 
     def _read(self, run: "Run", parts: "list[str]", since: "float | None") -> "Transcript | None":
         """Read on in a transcript, as far as the hook's time allows."""
+        from otel_tracker.integrations.claude_code.transcripts.transcript_reader import (
+            read_transcript,  # here: not at a start
+        )
+
         transcript = read_transcript(parts[0], since, run.reading, self._reads_until, parts[1:], self._cost)
         if transcript is not None:
             run.reading = transcript.reading
