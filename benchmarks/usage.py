@@ -11,8 +11,11 @@ from benchmarks.commands import installed
 from benchmarks.measure import Row, interleaved
 from otel_tracker import names
 from otel_tracker.runtime.ids import new_id
+from otel_tracker.runtime.timestamps import format_timestamp
 from otel_tracker.state import event
 from otel_tracker.state.document import encode_line
+from otel_tracker.state.run_parts import RunPart
+from otel_tracker.storage.archive import Archive
 from otel_tracker.storage.files import Files
 from otel_tracker.storage.home import Home
 
@@ -22,11 +25,12 @@ if TYPE_CHECKING:
 RUNS, _AGENTS, _DAYS = 50_000, 50, 10
 _PER_SEGMENT, _ROUNDS = 4_000, 5
 _MOST_SECONDS = 1.0
+_TOKENS = {"input": 31_415, "output": 92_653, "cache_read": 5_897_932, names.COST: 3_279_502, names.PRICED: 6_022_000}
 _MODELS = ("claude-opus-5-5", "claude-sonnet-5-5", "claude-haiku-5-5")
 
 
 def usage_of_a_week(folder: str) -> Row:
-    """Measure the processor time of `otel-tracker usage --since 7d` in a home with 100,000 events of ten days."""
+    """Measure the processor time of `otel-tracker usage --since 7d` in a home with 100,000 events of ten days, and the archive of a year."""
     home, binaries = _home(folder), installed(os.path.join(folder, "venv"))
     command = [os.path.join(binaries, "otel-tracker"), "usage", "--since", "7d", "--home", home.folder]
     python = [os.path.join(binaries, "python"), "-c", "pass"]
@@ -56,10 +60,31 @@ def _home(folder: str) -> Home:
     for first in range(0, RUNS, _PER_SEGMENT):
         path = os.path.join(home.journal, f"{2 * first + 1}.jsonl")
         Files().create(path, b"".join(lines[first : first + _PER_SEGMENT]))
+    _archive(home, began)
     subprocess.run(
         [sys.executable, "-m", "otel_tracker", "status", "--home", home.folder], capture_output=True, check=True
     )
     return home
+
+
+def _archive(home: Home, until: float) -> None:
+    """Write the archive of the year before: three lines a day of each agent."""
+    kinds = list(zip(_MODELS, ("shop", "site", "site"), strict=True))
+    parts = [
+        RunPart(
+            format_timestamp(until - day * 86_400),
+            f"core/agent_{agent}.md",
+            names.SUCCESS,
+            model,
+            project,
+            runs=7,
+            tokens=_TOKENS,
+        )
+        for day in range(1, 366)
+        for agent in range(_AGENTS)
+        for model, project in kinds
+    ]
+    Archive(home.archive, Files()).add(parts, first=-2, last=-1, settled=-3)
 
 
 def _run(number: int, at: float) -> bytes:
