@@ -221,7 +221,11 @@ def test_no_counter_of_another_agent_falls(event: dict[str, Any]) -> None:
     before, after = values(used()), values(folded(event, into=used()))
     others = {key: value for key, value in before.items() if ("agent", OTHER) in key[1] and "circuit" not in key[0]}
     assert others
-    assert all(after[key] >= value for key, value in others.items())
+    missing = others.keys() - after.keys()
+    assert {name for name, _ in missing} <= {
+        "otel_tracker_cost_usd_total"
+    }  # tokens without a price have come to a model
+    assert all(after[key] >= value for key, value in others.items() if key not in missing)
 
 
 @pytest.fixture
