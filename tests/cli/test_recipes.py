@@ -15,6 +15,8 @@ from otel_tracker.storage.store import Store
 from tests.cli.test_usage import fleet
 from tests.places import ROOT
 
+pytestmark = pytest.mark.thorough
+
 RECIPES = (ROOT / "docs" / "commands.md").read_text().partition("## For other programs")[2].partition("\n## ")[0]
 
 __all__ = ["fleet"]  # the fixture

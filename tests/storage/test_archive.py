@@ -31,6 +31,8 @@ from otel_tracker.storage.retirement import retire
 from otel_tracker.storage.store import Store
 from tests.builders import NOON, about
 
+pytestmark = pytest.mark.thorough
+
 DAY = 86_400.0
 AGENTS = ["core/coder.md", "ui/designer.md", "ops/é \ud800.md"]
 MODELS = ["claude-opus-5-5", "claude-haiku-5-5", "gpt-5"]

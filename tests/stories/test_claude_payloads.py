@@ -15,6 +15,8 @@ from tests.stories.payloads import NEWEST, OLDEST, VERSIONS, Payload, seen
 from tests.stories.replay import STORIES, Ended, Story, compare, expected, play, read, reconcile, said, send
 from tests.stories.stories import each_story, told
 
+pytestmark = pytest.mark.thorough
+
 REGISTERED = {hook.event for hook in HOOKS}
 ALL = [(version, name) for version in VERSIONS for name in seen(version).payloads]
 # The failures that no agent is to blame for, beside those that count for its breaker.
