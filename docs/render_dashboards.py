@@ -47,6 +47,10 @@ from otel_tracker.runtime.timestamps import format_timestamp  # noqa: E402
 from otel_tracker.state import event  # noqa: E402
 from otel_tracker.state.document import Document, new_document  # noqa: E402
 from otel_tracker.state.fold import fold  # noqa: E402
+from otel_tracker.state.tokens import priced_tokens  # noqa: E402
+from otel_tracker.storage.files import Files  # noqa: E402
+from otel_tracker.storage.home import Home  # noqa: E402
+from otel_tracker.storage.price_file import price_table  # noqa: E402
 from otel_tracker_exporters.prometheus import StateCollector  # noqa: E402
 
 Json = dict[str, Any]
@@ -85,6 +89,7 @@ FLEET = (
     Agent("research/archivist.md", ("sonnet",), 1.5, 45, 0.02, 150_000),
 )
 STAND_IN = "core/coder.md"
+FULL_IDS = {"haiku": "claude-haiku-4-5", "sonnet": "claude-sonnet-5", "opus": "claude-opus-5"}
 
 
 class Simulation:
@@ -92,6 +97,7 @@ class Simulation:
 
     def __init__(self, end: float) -> None:
         self.end, self.document = end, new_document()
+        self._prices = price_table(Home(tempfile.gettempdir()), Files())
         self.chance = random.Random(11)  # noqa: S311 - no secret
         self._number, self._seq = count(), count(1)
         self._todo: list[tuple[float, int, Callable[[float], None]]] = []
@@ -158,7 +164,8 @@ class Simulation:
         total = int(much * agent.tokens * self.chance.uniform(0.5, 1.6))
         cached = 0.35 if model == "sonnet" and ago < 2.2 else {"haiku": 0.55}.get(model, 0.82)
         shares = {"cache_read": 0.85 * cached, "cache_write": 0.05, "output": 0.1, "input": 0.85 * (1 - cached)}
-        return {kind: int(share * total) for kind, share in shares.items()}
+        tokens = {kind: int(share * total) for kind, share in shares.items()}
+        return priced_tokens(tokens, self._prices.cost(FULL_IDS[model], tokens, at))
 
 
 def event_name(key: str) -> str:
@@ -290,6 +297,8 @@ def text_of(value: float, defaults: Json) -> str:
     if unit == "dateTimeFromNow":
         ahead = value / 1000 - time.time()
         return f"in {span(ahead)}" if ahead > 0 else f"{span(-ahead)} ago"
+    if unit == "currencyUSD":
+        return f"${short(value, decimals)}"
     return span(value) if unit == "s" else short(value, decimals)
 
 
@@ -510,7 +519,8 @@ class Painter:
         merged: dict[tuple[tuple[str, str], ...], Json] = {}
         for target, answers in zip(panel["targets"], self._series(panel), strict=True):
             for labels, _, values in answers:
-                row = merged.setdefault((("agent", labels["agent"]),), {})
+                label = "agent" if "agent" in labels else "model"
+                row = merged.setdefault(((label, labels[label]),), {})
                 row |= labels | {f"Value #{target['refId']}": values[-1]}
         options = panel["transformations"][1]["options"]
         keys = sorted(options["indexByName"], key=options["indexByName"].__getitem__)
