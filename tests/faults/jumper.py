@@ -20,7 +20,7 @@ from typing import Any
 from otel_tracker import names
 from otel_tracker.cli import main as command
 from otel_tracker.reporting import summary
-from otel_tracker.runtime import owner
+from otel_tracker.runtime import environment, owner
 from otel_tracker.runtime.ids import new_id
 from otel_tracker.runtime.timestamps import format_timestamp, parse_timestamp
 from otel_tracker.state import event, permission
@@ -150,6 +150,7 @@ def walk(home: Home, who_asks: str, *steps: str) -> list[Seen]:
     """
     seen = []
     for step in steps:
+        environment.is_command = True  # as in a hook: a second thread would ask libfaketime for the time at each switch
         name, _, value = step.partition(":")
         take = _STEPS.get(name)
         if take is None:
