@@ -37,6 +37,7 @@ def tracker(traced: MetricTracker) -> MetricTracker:
 @pytest.fixture(autouse=True)
 def _leaves_no_context(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     """No test here leaves a span, a task or baggage behind, or a complaint of OpenTelemetry."""
+    gc.freeze()  # what earlier tests have left isn't collected again and again
     with caplog.at_level(logging.DEBUG):
         yield
     gc.collect()
