@@ -63,8 +63,8 @@ def seconds(duration: float) -> str:
 
 
 def dollars(cost: float) -> str:
-    """Return dollars with cents, what is less than a cent to the micro-dollar: `$1,234.57`, `$0.001200`."""
-    return f"${cost:,.2f}" if abs(cost) >= 0.01 or not cost else f"${cost:.6f}"
+    """Return dollars with cents, what is less than a cent to the micro-dollar: `$1,234.57`, `$0.0012`."""
+    return f"${cost:,.2f}" if abs(cost) >= 0.01 or not cost else f"${cost:.6f}".rstrip("0")
 
 
 def cost(row: "Row", *, is_lower_bound: bool = False) -> str:

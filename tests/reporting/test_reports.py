@@ -134,13 +134,13 @@ def test_costs_are_estimates_of_list_prices_and_at_least_where_some_have_none() 
         end("r4", agent="c.md", **next_model),
     )
     assert {row[0]: row[2] for row in rows(document, "## Tokens by model")} == {
-        "haiku": "$0.000900",
+        "haiku": "$0.0009",
         "sonnet": "≥ $1.23",
         "opus": "unpriced",
     }
     assert {row[0]: row[-2] for row in rows(document, "## Agents")} == {
         AGENT: "≥ $1.23",
-        "b.md": "$0.000900",
+        "b.md": "$0.0009",
         "c.md": "unpriced",
     }
     assert dict(rows(document, "## System"))["Cost"] == "≥ $1.24"
