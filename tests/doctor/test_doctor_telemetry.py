@@ -1,4 +1,4 @@
-from importlib.metadata import EntryPoint, EntryPoints, entry_points
+from importlib.metadata import EntryPoint, EntryPoints, distributions
 
 import pytest
 
@@ -75,6 +75,7 @@ def test_a_missing_distro_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_missing_instrumentor_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    others = EntryPoints(point for point in entry_points() if point.group != "opentelemetry_instrumentor")
+    installed = [point for package in distributions() for point in package.entry_points]
+    others = EntryPoints(point for point in installed if point.group != "opentelemetry_instrumentor")
     monkeypatch.setattr(telemetry, "entry_points", lambda: others)
     assert "doesn't find otel_tracker" in worst().text
