@@ -31,6 +31,9 @@ BREAKER_OVERRIDE = "breaker_override"
 SETTINGS_CHANGED = "settings_changed"
 DOCUMENT_RESTORED = "document_restored"
 
+UNLISTED = (TASK_STARTED, USAGE_RECORDED)
+"""Actions that a history doesn't list: of a task it has the end, and a main conversation is no task."""
+
 SUCCESS, FAILURE, CANCELLED, LOST = "success", "failure", "cancelled", "lost"
 OUTCOMES = {TASK_COMPLETED: SUCCESS, TASK_FAILED: FAILURE, TASK_CANCELLED: CANCELLED, TASK_LOST: LOST}
 ACTIONS = {outcome: action for action, outcome in OUTCOMES.items()}

@@ -38,6 +38,13 @@ def end(
     return {**ended, "id": f"{outcome} of {run_id} at {after}"}
 
 
+def usage(after: float = 0.0, seconds: float = 60.0, conversation_id: str = "c", **known: Any) -> Event:
+    """Return what a main conversation used in a time that ends so many seconds after noon."""
+    known = {"models": {"claude-opus-5-5": {"input": 10, "output": 5, "cost_micro_usd": 120, "priced": 15}}, **known}
+    event_id = f"usage of {conversation_id} until {after}"
+    return event.usage_recorded(conversation_id, NOON + after - seconds, NOON + after, event_id=event_id, **known)
+
+
 def about(action: str, after: float = 0.0, agent: str = AGENT, **known: Any) -> Event:
     return {"id": f"{action} at {after}", "timestamp": moment(after), "agent": agent, "action": action, **known}
 
@@ -119,12 +126,18 @@ document_values = st.builds(
         config=_objects(failure_threshold=json_values),
         metrics=_objects(total_requests=_counts),
         in_flight=st.dictionaries(_texts, _running, max_size=3),
+        main_conversation=_objects(
+            since=_moments,
+            models=st.dictionaries(_texts, _objects(total=_counts, input=_counts), max_size=2),
+            usage_incomplete=_counts,
+        ),
     ),
     st.dictionaries(st.sampled_from([AGENT, "ui/é.md"]) | _texts, _agents, min_size=1, max_size=3),
     st.just([]) | st.lists(_objects(timestamp=_moments), max_size=3),
 )
 
-_measured = st.none() | st.dictionaries(st.sampled_from(names.TOKEN_KEYS), st.integers(0, 9999), max_size=3)
+_tokens_by_type = st.dictionaries(st.sampled_from(names.TOKEN_KEYS), st.integers(0, 9999), max_size=3)
+_measured = st.none() | _tokens_by_type
 _details = st.fixed_dictionaries(
     {
         "model": st.sampled_from([None, "sonnet", "gpt-5"]),
@@ -160,6 +173,10 @@ any_event = st.one_of(
     st.builds(
         lambda run, outcome, after, agent, details: end(run, outcome, after, agent, **details),
         *(st.uuids().map(str) | _runs, _outcomes, _times, _keys, _details),
+    ),
+    st.builds(
+        lambda after, models, is_incomplete: usage(after, models=models, usage_incomplete=is_incomplete),
+        *(_times, st.dictionaries(st.sampled_from(["claude-opus-5", "x"]), _tokens_by_type, max_size=2), st.booleans()),
     ),
     st.builds(about, st.sampled_from([names.AGENT_RESET, "agent_praised"]), _times, _keys),
     st.builds(about, st.just(names.AGENT_REGISTERED), _times, _keys, name=_texts),

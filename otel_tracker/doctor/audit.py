@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 _TASKS, _TOKENS = "tasks_total", "tokens"
 _BY_OUTCOME = {outcome: counters[0] for outcome, counters in TASK_COUNTERS.items()}
 COUNTERS = (_TASKS, *dict.fromkeys(_BY_OUTCOME.values()), _TOKENS)
-"""What is added up for each agent."""
+"""What is added up for each agent, and of main conversations, which have tokens only."""
 _BACK_SECONDS = 3600.0
 
-Totals = dict[str, dict[str, int]]  # by agent, and by counter
+Totals = dict[str | None, dict[str, int]]  # by agent, None for main conversations, and by counter
 
 
 class Repeated(NamedTuple):
@@ -179,6 +179,8 @@ class Audit:
             if event["id"] not in self._amended and not is_about_removed(self._roster, event):
                 self._amended.add(event["id"])
                 self._amend(event)
+        elif event["action"] == names.USAGE_RECORDED:
+            self._add_tokens(event, None, None, event["models"], 1)
         elif event["action"] in names.OUTCOMES:
             earlier = self._ended.note(event)
             if earlier is event:
@@ -240,7 +242,7 @@ def moved(totals: Totals, old: str, new: "str | None") -> None:
 
 def totals_of(document: "Document") -> Totals:
     """Return the totals that a document has."""
-    return {
+    totals: Totals = {
         key: {
             **{counter: agent["metrics"][counter] for counter in COUNTERS[:-1]},
             # A person has added a model without any counted task.
@@ -248,6 +250,7 @@ def totals_of(document: "Document") -> Totals:
         }
         for key, agent in document.agents.items()
     }
+    return {**totals, None: {_TOKENS: sum(use["total"] for use in document.main_conversation["models"].values())}}
 
 
 def _changed(tokens: Any, change: Any) -> Any:

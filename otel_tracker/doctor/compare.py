@@ -19,6 +19,7 @@ _OF_PARTS = {
     **{part: frozenset(schema.new_agent()[part]) for part in ("metrics", "circuit", "tallies")},
     "durations": frozenset(("buckets", "sum", "moved")),
 }
+_OF_MAIN = frozenset(schema.new_main_conversation())
 _OF_TOKENS = frozenset((*schema.new_token_entry(), *USAGE_KEYS))
 
 
@@ -72,6 +73,8 @@ def with_keys_of_people(head: "Head", actual: "Head") -> "Head":
         **{key: agent for key, agent in actual["agents"].items() if key not in head["agents"]},
     }
     ours["metrics"] = _joined(head["metrics"], actual["metrics"], frozenset(schema.new_head()["metrics"]))
+    main, actual_main = head["main_conversation"], actual["main_conversation"]
+    ours["main_conversation"] = {**_joined(main, actual_main, _OF_MAIN), "models": _uses("models", main, actual_main)}
     if len(ours["agents"]) != len(head["agents"]):  # the next event counts them
         ours["metrics"]["total_agents"] = actual["metrics"].get("total_agents")
     return ours
@@ -82,9 +85,13 @@ def _agent(agent: "Agent", actual: "Agent") -> "Agent":
     for part, keys in _OF_PARTS.items():
         ours[part] = _joined(agent[part], actual.get(part, {}), keys)
     for part in ("token_usage", "models"):
-        used: dict[str, Any] = actual.get(part, {})
-        ours[part] = {**used, **{key: _joined(use, used.get(key, {}), _OF_TOKENS) for key, use in agent[part].items()}}
+        ours[part] = _uses(part, agent, actual)
     return ours
+
+
+def _uses(part: str, owner: dict[str, Any], actual: dict[str, Any]) -> dict[str, Any]:
+    used: dict[str, Any] = actual.get(part, {})
+    return {**used, **{key: _joined(use, used.get(key, {}), _OF_TOKENS) for key, use in owner[part].items()}}
 
 
 def _joined(ours: dict[str, Any], actual: dict[str, Any], our_keys: "frozenset[str]") -> dict[str, Any]:

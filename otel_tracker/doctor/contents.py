@@ -194,7 +194,9 @@ def _contradiction(base: ValidBackup, subject: Subject) -> "Finding | None":
             )
             expected = of_base + since - before
             if mine != expected:
-                places.append((mine - expected, f"{agent} has {mine} {counter}, not {expected}"))
+                places.append(
+                    (mine - expected, f"{agent or 'the main conversation'} has {mine} {counter}, not {expected}")
+                )
     if not places:
         return None
     more = [text for excess, text in places if excess > 0]

@@ -35,6 +35,9 @@ def check_head(head: "Any") -> None:
     for key, agent in head.get("agents", {}).items():
         check_agent(key, agent)
     _check_fields("$.metrics", head.get("metrics", {}), SYSTEM)
+    main = head.get("main_conversation", {})
+    _check_fields("$.main_conversation", main, MAIN_CONVERSATION)
+    _check_uses("$.main_conversation.models", main.get("models", {}))
     for run_id, task in head.get("in_flight", {}).items():
         check_task(run_id, task)
 
@@ -53,9 +56,13 @@ def check_agent(key: str, agent: "Any") -> None:
         if part in agent:
             _check_fields(f"{json_path}.{part}", agent[part], fields)
     for part in ("token_usage", "models"):
-        for model, entry in agent.get(part, {}).items():
-            inner = f'{json_path}.{part}["{model}"]'
-            _check_fields(inner, _expect_object(inner, entry), TOKENS)
+        _check_uses(f"{json_path}.{part}", agent.get(part, {}))
+
+
+def _check_uses(json_path: str, uses: "dict[str, Any]") -> None:
+    for model, use in uses.items():
+        inner = f'{json_path}["{model}"]'
+        _check_fields(inner, _expect_object(inner, use), TOKENS)
 
 
 def check_history(history: "Any") -> None:
@@ -101,10 +108,16 @@ HEAD: "dict[str, Check]" = {
     "config": expect.json_object,
     "agents": expect.json_object,
     "metrics": expect.json_object,
+    "main_conversation": expect.json_object,
     "in_flight": expect.json_object,
     "config_digest": expect.text,
     "renamed": expect.texts,
     "removed": expect.timestamps,
+}
+MAIN_CONVERSATION: "dict[str, Check]" = {
+    "since": expect.timestamp_or_null,
+    "models": expect.json_object,
+    "usage_incomplete": expect.count,
 }
 AGENT: "dict[str, Check]" = {
     "name": expect.text_or_null,

@@ -162,7 +162,8 @@ class DocumentCodec:
                 if key in _ENTRY_DEPTHS and value:
                     text = self._encode_entries(key, value, encode)
                 else:
-                    text = f"\n  {encode.key(key)}: {layout.indented(value, 1, encode)},".encode()
+                    inline_depth = layout.INLINE_DEPTHS.get(key, layout.INLINE_DEPTH)
+                    text = f"\n  {encode.key(key)}: {layout.indented(value, 1, encode, inline_depth)},".encode()
                 remembered = self._values[key] = (value, text)
             parts.append(remembered[1])
         return parts

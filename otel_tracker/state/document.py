@@ -125,6 +125,12 @@ class Document:
         return agents
 
     @property
+    def main_conversation(self) -> "dict[str, Any]":
+        """What is counted of main conversations, which no agent's entry has."""
+        main_conversation: dict[str, Any] = self.head["main_conversation"]
+        return main_conversation
+
+    @property
     def renamed(self) -> "dict[str, str]":
         """The present keys of agents by those that they had before."""
         renamed: dict[str, str] = self.head.get("renamed", {})

@@ -97,6 +97,39 @@ def task_ended(
     return event | {key: value for key, value in more.items() if value is not None}
 
 
+def usage_recorded(
+    conversation_id: str,
+    started: float,
+    at: float,
+    models: dict[str, dict[str, int]],
+    *,
+    event_id: str,
+    usage_incomplete: bool = False,
+    project: str | None = None,
+) -> Event:
+    """Return the event of what a main conversation used after the moment `started` and not after the moment `at`.
+
+    `models` are tokens by type, with their cost (names.USAGE_KEYS), by full model id. More of them in all than MOST_TOKENS are no
+    measure.
+    """
+    total: dict[str, int] = {}
+    for tokens in models.values():
+        total = names.added_tokens(total, tokens)
+    is_measure = names.total_tokens(total) <= MOST_TOKENS
+    more = {"usage_incomplete": usage_incomplete or not is_measure or None, "project": project}
+    return {
+        **happened(names.USAGE_RECORDED, at),
+        "id": event_id,
+        "tokens_used": names.total_tokens(total) if is_measure else None,
+        "started": format_timestamp(started),
+        "conversation_id": conversation_id,
+        "tokens": total if is_measure else None,
+        "models": models if is_measure else dict.fromkeys(models),
+        "told_later": True,
+        **{key: value for key, value in more.items() if value is not None},
+    }
+
+
 def happened(action: str, at: float, *, agent: str | None = None, **more: Any) -> Event:
     """Return an event, at the moment `at`, about an agent and no task; without an agent it is about the document."""
     no_task = dict.fromkeys(("model", "task_id", "tokens_used", "duration_seconds"))

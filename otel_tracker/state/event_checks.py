@@ -77,5 +77,6 @@ _NEEDED = {
     names.PROBE_RETURNED: ("permit",),
     names.SETTINGS_CHANGED: ("config", "agents", "since"),
     names.DOCUMENT_RESTORED: ("backup", "after", "until"),
+    names.USAGE_RECORDED: ("models",),
 }
 _ABOUT_NO_AGENT = (names.SETTINGS_CHANGED, names.DOCUMENT_RESTORED, names.USAGE_RECORDED)

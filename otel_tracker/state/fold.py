@@ -49,7 +49,7 @@ def _after(document: Document, event: "Event") -> Document:
     head["updated"] = _updated(document, event)
     _APPLY.get(event["action"], _apply_nothing)(head, event, Settings.of(head["config"]))
     head["metrics"] = {**head["metrics"], "total_agents": len(head["agents"])}
-    if event["action"] == names.TASK_STARTED:
+    if event["action"] in names.UNLISTED:
         return Document(head, document.history)
     return pruned(Document(head, document.history.append(encode_line(event))), Settings.of(head["config"]))
 
@@ -232,6 +232,10 @@ def _apply_amended(head: "Head", event: "Event", settings: Settings) -> None:
             )
 
 
+def _apply_usage(head: "Head", event: "Event", settings: Settings) -> None:
+    head["main_conversation"] = token_use.main_conversation_after(head["main_conversation"], event)
+
+
 _APPLY: "dict[str, Callable[[Head, Event, Settings], None]]" = {
     names.AGENT_REGISTERED: _apply_registered,
     names.AGENT_RESET: _apply_reset,
@@ -245,5 +249,6 @@ _APPLY: "dict[str, Callable[[Head, Event, Settings], None]]" = {
     names.SETTINGS_CHANGED: _apply_settings,
     names.TASK_STARTED: _apply_started,
     names.TASK_AMENDED: _apply_amended,
+    names.USAGE_RECORDED: _apply_usage,
     **dict.fromkeys(names.OUTCOMES, _apply_ended),
 }

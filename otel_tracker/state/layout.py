@@ -26,6 +26,7 @@ HISTORY_END, EMPTY_HISTORY_END = b"\n  ]\n}\n", b"]\n}\n"
 
 # Objects this deep are written on one line: `"haiku": {"total": 0, "last": null, "count": 0}`.
 INLINE_DEPTH = 4
+INLINE_DEPTHS = {"main_conversation": 3}  # where this is another one: by key at the top
 _INLINE_KEYS = ("circuit", "durations", "tallies")  # and so are the parts of an agent that are for machines
 
 
@@ -89,15 +90,15 @@ def entry_text(key: str, value: "Any", depth: int, encode: "Encoder") -> bytes:
     return f"{encode.key(key)[1:]}: {indented(value, depth, encode)}".encode()
 
 
-def indented(value: "Any", depth: int, encode: "Encoder") -> str:
-    """Return a value of the head as text, indented from `depth` on down to INLINE_DEPTH."""
+def indented(value: "Any", depth: int, encode: "Encoder", inline_depth: int = INLINE_DEPTH) -> str:
+    """Return a value of the head as text, indented from `depth` on down to `inline_depth`."""
     if type(value) is int:
         return repr(value)
     if value is None:
         return "null"
-    if depth >= INLINE_DEPTH or not value or not isinstance(value, dict):
+    if depth >= inline_depth or not value or not isinstance(value, dict):
         return encode.value(value)
     pad = "\n" + "  " * (depth + 1)
-    inner = [(key, INLINE_DEPTH if key in _INLINE_KEYS else depth + 1) for key in value]
-    items = [f"{encode.key(key)}: {indented(value[key], below, encode)}" for key, below in inner]
+    inner = [(key, inline_depth if key in _INLINE_KEYS else depth + 1) for key in value]
+    items = [f"{encode.key(key)}: {indented(value[key], below, encode, inline_depth)}" for key, below in inner]
     return "{" + pad + ("," + pad).join(items) + pad[:-2] + "}"

@@ -19,6 +19,7 @@ def with_changes(ours: Document, theirs: Document) -> Document:
     head = {**theirs.head, **ours.head, "config": {**ours.config, **theirs.config}}
     head["agents"] = {key: _agent(agent, theirs.agents.get(key, {})) for key, agent in ours.agents.items()}
     head["agents"] |= {key: agent for key, agent in theirs.agents.items() if key not in ours.agents}
+    head["main_conversation"] = _agent(head["main_conversation"], theirs.head["main_conversation"])
     head["metrics"] = {**head["metrics"], "total_agents": len(head["agents"])}
     return Document({key: head[key] for key in (*ours.head, *theirs.head)}, ours.history)
 

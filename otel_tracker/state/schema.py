@@ -29,6 +29,7 @@ def new_head() -> "Head":
         "config": default_config(),
         "agents": {},
         "metrics": _new_system_metrics(),
+        "main_conversation": new_main_conversation(),
         "in_flight": {},
     }
     return {**head, "config_digest": settings_digest(head)}
@@ -56,6 +57,16 @@ def new_token_entry() -> "dict[str, Any]":
     return {"total": 0, "last": None, "count": 0, "measured": 0, **dict.fromkeys(names.TOKEN_TYPES, 0)}
 
 
+def new_main_conversation() -> "dict[str, Any]":
+    """Return what is counted of main conversations before the first one."""
+    return {"since": None, "models": {}, "usage_incomplete": 0}
+
+
+def new_main_entry() -> "dict[str, int]":
+    """Return the token counts of a model that no main conversation has used yet."""
+    return {"total": 0, **dict.fromkeys(names.TOKEN_TYPES, 0)}
+
+
 def has_changed_settings(head: "Head") -> bool:
     """Tell whether a person has edited the settings of a document since an event was last folded into it."""
     return bool(head["config_digest"] != settings_digest(head))
@@ -74,6 +85,8 @@ def complete_head(head: "Head") -> "Head":
     completed["config"] = {**default_config(), **head.get("config", {})}
     completed["agents"] = {key: complete_agent(agent) for key, agent in head.get("agents", {}).items()}
     completed["metrics"] = {**_new_system_metrics(), **head.get("metrics", {})}
+    main = completed["main_conversation"] = {**new_main_conversation(), **head.get("main_conversation", {})}
+    main["models"] = {model: new_main_entry() | use for model, use in main["models"].items()}
     completed.setdefault("in_flight", {})
     if "config_digest" not in completed:
         completed["config_digest"] = settings_digest(completed)

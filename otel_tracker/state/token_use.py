@@ -5,6 +5,7 @@ never changed in place.
 """
 
 from otel_tracker import names
+from otel_tracker.runtime.timestamps import parse_timestamp
 from otel_tracker.state import schema
 
 TYPE_CHECKING = False
@@ -65,6 +66,20 @@ def amend_tokens(agent: "Agent", event: "Event") -> None:
     _exchange(agent, "token_usage", shares_before, shares)
 
 
+def main_conversation_after(counted: "Agent", event: "Event") -> "Agent":
+    """Return what is counted of main conversations after an event of what one of them has used."""
+    models, since, started = dict(counted["models"]), counted["since"], event.get("started") or event["timestamp"]
+    for name, tokens in event["models"].items():
+        models[name] = _changed_use(models.get(name) or schema.new_main_entry(), tokens or {})
+    is_first = since is None or parse_timestamp(started) < parse_timestamp(since)
+    return {
+        **counted,
+        "since": started if is_first else since,
+        "models": models,
+        "usage_incomplete": counted["usage_incomplete"] + bool(event.get("usage_incomplete")),
+    }
+
+
 def _changed(tokens: "Tokens | None", change: "Tokens | None") -> "Tokens | None":
     """Return tokens after a change; without one they turned out unmeasured."""
     if change is None:
@@ -90,10 +105,18 @@ def _exchange(agent: "Agent", part: str, before: "Shares", after: "Shares") -> N
 def _add_tokens(
     agent: "Agent", part: str, model: str, change: "Tokens", tasks: int, measured: int, last: "int | None"
 ) -> None:
-    use = dict(agent[part].get(model) or schema.new_token_entry())
+    use = _changed_use(agent[part].get(model) or schema.new_token_entry(), change)
     use["count"] = max(0, use["count"] + tasks)
     if use["measured"] is not None:  # else it is not known of how many tasks an older file has counted the tokens
         use["measured"] = max(0, use["measured"] + measured)
+    if last is not None:
+        use["last"] = last
+    agent[part] = {**agent[part], model: use}
+
+
+def _changed_use(before: "Agent", change: "Tokens") -> "Agent":
+    """Return a model's entry after a change of its tokens, none of which falls below 0."""
+    use = dict(before)
     for token_type, number in change.items():
         use[token_type] = max(0, use.get(token_type, 0) + number)
     for key in (names.CACHE_WRITE_1H, names.PRICED):
@@ -104,9 +127,7 @@ def _add_tokens(
     else:
         use.pop(names.COST, None)
     use["total"] = max(0, use["total"] + names.total_tokens(change))
-    if last is not None:
-        use["last"] = last
-    agent[part] = {**agent[part], model: use}
+    return use
 
 
 def _sum_of(one: "Tokens | None", other: "Tokens | None") -> "Tokens | None":

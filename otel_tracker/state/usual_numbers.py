@@ -21,6 +21,10 @@ def with_usual_numbers(head: "Any") -> "Any":
     if not isinstance(head, dict):
         return head
     usual = {"metrics": _with_usual_fields(head["metrics"], checks.SYSTEM)} if "metrics" in head else {}
+    if isinstance(head.get("main_conversation"), dict):
+        usual["main_conversation"] = _with_usual_uses(
+            _with_usual_fields(head["main_conversation"], checks.MAIN_CONVERSATION), ("models",)
+        )
     if isinstance(head.get("agents"), dict):
         usual["agents"] = {key: agent_with_usual_numbers(agent) for key, agent in head["agents"].items()}
     return {**head, **usual}
@@ -34,10 +38,17 @@ def agent_with_usual_numbers(agent: "Any") -> "Any":
     usual = {
         part: _with_usual_fields(agent[part], fields) for part, fields in checks.AGENT_PARTS.items() if part in agent
     }
-    for part in ("token_usage", "models"):
-        if isinstance(agent.get(part), dict):
-            usual[part] = {model: _with_usual_fields(entry, checks.TOKENS) for model, entry in agent[part].items()}
-    return {**agent, **usual}
+    return _with_usual_uses({**agent, **usual}, ("token_usage", "models"))
+
+
+def _with_usual_uses(owner: "dict[str, Any]", parts: "tuple[str, ...]") -> "dict[str, Any]":
+    """Return an object in which the tokens by model in some of its parts have their usual form."""
+    usual = {
+        part: {model: _with_usual_fields(use, checks.TOKENS) for model, use in owner[part].items()}
+        for part in parts
+        if isinstance(owner.get(part), dict)
+    }
+    return {**owner, **usual}
 
 
 def _with_usual_fields(value: "Any", fields: "dict[str, Check]") -> "Any":

@@ -22,8 +22,8 @@ def newest_first(
 ) -> "Iterator[Event]":
     """Yield the events of a document and its journal, newest first, from the moment `since` on.
 
-    Those of an `agent` are also those under keys that it had before; raises AmbiguousAgentError. Starts of tasks are left
-    out. One segment of the journal is in memory at a time.
+    Those of an `agent` are also those under keys that it had before; raises AmbiguousAgentError. Those that a history
+    doesn't list are left out. One segment of the journal is in memory at a time.
     """
     agents = None if agent is None else lookup.all_keys(document, agent)
     return _newest_first(journal, document.history.entries(), agents, since)
@@ -59,11 +59,11 @@ def of_conversation(journal: "Journal", conversation: str) -> "list[Event]":
 
 
 def selected(entries: "list[Event]", agents: "set[str] | None" = None, since: float = 0.0) -> "list[Event]":
-    """Return the `entries` about one of `agents` (about any if that is None), not before `since`, without the starts of tasks."""
+    """Return the listed `entries` (names.UNLISTED) about one of `agents` (about any if that is None), not before `since`."""
     return [
         entry
         for entry in entries
-        if entry.get("action") != names.TASK_STARTED
+        if entry.get("action") not in names.UNLISTED
         and (agents is None or (isinstance(entry.get("agent"), str) and entry["agent"] in agents))
         and not is_before(entry, since)
     ]

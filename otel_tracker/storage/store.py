@@ -137,7 +137,7 @@ class Store(lifecycle.Part):
         return self._state.last_seen(agent)
 
     def history(self, agent: "str | None" = None, since: float = 0.0) -> "Iterator[Event]":
-        """Yield all events, newest first, from the moment `since` on (seconds since 1970), without the starts of tasks.
+        """Yield all events that a history lists (names.UNLISTED), newest first, from the moment `since` on (seconds since 1970).
 
         With an `agent`, only its events, also those under keys that it had before; raises AmbiguousAgentError.
         What the document no longer holds is read from the journal, one segment at a time.

@@ -18,7 +18,7 @@ from otel_tracker.storage import lock, mounts, unwritten
 from otel_tracker.storage.files import Files
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.store import Store
-from tests.builders import AGENT, end
+from tests.builders import AGENT, end, usage
 
 
 def found(home: Home, level: str, topic: "str | None" = None) -> list[Finding]:
@@ -86,6 +86,30 @@ def test_a_number_that_is_not_what_the_journal_gives_is_found_and_mended(used: H
     assert Path(done[0].rpartition(" ")[2]).read_bytes() == edited
     assert Store(used).read().agents[AGENT]["metrics"]["tasks_total"] == 6
     assert found(used, WRONG) == []
+
+
+def test_what_the_journal_gives_of_main_conversations_is_found_and_mended(used: Home) -> None:
+    Store(used).record([usage(), usage(120)])
+    (opus,) = Store(used).read().main_conversation["models"]
+    edit(used, lambda document: document["main_conversation"]["models"][opus].update(total=99))
+    (finding,) = found(used, WRONG)
+    assert f"$.main_conversation.models.{opus}.total is 99, not 30" in finding.text
+    repair(Store(used))
+    assert Store(used).read().main_conversation["models"][opus]["total"] == 30
+    assert found(used, WRONG) == []
+    edit(used, lambda document: document["main_conversation"].update(team="red"))
+    assert found(used, WRONG) == []
+
+
+def test_usage_of_a_main_conversation_that_was_counted_twice_is_found_by_the_doctors_own_count(used: Home) -> None:
+    store = Store(used)
+    store.record([usage()])
+    store.record([usage(120)])
+    edit(used, lambda document: document["main_conversation"]["models"]["claude-opus-5-5"].update(total=45))
+    store = Store(used)
+    store.back_up()
+    (finding,) = found(used, WRONG)
+    assert "the main conversation has 45 tokens, not 30; something was counted twice" in finding.text
 
 
 def test_a_change_by_hand_that_a_backup_holds_is_only_noted(used: Home) -> None:

@@ -13,7 +13,18 @@ from otel_tracker.errors import DocumentError, UnsupportedVersionError
 from otel_tracker.state.codec import DocumentCodec
 from otel_tracker.state.document import Document
 from otel_tracker.state.layout import sequence_of
-from tests.builders import AGENT, document_of, document_values, end, folded, json_values, start, text_of, value_of
+from tests.builders import (
+    AGENT,
+    document_of,
+    document_values,
+    end,
+    folded,
+    json_values,
+    start,
+    text_of,
+    usage,
+    value_of,
+)
 from tests.places import REAL_DOCUMENT
 
 REAL = REAL_DOCUMENT.read_bytes()
@@ -59,6 +70,14 @@ def spaced(value: Any, gaps: "itertools.cycle[str]") -> str:
     if isinstance(value, list):
         return "[" + ",".join(next(gaps) + spaced(inner, gaps) for inner in value) + next(gaps) + "]"
     return json.dumps(value)
+
+
+def test_each_model_of_the_main_conversation_is_on_a_line() -> None:
+    document = folded(usage(models={"claude-opus-5-5": {"input": 1}, "m": {"output": 2}}), start("r1"))
+    lines = text_of(document).decode().splitlines()
+    assert '      "claude-opus-5-5": {"total": 1, "input": 1, "output": 0,' in "".join(lines)
+    assert [line[:9] for line in lines if line.startswith('      "m"')] == ['      "m"']
+    assert text_of(decode(text_of(document))) == text_of(document)
 
 
 def test_every_key_of_a_real_document_is_intact_after_a_rewrite() -> None:

@@ -7,12 +7,12 @@ from hypothesis import assume, example, given, reject, settings
 from hypothesis import strategies as st
 
 from otel_tracker import names
-from otel_tracker.runtime.limits import DURATION_BOUNDS
+from otel_tracker.runtime.limits import DURATION_BOUNDS, MOST_TOKENS
 from otel_tracker.state.codec import DocumentCodec
 from otel_tracker.state.document import Document, decode_json, encode_line, new_document
 from otel_tracker.state.event_checks import is_event
 from otel_tracker.state.fold import fold, fold_all
-from otel_tracker.state.schema import has_changed_settings
+from otel_tracker.state.schema import has_changed_settings, new_main_entry
 from otel_tracker.state.shapes import Event
 from tests.builders import (
     AGENT,
@@ -26,6 +26,7 @@ from tests.builders import (
     numbered,
     start,
     text_of,
+    usage,
 )
 
 SUCCESS, FAILURE, CANCELLED, LOST = names.SUCCESS, names.FAILURE, names.CANCELLED, names.LOST
@@ -422,6 +423,38 @@ def test_the_fold_never_changes_the_document_that_it_is_given(begun: Document, e
         document = after
 
 
+def test_what_main_conversations_use_is_counted_apart_from_agents_and_in_no_history() -> None:
+    opus = {"input": 10, "output": 5, "cache_write": 4, "cache_write_1h": 4, names.COST: 120, names.PRICED: 19}
+    events = [
+        usage(after=60, models={"claude-opus-5-5": opus, "own": {"input": 3}}),
+        usage(after=30, seconds=20, conversation_id="other", models={"claude-opus-5-5": opus}, usage_incomplete=True),
+    ]
+    document = folded(end("r1"), *events)
+    assert document.main_conversation == {
+        "since": moment(0),
+        "models": {
+            "claude-opus-5-5": {**new_main_entry(), **names.added_tokens(opus, opus), "total": 38},
+            "own": {**new_main_entry(), "total": 3, "input": 3},
+        },
+        "usage_incomplete": 1,
+    }
+    assert list(document.agents) == [AGENT]
+    assert document.head["metrics"] == folded(end("r1")).head["metrics"]
+    assert [entry["action"] for entry in document.history.entries()] == [names.TASK_COMPLETED]
+    assert document.head["updated"] == moment(60)
+
+
+def test_more_tokens_than_a_main_conversation_can_use_are_no_measure() -> None:
+    event = usage(models={"m": {"input": MOST_TOKENS}, "n": {"output": 1}})
+    assert is_event({**event, "seq": 1})
+    counted = folded(event).main_conversation
+    assert (counted["models"]["m"]["total"], counted["usage_incomplete"]) == (0, 1)
+
+
+def test_usage_without_models_is_no_event() -> None:
+    assert not is_event({**usage(), "seq": 1, "models": None})
+
+
 _BESIDE_TASKS = (names.TASK_AMENDED, names.AGENT_REMOVED, names.AGENT_RENAMED)  # entries of the history keep their keys
 
 
@@ -441,8 +474,8 @@ def test_the_totals_agree_with_each_other(events: list[Event]) -> None:
         counted = [entry for entry in entries if entry["action"] in (*names.OUTCOMES, names.TASK_AMENDED)]
         seconds = sum(entry["duration_seconds"] or 0.0 for entry in counted if entry["agent"] == key)
         assert metrics["total_duration_seconds"] == pytest.approx(seconds)
-        for usage in (*agent["token_usage"].values(), *agent["models"].values()):
-            assert usage["total"] == sum(usage[kind] for kind in names.TOKEN_TYPES)
+        for use in (*agent["token_usage"].values(), *agent["models"].values()):
+            assert use["total"] == sum(use[kind] for kind in names.TOKEN_TYPES)
 
 
 _OPTIONAL = (

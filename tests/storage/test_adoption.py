@@ -19,7 +19,7 @@ from otel_tracker.storage.home import Home
 from otel_tracker.storage.quick_read import read_quickly
 from otel_tracker.storage.recorder import Recorder
 from otel_tracker.storage.store import Store
-from tests.builders import AGENT, end
+from tests.builders import AGENT, end, usage
 from tests.faults.components import NO_PRIVILEGES, needs_root
 
 Change = Callable[[bytes], bytes]
@@ -141,14 +141,14 @@ def test_numbers_as_other_programs_write_them_are_read(
 def test_every_count_may_be_a_float_and_tokens_may_have_a_fraction(home: Home, tmp_path: Path) -> None:
     first = end("r1", names.FAILURE, tokens={"input": 10, "output": 3}, models={"claude-sonnet-5": {"input": 10}})
     store, twin = Store(home), Store(Home(str(tmp_path / "twin")))
-    store.record([first])
-    twin.record([first])
+    store.record([first, usage()])
+    twin.record([first, usage()])
     before, config, rest = re.split(r'("config".*?\},)', Path(home.document).read_text(), maxsplit=1, flags=re.DOTALL)
     head, history = rest.split('"history"')
     before, head = (re.sub(r"(?<=[\[ ])(\d+)(?=[,}\]\n])", r"\1.0", part) for part in (before, head))
     head = head.replace('"total": 13.0', '"total": 13.25').replace('"input": 10.0', '"input": 10.25')
     Path(home.document).write_text(f'{before}{config}{head}"history"{history}')
-    assert '"sequence": 1.0,' in before
+    assert '"sequence": 2.0,' in before
     assert '"tasks_failed": 1.0,' in head
     assert json.dumps(Store(home).read().head) == json.dumps(twin.read().head) == json.dumps(read_quickly(home).head)
     for one in (Store(home), twin):

@@ -19,7 +19,7 @@ from otel_tracker.storage.home import Home
 from otel_tracker.storage.quick_read import read_quickly
 from otel_tracker.storage.store import Store
 from otel_tracker.storage.transaction import Transaction
-from tests.builders import AGENT, end, start
+from tests.builders import AGENT, end, folded, start, usage
 from tests.home_files import on_disk
 from tests.places import REAL_DOCUMENT
 
@@ -295,7 +295,7 @@ def test_settings_and_unknown_keys_of_a_document_rewritten_without_sequence_hold
     store: Store, home: Home, rewrite: "Callable[[Any], Any]"
 ) -> None:
     store.record([end("r1"), end("r2")])
-    store.record([end("r3", agent="ui/designer.md")])
+    store.record([end("r3", agent="ui/designer.md"), usage()])
     document = on_disk(home)
     document["config"]["count_lost"] = False
     document["agents"]["ui/designer.md"]["config"] = {"failure_threshold": 7}
@@ -304,6 +304,7 @@ def test_settings_and_unknown_keys_of_a_document_rewritten_without_sequence_hold
     value = rewrite(on_disk(home))
     value["config"] = {"failure_threshold": 2}
     value |= {"fallback_chain": {"L2_to_L1": {}}}
+    value.setdefault("main_conversation", {})["team"] = "red"
     value["agents"][AGENT]["team"] = "blue"
     value["agents"]["new.md"] = {"status": "healthy", "metrics": {"tasks_total": 3}}
     Path(home.document).write_text(json.dumps(value, indent=2))
@@ -312,6 +313,7 @@ def test_settings_and_unknown_keys_of_a_document_rewritten_without_sequence_hold
     assert (after["config"]["failure_threshold"], after["config"]["count_lost"]) == (2, False)
     assert after["agents"]["ui/designer.md"]["config"] == {"failure_threshold": 7}
     assert (after["fallback_chain"], after["agents"][AGENT]["team"]) == ({"L2_to_L1": {}}, "blue")
+    assert after["main_conversation"] == {**folded(usage()).main_conversation, "team": "red"}
     assert after["agents"][AGENT]["status"] == "blacklisted"
     assert (after["agents"]["new.md"]["metrics"]["tasks_total"], after["metrics"]["total_agents"]) == (3, 3)
     (changed,) = [entry for entry in after["history"] if entry["action"] == names.SETTINGS_CHANGED][-1:]
