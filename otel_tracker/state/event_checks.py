@@ -44,6 +44,7 @@ _EVENT: "dict[str, Check]" = {
     "previous_usage_incomplete": expect.flag_or_null,
     "suspect": expect.flag_or_null,
     "told_later": expect.flag_or_null,
+    "imported": expect.flag_or_null,
     "agent_id": expect.text_or_null,
     "tool_use_id": expect.text_or_null,
     "parent_run_id": expect.text_or_null,

@@ -2,6 +2,9 @@
 
 An event's `seq` decides whether a document has it already; replay.py decides the order of the others. No event repeats
 another one: the journal holds no repetitions (storage/recognition.py).
+
+An `imported` event is about the past: it counts, but moves no breaker, and the history, which is about what has been recorded
+as it happened, is without it.
 """
 
 from itertools import takewhile
@@ -49,7 +52,7 @@ def _after(document: Document, event: "Event") -> Document:
     head["updated"] = _updated(document, event)
     _APPLY.get(event["action"], _apply_nothing)(head, event, Settings.of(head["config"]))
     head["metrics"] = {**head["metrics"], "total_agents": len(head["agents"])}
-    if event["action"] in names.UNLISTED:
+    if event["action"] in names.UNLISTED or event.get("imported"):
         return Document(head, document.history)
     return pruned(Document(head, document.history.append(encode_line(event))), Settings.of(head["config"]))
 
@@ -57,12 +60,14 @@ def _after(document: Document, event: "Event") -> Document:
 def _updated(document: Document, event: "Event") -> str:
     """Return the time of the newest event: mostly the last one, unless that was reported late.
 
-    An event older than what the history keeps is no late report: then the clock of the others has jumped.
+    An event older than what the history keeps is no late report, unless it is imported: then the clock of the others has jumped.
     """
     at: str = event["timestamp"]
     updated: str | None = document.head["updated"]
     if updated is None or not agent_entry.is_reported_late(event):
         return at
+    if event.get("imported"):
+        return max(updated, at, key=parse_timestamp)
     age, kept = parse_timestamp(updated) - parse_timestamp(at), Settings.of(document.config).history_retention_days
     return updated if 0 <= age <= kept * 86_400 else at
 
@@ -169,7 +174,8 @@ def _apply_ended(head: "Head", event: "Event", settings: Settings) -> None:
     token_use.count_tokens(agent, event, token_use.model_of(event, task), tasks=1)
     _, system_counter = agent_entry.TASK_COUNTERS[outcome]
     agent_entry.add(head, "metrics", total_requests=1, **{system_counter: 1})
-    _move_breaker(head, agent, event, task)
+    if not event.get("imported"):
+        _move_breaker(head, agent, event, task)
     replaced = event.get("fallback_for")
     if replaced:
         agent_entry.add(agent_entry.open_agent(head, replaced), "tallies", fallback=1)
@@ -224,7 +230,7 @@ def _apply_amended(head: "Head", event: "Event", settings: Settings) -> None:
         agent_entry.amend_incompleteness(agent, event)
         agent_entry.amend_moments(agent, event)
         agent_entry.amend_outcome(agent, event)
-        if event.get("previous_outcome") in (names.FAILURE, names.LOST) and event.get("outcome") in _NO_FAILURES:
+        if _takes_failure_back(event):
             before = circuit_of(agent)
             is_success = event["outcome"] == names.SUCCESS and not event.get("suspect")
             write_circuit(
@@ -234,6 +240,12 @@ def _apply_amended(head: "Head", event: "Event", settings: Settings) -> None:
 
 def _apply_usage(head: "Head", event: "Event", settings: Settings) -> None:
     head["main_conversation"] = token_use.main_conversation_after(head["main_conversation"], event)
+
+
+def _takes_failure_back(amendment: "Event") -> bool:
+    """Tell whether a run has turned out to be no failure; an imported event leaves all breakers alone."""
+    is_failure_before = amendment.get("previous_outcome") in (names.FAILURE, names.LOST)
+    return is_failure_before and amendment.get("outcome") in _NO_FAILURES and not amendment.get("imported")
 
 
 _APPLY: "dict[str, Callable[[Head, Event, Settings], None]]" = {

@@ -28,11 +28,12 @@ def count_tokens(agent: "Agent", event: "Event", model: "str | None", tasks: int
     The task that it is about has them measured now, also where it was counted without them before.
     """
     models, is_of_task = event.get("models") or {}, bool(tasks or event.get("run_id"))
+    is_newest = not event.get("imported") or agent["metrics"]["last_task_timestamp"] == event["timestamp"]
     for part, shares in (("models", models), ("token_usage", shares_of(model, event.get("tokens"), models))):
         for name, tokens in shares.items():
             total = names.total_tokens(tokens or {})
-            # An amendment that takes tokens away is not the last task.
-            is_last = tokens is not None and (tasks or total > 0)
+            # An amendment that takes tokens away is not the last task, nor is an imported one that others came after.
+            is_last = tokens is not None and (tasks or total > 0) and is_newest
             measured = int(is_of_task and tokens is not None)
             _add_tokens(agent, part, name, tokens or {}, tasks, measured, max(0, total) if is_last else None)
 

@@ -1,4 +1,4 @@
-"""The history, which begins in the document and goes on in the journal with older events."""
+"""The history, which begins in the document and goes on in the journal with older events, and with imported ones of any age."""
 
 from otel_tracker import names
 from otel_tracker.state import lookup
@@ -32,18 +32,19 @@ def newest_first(
 def _newest_first(
     journal: "Journal", entries: "list[Event]", agents: "set[str] | None", since: float
 ) -> "Iterator[Event]":
-    """Yield the entries of a document's history, and then the journal's older events."""
+    """Yield the entries of a document's history, and then the journal's other events."""
     yield from reversed(selected(entries, agents, since))
-    if entries and not is_event(entries[0]):  # the document had it before the journal's first event
-        return
+    # An entry of another program was there before the journal's first event.
+    first = float("inf") if not entries else entries[0]["seq"] if is_event(entries[0]) else 0
     discarded: list[tuple[int, int]] = []
     restores = [entry for entry in entries if entry.get("action") == names.DOCUMENT_RESTORED and is_event(entry)]
     not_discarded(restores, discarded)
     is_past = False
-    for written, events in journal.before(entries[0]["seq"] if entries else float("inf")):
+    for written, events in journal.before(float("inf")):
         if is_past and written < since:
             return  # clocks jump, and imports come late, but nothing of a whole segment was young enough
-        yield from reversed(selected(not_discarded(events, discarded), agents, since))
+        others = [event for event in not_discarded(events, discarded) if event["seq"] < first or event.get("imported")]
+        yield from reversed(selected(others, agents, since))
         is_past = all(is_before(event, since) for event in events)
 
 

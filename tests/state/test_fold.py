@@ -761,3 +761,60 @@ def test_a_task_begun_before_the_trip_is_no_probe_if_the_clock_has_jumped_back_s
     late = {**end("old", after=after, started=moment(0)), "duration_seconds": duration}
     agent = agent_after(late, into=jumped)
     assert (agent["metrics"]["tasks_successful"], agent["status"]) == (1, "blacklisted")
+
+
+def imported(event: Event) -> Event:
+    return {**event, "imported": True, "told_later": True}
+
+
+@pytest.mark.parametrize("outcome", [SUCCESS, FAILURE, LOST, CANCELLED])
+@pytest.mark.parametrize("before", [0, 1, 5])
+def test_an_imported_end_counts_and_moves_no_breaker(outcome: str, before: int) -> None:
+    events = [about(names.AGENT_REGISTERED, name="coder"), *ends(*[FAILURE] * before)]
+    live, past = agent_after(*events), agent_after(*events, *map(imported, ends(*[outcome] * 6, after=-40 * DAY)))
+    for key in ("status", "failures", "last_failure", "blacklisted_until", "circuit"):
+        assert past[key] == live[key]
+    assert past["metrics"]["tasks_total"] == before + 6
+    assert past["tallies"]["opened"] == live["tallies"]["opened"]
+
+
+def test_an_imported_end_leaves_a_probe_its_permit() -> None:
+    events = [*ends(*[FAILURE] * 5), about(names.PROBE_GRANTED, 4000, permit="probe", expires=moment(4900))]
+    held = agent_after(*events)["circuit"]["permit"]
+    assert held["run_id"] == "probe"
+    assert agent_after(*events, imported(end("probe", SUCCESS, 4100)))["circuit"]["permit"] == held
+
+
+def test_an_imported_amendment_takes_no_failure_back() -> None:
+    lost = end("r1", LOST)
+    amendment = {"action": names.TASK_AMENDED, "previous_outcome": LOST, "outcome": SUCCESS, "run_id": "r1"}
+    amended = {**end("r1", SUCCESS, 90), "id": "amendment", **amendment}
+    assert agent_after(lost, amended)["failures"] == 0
+    agent = agent_after(lost, imported(amended))
+    assert (agent["failures"], agent["metrics"]["tasks_successful"]) == (1, 1)
+
+
+def test_an_imported_end_is_in_no_history_and_drops_none() -> None:
+    live = [end(f"r{n}", after=60.0 + n) for n in range(5)]
+    document = folded(*live, into=document_of(history_max_entries=5))
+    past = folded(*(imported(end(f"i{n}", after=n * DAY - 400 * DAY)) for n in range(9)), into=document)
+    assert run_ids(past) == run_ids(document) == [f"r{n}" for n in range(5)]
+    assert past.head["metrics"]["total_requests"] == 14
+
+
+@pytest.mark.parametrize("days", [-400.0, -40.0, -1.0, 1.0])
+def test_an_imported_end_makes_no_moment_older(days: float) -> None:
+    tokens = {"input": 7}
+    document = folded(end("r1", after=60.0, tokens={"input": 3}))
+    past = folded(imported(end("i1", after=days * DAY, tokens=tokens)), into=document)
+    newest = moment(max(60.0, days * DAY))
+    agent = past.agents[AGENT]
+    assert past.head["updated"] == agent["metrics"]["last_task_timestamp"] == newest
+    assert agent["metrics"]["first_task_timestamp"] == moment(min(60.0, days * DAY))
+    assert agent["token_usage"]["sonnet"]["last"] == (7 if days > 0 else 3)
+    assert agent["token_usage"]["sonnet"]["total"] == 10
+
+
+def test_a_document_that_knows_nothing_is_as_old_as_its_imported_ends() -> None:
+    document = folded(imported(end("i1", after=-400 * DAY)), imported(end("i2", after=-399 * DAY)))
+    assert document.head["updated"] == moment(-399 * DAY)

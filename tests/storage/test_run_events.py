@@ -1,12 +1,15 @@
 import json
 import os
 from collections.abc import Callable
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from otel_tracker import names
+from otel_tracker.reporting.aggregate import aggregate, parts_in
+from otel_tracker.reporting.window import Window
 from otel_tracker.runtime.timestamps import parse_timestamp
 from otel_tracker.state.event_checks import is_event
 from otel_tracker.state.shapes import Event
@@ -179,3 +182,24 @@ def test_the_history_finds_young_events_behind_a_segment_of_older_ones_that_came
         store.record([end(f"imported {batch} {n}", after=-9e6 - n, told_later=True) for n in range(100)])
     young = store.history(since=NOON)
     assert [event["run_id"] for event in young] == [f"young {number}" for number in reversed(range(5))]
+
+
+def test_imported_events_follow_what_the_home_has_seen_and_a_window_has_them_all(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journals, "SEGMENT_BYTES", 1000)
+    day = 86_400.0
+    store.record([end("seen first"), end("seen second", after=70.0)])
+    past = [end(f"{n} days ago", after=-n * day, told_later=True, imported=True) for n in range(365, 0, -1)]
+    for first in range(0, len(past), 50):
+        store.record(past[first : first + 50])
+    store.record([end("seen third", after=80.0)])
+    seen = ["seen third", "seen second", "seen first"]
+    assert [event["run_id"] for event in store.history()] == [*seen, *(f"{n} days ago" for n in range(1, 366))]
+    week = NOON - 7 * day
+    assert [event["run_id"] for event in store.history(since=week)] == [*seen, *(f"{n} days ago" for n in range(1, 8))]
+    window = Window(week, zone=UTC)
+    document = store.read()
+    usage = aggregate(parts_in(window, lambda *how: store.run_events(document, *how)), ("day",), window)
+    assert [row["runs"] for row in usage.rows] == [1, 1, 1, 1, 1, 1, 1, 3]
+    assert document.head["metrics"]["total_requests"] == 368
