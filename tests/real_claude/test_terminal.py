@@ -7,7 +7,7 @@ from tests.real_claude.account import AT_LEAST, EXACT, Run, assert_recorded
 from tests.real_claude.api import agent, calls, marked, says, works
 from tests.real_claude.claude import CODER, TESTER, Claude
 from tests.real_claude.program import is_at_least
-from tests.real_claude.terminal import Terminal
+from tests.real_claude.terminal import IN_A_TURN, Terminal
 
 FOREGROUND = {"CLAUDE_CODE_FORK_SUBAGENT": "0"}
 """Without it newer versions run every agent of a terminal in the background."""
@@ -34,8 +34,8 @@ def test_escape(claude: Claude) -> None:
     terminal = claude.opens(**FOREGROUND)
     terminal.types(marked("lead"))
     claude.api.until_held("work")
-    terminal.presses("Escape")
-    terminal.until_shows("Interrupted")
+    terminal.until_shows(IN_A_TURN)
+    terminal.presses("Escape", to_see="Interrupted")
     terminal.leaves()
     assert_recorded(claude, Run(CODER, "work", names.CANCELLED))
     assert claude.document().agents[CODER]["failures"] == 0
@@ -49,8 +49,8 @@ def test_escape_and_another_try(claude: Claude) -> None:
     terminal = claude.opens(**FOREGROUND)
     terminal.types(marked("lead"))
     claude.api.until_held("work")
-    terminal.presses("Escape")
-    terminal.until_shows("Interrupted")
+    terminal.until_shows(IN_A_TURN)
+    terminal.presses("Escape", to_see="Interrupted")
     terminal.types(marked("again"))
     claude.until_recorded(2)
     terminal.leaves()
@@ -59,9 +59,7 @@ def test_escape_and_another_try(claude: Claude) -> None:
 
 def test_the_key_that_stops_what_is_in_the_background(claude: Claude) -> None:
     terminal = with_an_agent_in_the_background(claude)
-    terminal.presses("C-x", "C-k")
-    terminal.presses("C-x", "C-k")
-    terminal.until_shows("was stopped by the user")
+    terminal.presses("C-x", "C-k", "C-x", "C-k", to_see="was stopped by the user")
     claude.until_recorded(1)
     terminal.leaves()
     assert_recorded(claude, Run(CODER, "work", names.CANCELLED))
@@ -73,9 +71,7 @@ def test_moved_to_the_background_by_a_key(claude: Claude) -> None:
     terminal = claude.opens(**FOREGROUND)
     terminal.types(marked("lead"))
     claude.api.until_held("work")
-    terminal.presses("C-b")
-    terminal.presses("C-b")
-    terminal.until_shows("Backgrounded agent")
+    terminal.presses("C-b", "C-b", to_see="Backgrounded agent")
     claude.api.release("work")
     terminal.until_shows('Agent "a task"')
     terminal.leaves()
@@ -87,6 +83,8 @@ def test_clear_while_an_agent_runs(claude: Claude) -> None:
     terminal = with_an_agent_in_the_background(claude)
     terminal.types("/clear")
     terminal.until_hides(marked("lead"))
+    terminal.until_shows("/clear")
+    terminal.until_ready()  # what is shown before the command has ended may be cleared with the rest
     claude.api.release("work")
     terminal.until_shows('Agent "a task"')
     terminal.leaves()
@@ -97,8 +95,7 @@ def test_exit_that_stops_what_runs(claude: Claude) -> None:
     terminal = with_an_agent_in_the_background(claude)
     terminal.types("/exit")
     if is_at_least("2.1.240"):
-        terminal.until_shows("1. Exit and stop tasks")
-        terminal.presses("Enter")
+        terminal.chooses("1. Exit and stop tasks")
     terminal.until_ended()
     assert_recorded(claude, Run(CODER, "work", names.CANCELLED))
 
@@ -107,8 +104,7 @@ def test_exit_that_stops_what_runs(claude: Claude) -> None:
 def test_exit_that_lets_it_go_on(claude: Claude) -> None:
     terminal = with_an_agent_in_the_background(claude)
     terminal.types("/exit")
-    terminal.until_shows("2. Move to background and exit")
-    terminal.presses("Down", "Enter")
+    terminal.chooses("2. Move to background and exit")
     terminal.until_ended()
     claude.api.release("work")
     claude.until_recorded(1, names.SUCCESS)  # until then it passes for cancelled, as its session has ended
@@ -136,9 +132,7 @@ def test_a_teammate(claude: Claude) -> None:
     terminal = claude.opens(CLAUDE_CODE_EXPERIMENTAL_AGENT_TEAMS="1")
     terminal.types(marked("lead"))
     claude.until_recorded(1)
-    terminal.types("/exit")
-    terminal.presses("Enter")
-    terminal.until_ended()
+    terminal.leaves()
     assert_recorded(claude, Run(CODER, "work"))
 
 
