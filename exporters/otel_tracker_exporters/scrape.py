@@ -14,6 +14,8 @@ from otel_tracker.reporting.summary import next_change
 from otel_tracker.state.document import Document
 from otel_tracker_exporters.prometheus import Cache, StateCollector
 
+_LEAST_ZIPPED = 1024  # bytes
+
 
 class Exposition:
     """The text of the metrics; as long as the state is the same it is the same bytes. Safe from several threads."""
@@ -84,6 +86,13 @@ def answer(exposition: Exposition, target: str, headers: Mapping[str, str]) -> R
 def words(status: int, text: str) -> Reply:
     """Return an answer for people."""
     return Reply(status, f"{text}\n".encode(), {"Content-Type": "text/plain; charset=utf-8"})
+
+
+def zipped(reply: Reply, headers: Mapping[str, str]) -> Reply:
+    """Return a reply with its body compressed, if the client takes that and it is worth it."""
+    if len(reply.body) < _LEAST_ZIPPED or not _takes_gzip(headers.get("Accept-Encoding", "")):
+        return reply
+    return Reply(reply.status, gzip.compress(reply.body, 1), {**reply.headers, "Content-Encoding": "gzip"})
 
 
 def _takes_gzip(accepted: str) -> bool:

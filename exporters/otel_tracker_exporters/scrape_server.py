@@ -16,7 +16,8 @@ from typing import Any
 from otel_tracker.errors import AddressError, CertificateError, InvalidValueError
 from otel_tracker.runtime.log import warn
 from otel_tracker.runtime.printable import printable
-from otel_tracker_exporters.scrape import Exposition, Reply, answer, words
+from otel_tracker_exporters.page import Page
+from otel_tracker_exporters.scrape import Exposition, Reply, answer, words, zipped
 
 DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", 9464  # the port that OpenTelemetry has for Prometheus
 MOST_CLIENTS = 16
@@ -37,9 +38,14 @@ class MetricsServer(ThreadingTCPServer):
     """After so long a client is disconnected, whatever it does."""
 
     def __init__(
-        self, exposition: Exposition, address: tuple[str, int], hosts: Sequence[str], tls: ssl.SSLContext | None
+        self,
+        exposition: Exposition,
+        address: tuple[str, int],
+        hosts: Sequence[str],
+        tls: ssl.SSLContext | None,
+        page: Page | None,
     ) -> None:
-        self.exposition, self.host = exposition, address[0]
+        self.exposition, self.page, self.host = exposition, page, address[0]
         self._hosts = {name.strip().lower().rstrip(".") for name in (address[0], socket.gethostname(), *hosts)}
         self._free = threading.BoundedSemaphore(MOST_CLIENTS)
         self._lock = threading.Lock()
@@ -131,6 +137,9 @@ class _Handler(BaseHTTPRequestHandler):
         """Log nothing: there is a scrape every few seconds."""
 
     def _answer(self) -> Reply:
+        page = self.server.page
+        if page is not None and page.has(self.path.partition("?")[0]):
+            return self._answer_of(page)
         host = self.headers.get("Host")
         if not self.server.answers_to(host):
             name = printable(str(host))[:100]
@@ -138,6 +147,12 @@ class _Handler(BaseHTTPRequestHandler):
                 HTTPStatus.FORBIDDEN, f"not for {name}: start the server with --allow-host to be asked by that name"
             )
         return answer(self.server.exposition, self.path, self.headers)  # type: ignore[arg-type]
+
+    def _answer_of(self, page: Page) -> Reply:
+        refusal = page.refusal(self.client_address[0], self.headers)  # type: ignore[arg-type]
+        if refusal is not None:
+            return words(HTTPStatus.FORBIDDEN, refusal)
+        return zipped(page.answer(self.path), self.headers)  # type: ignore[arg-type]
 
     def _send_head(self, reply: Reply) -> None:
         self.send_response(reply.status)
@@ -156,8 +171,9 @@ def make_metrics_server(
     keyfile: str | None = None,
     client_cafile: str | None = None,
     client_auth_required: bool = False,
+    page: Page | None = None,
 ) -> MetricsServer:
-    """Return a server that is bound and not yet serving.
+    """Return a server that is bound and not yet serving; it serves the `page`, too, if there is one.
 
     It answers clients that ask by an address, `localhost`, this machine's name, `host` or one of `allowed_hosts` (`*`: any
     name). The options for TLS have the names and the meaning of prometheus_client.start_http_server. Raises AddressError
@@ -166,7 +182,7 @@ def make_metrics_server(
     host = host.removeprefix("[").removesuffix("]")  # as it stands in a URL
     context = _tls(certfile, keyfile, client_cafile, client_auth_required)
     try:
-        return MetricsServer(exposition, (host, port), allowed_hosts, context)
+        return MetricsServer(exposition, (host, port), allowed_hosts, context, page)
     except OSError as error:
         raise AddressError(shown_address(host, port), str(error.strerror or error)) from None
 

@@ -167,7 +167,10 @@ def _add_exporting_commands(commands: "Any") -> None:
     spans = _add(commands, "spans", "export the spans of tasks that were recorded without one, to OTLP")
     spans.add_argument("--follow", action="store_true", help="and of those to come, until Ctrl-C")
 
-    serve = _add(commands, "serve", "the metrics for Prometheus, at http://HOST:PORT/metrics, until Ctrl-C")
+    serve = _add(
+        commands, "serve", "the page at http://HOST:PORT/ and the metrics for Prometheus at /metrics, until Ctrl-C"
+    )
+    serve.add_argument("--no-page", action="store_true", help="serve the metrics alone")
     serve.add_argument("--host", default="127.0.0.1", help="the address to listen on (127.0.0.1)")
     serve.add_argument("--port", type=port, default=9464, help="the port to listen on (9464); 0: a free one")
     serve.add_argument(

@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from otel_tracker.cli.stores import store_of
 from otel_tracker.cli.terminal import is_standard_output, plain, print_data
 from otel_tracker.storage.files import Files
+from otel_tracker_exporters.page import Page
 from otel_tracker_exporters.prometheus import StateCollector
 from otel_tracker_exporters.scrape import Exposition
 from otel_tracker_exporters.scrape_server import make_metrics_server, shown_address
@@ -33,6 +34,7 @@ def serve(options: "Namespace") -> int:
         keyfile=options.keyfile,
         client_cafile=options.client_cafile,
         client_auth_required=options.client_auth_required,
+        page=None if options.no_page else Page(store, options.allow_host),
     )
 
     def end(number: int, frame: FrameType | None) -> None:
@@ -41,7 +43,8 @@ def serve(options: "Namespace") -> int:
     old = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
     scheme = "https" if options.certfile else "http"
     address = shown_address(server.host, server.server_port)
-    print(f"serving {scheme}://{plain(address)}/metrics of {plain(store.home.config_file)}", flush=True)
+    served = "/metrics" if options.no_page else "/ (the page) and /metrics"
+    print(f"serving {scheme}://{plain(address)}{served} of {plain(store.home.config_file)}", flush=True)
     try:
         server.serve_forever()
     finally:

@@ -83,7 +83,7 @@ def serving(home: Path) -> Iterator[str]:
         try:
             assert process.stdout
             said = process.stdout.readline()
-            address = re.search(r"http://([\d.]+:\d+)/metrics", said)
+            address = re.search(r"http://([\d.]+:\d+)/", said)
             assert address, said
             yield address[1]
         finally:

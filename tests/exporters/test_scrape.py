@@ -166,7 +166,7 @@ def served(home: Home) -> Iterator[Callable[..., tuple["subprocess.Popen[str]", 
         assert process.stdout
         said = process.stdout.readline()
         assert said.startswith("serving "), said
-        return process, said.split()[1].removesuffix("/metrics")
+        return process, said.split()[1].removesuffix("/")
 
     yield start
     for process in running:

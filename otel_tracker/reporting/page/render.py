@@ -1,0 +1,86 @@
+"""HTML of views, by the templates of this package. Texts of others are escaped, and show every letter that doesn't print."""
+
+from functools import lru_cache
+from importlib.resources import files
+from typing import NamedTuple
+
+from jinja2 import Environment, FunctionLoader, StrictUndefined
+from markupsafe import Markup
+
+from otel_tracker.reporting.page import figures
+from otel_tracker.reporting.page.query import WINDOWS, Query, address
+from otel_tracker.runtime.printable import printable
+from otel_tracker.runtime.timestamps import format_timestamp
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from datetime import tzinfo
+
+_TEMPLATES = "templates"
+
+
+class Frame(NamedTuple):
+    """What every view needs beside its data."""
+
+    query: Query
+    now: float
+    zone: "tzinfo | None"
+    sequence: int
+    """The number of the last event that the view shows."""
+    start: str = ""
+    """A text that each start of the server draws anew: the token of its orders."""
+
+    def link(self, path: str, **changes: str) -> str:
+        """Return the address of a view with the reader's choices, some of them changed."""
+        return address(path, self.query, **{"agent": "", "id": "", **changes})
+
+    def agent_link(self, agent: str) -> str:
+        """Return the address of an agent's view."""
+        return self.link("/agent", agent=agent, filter="", sort="trouble", rows="")
+
+    def session_link(self, session: str) -> str:
+        """Return the address of a session's view."""
+        return self.link("/session", id=session, filter="", sort="trouble", rows="")
+
+    def run_link(self, run: str) -> str:
+        """Return the address of a run's view."""
+        return self.link("/run", id=run, filter="", sort="trouble", rows="")
+
+    def clock(self, moment: float) -> str:
+        """Return a moment as the reader's clock shows it."""
+        return figures.clock(moment, self.zone)
+
+    def ago(self, moment: float) -> str:
+        """Return how long ago a moment is."""
+        return figures.ago(moment, self.now)
+
+
+def rendered(view: str, frame: Frame, **data: object) -> str:
+    """Return a view as a page of HTML."""
+    return _environment().get_template(f"{view}.html").render(frame=frame, view=view, **data)
+
+
+def resource(name: str) -> str:
+    """Return the text of a file beside the templates."""
+    return files(__package__).joinpath(_TEMPLATES, name).read_text(encoding="utf-8")
+
+
+@lru_cache(maxsize=1)
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FunctionLoader(lambda name: (resource(name), name, None)),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+        finalize=_printable,
+    )
+    environment.globals.update(
+        window_names=WINDOWS, plural=figures.plural, duration=figures.duration, timestamp=format_timestamp,
+        marks=figures.MARKS, percent=lambda share: f"{share * 100:.0f} %",
+    )  # fmt: skip
+    return environment
+
+
+def _printable(value: object) -> object:
+    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
