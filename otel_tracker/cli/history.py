@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 
 HISTORY_ENTRIES = 20
+_WHY_CHARACTERS = 60
 
 
 def history(options: "Namespace") -> int:
@@ -48,7 +49,7 @@ def history(options: "Namespace") -> int:
             _cost_of(row),
             _as_far_as_possible(wording.seconds, row.get("duration_seconds")),
             row.get("task_id"),
-            _cut(_why(row)),
+            wording.cut(_why(row), _WHY_CHARACTERS),
         )
         for row in rows
     )
@@ -63,10 +64,6 @@ def _print_by(options: "Namespace") -> int:
     comparison = sums_of(options, "day", options.agent)
     rows = comparison.usage.rows[::-1] if options.by[0] in PERIODS else comparison.usage.rows
     return print_sums(with_rows(comparison, rows, options.number), options.format)
-
-
-def _cut(text: str, most: int = 60) -> str:
-    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def _why(event: "Event") -> str:

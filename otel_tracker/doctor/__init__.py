@@ -4,6 +4,7 @@ Reading order: subject, folders, audit, contents (with compare), surroundings, t
 """
 
 import os
+from functools import partial
 from typing import TYPE_CHECKING
 
 from otel_tracker import integrations
@@ -17,7 +18,9 @@ from otel_tracker.storage.store import Store
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["NOTE", "OK", "WRONG", "Finding", "examine", "examine_home", "repair"]
+    from otel_tracker.state.document import Document
+
+__all__ = ["NOTE", "OK", "WRONG", "Finding", "examine", "examine_home", "look", "repair"]
 
 _OF_THE_HOME = (
     folders.home,
@@ -40,6 +43,19 @@ def examine(store: Store) -> list[Finding]:
     of_agents = (integration.findings(store.home) for integration in integrations.load_all())
     around = (surroundings.packages(), telemetry.telemetry(), *of_agents)
     return [*examine_home(store), *(finding for findings in around for finding in findings)]
+
+
+def look(store: Store, present: "Document") -> list[Finding]:
+    """Return what is wrong with a home and its hooks, as far as it can be seen at every look; `present` is the home's state.
+
+    What is only worth knowing about a coding agent is left out where its hooks have never recorded anything.
+    """
+    subject, home = Subject(store), store.home
+    found = _findings(folders.leavings, subject) + _findings(partial(contents.behind, present=present), subject)
+    for name, integration in zip(integrations.NAMES, integrations.load_all(), strict=True):
+        levels = (WRONG, NOTE) if os.path.isdir(home.of_integration(name)) else (WRONG,)
+        found += [finding for finding in integration.findings(home) if finding.level in levels]
+    return [finding for finding in found if finding.level != OK]
 
 
 def examine_home(store: Store) -> list[Finding]:

@@ -13,6 +13,7 @@ from otel_tracker.doctor.subject import Subject, ValidBackup
 from otel_tracker.errors import INSTALL_AGAIN, DocumentError, OtelTrackerError, UnsupportedVersionError, command
 from otel_tracker.reporting import summary
 from otel_tracker.reporting.finding import NOTE, OK, WRONG, Finding, repair_of
+from otel_tracker.reporting.wording import counted
 from otel_tracker.runtime import owner
 from otel_tracker.state.codec import DocumentCodec
 from otel_tracker.state.document import Document
@@ -113,8 +114,21 @@ def lag(subject: Subject) -> Iterator[Finding]:
     """Report how far the document is behind the journal. Starts of tasks don't count: they wait for the next event."""
     document = subject.document
     if document is not None and subject.audit.unfolded:
-        text = f"it lags behind: {subject.audit.unfolded} events after event {document.sequence} are only in the journal yet"
-        yield Finding("document", NOTE, f"{text}; the next task writes them into it", repair_of(subject.parts.home))
+        yield _lag(subject, subject.audit.unfolded, document.sequence)
+
+
+def behind(subject: Subject, present: Document) -> Iterator[Finding]:
+    """Report, without reading the journal, how far the document on the disk is behind the `present` state, as `lag` does."""
+    document = subject.document
+    if document is not None and document.sequence < present.sequence:
+        later = [entry for entry in present.history.entries() if is_event(entry) and entry["seq"] > document.sequence]
+        if later:
+            yield _lag(subject, len(later), document.sequence)
+
+
+def _lag(subject: Subject, events: int, number: int) -> Finding:
+    text = f"it lags behind: {counted(events, 'event', 'events')} after event {number} are only in the journal yet"
+    return Finding("document", NOTE, f"{text}; the next task writes them into it", repair_of(subject.parts.home))
 
 
 def comparison(subject: Subject) -> Iterator[Finding]:

@@ -35,8 +35,17 @@ def at_least(tokens: int, incomplete: "object") -> "int | str":
 
 def lower_bound(incomplete: int) -> str:
     """Return the sentence that explains lower bounds, for a number of incomplete runs."""
-    runs = "1 run" if incomplete == 1 else f"{incomplete:,} runs"
-    return f"≥ is at least: the final token usage of {runs} is missing."
+    return f"≥ is at least: the final token usage of {counted(incomplete, 'run', 'runs')} is missing."
+
+
+def counted(number: int, one: str, several: str) -> str:
+    """Return a number with the words for one thing, or for several: `1 run`, `1,200 runs`."""
+    return f"{number:,} {one if number == 1 else several}"
+
+
+def cut(text: str, most: int) -> str:
+    """Return a text of at most `most` characters; one that is cut ends with an ellipsis."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def moment(text: "str | None") -> str:

@@ -8,6 +8,7 @@ from otel_tracker.integrations.claude_code.past.history import read_history
 from otel_tracker.integrations.claude_code.past.usage_parts import parts_of_history
 from otel_tracker.integrations.claude_code.runs import agent_types
 from otel_tracker.integrations.claude_code.variables import transcript_folders
+from otel_tracker.reporting import wording
 from otel_tracker.reporting.aggregate import Comparison, aggregate
 from otel_tracker.runtime.environment import absolute, chosen_home
 from otel_tracker.runtime.log import warn
@@ -34,7 +35,7 @@ def usage(options: "Namespace", window: "Window", now: float) -> Comparison:
     finally:
         gc.enable()
     if history.unreadable:
-        lines = "1 line" if history.unreadable == 1 else f"{history.unreadable:,} lines"
+        lines = wording.counted(history.unreadable, "line", "lines")
         warn("%s of transcripts can't be read: the figures are without them", lines)
     return Comparison(aggregate(parts_of_history(history, cost, window), options.by or ("agent",), window), window)
 
