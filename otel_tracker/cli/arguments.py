@@ -75,7 +75,10 @@ def _add_reading_commands(commands: "Any") -> None:
     history.add_argument("-n", "--number", type=number, help="entries to show (20; all with a window)")
     _add_window(history)
 
-    status = _add(commands, "status", "all agents: breaker, running tasks, last task", formats=("table", "json"))
+    status = _add(
+        commands, "status", "what needs attention, what runs, and all agents in use", formats=("table", "json")
+    )
+    status.add_argument("--all", action="store_true", help="also the agents that have not run a task yet")
     status.add_argument("--watch", action="store_true", help="show it again every two seconds, until Ctrl-C")
 
 

@@ -1,11 +1,15 @@
-"""`otel-tracker status`: all agents, and the tasks that are running."""
+"""`otel-tracker status`: what needs attention, the tasks that are running, and all agents, those in trouble first."""
 
+import shutil
 import sys
 import time
 
 from otel_tracker import names
+from otel_tracker.cli.attention import attention_of, print_attention
 from otel_tracker.cli.stores import store_of
 from otel_tracker.cli.terminal import (
+    bold,
+    own_screen,
     plain,
     print_json,
     print_table,
@@ -16,86 +20,113 @@ from otel_tracker.integrations.agent_files import has_file
 from otel_tracker.reporting import summary, wording
 from otel_tracker.runtime import owner
 from otel_tracker.runtime.timestamps import format_timestamp
-from otel_tracker.storage.home import Home
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import Namespace
 
+    from otel_tracker.reporting.attention import Attention
     from otel_tracker.state.document import Document
     from otel_tracker.state.shapes import Row
+    from otel_tracker.storage.store import Store
 
 WATCH_SECONDS = 2.0
 
 
 def status(options: "Namespace") -> int:
-    """Print all agents: breaker, running tasks, last task; with --watch again and again."""
+    """Print the state of all agents; with --watch again and again, on a screen of its own in a terminal."""
     store = store_of(options)
-    while True:
-        document, now = store.read(), time.time()
-        if options.watch and sys.stdout.isatty() and options.format == "table":
-            print("\033[H\033[2J", end="")
-        _print_status(document, now, options.format, store.home)
-        if not options.watch:
-            return 0
-        sys.stdout.flush()
-        time.sleep(WATCH_SECONDS)
+    if not options.watch:
+        _show(store, options)
+        return 0
+    with own_screen() as clear:
+        while True:
+            clear()
+            _show(store, options)
+            sys.stdout.flush()
+            time.sleep(WATCH_SECONDS)
 
 
-def _print_status(document: "Document", now: float, form: str, home: Home) -> None:
-    agents, running = summary.agent_states(document, now), summary.running_tasks(document, now, owner.is_seen_gone)
-    agents = [{**row, "has_file": has_file(row["agent_file"], home)} for row in agents]
-    if form == "json":
-        print_json({"generated_at": format_timestamp(now), "agents": agents, "running": running})
-        return
-    if not agents:
-        print(f"no agents yet; register those of the home with: {plain(command('init', home=home.option))}")
-        return
+def _show(store: "Store", options: "Namespace") -> None:
+    document, now = store.read(), time.time()
+    items = attention_of(store, document, now)
+    agents = [
+        {**row, "has_file": has_file(row["agent_file"], store.home)} for row in summary.agent_states(document, now)
+    ]
+    running = summary.running_tasks(document, now, owner.is_seen_gone)
+    if options.format == "json":
+        of_attention = [item._asdict() for item in items]
+        values = {"attention": of_attention, "agents": agents, "running": running}
+        print_json({"generated_at": format_timestamp(now), **values})
+    elif agents:
+        _print_status(document, items, agents, running, now, is_whole=options.all)
+    else:
+        init = plain(command("init", home=store.home.option))
+        print(f"no agents yet; register those of the home with: {init}")
+
+
+def _print_status(
+    document: "Document",
+    items: "list[Attention]",
+    agents: "list[Row]",
+    running: "list[Row]",
+    now: float,
+    *,
+    is_whole: bool,
+) -> None:
+    print_attention(items)
+    print()
+    if running:
+        _print_running(running, summary.timeout_seconds(document))
+        print()
+    in_trouble = {item.agent for item in items}
+    shown = [row for row in agents if is_whole or row["agent_file"] in in_trouble or _is_used(row)]
+    _print_agents(shown, now)
+    idle = len(agents) - len(shown)
+    if idle:
+        print(f"{wording.counted(idle, 'agent has', 'agents have')} not run a task yet (--all shows them)")
+    system = summary.system_metrics(document)
+    tasks = wording.counted(system["total_requests"], "task", "tasks")
+    rate, cost = wording.percent(system["success_rate"]), wording.cost(system)
+    print(f"{bold('Total')}  {tasks}, {rate} successful, {len(running):,} running, {cost} by list prices")
+
+
+def _is_used(row: "Row") -> bool:
+    return bool(row["metrics"]["tasks_total"] or row["in_flight"] or row["state"] != names.CLOSED)
+
+
+def _print_agents(agents: "list[Row]", now: float) -> None:
     has_files = any(row["has_file"] for row in agents)  # else keys are mere names here
     shown = [
         (
             row["agent_file"],
             row["status"],
-            row["failures"],
-            "-" if row["blacklisted_until"] is None else wording.left(row["blacklisted_until"], now),
-            wording.shown_permit(row["permit"]) if row["permit"] else "-",
-            wording.shown_override(row["override"]) if row["override"] else "-",
             row["in_flight"] or "-",
             row["metrics"]["tasks_total"],
             wording.percent(row["success_rate"]),
-            wording.moment(row["metrics"]["last_task_timestamp"]),
+            wording.cost(row, is_lower_bound=bool(row["usage_incomplete"])),
+            wording.ago(row["metrics"]["last_task_timestamp"], now),
             "file gone" if has_files and row["has_file"] is False else "",
         )
         for row in agents
     ]
-    headings = (
-        "Agent",
-        "Breaker",
-        "Failures",
-        "Cooldown left",
-        "Permit",
-        "Override",
-        "Running",
-        "Tasks",
-        "Success",
-        "Last task (UTC)",
-        "",
+    print_table(
+        ("Agent", "Breaker", "Now", "Tasks", "Success", "Cost", "Last", ""),
+        shown,
+        "llrrrrrl",
+        [row_state(row) for row in agents],
+        shutil.get_terminal_size().columns,
     )
-    print_table(headings, shown, "llrrllrrrrl", [row_state(row) for row in agents])
-    if running:
-        print()
-        _print_running(running, summary.timeout_seconds(document))
 
 
 def _print_running(running: "list[Row]", timeout: float) -> None:
     """Print the running tasks; those that are overdue or gone have the colour of a breaker that is not closed."""
-    overdue = f"overdue (more than {wording.seconds(timeout)})"
+    overdue = f"more than {wording.seconds(timeout)}"
     shown = [
         (
             task["agent"],
             task["task_id"],
             task["model"],
-            wording.moment(task["started"]),
             wording.seconds(task["running_seconds"]),
             "its process is gone" if task["is_gone"] else overdue if task["is_overdue"] else "",
         )
@@ -104,4 +135,5 @@ def _print_running(running: "list[Row]", timeout: float) -> None:
     states = [
         names.OPEN if task["is_gone"] else names.HALF_OPEN if task["is_overdue"] else names.CLOSED for task in running
     ]
-    print_table(("Running now", "Task", "Model", "Since (UTC)", "For", ""), shown, "llllrl", states)
+    headings = ("Running now", "Task", "Model", "For", "")
+    print_table(headings, shown, "lllrl", states, shutil.get_terminal_size().columns)

@@ -3,16 +3,17 @@
 import json
 import os
 import sys
+from contextlib import contextmanager
 from itertools import chain, islice, repeat
 
 from otel_tracker import names
 from otel_tracker.reporting.wording import moment, padded, shown_override, shown_permit
 from otel_tracker.runtime.environment import has_colour
-from otel_tracker.runtime.printable import columns, printable
+from otel_tracker.runtime.printable import columns, fitted, printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from typing import Any
 
     from otel_tracker.state.shapes import Row
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 _COLOURS = {names.OPEN: "31", names.HALF_OPEN: "33", names.CLOSED: "32"}
 _BOLD = "1"
 _ALIGNED_ROWS = 1000
+_LEAST_COLUMNS = 12
+_OWN_SCREEN, _FORMER_SCREEN, _CLEARED = "\033[?1049h\033[?25l", "\033[?25h\033[?1049l", "\033[H\033[2J"
 
 
 def is_standard_output(path: "str | None") -> bool:
@@ -65,17 +68,22 @@ def print_table(
     rows: "Iterable[Sequence[object]]",
     alignment: str,
     states: "Sequence[str] | None" = None,
+    width: "int | None" = None,
 ) -> None:
     """Print an aligned table; `alignment` has a letter for each column: l or r.
 
     With the breaker's state of each row as `states`, the rows that aren't closed have its colour. Columns are as wide as the
-    first thousand rows need, and get wider with later ones.
+    first thousand rows need, and get wider with later ones. In a table that would be wider than `width`, the cells of the
+    first column lose their middle.
     """
     shown = ([plain(cell) for cell in row] for row in rows)
     first = list(islice(shown, _ALIGNED_ROWS))
     widths = [max(map(columns, column)) for column in zip(headings, *first, strict=True)]
-    print(coloured("  ".join(padded(headings, widths, alignment)).rstrip(), _BOLD))
+    if width is not None:
+        widths[0] = max(_LEAST_COLUMNS, min(widths[0], width - sum(widths[1:]) - 2 * len(widths[1:])))
+    print(bold("  ".join(padded(headings, widths, alignment)).rstrip()))
     for row, state in zip(chain(first, shown), states or repeat(names.CLOSED), strict=False):
+        row[0] = row[0] if width is None else fitted(row[0], widths[0])
         widths = [max(width, columns(cell)) for width, cell in zip(widths, row, strict=True)]
         line = "  ".join(padded(row, widths, alignment)).rstrip()
         print(line if state == names.CLOSED else coloured(line, _COLOURS[state]))
@@ -93,6 +101,28 @@ def plain(value: object) -> str:
 def coloured(text: str, colour: str) -> str:
     """Return `text` in a colour or style of ANSI's SGR codes, where standard output shows colours."""
     return f"\033[{colour}m{text}\033[0m" if has_colour(sys.stdout.isatty()) else text
+
+
+def bold(text: str) -> str:
+    """Return `text` in bold, where standard output shows colours."""
+    return coloured(text, _BOLD)
+
+
+@contextmanager
+def own_screen() -> "Iterator[Callable[[], None]]":
+    """Let a block print on a screen of its own, after which the terminal is as it was; yields a function that clears it.
+
+    Where standard output is no terminal nothing is cleared: all that is printed follows on what was.
+    """
+    if not sys.stdout.isatty():
+        yield lambda: None
+        return
+    sys.stdout.write(_OWN_SCREEN)
+    try:
+        yield lambda: print(_CLEARED, end="")
+    finally:
+        sys.stdout.write(_FORMER_SCREEN)
+        sys.stdout.flush()
 
 
 def shown_state(row: "Row") -> str:

@@ -14,7 +14,7 @@ from otel_tracker.reporting import markdown, wording
 from otel_tracker.reporting.aggregate import SUMS, Comparison, UsageTable
 from otel_tracker.reporting.choices import PERIODS
 from otel_tracker.reporting.export import write_csv
-from otel_tracker.runtime.printable import columns, printable
+from otel_tracker.runtime.printable import columns, fitted, printable
 from otel_tracker.runtime.timestamps import format_timestamp
 
 TYPE_CHECKING = False
@@ -99,7 +99,7 @@ def _cut_to(keys: "list[_Column]", width: int, widest: int, whole: int) -> "list
     most = max((key.width for key in keys), default=0)
     while most > _LEAST_KEY and sum(min(key.width, most) + _GAP for key in keys) > room:
         most -= 1
-    return [key._replace(cells=[_cut(cell, most) for cell in key.cells]) for key in keys]
+    return [key._replace(cells=[fitted(cell, most) for cell in key.cells]) for key in keys]
 
 
 class _Column(NamedTuple):
@@ -225,21 +225,6 @@ def _seconds(duration: "float | None") -> str:
 
 def _cost(row: "Row") -> str:
     return wording.cost(row, is_lower_bound=row["is_lower_bound"])
-
-
-def _cut(text: str, most: int) -> str:
-    """Return a text that fills at most so many columns, without its middle if it is longer."""
-    if columns(text) <= most:
-        return text
-    beginning = end = ""
-    for first, last in zip(text, reversed(text), strict=True):
-        if columns(beginning + first + end) >= most:
-            break
-        beginning += first
-        if columns(beginning + last + end) >= most:
-            break
-        end = last + end
-    return f"{beginning}…{end}"
 
 
 def _has_rows(usage: UsageTable) -> bool:

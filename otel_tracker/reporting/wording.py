@@ -71,6 +71,17 @@ def seconds(duration: float) -> str:
     return f"{hours}h {minutes:02d}m" if hours else f"{minutes}m {rest:02d}s"
 
 
+def ago(text: "str | None", now: float) -> str:
+    """Return in one unit how long ago a moment was: `now`, `45s ago`, `12m ago`, `3h ago`, `5d ago`; a dash where there is none."""
+    if text is None:
+        return "-"
+    passed = now - parse_timestamp(text)
+    for unit, length in (("d", 86_400), ("h", 3600), ("m", 60), ("s", 1)):
+        if passed >= length:
+            return f"{int(passed // length)}{unit} ago"
+    return "now"
+
+
 def dollars(cost: float) -> str:
     """Return dollars with cents, what is less than a cent to the micro-dollar: `$1,234.57`, `$0.0012`."""
     return f"${cost:,.2f}" if abs(cost) >= 0.01 or not cost else f"${cost:.6f}".rstrip("0")

@@ -19,6 +19,21 @@ def columns(text: str) -> int:
     """Return how many columns of a terminal a printable text fills: a wide letter (CJK, emoji) fills two, a combining mark none."""
     if text.isascii():
         return len(text)
-    from unicodedata import combining, east_asian_width  # only where it is needed: the gate's path stays light
+    from wcwidth import wcswidth  # only where it is needed: the gate's path stays light
 
-    return sum(0 if combining(letter) else 2 if east_asian_width(letter) in "WF" else 1 for letter in text)
+    return max(0, wcswidth(text))
+
+
+def fitted(text: str, width: int) -> str:
+    """Return a printable text that fills at most `width` columns, without its middle if it is longer."""
+    if columns(text) <= width:
+        return text
+    beginning = end = ""
+    for first, last in zip(text, reversed(text), strict=True):
+        if columns(beginning + first + end) >= width:
+            break
+        beginning += first
+        if columns(beginning + last + end) >= width:
+            break
+        end = last + end
+    return f"{beginning}…{end}"

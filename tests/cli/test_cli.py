@@ -11,6 +11,7 @@ import pytest
 
 from otel_tracker import MetricTracker, TaskTracker
 from otel_tracker.cli import main
+from otel_tracker.runtime.printable import columns
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.store import Store
 from tests.builders import end
@@ -237,11 +238,20 @@ def test_history_is_printed_newest_first_and_cannot_move_the_cursor(fleet: Metri
 
 def test_status_shows_all_agents_and_what_runs(fleet: MetricTracker, run: Run) -> None:
     fleet.record_task_start("core/coder.md", task_id="t2")
-    out = run("status")[1].splitlines()
-    assert out[0].split("  ")[0] == "Agent"
-    assert out[1].startswith("experts/db.md")  # who is refused stands first
+    out = run("status")[1]
+    trouble, running, agents = (part.splitlines() for part in out.split("\n\n"))
+    assert trouble[0].startswith(" ✕  experts/db.md: blacklisted for ")
+    assert running[1].split()[:3] == ["core/coder.md", "t2", "sonnet"]
+    assert agents[0].split() == ["Agent", "Breaker", "Now", "Tasks", "Success", "Cost", "Last"]
+    assert [row.split()[0] for row in agents[1:]] == [
+        "experts/db.md",
+        "core/coder.md",
+        "Total",
+    ]  # the refused one first
     shown = parsed(run("status", "--format", "json")[1])
     assert [agent["agent_file"] for agent in shown["agents"]] == ["experts/db.md", "core/coder.md"]
+    of_attention = [(item["severity"], item["agent"]) for item in shown["attention"]]
+    assert of_attention == [("critical", "experts/db.md"), ("info", None)]  # the other: tokens of no model with a price
     (task,) = shown["running"]
     assert (task["task_id"], task["is_overdue"]) == ("t2", False)
 
@@ -256,8 +266,36 @@ def test_a_terminal_shows_refused_agents_in_red(fleet: MetricTracker, home: Home
         rows = os.read(near, 10_000).decode().splitlines()
         os.close(near)
         os.close(far)
-        assert rows[1].startswith(beginning)
-        assert rows[2].startswith("core/coder.md")
+        agents = rows[rows.index("") + 2 :]
+        assert agents[0].startswith(beginning)
+        assert agents[1].startswith("core/coder.md")
+
+
+def test_status_leaves_out_agents_without_a_task_unless_all_are_asked_for(fleet: MetricTracker, run: Run) -> None:
+    fleet.register_agent("Idle", "idle.md")
+    folded, whole = run("status")[1], run("status", "--all")[1]
+    assert "1 agent has not run a task yet (--all shows them)" in folded
+    assert [("idle.md" in shown, "--all" in shown) for shown in (folded, whole)] == [(False, True), (True, False)]
+
+
+@pytest.mark.parametrize("width", [80, 200])
+def test_status_fits_the_terminal(
+    tracker: MetricTracker, run: Run, monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    for number in range(42):
+        agent = f"{number}/{'日本' if number % 2 else 'long-'}{'name-' * 12}{number:x}.md"
+        with TaskTracker(agent, task_id="task-" * 9, model="claude-" * 3, tracker=tracker) as task:
+            task.set_failed("locked " * 20)
+    tracker.record_task_start("experts/" + "running-" * 12, task_id="t")
+    lines = run("status")[1].splitlines()
+    assert max(map(columns, lines)) <= width
+    assert len([line for line in lines if "healthy" in line]) == 43
+
+
+def test_nothing_wrong_is_one_quiet_line(tracker: MetricTracker, run: Run) -> None:
+    tracker.register_agent("A", "a.md")
+    assert run("status")[1].startswith("Nothing needs attention.\n\n")
 
 
 def test_status_says_which_running_task_is_overdue(tracker: MetricTracker, run: Run) -> None:
@@ -266,7 +304,7 @@ def test_status_says_which_running_task_is_overdue(tracker: MetricTracker, run: 
     tracker.config_file.write_text(text.replace('"timeout_seconds": 180', '"timeout_seconds": 0'))
     tracker.record_task_start("a.md")
     shown = run("status")[1]
-    assert re.search(r"^a\.md +- +sonnet .* overdue \(more than 0\.00s\)$", shown, re.MULTILINE)
+    assert re.search(r"^a\.md +- +sonnet .* more than 0\.00s$", shown, re.MULTILINE)
 
 
 def test_status_watches_until_it_is_interrupted(
@@ -282,7 +320,8 @@ def test_status_watches_until_it_is_interrupted(
     monkeypatch.setattr("time.sleep", stop_after_two)
     status, out, _ = run("status", "--watch")
     assert (status, rounds) == (130, [2.0, 2.0])
-    assert out.count("Cooldown left") == 2
+    assert out.count("blacklisted for") == 2
+    assert "\x1b" not in out  # no terminal
 
 
 def test_backups_are_made_and_listed(fleet: MetricTracker, run: Run) -> None:
