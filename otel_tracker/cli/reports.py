@@ -4,6 +4,7 @@ import sys
 import time
 
 from otel_tracker import names
+from otel_tracker.cli.attention import attention_of
 from otel_tracker.cli.stores import store_of, tracker_of
 from otel_tracker.cli.terminal import (
     as_json,
@@ -28,13 +29,17 @@ if TYPE_CHECKING:
 
 def report(options: "Namespace") -> int:
     """Print the report, or write it to a file."""
-    document, now = store_of(options).read(), time.time()
-    is_json = options.format == "json"
-    if has_window(options):
-        comparison = sums_of(options, "agent")
-        text = rendered(comparison, "json", 0) if is_json else report_of_window(document, now, comparison)
+    store, now = store_of(options), time.time()
+    document, is_json = store.read(), options.format == "json"
+    if is_json and has_window(options):
+        text = rendered(sums_of(options, "agent"), "json", 0)
+    elif is_json:
+        items = [item._asdict() for item in attention_of(store, document, now)]
+        text = as_json(summary.report(document, now, items))
+    elif has_window(options):
+        text = report_of_window(document, now, attention_of(store, document, now), sums_of(options, "agent"))
     else:
-        text = as_json(summary.report(document, now)) if is_json else markdown.report(document, now)
+        text = markdown.report(document, now, attention_of(store, document, now))
     if not is_standard_output(options.output):
         Files().export(options.output, text.encode())
         print(f"wrote {plain(options.output)}")

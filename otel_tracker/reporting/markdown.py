@@ -12,26 +12,36 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from otel_tracker.reporting.attention import Attention
     from otel_tracker.state.shapes import Row
 
 TOKENS_BY_MODEL = ("Model", "Tokens", "Cost", "Tasks", "Measured", "Tokens per measured task")
 
 
-def report(document: Document, now: float) -> str:
-    """Return the report in Markdown."""
+def report(document: Document, now: float, attention: "Sequence[Attention]") -> str:
+    """Return the report in Markdown; `attention` is what needs it."""
     agents = summary.agent_states(document, now)
-    parts = [beginning(document, now), *_system(document), *_tokens(document), *_agents(agents)]
+    parts = [beginning(document, now, attention), *_system(document), *_tokens(document), *_agents(agents)]
     return "\n\n".join(parts) + "\n"
 
 
-def beginning(document: Document, now: float) -> str:
-    """Return how each report begins: with what it is, and the agents that are refused."""
+def beginning(document: Document, now: float, attention: "Sequence[Attention]") -> str:
+    """Return how each report begins: with what it is, what needs attention, and the agents that are refused."""
     parts = [
         "# Agent Metrics Report",
         f"Generated {wording.moment(format_timestamp(now))} UTC · format {document.head['version']}",
+        "## Needs attention",
+        "\n".join(map(_item, attention)) or "Nothing needs attention.",
         *_blacklisted(summary.agent_states(document, now), now),
     ]
     return "\n\n".join(parts)
+
+
+def _item(item: "Attention") -> str:
+    """Return something that needs attention as an item of a list."""
+    about = "" if item.agent is None else f"{escape(item.agent)}: "
+    remedy = "" if item.remedy is None else f" ({escape(item.remedy)})"
+    return f"- **{item.severity}** {about}{escape(item.text)}{remedy}"
 
 
 def _blacklisted(agents: "list[Row]", now: float) -> "list[str]":

@@ -32,11 +32,12 @@ _LEADERS = 10  # of the report
 _FASTEST_FIRST = "avg_duration_seconds"
 
 
-def report(document: Document, now: float) -> "Row":
-    """Return the JSON report: `generated_at`, `version`, `system`, `tokens`, `leaderboard`, `agents`."""
+def report(document: Document, now: float, attention: "list[Row]") -> "Row":
+    """Return the JSON report: `generated_at`, `version`, `attention`, `system`, `tokens`, `leaderboard`, `agents`."""
     return {
         "generated_at": format_timestamp(now),
         "version": document.head["version"],
+        "attention": attention,
         "system": system_metrics(document),
         "tokens": token_summary(document),
         "leaderboard": leaderboard(document, top_n=_LEADERS),

@@ -19,8 +19,9 @@ from otel_tracker.runtime.timestamps import format_timestamp
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from otel_tracker.reporting.attention import Attention
     from otel_tracker.reporting.window import Window
     from otel_tracker.state.document import Document
     from otel_tracker.state.shapes import Row
@@ -274,6 +275,6 @@ def ranked(rows: "list[Row]", metric: str) -> "list[Row]":
     return sorted(rows, key=_RANKED[metric])
 
 
-def report_of_window(document: "Document", now: float, comparison: Comparison) -> str:
-    """Return the report in Markdown: which agents are refused now, and the sums of a window."""
-    return f"{markdown.beginning(document, now)}\n\n## Runs\n\n{in_markdown(comparison)}"
+def report_of_window(document: "Document", now: float, attention: "Sequence[Attention]", comparison: Comparison) -> str:
+    """Return the report in Markdown: what needs attention now, and the sums of a window."""
+    return f"{markdown.beginning(document, now, attention)}\n\n## Runs\n\n{in_markdown(comparison)}"

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
     from otel_tracker.state.document import Document
     from otel_tracker.state.shapes import Event
@@ -35,6 +35,11 @@ class Port(Protocol):
 
     def history(self, agent: "str | None" = None, since: float = 0.0) -> "Iterator[Event]":
         """Yield the events of one agent or of all, newest first."""
+
+    def run_events(
+        self, document: "Document", since: float = float("-inf"), awaited: "Collection[str]" = ()
+    ) -> "Iterator[tuple[float, Iterable[Event]]]":
+        """Yield what there is about ended runs, newest first, in batches."""
 
     def conversation(self, conversation_id: str) -> "list[Event]":
         """Return the ends of a conversation's tasks, oldest first."""

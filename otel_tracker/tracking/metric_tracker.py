@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Any
 from otel_tracker import names
 from otel_tracker.errors import InvalidValueError
 from otel_tracker.reporting import markdown, summary
+from otel_tracker.reporting.aggregate import parts_in
+from otel_tracker.reporting.attention import attention
+from otel_tracker.reporting.recent import recent, recent_window
 from otel_tracker.runtime.ids import new_id
 from otel_tracker.runtime.interrupts import is_interrupt
 from otel_tracker.runtime.log import warn
@@ -192,7 +195,11 @@ class MetricTracker:
 
         A link is followed, and a pipe or a device written into. Raises StorageError where that is not possible.
         """
-        text = markdown.report(self._read(), time.time())
+        document, now = self._read(), time.time()
+        parts = parts_in(recent_window(now), partial(self._store.run_events, document), document.renamed)
+        running = summary.running_tasks(document, now, is_seen_gone)
+        items = attention(document, now, self._store.home, recent=recent(parts, now), running=running)
+        text = markdown.report(document, now, items)
         if output_file == "-":
             _print(text)
         elif output_file is not None:

@@ -38,13 +38,13 @@ def test_the_report_shows_blacklisted_agents_first(fleet: MetricTracker, run: Ru
     status, out, _ = run("report")
     assert status == 0
     headings = [line for line in out.splitlines() if line.startswith("## ")]
-    assert headings == ["## Blacklisted", "## System", "## Tokens by model", "## Agents"]
+    assert headings == ["## Needs attention", "## Blacklisted", "## System", "## Tokens by model", "## Agents"]
     assert "experts/db.md" in out.partition("## System")[0]
 
 
 def test_the_json_report_has_the_documented_keys_and_numbers(fleet: MetricTracker, run: Run) -> None:
     report = parsed(run("report", "--format", "json")[1])
-    assert list(report) == ["generated_at", "version", "system", "tokens", "leaderboard", "agents"]
+    assert list(report) == ["generated_at", "version", "attention", "system", "tokens", "leaderboard", "agents"]
     assert report["system"]["total_requests"] == 6
     assert report["system"]["success_rate"] == pytest.approx(1 / 6)
     types = {"input": 0, "output": 0, "cache_read": 0, "cache_write": 0, "untyped": 1500, "usage_incomplete": 0}

@@ -8,16 +8,17 @@ from hypothesis import strategies as st
 
 from otel_tracker import names
 from otel_tracker.reporting import markdown, summary, wording
+from otel_tracker.reporting.attention import CRITICAL, INFO, Attention
 from otel_tracker.runtime.printable import columns
 from otel_tracker.state.document import Document, new_document
 from tests.builders import AGENT, NOON, about, any_event, document_of, end, folded, moment, start
 
 FAILURE = names.FAILURE
-HEADINGS = ["## Blacklisted", "## System", "## Tokens by model", "## Agents"]
+HEADINGS = ["## Needs attention", "## Blacklisted", "## System", "## Tokens by model", "## Agents"]
 
 
 def lines_of(document: Document, after: float = 0.0) -> list[str]:
-    return markdown.report(document, NOON + after).splitlines()
+    return markdown.report(document, NOON + after, []).splitlines()
 
 
 def cells(line: str) -> list[str]:
@@ -35,8 +36,8 @@ def rows(document: Document, heading: str, after: float = 0.0) -> list[list[str]
 
 def test_the_json_report_has_what_its_readers_rely_on() -> None:
     document = folded(start("r0"), end("r1", tokens={"output": 5}), end("r2", FAILURE, agent="x.md"))
-    data = summary.report(document, NOON + 0.5)
-    assert list(data) == ["generated_at", "version", "system", "tokens", "leaderboard", "agents"]
+    data = summary.report(document, NOON + 0.5, [])
+    assert list(data) == ["generated_at", "version", "attention", "system", "tokens", "leaderboard", "agents"]
     assert (data["generated_at"], data["version"]) == ("2026-02-15T12:00:00.500000Z", "7.0")
     assert data["system"]["total_requests"] == 2
     assert data["tokens"]["sonnet"]["total"] == 5
@@ -46,8 +47,20 @@ def test_the_json_report_has_what_its_readers_rely_on() -> None:
 
 
 def test_the_json_reports_leaderboard_has_ten_agents_and_the_report_all() -> None:
-    data = summary.report(folded(*(end(f"r{n}", agent=f"{n}.md") for n in range(12))), NOON)
+    data = summary.report(folded(*(end(f"r{n}", agent=f"{n}.md") for n in range(12))), NOON, [])
     assert (len(data["leaderboard"]), len(data["agents"])) == (10, 12)
+
+
+def test_the_markdown_report_begins_with_what_needs_attention() -> None:
+    items = [
+        Attention(CRITICAL, "a_b*.md", "blacklisted: <b>|", None, "otel-tracker reset"),
+        Attention(INFO, None, "x"),
+    ]
+    shown = markdown.report(new_document(), NOON, items)
+    assert shown.split("\n\n")[3] == (
+        "- **critical** a_b\\*.md: blacklisted: \\<b\\>\\| (otel-tracker reset)\n- **info** x"
+    )
+    assert markdown.report(new_document(), NOON, []).split("\n\n")[3] == "Nothing needs attention."
 
 
 def test_the_markdown_report_begins_with_what_is_blacklisted() -> None:
@@ -146,7 +159,7 @@ def test_costs_are_estimates_of_list_prices_and_at_least_where_some_have_none() 
     assert dict(rows(document, "## System"))["Cost"] == "≥ $1.24"
     (note,) = [line for line in lines_of(document) if line.startswith("Costs are")]
     assert "Without a price: claude-opus-9 (7 tokens), sonnet (5 tokens)." in note
-    data = summary.report(document, NOON)
+    data = summary.report(document, NOON, [])
     of_all = {"cost_usd": 1.235467, "unpriced_tokens": 12, "unpriced_models": ["claude-opus-9", "sonnet"]}
     assert {key: data["system"][key] for key in of_all} == of_all
     of_opus = {"cost_usd": None, "unpriced_tokens": 7, "unpriced_models": ["claude-opus-9"]}
@@ -175,7 +188,7 @@ def test_totals_that_lack_a_runs_final_usage_are_shown_as_at_least() -> None:
     assert any(
         line.endswith("≥ is at least: the final token usage of 1 run is missing.") for line in lines_of(document)
     )
-    data = summary.report(document, NOON)
+    data = summary.report(document, NOON, [])
     assert (data["tokens"]["sonnet"]["usage_incomplete"], data["agents"]["b.md"]["usage_incomplete"]) == (1, 0)
     assert data["agents"][AGENT]["token_usage"]["sonnet"]["output"] == 10500
 
@@ -237,7 +250,7 @@ def test_no_agents_name_breaks_a_table(agents: list[str]) -> None:
 def test_any_document_has_both_reports(events: list[dict[str, object]], after: float) -> None:
     document = folded(*events)
     assert [line for line in lines_of(document, after) if line.startswith("## ")] == HEADINGS
-    json.dumps(summary.report(document, NOON + after), allow_nan=False)
+    json.dumps(summary.report(document, NOON + after, []), allow_nan=False)
 
 
 def test_the_columns_of_a_table_are_as_wide_as_their_widest_cell() -> None:
