@@ -27,7 +27,10 @@ class Terminal:
         self._tmux("-f", "/dev/null", "new-session", "-d", "-x", "180", "-y", "50", *command, **variables)
 
     def types(self, line: str) -> None:
-        """Enter a line when the program is ready; return when it has been taken."""
+        """Enter a line when the program is ready; return when it has been taken.
+
+        What is entered at the end of a turn may be taken and stay in the prompt, where it spoils the next line.
+        """
         self.until_ready()
         self._insists(lambda: self._writes(line), lambda: _prompt(self.screen()) == line)
         self._insists(lambda: self._sends("Enter"), lambda: _prompt(self.screen()) != line)
@@ -54,7 +57,7 @@ class Terminal:
         until(lambda: text not in self.screen(), lambda: f"{text!r} stays on the screen:\n{self.screen()}")
 
     def until_ready(self) -> None:
-        """Return when the prompt is empty and no turn or command goes on."""
+        """Return when there is a prompt, and neither a turn nor a command goes on."""
         until(self._is_ready, lambda: f"it isn't ready for a prompt:\n{self.screen()}")
 
     def until_ended(self) -> None:
@@ -68,7 +71,7 @@ class Terminal:
 
     def _is_ready(self) -> bool:
         screen = self.screen()
-        return _prompt(screen) == "" and IN_A_TURN not in screen
+        return _prompt(screen) is not None and IN_A_TURN not in screen
 
     def _has_ended(self) -> bool:
         return self._tmux("list-sessions") == ""

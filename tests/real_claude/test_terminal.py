@@ -84,7 +84,7 @@ def test_clear_while_an_agent_runs(claude: Claude) -> None:
     terminal.types("/clear")
     terminal.until_hides(marked("lead"))
     terminal.until_shows("/clear")
-    terminal.until_ready()  # what is shown before the command has ended may be cleared with the rest
+    terminal.until_ready()
     claude.api.release("work")
     terminal.until_shows('Agent "a task"')
     terminal.leaves()
