@@ -14,18 +14,22 @@ from urllib.parse import parse_qsl, urlsplit
 import msgspec
 
 from otel_tracker.errors import InvalidValueError, OtelTrackerError
-from otel_tracker.reporting.page import fleet
+from otel_tracker.reporting.page import agent, fleet, run, sessions
 from otel_tracker.reporting.page.query import Query, query_of
 from otel_tracker.reporting.page.render import Frame, rendered, resource
 from otel_tracker.reporting.page.tally import Tally, tally_of
+from otel_tracker.reporting.window import Window
 from otel_tracker.runtime.printable import printable
+from otel_tracker.state import lookup
 from otel_tracker_exporters.scrape import Reply, words
 
 if TYPE_CHECKING:
     from otel_tracker.reporting.page.tables import Table
     from otel_tracker.state.document import Document
+    from otel_tracker.state.shapes import Event
     from otel_tracker.storage.store import Store
 
+_WEEK = 8 * 86_400.0  # today, and the seven days before
 _TALLIES = 8  # windows whose sums are remembered
 _RESOURCES = {
     "/page.css": "text/css; charset=utf-8",
@@ -46,20 +50,35 @@ _HEADERS = {
 _HTML = "text/html; charset=utf-8"
 
 
+def _no_transcript(event: "Event") -> None:
+    """Know of no transcripts."""
+
+
 class Page:
     """The page over a store. Safe from several threads; sums are made once for each state and window."""
 
     def __init__(
-        self, store: "Store", allowed_hosts: Sequence[str] = (), clock: Callable[[], float] = time.time
+        self,
+        store: "Store",
+        allowed_hosts: Sequence[str] = (),
+        transcript_of: "Callable[[Event], str | None]" = _no_transcript,
+        clock: Callable[[], float] = time.time,
     ) -> None:
-        """`allowed_hosts` are names, beside those of the loopback, that the page may be asked for by."""
-        self._store, self._clock = store, clock
+        """`allowed_hosts` are names, beside those of the loopback, that the page may be asked for by.
+
+        `transcript_of` returns where the transcript of the run that an event is about is, None where that isn't known.
+        """
+        self._store, self._transcript_of, self._clock = store, transcript_of, clock
         self._hosts = {name.strip().lower().rstrip(".") for name in allowed_hosts} - {"*"}
         self._start = secrets.token_urlsafe(16)
         self._lock = threading.Lock()
         self._tallies: OrderedDict[tuple[object, ...], Tally] = OrderedDict()
         self._views: dict[str, Callable[[Document, Query, float], tuple[str, dict[str, object]]]] = {
             "/": self._fleet,
+            "/agent": self._agent,
+            "/sessions": self._sessions,
+            "/session": self._session,
+            "/run": self._run,
         }
 
     def has(self, path: str) -> bool:
@@ -97,16 +116,17 @@ class Page:
         parameters = dict(parse_qsl(address.query))
         query, now = query_of(parameters), self._clock()
         try:
-            document = self._store.read()
-            if address.path == "/live":
-                return _json({"sequence": document.sequence, "start": self._start})
-            view, data = self._views[address.path](document, query, now)
-        except InvalidValueError as error:
-            return self._error(HTTPStatus.BAD_REQUEST, query, now, error)
-        except OtelTrackerError as error:
-            return self._error(HTTPStatus.INTERNAL_SERVER_ERROR, query, now, error)
-        if "csv" in parameters:
-            return _csv(data[view].tables, parameters["csv"])  # type: ignore[attr-defined]
+            return self._view(address.path, query, parameters.get("csv"), now)
+        except (_NotKnownError, OtelTrackerError) as error:
+            return _html(_status_of(error), rendered("error", self._frame(query, now, 0), sentence=str(error)))
+
+    def _view(self, path: str, query: Query, csv: str | None, now: float) -> Reply:
+        document = self._store.read()
+        if path == "/live":
+            return _json({"sequence": document.sequence, "start": self._start})
+        view, data = self._views[path](document, query, now)
+        if csv is not None:
+            return _csv(data[view].tables, csv)  # type: ignore[attr-defined]
         return _html(HTTPStatus.OK, rendered(view, self._frame(query, now, document.sequence), **data))
 
     def _is_ours(self, host: str) -> bool:
@@ -117,25 +137,64 @@ class Page:
     def _frame(self, query: Query, now: float, sequence: int) -> Frame:
         return Frame(query, now, None, sequence, self._start)
 
-    def _error(self, status: int, query: Query, now: float, error: OtelTrackerError) -> Reply:
-        frame = self._frame(query, now, 0)
-        return _html(status, rendered("error", frame, sentence=str(error)))
-
     def _fleet(self, document: "Document", query: Query, now: float) -> tuple[str, dict[str, object]]:
-        tally = self._tally(document, query, now)
+        tally = self._tally(document, query.window_at(now, None), now)
         return "fleet", {"fleet": fleet.fleet_of(document, tally, query, now), "attention": []}
 
-    def _tally(self, document: "Document", query: Query, now: float) -> Tally:
-        """Return the sums of the window, which a state has for a minute."""
-        key = document.sequence, query.window, query.since, query.until, now // 60
+    def _agent(self, document: "Document", query: Query, now: float) -> tuple[str, dict[str, object]]:
+        key = lookup.key_of(document, query.agent) or query.agent
+        window = query.window_at(now, None)
+        tally, week = self._tally(document, window, now), self._tally(document, Window(since=now - _WEEK), now)
+        if key not in document.agents and key not in tally.agents:
+            raise _NotKnownError(f"No agent {query.agent} is known in this home, nor has one run in this window.")
+        events = self._store.events_with("agent", lookup.all_keys(document, key), window.since or 0.0)
+        return "agent", {"agent": agent.agent_of(document, key, tally, week, events, query, now)}
+
+    def _sessions(self, document: "Document", query: Query, now: float) -> tuple[str, dict[str, object]]:
+        tally = self._tally(document, query.window_at(now, None), now)
+        return "sessions", {"sessions": sessions.sessions_of(tally, query)}
+
+    def _session(self, document: "Document", query: Query, now: float) -> tuple[str, dict[str, object]]:
+        events = self._store.events_with("conversation_id", {query.id})
+        view = sessions.session_of(document, query.id, events, now)
+        if view is None:
+            raise _NotKnownError(f"No run or request of a session {query.id} is in the journal (any more).")
+        chosen = self._run_view(document, query.run, now) if query.run else None
+        return "session", {"session": view, "run": chosen}
+
+    def _run(self, document: "Document", query: Query, now: float) -> tuple[str, dict[str, object]]:
+        view = self._run_view(document, query.id, now)
+        if view is None:
+            raise _NotKnownError(f"No run {query.id} is in the journal (any more).")
+        return "run", {"run": view}
+
+    def _run_view(self, document: "Document", run_id: str, now: float) -> "run.RunView | None":
+        events = self._store.events_with("run_id", {run_id})
+        launched = self._store.events_with("parent_run_id", {run_id})
+        return run.run_of(document, run_id, events, launched, self._transcript_of, now)
+
+    def _tally(self, document: "Document", window: Window, now: float) -> Tally:
+        """Return the sums of a window, which a state has for a minute."""
+        moments = [moment and moment // 60 for moment in (window.since, window.until)]
+        key = document.sequence, *moments
         with self._lock:
             if key not in self._tallies:
                 read = partial(self._store.run_events, document)
-                self._tallies[key] = tally_of(read, query.window_at(now, None), now, document.renamed)
+                self._tallies[key] = tally_of(read, window, now, document.renamed)
                 while len(self._tallies) > _TALLIES:
                     self._tallies.popitem(last=False)
             self._tallies.move_to_end(key)
             return self._tallies[key]
+
+
+class _NotKnownError(Exception):
+    """What an address names isn't known."""
+
+
+def _status_of(error: Exception) -> int:
+    if isinstance(error, _NotKnownError):
+        return HTTPStatus.NOT_FOUND
+    return HTTPStatus.BAD_REQUEST if isinstance(error, InvalidValueError) else HTTPStatus.INTERNAL_SERVER_ERROR
 
 
 def _is_loopback(address: str) -> bool:

@@ -50,13 +50,23 @@ def _newest_first(
 
 def of_conversation(journal: "Journal", conversation: str) -> "list[Event]":
     """Return the journal's events about ends of a conversation's tasks, amendments included, oldest first."""
-    text = encode_line({"conversation_id": conversation})[1:-1]
+    about_ends = (*names.OUTCOMES, names.TASK_AMENDED)
+    return [event for event in with_value(journal, "conversation_id", {conversation}) if event["action"] in about_ends]
+
+
+def with_value(journal: "Journal", key: str, values: "set[str]", since: float = 0.0) -> "list[Event]":
+    """Return the journal's events in which `key` is one of `values`, starts of tasks included, oldest first.
+
+    Segments that were last written before the moment `since` (seconds since 1970) are not read.
+    """
+    texts = {encode_line({key: value})[1:-1] for value in values}
     discarded: list[tuple[int, int]] = []
     events: list[Event] = []
-    for content in journal.contents():
-        events = not_discarded(events_of(lines_with({text, RESTORED}, content)), discarded) + events
-    about_ends = (*names.OUTCOMES, names.TASK_AMENDED)
-    return [event for event in events if event.get("conversation_id") == conversation and event["action"] in about_ends]
+    for segment in reversed(journal.segments()):
+        if journal.written_at(segment) < since:
+            break
+        events = not_discarded(events_of(lines_with({*texts, RESTORED}, journal.lines_of(segment))), discarded) + events
+    return [event for event in events if event.get(key) in values]
 
 
 def selected(entries: "list[Event]", agents: "set[str] | None" = None, since: float = 0.0) -> "list[Event]":

@@ -160,6 +160,12 @@ class Store(lifecycle.Part):
 
         return past.of_conversation(self.parts.journal, conversation_id)
 
+    def events_with(self, key: str, values: "set[str]", since: float = 0.0) -> "list[Event]":
+        """Return the journal's events in which `key` is one of `values`, oldest first (storage/past.py)."""
+        from otel_tracker.storage import past
+
+        return past.with_value(self.parts.journal, key, values, since)
+
     def events_after(self, number: int) -> "Iterator[list[Event]]":
         """Yield all events with a higher number, oldest first, in lists of at most as many as a segment has."""
         return self.parts.journal.segments_after(number)

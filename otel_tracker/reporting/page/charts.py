@@ -134,12 +134,53 @@ def spark_of(ends: "Sequence[End]", steps: Steps) -> "Spark | None":
     counts = [0] * (len(steps.bounds) - 1)
     for end in ends:
         counts[steps.at(end.moment)] += end.runs
-    most = max(counts, default=0)
-    if not most:
+    said = f"runs that ended, by {steps.name}: at most {plural(max(counts), 'run')}"
+    return line_of(counts, said)
+
+
+def line_of(values: "Sequence[float]", tip: str) -> "Spark | None":
+    """Return values as a line, None where all are 0."""
+    most = max(values, default=0)
+    if most <= 0:
         return None
-    pitch = SPARK_WIDTH / max(1, len(counts) - 1)
+    pitch = SPARK_WIDTH / max(1, len(values) - 1)
     points = " ".join(
-        f"{index * pitch:.0f},{SPARK_HEIGHT - 1 - count / most * (SPARK_HEIGHT - 2):.0f}"
-        for index, count in enumerate(counts)
+        f"{index * pitch:.0f},{SPARK_HEIGHT - 1 - max(0, value) / most * (SPARK_HEIGHT - 2):.0f}"
+        for index, value in enumerate(values)
     )
-    return Spark(points, f"runs that ended, by {steps.name}: at most {plural(most, 'run')}")
+    return Spark(points, tip)
+
+
+class Dots(NamedTuple):
+    """Durations over time: for each outcome the path of its dots, and where median and p95 are."""
+
+    paths: "dict[str, str]"
+    median: float
+    p95: float
+    most: float
+    """The duration at the upper edge, in seconds."""
+    labels: "list[str]"
+
+
+_MOST_DOTS = 500
+
+
+def dots_of(ends: "Sequence[End]", steps: Steps, median: "float | None", p95: "float | None") -> "Dots | None":
+    """Return the durations of the newest 500 runs, None where none is known; those above the upper edge lie at it."""
+    timed = [end for end in ends if end.seconds is not None and end.outcome][-_MOST_DOTS:]
+    if not timed or median is None or p95 is None:
+        return None
+    most = max(p95 * 1.5, 0.001)
+    begins, ends_at = steps.bounds[0], steps.bounds[-1]
+    paths: dict[str, list[str]] = {}
+    for end in timed:
+        x = (end.moment - begins) / (ends_at - begins) * WIDTH
+        paths.setdefault(str(end.outcome), []).append(f"M{x:.0f} {_height(end.seconds or 0.0, most):.0f}h0")
+    joined = {outcome: "".join(path) for outcome, path in paths.items()}
+    last = len(steps.bounds) - 2
+    labels = [steps.label(index) for index in sorted({0, last // 2, last})]
+    return Dots(joined, _height(median, most), _height(p95, most), most, labels)
+
+
+def _height(seconds: float, most: float) -> float:
+    return round(HEIGHT - min(max(seconds, 0.0) / most, 1.0) * (HEIGHT - 4) - 2, 1)

@@ -73,7 +73,12 @@ def cost(row: "Row", of: str) -> Figure:
     notes += [f"{unpriced:,} tokens have no price"] if unpriced else []
     why = f"; at least, since {' and '.join(notes)}" if notes else ""
     tip = f"${dollars:,.6f} {of}, estimated by list prices{why}"
-    return Figure(f"{'≥ ' if notes else ''}{wording.dollars(dollars)}", tip, round(dollars, 6))
+    return Figure(f"{'≥ ' if notes else ''}{money(dollars)}", tip, round(dollars, 6))
+
+
+def money(dollars: float) -> str:
+    """Return dollars with cents, less than a cent with its first two digits: `$3.20`, `$0.0089`."""
+    return wording.dollars(dollars if abs(dollars) >= 0.01 else float(f"{dollars:.2g}"))
 
 
 def share(value: "float | None", of: str) -> Figure:

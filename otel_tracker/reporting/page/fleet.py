@@ -144,7 +144,7 @@ def tiles_of(document: "Document", tally: "Tally", query: "Query", now: float) -
         _blacklisted(document, now),
         Tile(
             "Success",
-            figures.share(total["success_rate"], f"of {plural(_judged(total), 'run')} {of} that were not cancelled"),
+            figures.share(total["success_rate"], f"of {plural(judged(total), 'run')} {of} that were not cancelled"),
             figures.points(total["success_rate"], known["success_rate"]),
         ),
         Tile("Cost ≈", figures.cost(total, of), figures.change(total["cost_usd"], known["cost_usd"])),
@@ -201,7 +201,7 @@ def _agent_row(state: "Row", tally: "Tally", steps: "Steps", of: str, now: float
         face,
         breaker,
         figures.number(row["runs"], f"runs that ended {of}"),
-        figures.share(row["success_rate"], f"of {plural(_judged(row), 'run')} {of} that were not cancelled"),
+        figures.share(row["success_rate"], f"of {plural(judged(row), 'run')} {of} that were not cancelled"),
         figures.seconds(row["duration_median_seconds"], f"is the median {of_runs}"),
         figures.seconds(row["duration_p95_seconds"], f"is what 95 % {of_runs} did not exceed"),
         figures.tokens(row, of_runs),
@@ -218,9 +218,10 @@ def _is_idle(row: AgentRow) -> bool:
     return is_healthy and not row.running and not row.runs.value and not row.tokens.value
 
 
-def _judged(row: "Row") -> int:
-    judged: int = row["runs"] - row["cancelled"]
-    return judged
+def judged(row: "Row") -> int:
+    """Return how many runs count for the success rate."""
+    number: int = row["runs"] - row["cancelled"]
+    return number
 
 
 def _has_any(row: "Row") -> bool:

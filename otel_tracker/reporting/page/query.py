@@ -16,6 +16,8 @@ WINDOWS = {"today": ("Today", "today"), "7d": ("7 days", "7d"), "30d": ("30 days
 """The windows that have a name: what it is called, and when it begins."""
 _DEFAULT = "7d"
 _FROM_TO = "from-to"
+_TEXTS = ("sort", "filter", "rows", "agent", "id", "run")
+_LONGEST = 512
 
 
 class Query(NamedTuple):
@@ -33,6 +35,8 @@ class Query(NamedTuple):
     agent: str = ""
     id: str = ""
     """Of a session or a run."""
+    run: str = ""
+    """The run that is shown beside a session."""
 
     def window_at(self, now: float, zone: "tzinfo | None") -> "Window":
         """Return the window of time; raises InvalidValueError."""
@@ -66,9 +70,7 @@ class Query(NamedTuple):
 
 def query_of(parameters: "Mapping[str, str]") -> Query:
     """Return the choices that the parameters of an address name; those that it doesn't know are left out."""
-    known = {
-        key: parameters[key].strip()[:512] for key in ("sort", "filter", "rows", "agent", "id") if key in parameters
-    }
+    known = {key: parameters[key].strip()[:_LONGEST] for key in _TEXTS if key in parameters}
     since, until = parameters.get("from", "").strip(), parameters.get("to", "").strip()
     if since or until:
         return Query(window=_FROM_TO, since=since, until=until, **known)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from datetime import tzinfo
 
 _TEMPLATES = "templates"
+_OF_OTHERS = {"filter": "", "sort": "trouble", "rows": ""}  # choices that are about one list
 
 
 class Frame(NamedTuple):
@@ -32,19 +33,19 @@ class Frame(NamedTuple):
 
     def link(self, path: str, **changes: str) -> str:
         """Return the address of a view with the reader's choices, some of them changed."""
-        return address(path, self.query, **{"agent": "", "id": "", **changes})
+        return address(path, self.query, **{"agent": "", "id": "", "run": "", **changes})
 
     def agent_link(self, agent: str) -> str:
         """Return the address of an agent's view."""
-        return self.link("/agent", agent=agent, filter="", sort="trouble", rows="")
+        return self.link("/agent", agent=agent, **_OF_OTHERS)
 
     def session_link(self, session: str) -> str:
         """Return the address of a session's view."""
-        return self.link("/session", id=session, filter="", sort="trouble", rows="")
+        return self.link("/session", id=session, **_OF_OTHERS)
 
     def run_link(self, run: str) -> str:
         """Return the address of a run's view."""
-        return self.link("/run", id=run, filter="", sort="trouble", rows="")
+        return self.link("/run", id=run, **_OF_OTHERS)
 
     def clock(self, moment: float) -> str:
         """Return a moment as the reader's clock shows it."""
