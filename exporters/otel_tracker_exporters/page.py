@@ -24,6 +24,7 @@ from otel_tracker.state import lookup
 from otel_tracker_exporters.scrape import Reply, words
 
 if TYPE_CHECKING:
+    from otel_tracker.reporting.attention import Attention
     from otel_tracker.reporting.page.tables import Table
     from otel_tracker.state.document import Document
     from otel_tracker.state.shapes import Event
@@ -50,6 +51,11 @@ _HEADERS = {
 _HTML = "text/html; charset=utf-8"
 
 
+def _no_attention(document: "Document", now: float) -> "list[Attention]":
+    """Look at nothing."""
+    return []
+
+
 def _no_transcript(event: "Event") -> None:
     """Know of no transcripts."""
 
@@ -61,14 +67,16 @@ class Page:
         self,
         store: "Store",
         allowed_hosts: Sequence[str] = (),
+        attention_of: "Callable[[Document, float], list[Attention]]" = _no_attention,
         transcript_of: "Callable[[Event], str | None]" = _no_transcript,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """`allowed_hosts` are names, beside those of the loopback, that the page may be asked for by.
 
-        `transcript_of` returns where the transcript of the run that an event is about is, None where that isn't known.
+        `attention_of` returns what needs attention in a state at a moment, and `transcript_of` where the transcript of the run that an event is about is, None where that isn't known.
         """
-        self._store, self._transcript_of, self._clock = store, transcript_of, clock
+        self._store, self._clock = store, clock
+        self._attention_of, self._transcript_of = attention_of, transcript_of
         self._hosts = {name.strip().lower().rstrip(".") for name in allowed_hosts} - {"*"}
         self._start = secrets.token_urlsafe(16)
         self._lock = threading.Lock()
@@ -139,7 +147,10 @@ class Page:
 
     def _fleet(self, document: "Document", query: Query, now: float) -> tuple[str, dict[str, object]]:
         tally = self._tally(document, query.window_at(now, None), now)
-        return "fleet", {"fleet": fleet.fleet_of(document, tally, query, now), "attention": []}
+        return "fleet", {
+            "fleet": fleet.fleet_of(document, tally, query, now),
+            "attention": self._attention_of(document, now),
+        }
 
     def _agent(self, document: "Document", query: Query, now: float) -> tuple[str, dict[str, object]]:
         key = lookup.key_of(document, query.agent) or query.agent

@@ -2,11 +2,13 @@
 
 import signal
 import threading
+from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, generate_latest
 
+from otel_tracker.cli.attention import attention_of
 from otel_tracker.cli.stores import store_of
 from otel_tracker.cli.terminal import is_standard_output, plain, print_data
 from otel_tracker.storage.files import Files
@@ -34,7 +36,7 @@ def serve(options: "Namespace") -> int:
         keyfile=options.keyfile,
         client_cafile=options.client_cafile,
         client_auth_required=options.client_auth_required,
-        page=None if options.no_page else Page(store, options.allow_host),
+        page=None if options.no_page else Page(store, options.allow_host, partial(attention_of, store)),
     )
 
     def end(number: int, frame: FrameType | None) -> None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from otel_tracker.reporting.page.charts import Bars, Dots, Spark
     from otel_tracker.reporting.page.faces import Breaker, Face
     from otel_tracker.reporting.page.query import Query
-    from otel_tracker.reporting.page.runs import Run
+    from otel_tracker.reporting.page.runs import ShownRun
     from otel_tracker.reporting.page.tally import End, Tally
     from otel_tracker.reporting.page.timeline import Timeline
     from otel_tracker.state.document import Document
@@ -75,7 +75,7 @@ class SettingRow(NamedTuple):
     source: str
 
 
-class Agent(NamedTuple):
+class AgentView(NamedTuple):
     """All that an agent's view shows."""
 
     agent: str
@@ -95,8 +95,8 @@ class Agent(NamedTuple):
     cost_rows: "list[CostRow]"
     cost_today: str
     """Its cost today against the daily one of the seven days before, as a sentence; empty where neither is known."""
-    running: "list[Run]"
-    ended: "list[Run]"
+    running: "list[ShownRun]"
+    ended: "list[ShownRun]"
     """The newest FIRST_RUNS of the window, or MOST_RUNS if all are asked for."""
     found: int
     """How many ended runs of the window the journal still has one by one."""
@@ -127,7 +127,7 @@ def agent_of(
     events: "Sequence[Event]",
     query: "Query",
     now: float,
-) -> Agent:
+) -> AgentView:
     """Return an agent's view.
 
     `week` are the sums from eight days ago on; `events` are the agent's in the window, oldest first, with the starts.
@@ -144,7 +144,7 @@ def agent_of(
     ]
     until = now if tally.window.until is None else min(now, tally.window.until)
     costs = _costs(ends, steps)
-    return Agent(
+    return AgentView(
         agent,
         names.agent_stem(agent) if state is None else state["agent_name"],
         state is not None,

@@ -5,6 +5,7 @@ from typing import NamedTuple
 from otel_tracker import names
 from otel_tracker.reporting import wording
 from otel_tracker.reporting.page.figures import MARKS, RUNNING, duration, plural
+from otel_tracker.reporting.recent import LAST_RUNS
 from otel_tracker.runtime.timestamps import parse_timestamp
 
 TYPE_CHECKING = False
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from otel_tracker.reporting.page.tally import End
     from otel_tracker.state.shapes import Row
 
-LENGTH = 20
 _BAD = (names.FAILURE, names.LOST)
 
 
@@ -36,7 +36,7 @@ class Face(NamedTuple):
 
 def face_of(ends: "Sequence[End]", running: int, of: str) -> Face:
     """Return the face of an agent of its ended runs, oldest first, and the number of its running ones."""
-    outcomes = [end.outcome for end in ends if end.runs == 1 and end.outcome in MARKS][-LENGTH:]
+    outcomes = [end.outcome for end in ends if end.runs == 1 and end.outcome in MARKS][-LAST_RUNS:]
     counted = {outcome: outcomes.count(outcome) for outcome in MARKS if outcome in outcomes}
     said = ", ".join(f"{number} {outcome}" for outcome, number in counted.items()) or "none"
     marks: list[Marks] = []

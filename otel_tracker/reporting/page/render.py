@@ -10,7 +10,7 @@ from markupsafe import Markup
 from otel_tracker.reporting.page import figures
 from otel_tracker.reporting.page.query import WINDOWS, Query, address
 from otel_tracker.runtime.printable import printable
-from otel_tracker.runtime.timestamps import format_timestamp
+from otel_tracker.runtime.timestamps import format_timestamp, parse_timestamp
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def _environment() -> Environment:
         finalize=_printable,
     )
     environment.globals.update(
-        window_names=WINDOWS, plural=figures.plural, duration=figures.duration, timestamp=format_timestamp,
+        window_names=WINDOWS, plural=figures.plural, duration=figures.duration, timestamp=format_timestamp, moment=parse_timestamp,
         marks=figures.MARKS, percent=lambda share: f"{share * 100:.0f} %",
     )  # fmt: skip
     return environment

@@ -11,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from otel_tracker.reporting.page.runs import Run
+    from otel_tracker.reporting.page.runs import ShownRun
     from otel_tracker.state.document import Document
     from otel_tracker.state.shapes import Event
 
@@ -27,7 +27,7 @@ _FACTS = {
 }  # fmt: skip
 
 
-class ModelRow(NamedTuple):
+class ModelUse(NamedTuple):
     """What a run used of a model."""
 
     model: str
@@ -39,12 +39,12 @@ class ModelRow(NamedTuple):
 class RunView(NamedTuple):
     """All that a run's view shows."""
 
-    run: "Run"
+    run: "ShownRun"
     session: str
-    models: "list[ModelRow]"
+    models: "list[ModelUse]"
     facts: "list[tuple[str, str]]"
     """What else is known, with its name."""
-    launched: "list[Run]"
+    launched: "list[ShownRun]"
     """The runs that it launched."""
     amendments: int
     transcript: str
@@ -83,7 +83,7 @@ def run_of(
     )
 
 
-def _models(event: "Event") -> "list[ModelRow]":
+def _models(event: "Event") -> "list[ModelUse]":
     shares = event.get("models") or {event.get("model") or names.UNKNOWN_MODEL: event.get("tokens")}
     rows = []
     for model, tokens in shares.items():
@@ -96,7 +96,7 @@ def _models(event: "Event") -> "list[ModelRow]":
             for key, name in _TYPES.items()
             if row[key]
         ]
-        rows.append(ModelRow(model, types, figures.tokens(row, "of this run"), figures.cost(row, "for this run")))
+        rows.append(ModelUse(model, types, figures.tokens(row, "of this run"), figures.cost(row, "for this run")))
     return rows
 
 

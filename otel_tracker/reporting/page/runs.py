@@ -20,7 +20,7 @@ OF_RUN = "of this run"
 HEADS = ("run", "agent", "outcome", "started", "ended", "seconds", "model", "tokens", "cost_usd", "why")
 
 
-class Run(NamedTuple):
+class ShownRun(NamedTuple):
     """A run that has ended, or is running."""
 
     run_id: str
@@ -78,13 +78,13 @@ def running_of(events: "Iterable[Event]", document: "Document") -> "list[Event]"
     return [event for event in events if event["action"] == names.TASK_STARTED and event.get("run_id") in in_flight]
 
 
-def ended_run(end: "Event") -> Run:
+def ended_run(end: "Event") -> ShownRun:
     """Return the run that an event ended."""
     ended, seconds = parse_timestamp(end["timestamp"]), end.get("duration_seconds")
     started = end.get("started")
     began = parse_timestamp(started) if started else ended - (seconds or 0.0)
     row = sums_of(end)
-    return Run(
+    return ShownRun(
         end.get("run_id") or "",
         end["agent"],
         names.OUTCOMES[end["action"]],
@@ -100,11 +100,11 @@ def ended_run(end: "Event") -> Run:
     )
 
 
-def running_run(start: "Event", now: float) -> Run:
+def running_run(start: "Event", now: float) -> ShownRun:
     """Return the run that an event started, and that has not ended."""
     began = parse_timestamp(start["timestamp"])
     unknown = Figure(figures.UNKNOWN, "not known before it ends")
-    return Run(
+    return ShownRun(
         start["run_id"],
         start["agent"],
         RUNNING,

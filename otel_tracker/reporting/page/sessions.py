@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from otel_tracker.reporting.page.query import Query
-    from otel_tracker.reporting.page.runs import Run
+    from otel_tracker.reporting.page.runs import ShownRun
     from otel_tracker.reporting.page.tally import SessionTally, Tally
     from otel_tracker.state.document import Document
     from otel_tracker.state.shapes import Event, Row
@@ -86,8 +86,8 @@ def _session_row(session: str, of: "SessionTally", when: str) -> SessionRow:
     )
 
 
-class Bar(NamedTuple):
-    """A stretch of a row's strip of time."""
+class Strip(NamedTuple):
+    """A stretch of time in a row."""
 
     x: float
     width: float
@@ -100,14 +100,14 @@ class TreeRow(NamedTuple):
 
     branch: str
     depth: int
-    run: "Run | None"
+    run: "ShownRun | None"
     """None: the main conversation."""
-    bars: "list[Bar]"
+    bars: "list[Strip]"
     tokens: Figure
     cost: Figure
 
 
-class Session(NamedTuple):
+class SessionView(NamedTuple):
     """All that a session's view shows."""
 
     session: str
@@ -129,7 +129,7 @@ class Session(NamedTuple):
         return {"runs": Table("Runs", runs.HEADS, [row.run.cells for row in self.rows if row.run])}
 
 
-def session_of(document: "Document", session: str, events: "Sequence[Event]", now: float) -> "Session | None":
+def session_of(document: "Document", session: str, events: "Sequence[Event]", now: float) -> "SessionView | None":
     """Return a session's view of its events, oldest first; None where there are none."""
     found = [runs.ended_run(end) for end in runs.ended_of(events, document.renamed)]
     found += [runs.running_run(start, now) for start in runs.running_of(events, document)]
@@ -142,12 +142,12 @@ def session_of(document: "Document", session: str, events: "Sequence[Event]", no
     scale = WIDTH / max(ended - began, 1.0)
     main, agents = _sums(used), _sums([run.event for run in found if not run.is_running])
     main_row = TreeRow(
-        "", 0, None, [_main_bar(first, last, began, scale) for first, last in spans],
+        "", 0, None, [_main_strip(first, last, began, scale) for first, last in spans],
         figures.tokens(main, "of the main conversation"), figures.cost(main, "for the main conversation"),
     )  # fmt: skip
     tree = [_tree_row(run, branch, depth, began, scale) for run, branch, depth in _tree(found)]
     costs = (main["cost_usd"] or 0) + (agents["cost_usd"] or 0)
-    return Session(
+    return SessionView(
         session,
         next((event["project"] for event in reversed(events) if event.get("project")), ""),
         began,
@@ -176,22 +176,22 @@ def _span_of(event: "Event") -> "tuple[float, float]":
     return min(parse_timestamp(event["started"]), last) if event.get("started") else last, last
 
 
-def _main_bar(first: float, last: float, began: float, scale: float) -> Bar:
+def _main_strip(first: float, last: float, began: float, scale: float) -> Strip:
     tip = f"requests of the main conversation in {figures.duration(last - first)}"
-    return Bar(round((first - began) * scale, 1), round(max((last - first) * scale, _LEAST_WIDTH), 1), "main", tip)
+    return Strip(round((first - began) * scale, 1), round(max((last - first) * scale, _LEAST_WIDTH), 1), "main", tip)
 
 
-def _tree_row(run: "Run", branch: str, depth: int, began: float, scale: float) -> TreeRow:
+def _tree_row(run: "ShownRun", branch: str, depth: int, began: float, scale: float) -> TreeRow:
     width = max((run.ended - run.began) * scale, _LEAST_WIDTH)
     x = min((run.began - began) * scale, WIDTH - _LEAST_WIDTH)
     tip = f"{run.agent}: {run.outcome}, {figures.duration(run.ended - run.began)}"
-    return TreeRow(branch, depth, run, [Bar(round(x, 1), round(width, 1), run.outcome, tip)], run.tokens, run.cost)
+    return TreeRow(branch, depth, run, [Strip(round(x, 1), round(width, 1), run.outcome, tip)], run.tokens, run.cost)
 
 
-def _tree(found: "Sequence[Run]") -> "Iterator[tuple[Run, str, int]]":
+def _tree(found: "Sequence[ShownRun]") -> "Iterator[tuple[ShownRun, str, int]]":
     """Yield the runs in the order of a tree, each below its launcher, by their beginnings, with branches to be drawn."""
     ids = {run.run_id for run in found}
-    below: dict[str | None, list[Run]] = {}
+    below: dict[str | None, list[ShownRun]] = {}
     for run in sorted(found, key=lambda run: run.began):
         below.setdefault(run.parent if run.parent in ids and run.parent != run.run_id else None, []).append(run)
     seen: set[str] = set()

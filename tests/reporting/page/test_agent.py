@@ -3,7 +3,7 @@
 from typing import Any
 
 from otel_tracker import names
-from otel_tracker.reporting.page.agent import FIRST_RUNS, Agent, agent_of
+from otel_tracker.reporting.page.agent import FIRST_RUNS, AgentView, agent_of
 from otel_tracker.reporting.page.query import Query
 from otel_tracker.reporting.page.tally import tally_of
 from otel_tracker.reporting.window import Window
@@ -15,7 +15,7 @@ from tests.reporting.page.pages import NOW, read_of
 DAY = 86_400.0
 
 
-def agent(*events: Event, query: Query = Query(), now: float = NOW, key: str = AGENT) -> Agent:  # noqa: B008
+def agent(*events: Event, query: Query = Query(), now: float = NOW, key: str = AGENT) -> AgentView:  # noqa: B008
     document, read = folded(*events), read_of(*events)
     tally = tally_of(read, query.window_at(now, None), now)
     week = tally_of(read, Window(since=now - 8 * DAY), now)

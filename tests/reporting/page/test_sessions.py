@@ -6,7 +6,7 @@ from otel_tracker import names
 from otel_tracker.reporting.page import figures
 from otel_tracker.reporting.page.query import Query
 from otel_tracker.reporting.page.run import RunView, run_of
-from otel_tracker.reporting.page.sessions import MOST_SESSIONS, Session, session_of, sessions_of
+from otel_tracker.reporting.page.sessions import MOST_SESSIONS, SessionView, session_of, sessions_of
 from otel_tracker.state.shapes import Event
 from tests.builders import about, end, folded, numbered, start
 from tests.reporting.page.pages import NOW, tally_and_document
@@ -24,7 +24,7 @@ def main(after: float, seconds: float, session: str = "s1") -> Event:
     return about(names.USAGE_RECORDED, after, None, started=started, **known)  # type: ignore[arg-type]
 
 
-def session(*events: Event) -> Session:
+def session(*events: Event) -> SessionView:
     shown = session_of(folded(*events), "s1", numbered(events), NOW)
     assert shown
     return shown
