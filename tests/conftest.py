@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from otel_tracker import MetricTracker
 from otel_tracker.cli import main
-from otel_tracker.storage import document_file
+from otel_tracker.storage import document_file, registry
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.store import Store
 from tests.clock import Clock
@@ -81,6 +81,12 @@ def _no_foreign_writer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(document_file, "REREAD_SECONDS", 0)
 
 
+@pytest.fixture(autouse=True)
+def _own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the recorders that a test makes end with it: each fork of a later test would renew them."""
+    monkeypatch.setattr(registry, "_recorders", {})
+
+
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
     return Home(str(tmp_path / "agents"))
@@ -112,7 +118,7 @@ def spans() -> InMemorySpanExporter:
 @pytest.fixture
 def traced(home: Home, spans: InMemorySpanExporter) -> MetricTracker:
     """Return a tracker whose spans are exported to `spans`, each as soon as it ends."""
-    provider = TracerProvider()
+    provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(spans))
     return MetricTracker(home.document, tracer_provider=provider)
 

@@ -73,7 +73,7 @@ def test_a_deadline_in_a_processor_of_the_application_comes_out_and_the_task_cou
         def on_end(self, span: ReadableSpan) -> None:
             interrupt()
 
-    provider = TracerProvider()
+    provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(Slow())
     tracker = MetricTracker(home.document, tracer_provider=provider)
     with pytest.raises(Deadline), TaskTracker("a.md", tracker=tracker):
@@ -134,7 +134,7 @@ def test_a_deadline_comes_out_of_a_scrape(interrupt: Callable[[], None]) -> None
 def test_a_deadline_ends_the_wait_for_a_lock_that_another_process_holds(
     home: Home, interrupt: Callable[[], None], moment: str
 ) -> None:
-    tracker = MetricTracker(home.document, tracer_provider=TracerProvider())
+    tracker = MetricTracker(home.document, tracer_provider=TracerProvider(shutdown_on_exit=False))
     tracker.register_agent("A", "a.md")
     task = TaskTracker("a.md", tracker=tracker)
     if moment == "end":

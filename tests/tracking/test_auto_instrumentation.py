@@ -197,7 +197,7 @@ def instrumentor(home: Home, monkeypatch: pytest.MonkeyPatch) -> Iterator[AgentT
 
 @pytest.fixture
 def provider() -> TracerProvider:
-    return TracerProvider()
+    return TracerProvider(shutdown_on_exit=False)
 
 
 def make_span(provider: trace.TracerProvider) -> None:
