@@ -6,6 +6,7 @@ from functools import partial
 
 from otel_tracker import integrations
 from otel_tracker.cli.argument_values import duration, keys, moment, number, port
+from otel_tracker.cli.guide import examples
 from otel_tracker.reporting.choices import FORMATS, KEYS, WHEN
 from otel_tracker.reporting.summary import DEFAULT_METRIC, METRICS
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     Sums = Callable[[argparse.Namespace, Window, float], Comparison]
 
+SHELLS = ("bash", "zsh", "fish")
 ORDERS = {
     "open": "refuse every task",
     "close": "reset it, and lift any order",
@@ -57,7 +59,7 @@ def _add_reading_commands(commands: "Any") -> None:
     _add_window(leaderboard)
 
     agent = _add(commands, "agent", "one agent", formats=("table", "json"), function="reports.agent")
-    agent.add_argument("agent", metavar="AGENT")
+    _add_agent(agent)
 
     tokens = _add(commands, "tokens", "tokens by model", formats=("table", "json"), function="reports.tokens")
     _add_window(tokens)
@@ -68,10 +70,10 @@ def _add_reading_commands(commands: "Any") -> None:
         "would a task of AGENT be let through? exit 0: yes, 1: no, 3: can't tell",
         formats=("table", "json"),
     )
-    health.add_argument("agent", metavar="AGENT")
+    _add_agent(health)
 
     history = _add(commands, "history", "what has happened, newest first", formats=("table", "json"))
-    history.add_argument("--agent", metavar="AGENT", help="only of this agent")
+    _add_agent(history, "--agent", help="only of this agent")
     history.add_argument("-n", "--number", type=number, help="entries to show (20; all with a window)")
     _add_window(history)
 
@@ -97,7 +99,7 @@ def _add_changing_commands(commands: "Any") -> None:
     _add(commands, "init", "make the home, register its agents, write the drop-in module")
 
     reset = _add(commands, "reset", "close the breaker of AGENT and forget its failures", function="breaker.reset")
-    reset.add_argument("agent", metavar="AGENT")
+    _add_agent(reset)
 
     agents = commands.add_parser("agents", help="which agents there are", description="Which agents there are.")
     actions = agents.add_subparsers(title="commands", metavar="COMMAND", dest="action", required=True, prog=agents.prog)
@@ -109,13 +111,13 @@ def _add_changing_commands(commands: "Any") -> None:
         function="agents.agents_list",
     )
     remove = _add(actions, "remove", "remove AGENT and its counts", function="agents.agents_remove")
-    remove.add_argument("agent", metavar="AGENT")
+    _add_agent(remove)
     rename = _add(actions, "rename", "give AGENT the key NEW, which no agent has", function="agents.agents_rename")
-    rename.add_argument("agent", metavar="AGENT")
+    _add_agent(rename)
     rename.add_argument("new", metavar="NEW")
     merge = _add(actions, "merge", "add the counts of AGENT to those of the agent INTO", function="agents.agents_merge")
-    merge.add_argument("agent", metavar="AGENT")
-    merge.add_argument("into", metavar="INTO")
+    _add_agent(merge)
+    _add_agent(merge, "into", metavar="INTO")
 
     backups = commands.add_parser("backups", help="copies of the document", description="Copies of the document.")
     actions = backups.add_subparsers(
@@ -139,13 +141,21 @@ def _add_changing_commands(commands: "Any") -> None:
     _add_exec(commands)
     _add_integrations(commands)
 
+    completion = _add(
+        commands,
+        "completion",
+        "the script that lets a shell complete command lines, keys of agents included",
+        function="completion.completion",
+    )
+    completion.add_argument("shell", choices=SHELLS, help="whose script to print")
+
     demo = _add(commands, "demo", "record a small fleet's tasks in a home of its own, and report")
     demo.add_argument("--into", metavar="DIR", help="the demo's home, as --home; without either a new folder")
 
 
 def _add_breaker_commands(commands: "Any") -> None:
     breaker = _add(commands, "breaker", "the breaker of AGENT, or an order to it", formats=("table", "json"))
-    breaker.add_argument("agent", metavar="AGENT")
+    _add_agent(breaker)
     breaker.add_argument("order", nargs="?", choices=ORDERS, help="; ".join(f"{o}: {m}" for o, m in ORDERS.items()))
     breaker.add_argument("--for", dest="seconds", type=duration, metavar="TIME", help="2h, 30m, 90s, 7d; else for good")
     breaker.add_argument("--reason", metavar="TEXT", help="why, as status and refusals show it")
@@ -154,7 +164,7 @@ def _add_breaker_commands(commands: "Any") -> None:
     config.add_argument(
         "words", nargs="*", metavar="[get|set|unset] KEY [VALUE]", help="set checks VALUE, after a backup"
     )
-    config.add_argument("--agent", metavar="AGENT", help="those of this agent alone, which come before all others")
+    _add_agent(config, "--agent", help="those of this agent alone, which come before all others")
 
 
 def _add_exporting_commands(commands: "Any") -> None:
@@ -195,16 +205,14 @@ def _add_exec(commands: "Any") -> None:
         commands, "exec", "run COMMAND as a task of AGENT; exit 75: its breaker refuses", function="execute.execute"
     )
     execute.usage = "otel-tracker exec AGENT [options] -- COMMAND ..."
-    execute.add_argument("agent", metavar="AGENT")
+    _add_agent(execute)
     execute.add_argument("--model", metavar="M", help="the model that does the work, as you call it")
     execute.add_argument("--timeout", type=duration, metavar="TIME", help="end each attempt after it: 90s, 30m, 2h, 45")
     execute.add_argument("--retries", type=number, metavar="N", help="repeat a failed command so often (0)")
     execute.add_argument(
         "--from-config", action="store_true", help="timeout, retries and fallbacks as the settings say"
     )
-    execute.add_argument(
-        "--fallback", action="append", metavar="AGENT", help="an agent that stands in; may be given repeatedly"
-    )
+    _add_agent(execute, "--fallback", action="append", help="an agent that stands in; may be given repeatedly")
     execute.add_argument("--task-id", metavar="T", help="the task's id, as you call it")
     execute.add_argument("--no-gate", action="store_true", help="only record, without asking the breaker")
     execute.set_defaults(command_line=[])
@@ -256,11 +264,28 @@ def _add_run(
     commands: "Any", name: str, description: str, run: "Callable[[argparse.Namespace], int]"
 ) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = commands.add_parser(
-        name, help=description, description=f"{description[0].upper()}{description[1:]}."
+        name,
+        help=description,
+        description=f"{description[0].upper()}{description[1:]}.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.epilog = examples(parser.prog)
     add_home(parser, default=argparse.SUPPRESS)
     parser.set_defaults(command=run)
     return parser
+
+
+def _add_agent(parser: argparse.ArgumentParser, name: str = "agent", **known: "Any") -> None:
+    """Let a parser take the key of an agent, which a shell can complete."""
+    action: Any = parser.add_argument(name, **{"metavar": "AGENT", **known})
+    action.completer = _keys_of_agents
+
+
+def _keys_of_agents(prefix: str, parsed_args: argparse.Namespace, **_: object) -> "list[str]":
+    """Return the keys of a home's agents that begin with a text, as argcomplete asks for them."""
+    from otel_tracker.cli.completion import keys_of_agents
+
+    return keys_of_agents(prefix, parsed_args.home)
 
 
 def add_home(parser: argparse.ArgumentParser, default: "str | None") -> None:

@@ -1,16 +1,23 @@
 """From a command line to options: argparse, and what argparse doesn't do by itself."""
 
 import argparse
+import re
+from functools import partial
 
 from otel_tracker import integrations
 from otel_tracker.cli.arguments import add_commands, add_home
+from otel_tracker.cli.guide import overview
 from otel_tracker.names import VERSION
+from otel_tracker.runtime.environment import value_of
 from otel_tracker.runtime.printable import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from typing import NoReturn
+    from collections.abc import Iterable, Iterator, Sequence
+    from typing import Any, NoReturn
+
+_COMPLETING = "_ARGCOMPLETE"
+"""The variable with which a shell's completion script calls this program."""
 
 
 def parse(arguments: "Sequence[str]") -> argparse.Namespace:
@@ -18,6 +25,10 @@ def parse(arguments: "Sequence[str]") -> argparse.Namespace:
 
     The words behind `--` are another program's command line (`command_line`), if the command takes one.
     """
+    if value_of(_COMPLETING):
+        from otel_tracker.cli.completion import complete
+
+        complete(parser())
     given = list(arguments)
     if _is_hook(given):
         return _parse_hook(given)
@@ -67,18 +78,68 @@ def _parse_hook(given: "list[str]") -> argparse.Namespace:
 
 
 class _Parser(argparse.ArgumentParser):
+    words: "set[str]" = set()  # noqa: RUF012 - the options of all commands
+    """What an option may have been meant to be."""
+
+    def __init__(self, *arguments: "Any", **known: "Any") -> None:
+        self.actions_below: list[Any] = []
+        super().__init__(*arguments, **known)
+
+    def add_subparsers(self, **known: "Any") -> "Any":
+        action = super().add_subparsers(**known)
+        self.actions_below.append(action)
+        return action
+
+    def add_argument(self, *names: "Any", **known: "Any") -> argparse.Action:
+        self.words.update(name for name in names if name.startswith("--"))
+        return super().add_argument(*names, **known)
+
     def error(self, message: str) -> "NoReturn":
-        super().error(printable(message))  # it repeats the arguments
+        super().error(printable(_with_suggestion(message, self.words)))  # it repeats the arguments
+
+
+def _with_suggestion(message: str, options: "Iterable[str]") -> str:
+    """Return argparse's message with the command, value or option that was probably meant, in the place of all others."""
+    from difflib import get_close_matches
+
+    choice = re.fullmatch(r"(.*invalid choice: '(.*)') \(choose from (.*)\)", message)
+    option = re.fullmatch(r"unrecognized arguments: (--[^ =]+).*", message)
+    if choice is not None:
+        wrong, given, possible = choice[1], choice[2], re.findall(r"[\w.-]+", choice[3])
+    elif option is not None:
+        wrong, given, possible = message, option[1], list(options)
+    else:
+        return message
+    similar = get_close_matches(given, possible, 1)
+    return f"{wrong}; did you mean {similar[0]}?" if similar else message
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     root = _Parser(
-        prog="otel-tracker", description="What each agent does, costs and breaks, and which of them may not be called."
+        prog="otel-tracker",
+        description="What each agent does, costs and breaks, and which of them may not be called.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    root.add_argument("--version", action="version", version=f"otel-tracker {VERSION}")
+    root.usage = f"{root.prog} [--home DIR] COMMAND ..."
+    root.add_argument("-V", "--version", action="version", version=f"otel-tracker {VERSION}")
     add_home(root, default=None)
     # With its `prog` given argparse doesn't format the usage now, for which it would load shutil and more.
-    commands = root.add_subparsers(title="commands", metavar="COMMAND", dest="name", required=True, prog=root.prog)
+    commands = root.add_subparsers(metavar="COMMAND", dest="name", help=argparse.SUPPRESS, prog=root.prog)
     add_commands(commands)
+    root.epilog = overview(root.prog, dict(_descriptions(commands)))
+    root.set_defaults(command=partial(_print_help, root))
     return root
+
+
+def _print_help(root: argparse.ArgumentParser, _: argparse.Namespace) -> int:
+    root.print_help()
+    return 0
+
+
+def _descriptions(commands: "Any", before: str = "") -> "Iterator[tuple[str, str]]":
+    """Yield the names of commands, of those below them, too, and what they do."""
+    for name, command in commands.choices.items():
+        yield f"{before}{name}", command.description
+        for action in command.actions_below:
+            yield from _descriptions(action, f"{name} ")
