@@ -135,7 +135,7 @@ def test_a_home_that_cannot_be_made_is_one_line_and_status_1(
 
 
 def test_wrong_usage_exits_with_2(run: Run) -> None:
-    for arguments in ((), ("nonsense",), ("history", "-n", "-3"), ("report", "--format", "pdf")):
+    for arguments in (("nonsense",), ("agents",), ("history", "-n", "-3"), ("report", "--format", "pdf")):
         assert run(*arguments)[0] == 2
 
 
