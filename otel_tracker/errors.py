@@ -197,6 +197,28 @@ class DocumentError(OtelTrackerError, ValueError):
         return f"cannot read {self.path}: {where}{self.reason}; {self.advice}"
 
 
+class CountedElsewhereError(OtelTrackerError):
+    """The document at `path` counts `tasks` of which no event tells, so that imported runs may be the same; later ones aren't.
+
+    `since` is the timestamp from which on events tell of all tasks; `home` is the value of `--home`.
+    """
+
+    def __init__(self, path: str, tasks: int, since: str, home: str | None) -> None:
+        super().__init__(path, tasks, since, home)
+        self.path, self.tasks, self.since, self.home = path, tasks, since, home
+
+    def message(self) -> str:
+        """Return the message for a person."""
+        later, whole = (
+            command("claude-code import", options=("--since", since), home=self.home)
+            for since in (self.since, "1970-01-01")
+        )
+        return (
+            f"cannot import all runs: {self.path} counts {self.tasks:,} tasks that another tracker has recorded, and "
+            f"transcripts may tell of the same ones; import those since then with: {later}; or all the same: {whole}"
+        )
+
+
 class UnsupportedVersionError(DocumentError):
     """A document was written by a newer major version of the format."""
 

@@ -72,6 +72,10 @@ class Appender:
                 segments += self._journal.segments()[-1:]
             return Appended(appended, segments, self._failures, self._journal.last())
 
+    def new_among(self, events: "list[Event]") -> "list[Event]":
+        """Return what `append` would append of events now, without their numbers; other processes may append meanwhile."""
+        return self._recognition.news(events, may_repeat=False)
+
     def flush(self, appended: Appended) -> None:
         """Return when the events are on the disk; raises StorageError if that is in doubt."""
         with _Attempt(self):

@@ -22,6 +22,7 @@ from otel_tracker.storage.journal_lines import parsed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from array import array
     from collections.abc import Callable, Iterable, Iterator
 
     from otel_tracker.state.shapes import Event
@@ -47,6 +48,7 @@ class Recognition:
         self._journal, self._backups, self._files, self._state = parts.journal, parts.backups, parts.files, state
         self._newest_part: tuple[int, Document] | None = None  # with the number of the journal's last event
         self._listings: dict[str, _Listing] = {}  # of the segments that were listed last, by path
+        self._hashes: dict[str, tuple[int, int, array[int]]] = {}  # of the texts of files that no longer grow
 
     def news(self, events: "list[Event]", *, may_repeat: bool) -> "list[Event]":
         """Return what `events` add to earlier ones; ends of tasks get the runs that they end.
@@ -157,19 +159,36 @@ class Recognition:
 
     def _lines_since(self, since: float, texts: "set[bytes]") -> "Iterator[list[bytes]]":
         """Yield the lines that contain one of `texts`, those of the newest segment first, as in `_search`."""
+        # Of many texts few are in any file, unless an import is repeated.
+        hashes = set(map(hash, texts)) if len(texts) > _FEW and not any(map(_is_cut, texts)) else None
         for number, segment in enumerate(reversed(self._journal.segments())):
             signature = self._files.signature(segment)
             if number and signature is not None and signature[2] / 1e9 < since - _CLOCK_SLACK_SECONDS:
                 break
-            yield self._lines_of(segment, texts)
+            if not number or hashes is None or self._may_have(segment, hashes):
+                yield self._lines_of(segment, texts)
         yield lines_with(texts, b"".join(self._present().history.pieces()))
         try:
             for path in reversed(self._backups.paths()):
-                if self._backups.made_at(path) >= since - _CLOCK_SLACK_SECONDS:
+                if self._backups.made_at(path) < since - _CLOCK_SLACK_SECONDS:
+                    continue
+                if hashes is None or self._may_have(path, hashes):
                     read = self._files.read(path)
                     yield lines_with(texts, read[1]) if read else []
         except StorageError:
             return  # a backup that can't be read has no earlier events
+
+    def _may_have(self, path: str, hashes: "set[int]") -> bool:
+        """Tell whether a file that no longer grows may have lines with texts of these hashes; its own are remembered."""
+        inode, size, _ = self._files.signature(path) or (0, 0, 0)
+        known = self._hashes.get(path)
+        if known is None or known[:2] != (inode, size):
+            from array import array  # here: no hook has many texts
+
+            read = self._files.read(path)
+            known = inode, size, array("q", map(hash, re.findall(_LISTED, read[1] if read else b"")))
+            self._hashes[path] = known
+        return not hashes.isdisjoint(known[2])
 
     def _lines_of(self, segment: str, texts: "set[bytes]") -> "list[bytes]":
         """Return the lines of a segment that contain one of `texts`; for many texts, only the newest line of each."""

@@ -102,6 +102,11 @@ class Store(lifecycle.Part):
             self._bring_up_to_date_in_turn(appended.last, began)
         return appended.events
 
+    def new_among(self, events: "list[Event]") -> "list[Event]":
+        """Return what `record` would make of events now; nothing is written."""
+        with self._guard:
+            return self._appender.new_among(events)
+
     @uninterrupted
     def record_found(self, find: "Callable[[Document], list[Event]]", *, is_patient: bool = False) -> "list[Event]":
         """Record the events that `find` makes of the present state, and return them; no other process records meanwhile.

@@ -16,7 +16,7 @@ TITLE = "Claude Code's sub-agents"
 
 
 def add_commands(add: "AddCommand", add_sums: "AddSums", make_home: "MakeHome") -> None:
-    """Add `install`, `uninstall`, `hook` and `usage`."""
+    """Add `install`, `uninstall`, `hook`, `usage` and `import`."""
 
     def install(options: "Namespace") -> int:
         from otel_tracker.integrations.claude_code import commands
@@ -36,6 +36,11 @@ def add_commands(add: "AddCommand", add_sums: "AddSums", make_home: "MakeHome") 
     parser = add_sums("usage", "what transcripts say was used, with or without hooks; writes nothing", _usage)
     parser.add_argument("paths", nargs="*", metavar="PATH", help="folders or transcripts (all of Claude Code's)")
     parser.set_defaults(since="30d")
+    parser = add("import", "record the runs that transcripts tell of, each once", _import)
+    parser.add_argument("paths", nargs="*", metavar="PATH", help="folders or transcripts (all of Claude Code's)")
+    parser.add_argument("--since", metavar="WHEN", help="only runs that ended then or later: 30d, 2026-11-01 (all)")
+    parser.add_argument("--dry-run", action="store_true", help="show what would be imported, write nothing")
+    parser.add_argument("--format", choices=("table", "json"), default="table", help="how to show it (table)")
 
 
 def run_hook(arguments: "Sequence[str]") -> bool:
@@ -79,6 +84,12 @@ def _usage(options: "Namespace", window: "Window", now: float) -> "Comparison":
     from otel_tracker.integrations.claude_code import past_usage
 
     return past_usage.usage(options, window, now)
+
+
+def _import(options: "Namespace") -> int:
+    from otel_tracker.integrations.claude_code import past_import
+
+    return past_import.import_past(options)
 
 
 def _uninstall(options: "Namespace") -> int:

@@ -12,7 +12,6 @@ from otel_tracker.integrations.claude_code.runs import agent_types, outcome
 from otel_tracker.integrations.claude_code.runs.end_event import end_of
 from otel_tracker.integrations.claude_code.runs.launcher_reports import add_evidence
 from otel_tracker.integrations.claude_code.runs.run import Run, run_id_of
-from otel_tracker.integrations.claude_code.runs.session_files import SILENT_SECONDS
 from otel_tracker.integrations.claude_code.transcripts import places
 from otel_tracker.integrations.claude_code.transcripts.ending import CLEAN, IN_BETWEEN
 from otel_tracker.integrations.claude_code.transcripts.lines import count, text
@@ -153,8 +152,8 @@ class PastHistory:
         run.agent = (
             self._key_of(agent_type or agent_types.DEFAULT_TYPE, project) if is_known else agent_types.UNKNOWN_AGENT
         )
-        is_over = self._now - min(conversation.last, conversation.modified) > SILENT_SECONDS
-        verdict = outcome.verdict(run, transcript, outcome.SESSION_OVER if is_over else outcome.RUNNING)
+        situation = outcome.SESSION_OVER if conversation.is_over(self._now) else outcome.RUNNING
+        verdict = outcome.verdict(run, transcript, situation)
         at = (transcript.ended if transcript is not None else None) or run.reported or conversation.modified
         if verdict is None:
             return PastRun(run.agent, at, conversation, None, spending)

@@ -26,7 +26,7 @@ from otel_tracker.integrations.claude_code.transcripts.usage import SYNTHETIC
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from typing import BinaryIO
 
     from otel_tracker.integrations.claude_code.past.answer_line import Line
@@ -43,9 +43,12 @@ _TRUE = (b":true", b": true")
 _GIVEN = "result"  # what the journal of a workflow says of an agent that has given one
 
 
-def facts_of(files: "Iterable[TranscriptFile]") -> TreeFacts:
-    """Return what files say, given the oldest first, so that a history belongs to the session that had it first."""
-    scan = _Scan()
+def facts_of(files: "Iterable[TranscriptFile]", note: "Callable[[TranscriptFile], None] | None" = None) -> TreeFacts:
+    """Return what files say, given the oldest first, so that a history belongs to the session that had it first.
+
+    `note` is called with each file when that is about to be read.
+    """
+    scan = _Scan(note)
     scan.read(list(files))
     return scan.facts
 
@@ -53,8 +56,8 @@ def facts_of(files: "Iterable[TranscriptFile]") -> TreeFacts:
 class _Scan:
     """Goes through all files once."""
 
-    def __init__(self) -> None:
-        self.facts = TreeFacts()
+    def __init__(self, note: "Callable[[TranscriptFile], None] | None" = None) -> None:
+        self.facts, self._note = TreeFacts(), note
         self._inline: dict[str, AgentTranscript] = {}  # whose a record within a session's file is, by its uuid
 
     def read(self, files: "list[TranscriptFile]") -> None:
@@ -89,7 +92,7 @@ class _Scan:
         conversation.modified = max(conversation.modified, file.modified)
         inline: Inline = {}
         try:
-            with open(file.path, "rb", _BUFFER_BYTES) as opened:
+            with self._opened(file) as opened:
                 for _, line in lines_in(opened):
                     if _is_side(line) and (record := line_in(line)) and record.is_sidechain:
                         self._sort_out(record, line, conversation, inline)
@@ -100,6 +103,11 @@ class _Scan:
         self.facts.merge(search)
         for agent, lines in inline.values():
             self._read_transcript(agent, [io.BytesIO(b"".join(lines))])
+
+    def _opened(self, file: "TranscriptFile") -> "BinaryIO":
+        if self._note is not None:
+            self._note(file)
+        return open(file.path, "rb", _BUFFER_BYTES)
 
     def _take_line(self, line: bytes, conversation: "Conversation", search: "Search") -> None:
         if not is_said_to_agent(line) and b'"assistant"' in line:
@@ -198,9 +206,7 @@ class _Scan:
                     conversation.modified = max(conversation.modified, file.modified)
         try:
             with ExitStack() as stack:
-                self._read_transcript(
-                    agent, [stack.enter_context(open(file.path, "rb", _BUFFER_BYTES)) for file in parts]
-                )
+                self._read_transcript(agent, [stack.enter_context(self._opened(file)) for file in parts])
         except OSError:
             self.facts.unreadable += 1
 

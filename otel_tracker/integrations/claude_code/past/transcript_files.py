@@ -39,6 +39,14 @@ class TranscriptFile(NamedTuple):
             return parts[parts.index(_SUBAGENTS, 1) - 1]
         return None if self.agent_id else parts[-1].removesuffix(_SUFFIX)
 
+    @property
+    def folder(self) -> str:
+        """The folder of the project that it is of, with the sessions' files."""
+        parts = self.path.split(os.sep)
+        if _SUBAGENTS in parts[1:]:
+            return os.sep.join(parts[: parts.index(_SUBAGENTS, 1) - 1])
+        return os.path.dirname(self.path)
+
 
 def transcript_files(paths: "Iterable[str]", since: "float | None" = None) -> "list[TranscriptFile]":
     """Return the files in folders, or named themselves, that were written to since a moment, the oldest first.

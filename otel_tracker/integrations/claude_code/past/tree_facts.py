@@ -5,6 +5,7 @@ Each file adds to it. Nothing in it depends on the order of the files, but who h
 
 from otel_tracker.integrations.claude_code.past.answer_line import launch_in, record_at
 from otel_tracker.integrations.claude_code.past.request_table import RequestTable
+from otel_tracker.integrations.claude_code.runs.session_files import SILENT_SECONDS
 from otel_tracker.integrations.claude_code.transcripts.lines import text
 from otel_tracker.integrations.claude_code.transcripts.parent import RESULT_OF, Search, has_result, is_about_tasks
 from otel_tracker.integrations.claude_code.transcripts.statuses import LAUNCHED
@@ -36,6 +37,10 @@ class Conversation:
         self.project: str | None = None
         self.modified = self.last = 0.0
         self.outages: list[list[object]] = []
+
+    def is_over(self, now: float) -> bool:
+        """Tell whether nothing was written to it for so long that nothing of it runs any more."""
+        return now - min(self.last, self.modified) > SILENT_SECONDS
 
 
 class Launch:

@@ -8,7 +8,8 @@ import os
 import re
 
 from otel_tracker.errors import StorageError
-from otel_tracker.integrations.claude_code.runs import lineage
+from otel_tracker.integrations.claude_code.runs import ledger, lineage
+from otel_tracker.integrations.claude_code.runs.run import ids_of
 from otel_tracker.integrations.claude_code.runs.session_files import BEGINNING_OF_FACTS, facts_in, paths_in
 from otel_tracker.storage.files import Files
 
@@ -28,13 +29,15 @@ _TEMPORARY = re.compile(rf"(?:{_SESSION})\.json\.\d+\.[0-9a-f]{{8}}\.tmp")
 def forget_sessions(home: "Home", now: float) -> None:
     """Delete the files of sessions that had no event for 30 days and whose transcript is gone; `now` is in seconds since 1970.
 
-    Also delete locks without a session, and temporary files of hooks that were killed a day ago. Raises StorageError.
+    What runs they recorded stays in the ledger: a copy of a transcript may come back. Also delete locks without a session, and temporary files of hooks that were killed a day ago. Raises StorageError.
     """
     files, before = Files(), now - _FORGOTTEN_SECONDS
     for path in paths_in(home, ".json", before, files):
         facts = facts_in(home, path, files)
         if facts is not None and not _has_transcript(facts):
-            for run in facts.get("runs", []):
+            runs = facts.get("runs", [])
+            ledger.remember_runs(home, files, [one for run in runs for one in ids_of(run) if run.get("run_id")])
+            for run in runs:
                 lineage.release(home, run.get("agent_id"), facts["session_id"], files)
             files.remove(path)
             _remove_lock(f"{path}.lock", files)

@@ -5,6 +5,7 @@ from otel_tracker.names import normal_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Any
 
 # A setting decides which of these a launch means that names no type.
@@ -153,6 +154,11 @@ class Run:
 def types_of(named: "str | None") -> "frozenset[str]":
     """Return the normal forms of the types that a run may be of whose launch names this type, or none."""
     return _UNNAMED if named is None else frozenset((normal_name(named),))
+
+
+def ids_of(run: "Mapping[str, Any]") -> "list[str]":
+    """Return Claude Code's ids of a run, each of which no other run has, from its facts or its event."""
+    return [run[key] for key in ("agent_id", "tool_use_id") if run.get(key)]
 
 
 def run_id_of(session_id: str, launch: str) -> str:

@@ -1,0 +1,221 @@
+"""Records the past: the runs that transcripts tell of, each once, whoever has told of it before.
+
+What holds, and what makes it hold:
+
+1. A run that hooks have heard of is theirs: a file of theirs names its agent or its launch. They go on from the end that they have
+   recorded, also in amendments, and a second writer of amendments would count a difference twice.
+2. A session that was written to within the last hour is left to hooks, or to the next import: its runs may still end otherwise.
+3. Any other run has the run_id that hooks would give it, so that the journal recognises it. The ledger (runs/ledger.py) knows
+   it when the journal no longer does, and in a copy that lacks one of its ids.
+4. Events are recorded first, and the ledger is written when they are on the disk. A process that is killed in between leaves
+   nothing that the next one counts again.
+5. A folder that is as it was when it was read to its end isn't read again. Folders that have parts of one session, or of one agent,
+   are read together: copies of a history count once, for the one who had it first.
+
+A run is recorded as it is known when it is imported, and that stays: what an agent does that is woken in an hour to come is
+recorded if hooks see it.
+"""
+
+from contextlib import contextmanager
+from operator import itemgetter
+
+from otel_tracker import names
+from otel_tracker.integrations.claude_code.past.history import PastHistory
+from otel_tracker.integrations.claude_code.past.scan import facts_of
+from otel_tracker.integrations.claude_code.past.transcript_files import transcript_files
+from otel_tracker.integrations.claude_code.runs import ledger, lineage, session_files
+from otel_tracker.integrations.claude_code.runs.run import digest, event_id, ids_of
+from otel_tracker.runtime.timestamps import parse_timestamp
+from otel_tracker.state import event
+from otel_tracker.storage import lock
+from otel_tracker.storage.files import Files
+from otel_tracker.storage.store import Store
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from otel_tracker.integrations.claude_code.past.agent_keys import AgentKeys
+    from otel_tracker.integrations.claude_code.past.transcript_files import TranscriptFile
+    from otel_tracker.state.prices import Cost
+    from otel_tracker.state.shapes import Event
+    from otel_tracker.storage.home import Home
+
+    Show = Callable[[int, int], None]
+    """Shows how many bytes are done, of how many."""
+
+_BATCH = 1000  # events: hooks wait for the locks meanwhile, for less than a tenth of a second
+_OF_SPAN = ("trace_id", "span_id", "parent_span_id", "unexported")  # whose span nobody would expect today
+
+
+class Import:
+    """One import into a home. `events` does it; the numbers then say what else was there.
+
+    sessions    those of the folders that were read
+    unchanged   folders that were not, since they are as they were at the last import
+    known       runs that were counted before
+    going_on    runs that are left, since their session may go on
+    unreadable  lines, and files, that can't be read
+    """
+
+    def __init__(
+        self,
+        home: "Home",
+        keys: "AgentKeys",
+        cost: "Cost",
+        now: float,
+        since: "float | None" = None,
+        *,
+        is_dry_run: bool = False,
+    ) -> None:
+        """Only what happened since a moment is imported; moments are in seconds since 1970. A dry run writes nothing."""
+        self._home, self._keys, self._cost, self._now, self._since = home, keys, cost, now, since
+        self._is_dry_run, self._files, self._store = is_dry_run, Files(), Store(home)
+        self._hooks = _Hooks(home, self._files)
+        self.sessions = self.unchanged = self.known = self.going_on = self.unreadable = 0
+
+    def events(self, paths: "Iterable[str]", show: "Show") -> "Iterator[Event]":
+        """Import what is below paths (transcript_files.py), and yield the events of runs when they are recorded.
+
+        Raises StorageError: what was yielded is recorded, and another import goes on there.
+        """
+        with self._alone():
+            counted = ledger.Ledger(self._home, self._files)
+            files = transcript_files(paths)
+            progress = _Progress(sum(file.size for file in files), show)
+            for group in groups_of(files):
+                folders = _states_of(group)
+                if counted.has_read(folders, self._since):
+                    self.unchanged += len(folders)
+                elif self._since is None or group[-1].modified >= self._since:
+                    yield from self._take(group, folders, counted, progress)
+                progress.finish(group)
+
+    def _take(
+        self,
+        group: "list[TranscriptFile]",
+        folders: "dict[str, str]",
+        counted: ledger.Ledger,
+        progress: "_Progress",
+    ) -> "Iterator[Event]":
+        facts = facts_of(group, progress.add)
+        history = PastHistory(facts, self._now, self._cost, self._keys.key_of)
+        self.sessions += history.sessions
+        self.unreadable += history.unreadable
+        new: list[Event] = []
+        for run in history.runs:
+            if run.end is None or not run.conversation.is_over(self._now):
+                self.going_on += 1
+            elif self._since is None or parse_timestamp(run.end["timestamp"]) >= self._since:
+                if counted.knows_run(*_names_of(run.end)) or self._hooks.have(run.end):
+                    self.known += 1
+                else:
+                    new.append(run.end)
+        new.sort(key=itemgetter("timestamp"))
+        for first in range(0, len(new), _BATCH):
+            yield from self._record(new[first : first + _BATCH])
+        is_over = all(conversation.is_over(self._now) for conversation in facts.conversations.values())
+        ids = [one for end in new for one in _names_of(end)]
+        if self._is_dry_run:
+            counted.note(runs=ids)
+        else:
+            counted.add(runs=ids, folders=folders if is_over else None, since=self._since)
+
+    def _record(self, ends: "list[Event]") -> "list[Event]":
+        """Record ends, and return those that are new, as they are recorded."""
+        events = [_imported(end) for end in ends]
+        if self._is_dry_run:
+            new = self._store.new_among(events)
+        else:
+            named = self._keys.take_new_names({end["agent"] for end in ends})
+            registered = [
+                event.happened(names.AGENT_REGISTERED, self._now, agent=key, name=name) for key, name in named
+            ]
+            new = [one for one in self._store.record([*registered, *events]) if one.get("imported")]
+        self.known += len(events) - len(new)
+        return new
+
+    @contextmanager
+    def _alone(self) -> "Iterator[None]":
+        """Exclude other imports into the home; a dry run writes nothing, the lock neither."""
+        if self._is_dry_run:
+            yield
+            return
+        with lock.held(f"{ledger.path_of(self._home)}.import.lock", self._files):
+            yield
+
+
+class _Progress:
+    """How much of all files is done, in bytes."""
+
+    def __init__(self, size: int, show: "Show") -> None:
+        self._size, self._show = size, show
+        self._done = self._read = 0
+
+    def add(self, file: "TranscriptFile") -> None:
+        """Show that a file of a group is read."""
+        self._read += file.size
+        self._show(self._done + self._read, self._size)
+
+    def finish(self, group: "Iterable[TranscriptFile]") -> None:
+        """Show that a group is done, whether its files were read or not."""
+        self._done, self._read = self._done + sum(file.size for file in group), 0
+        self._show(self._done, self._size)
+
+
+class _Hooks:
+    """The runs that hooks have heard of, by the files of sessions."""
+
+    def __init__(self, home: "Home", files: Files) -> None:
+        self._home, self._files = home, files
+        self._ids: dict[str, set[str]] = {}
+
+    def have(self, end: "Event") -> bool:
+        """Tell whether a run is the hooks' to record, by the event of its end."""
+        if lineage.owner_of(self._home, end.get("agent_id")) is not None:
+            return True
+        return not self._of_session(end["conversation_id"]).isdisjoint(_names_of(end))
+
+    def _of_session(self, session_id: str) -> "set[str]":
+        if session_id not in self._ids:
+            path = session_files.path_of(self._home, session_id)
+            facts = session_files.facts_in(self._home, path, self._files) or {}
+            self._ids[session_id] = {one for run in facts.get("runs", []) for one in ids_of(run)}
+        return self._ids[session_id]
+
+
+def groups_of(files: "Iterable[TranscriptFile]") -> "list[list[TranscriptFile]]":
+    """Return files in groups, in their order: those of one folder of a project, and of folders that share a session or an agent."""
+    above: dict[str, str] = {}
+
+    def top(name: str) -> str:
+        while (other := above.setdefault(name, name)) != name:
+            name = other
+        return name
+
+    files = list(files)
+    for file in files:
+        for name in filter(None, (file.session_id, file.agent_id)):
+            above[top(name)] = top(file.folder)
+    groups: dict[str, list[TranscriptFile]] = {}
+    for file in files:
+        groups.setdefault(top(file.folder), []).append(file)
+    return list(groups.values())
+
+
+def _states_of(group: "Iterable[TranscriptFile]") -> "dict[str, str]":
+    """Return for each folder of a group a digest of what its files are like."""
+    texts: dict[str, list[str]] = {}
+    for file in group:
+        texts.setdefault(file.folder, []).append(f"{file.path}\0{file.size}\0{file.modified!r}")
+    return {folder: digest("\0".join(sorted(of_folder))) for folder, of_folder in texts.items()}
+
+
+def _names_of(end: "Event") -> "list[str]":
+    """Return the ids by which a run is known; the run_id where Claude Code has given it none."""
+    return ids_of(end) or [end["run_id"]]
+
+
+def _imported(end: "Event") -> "Event":
+    kept = {key: value for key, value in end.items() if key not in _OF_SPAN}
+    return {**kept, "id": event_id(end["run_id"], "imported"), "imported": True}
