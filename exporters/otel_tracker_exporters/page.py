@@ -14,14 +14,15 @@ from urllib.parse import parse_qsl, urlsplit
 import msgspec
 
 from otel_tracker.errors import InvalidValueError, OtelTrackerError
-from otel_tracker.reporting.page import agent, fleet, run, sessions
+from otel_tracker.reporting.page import agent, fleet, orders, run, sessions
 from otel_tracker.reporting.page.query import Query, query_of
 from otel_tracker.reporting.page.render import Frame, rendered, resource
 from otel_tracker.reporting.page.tally import Tally, tally_of
 from otel_tracker.reporting.window import Window
 from otel_tracker.runtime.printable import printable
 from otel_tracker.state import lookup
-from otel_tracker_exporters.scrape import Reply, words
+from otel_tracker.storage import orders as record_orders
+from otel_tracker_exporters.scrape import Reply, name_in, words
 
 if TYPE_CHECKING:
     from otel_tracker.reporting.attention import Attention
@@ -48,6 +49,7 @@ _HEADERS = {
     "Referrer-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
+_BY = "page"
 _HTML = "text/html; charset=utf-8"
 
 
@@ -87,6 +89,7 @@ class Page:
             "/sessions": self._sessions,
             "/session": self._session,
             "/run": self._run,
+            "/order": self._question,
         }
 
     def has(self, path: str) -> bool:
@@ -111,7 +114,7 @@ class Page:
                 "or start the server with --allow-host NAME"
             )
         origin = headers.get("Origin")
-        if origin is not None and urlsplit(origin).netloc.lower() != (host or "").strip().lower():
+        if origin is not None and origin.lower().partition("://")[2] != (host or "").strip().lower():
             return f"The page is not shown to {printable(origin)[:100]}: it answers only what it has asked for itself"
         return None
 
@@ -128,6 +131,45 @@ class Page:
         except (_NotKnownError, OtelTrackerError) as error:
             return _html(_status_of(error), rendered("error", self._frame(query, now, 0), sentence=str(error)))
 
+    def order(self, target: str, body: bytes, headers: Mapping[str, str]) -> Reply:
+        """Answer a POST: record the order of a form that this start of the server has made, and say what has changed."""
+        given, now = dict(parse_qsl(body.decode("utf-8", "replace"))), self._clock()
+        query = query_of(given)
+        frame = self._frame(query, now, 0)
+        if urlsplit(target).path != "/order":
+            return words(HTTPStatus.METHOD_NOT_ALLOWED, "GET or HEAD")
+        if headers.get("Origin") is None or not secrets.compare_digest(
+            given.get("token", "").encode(), self._start.encode()
+        ):
+            sentence = (
+                "Nothing was changed: the request does not come from a page of this start of the server. "
+                "Load the page again, and order it there."
+            )
+            return _html(HTTPStatus.FORBIDDEN, rendered("error", frame, sentence=sentence))
+        try:
+            document = self._store.read()
+            agent_key, order = self._ordered(document, query)
+            if order.kind in (orders.RESET, orders.CLOSE):
+                record_orders.reset(self._store, agent_key, _BY)
+            if order.kind != orders.RESET:
+                record_orders.override(self._store, agent_key, orders.override_of(order, given.get("reason")), _BY)
+        except (_NotKnownError, OtelTrackerError) as error:
+            return _html(_status_of(error), rendered("error", frame, sentence=str(error)))
+        return _html(HTTPStatus.OK, rendered("ordered", frame, agent=agent_key, sentence=order.answer))
+
+    def _ordered(self, document: "Document", query: Query) -> "tuple[str, orders.Order]":
+        key = lookup.key_of(document, query.agent)
+        if key is None:
+            raise _NotKnownError(f"No agent {query.agent} is known in this home.")
+        order = orders.order_of(document, key, query.order)
+        if order is None:
+            raise _NotKnownError(f"There is no order {query.order}: one of {', '.join(orders.KINDS)}.")
+        return key, order
+
+    def _question(self, document: "Document", query: Query, now: float) -> tuple[str, dict[str, object]]:
+        key, order = self._ordered(document, query)
+        return "order", {"agent": key, "order": order}
+
     def _view(self, path: str, query: Query, csv: str | None, now: float) -> Reply:
         document = self._store.read()
         if path == "/live":
@@ -138,8 +180,7 @@ class Page:
         return _html(HTTPStatus.OK, rendered(view, self._frame(query, now, document.sequence), **data))
 
     def _is_ours(self, host: str) -> bool:
-        name = urlsplit(f"//{host.strip()}").hostname or ""
-        name = name.rstrip(".")
+        name = name_in(host)
         return name == "localhost" or name.endswith(".localhost") or _is_loopback(name) or name in self._hosts
 
     def _frame(self, query: Query, now: float, sequence: int) -> Frame:

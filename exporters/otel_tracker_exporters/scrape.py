@@ -88,6 +88,12 @@ def words(status: int, text: str) -> Reply:
     return Reply(status, f"{text}\n".encode(), {"Content-Type": "text/plain; charset=utf-8"})
 
 
+def name_in(host: str) -> str:
+    """Return the name or the address in a `Host`, without the port, in small letters."""
+    name = host.strip().lower()
+    return name[1:].partition("]")[0] if name.startswith("[") else name.partition(":")[0].rstrip(".")
+
+
 def zipped(reply: Reply, headers: Mapping[str, str]) -> Reply:
     """Return a reply with its body compressed, if the client takes that and it is worth it."""
     if len(reply.body) < _LEAST_ZIPPED or not _takes_gzip(headers.get("Accept-Encoding", "")):

@@ -17,12 +17,13 @@ from otel_tracker.errors import AddressError, CertificateError, InvalidValueErro
 from otel_tracker.runtime.log import warn
 from otel_tracker.runtime.printable import printable
 from otel_tracker_exporters.page import Page
-from otel_tracker_exporters.scrape import Exposition, Reply, answer, words, zipped
+from otel_tracker_exporters.scrape import Exposition, Reply, answer, name_in, words, zipped
 
 DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", 9464  # the port that OpenTelemetry has for Prometheus
 MOST_CLIENTS = 16
 """Clients that are served at once, each by a thread of its own."""
 _ANY = "*"
+_MOST_BODY = 8192  # bytes of a form
 
 
 class MetricsServer(ThreadingTCPServer):
@@ -64,8 +65,7 @@ class MetricsServer(ThreadingTCPServer):
         """
         if not host:
             return True
-        name = host.strip().lower()
-        name = name[1:].partition("]")[0] if name.startswith("[") else name.partition(":")[0].rstrip(".")
+        name = name_in(host)
         if name == "localhost" or name.endswith(".localhost") or not self._hosts.isdisjoint((name, _ANY)):
             return True
         try:
@@ -131,7 +131,18 @@ class _Handler(BaseHTTPRequestHandler):
         """Refuse methods that would change something."""
         self.send_error(HTTPStatus.METHOD_NOT_ALLOWED, "GET or HEAD")
 
-    do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = refuse  # noqa: N815 - the base class looks for these names
+    def do_POST(self) -> None:
+        """Answer a form of the page; anything else is refused."""
+        page, length = self.server.page, self.headers.get("Content-Length", "")
+        if page is None or not length.isdecimal() or int(length) > _MOST_BODY:
+            self.refuse()
+            return
+        body = self.rfile.read(int(length))
+        reply = _refused(page, self) or page.order(self.path, body, self.headers)  # type: ignore[arg-type]
+        self._send_head(reply)
+        self.wfile.write(reply.body)
+
+    do_PUT = do_PATCH = do_DELETE = do_OPTIONS = refuse  # noqa: N815 - the base class looks for these names
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class calls it so
         """Log nothing: there is a scrape every few seconds."""
@@ -149,16 +160,18 @@ class _Handler(BaseHTTPRequestHandler):
         return answer(self.server.exposition, self.path, self.headers)  # type: ignore[arg-type]
 
     def _answer_of(self, page: Page) -> Reply:
-        refusal = page.refusal(self.client_address[0], self.headers)  # type: ignore[arg-type]
-        if refusal is not None:
-            return words(HTTPStatus.FORBIDDEN, refusal)
-        return zipped(page.answer(self.path), self.headers)  # type: ignore[arg-type]
+        return _refused(page, self) or zipped(page.answer(self.path), self.headers)  # type: ignore[arg-type]
 
     def _send_head(self, reply: Reply) -> None:
         self.send_response(reply.status)
         for name, value in {**reply.headers, "Content-Length": str(len(reply.body))}.items():
             self.send_header(name, value)
         self.end_headers()
+
+
+def _refused(page: Page, asked: _Handler) -> Reply | None:
+    refusal = page.refusal(asked.client_address[0], asked.headers)  # type: ignore[arg-type]
+    return None if refusal is None else words(HTTPStatus.FORBIDDEN, refusal)
 
 
 def make_metrics_server(

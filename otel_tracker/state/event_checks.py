@@ -51,6 +51,7 @@ _EVENT: "dict[str, Check]" = {
     "outcome": expect.outcome_or_null,
     "previous_outcome": expect.outcome_or_null,
     "name": expect.text_or_null,
+    "by": expect.text_or_null,
     "to": expect.text,
     "owner": expect.object_or_null,
     "clock": expect.object_or_null,

@@ -24,6 +24,7 @@ from otel_tracker.runtime.writer import Receipt
 from otel_tracker.state import event, lookup, outages, permission
 from otel_tracker.state.document import Document
 from otel_tracker.state.shapes import Event
+from otel_tracker.storage import orders
 from otel_tracker.storage.files import Files
 from otel_tracker.storage.registry import recorder_of
 from otel_tracker.tracking import starts
@@ -292,8 +293,7 @@ class MetricTracker:
     def reset_agent_failures(self, agent_file: str) -> None:
         """Close the agent's breaker and forget its failures, after a backup if possible; raises UnknownAgentError."""
         _, agent = self._looked_up(agent_file)
-        self._store.back_up_if_possible()
-        self._store.record([event.happened(names.AGENT_RESET, time.time(), agent=agent)])
+        orders.reset(self._store, agent)
 
     def override_breaker(
         self, agent_file: str, kind: str | None, seconds: float | None = None, reason: str | None = None
@@ -311,8 +311,7 @@ class MetricTracker:
         _, agent = self._looked_up(agent_file)
         until = None if seconds is None else format_timestamp(time.time() + seconds)
         override = None if kind is None else {"kind": kind, "until": until, "reason": event.error_text(reason)}
-        self._store.back_up_if_possible()
-        self._store.record([event.happened(names.BREAKER_OVERRIDE, time.time(), agent=agent, override=override)])
+        orders.override(self._store, agent, override)
 
     def save(self, backup: bool = True) -> None:
         """Write the document anew, without the history that is out of date, after a backup if wanted."""

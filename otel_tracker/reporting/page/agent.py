@@ -7,7 +7,7 @@ from typing import NamedTuple
 from otel_tracker import names
 from otel_tracker.reporting import summary
 from otel_tracker.reporting.aggregate import Sums
-from otel_tracker.reporting.page import charts, figures, runs
+from otel_tracker.reporting.page import charts, figures, orders, runs
 from otel_tracker.reporting.page.faces import breaker_of, face_of
 from otel_tracker.reporting.page.figures import Figure, plural
 from otel_tracker.reporting.page.fleet import Tile, judged, row_of
@@ -103,6 +103,8 @@ class AgentView(NamedTuple):
     settings: "list[SettingRow]"
     fallbacks: "list[str]"
     fallback_source: str
+    orders: "tuple[str, ...]"
+    """What its breaker can be ordered to do."""
 
     @property
     def tables(self) -> "dict[str, Table]":
@@ -167,6 +169,7 @@ def agent_of(
         _settings(document, agent),
         fallbacks.chain_of(document, agent)[1:],
         "its own setting" if "fallbacks" in _own(document, agent) else "the document's fallback_chain",
+        orders.offered(document.agents[agent]) if state else (),
     )
 
 

@@ -16,7 +16,7 @@ WINDOWS = {"today": ("Today", "today"), "7d": ("7 days", "7d"), "30d": ("30 days
 """The windows that have a name: what it is called, and when it begins."""
 _DEFAULT = "7d"
 _FROM_TO = "from-to"
-_TEXTS = ("sort", "filter", "rows", "agent", "id", "run")
+_TEXTS = ("sort", "filter", "rows", "agent", "order", "id", "run")
 _LONGEST = 512
 
 
@@ -35,6 +35,8 @@ class Query(NamedTuple):
     agent: str = ""
     id: str = ""
     """Of a session or a run."""
+    order: str = ""
+    """What a breaker is to be ordered (orders.py)."""
     run: str = ""
     """The run that is shown beside a session."""
 

@@ -33,7 +33,7 @@ class Frame(NamedTuple):
 
     def link(self, path: str, **changes: str) -> str:
         """Return the address of a view with the reader's choices, some of them changed."""
-        return address(path, self.query, **{"agent": "", "id": "", "run": "", **changes})
+        return address(path, self.query, **{"agent": "", "order": "", "id": "", "run": "", **changes})
 
     def agent_link(self, agent: str) -> str:
         """Return the address of an agent's view."""
