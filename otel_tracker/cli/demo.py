@@ -1,13 +1,17 @@
-"""`otel-tracker demo`: a small fleet, recorded through real spans in a home of its own, and the report on it."""
+"""`otel-tracker demo`: a small fleet with a past of two weeks in a home of its own, today's tasks recorded through real spans."""
 
 import asyncio
 import os
 import tempfile
 import time
 
+from otel_tracker.cli.demo_past import past
+from otel_tracker.cli.status import show
 from otel_tracker.cli.terminal import plain
 from otel_tracker.errors import InvalidValueError, command
 from otel_tracker.storage.home import Home
+from otel_tracker.storage.price_file import cost_in
+from otel_tracker.storage.store import Store
 from otel_tracker.tracking.metric_tracker import MetricTracker
 from otel_tracker.tracking.task import TaskTracker
 
@@ -34,14 +38,17 @@ def demo(options: "Namespace") -> int:
     tracker = MetricTracker(home.document)
     for name, agent in _AGENTS.items():
         tracker.register_agent(name, agent)
+    store = Store(home)
+    store.record(past(time.time(), cost_in(home)))
     _succeed(tracker)
     _fail_now_and_then(tracker)
     asyncio.run(_cancel(tracker))
     _trip(tracker)
     _fall_back(tracker)
-    print(tracker.generate_report())
-    print(f"The document is {plain(home.document)}")
-    print(f"Look around with: {plain(command('status', home=home.option))}")
+    show(store, is_whole=False)
+    print(f"\nThe document is {plain(home.document)}")
+    for what, name in (("All of it as a page", "serve"), ("What it cost", "usage"), ("As a report", "report")):
+        print(f"{what}: {plain(command(name, home=home.option))}")
     return 0
 
 
@@ -103,7 +110,8 @@ def _fall_back(tracker: MetricTracker) -> None:
         print(f"Its next task is refused until {answer.until} ({answer.reason}).")
     chosen = tracker.select_agent(_EXPERT, fallbacks=["core/coder.md"])
     with TaskTracker(chosen.agent_file, model="opus", fallback_for=chosen.fallback_for, tracker=tracker) as task:
-        task.set_tokens_used(2600)
+        task.set_model("claude-opus-5")
+        task.set_usage(input_tokens=600, output_tokens=2000)
     print(f"{chosen.agent_file} has done its work.\n")
 
 

@@ -37,29 +37,30 @@ def status(options: "Namespace") -> int:
     """Print the state of all agents; with --watch again and again, on a screen of its own in a terminal."""
     store = store_of(options)
     if not options.watch:
-        _show(store, options)
+        show(store, options.format, is_whole=options.all)
         return 0
     with own_screen() as clear:
         while True:
             clear()
-            _show(store, options)
+            show(store, options.format, is_whole=options.all)
             sys.stdout.flush()
             time.sleep(WATCH_SECONDS)
 
 
-def _show(store: "Store", options: "Namespace") -> None:
+def show(store: "Store", form: str = "table", *, is_whole: bool) -> None:
+    """Print the state of a home in a format; agents without a task only if it `is_whole`."""
     document, now = store.read(), time.time()
     items = attention_of(store, document, now)
     agents = [
         {**row, "has_file": has_file(row["agent_file"], store.home)} for row in summary.agent_states(document, now)
     ]
     running = summary.running_tasks(document, now, owner.is_seen_gone)
-    if options.format == "json":
+    if form == "json":
         of_attention = [item._asdict() for item in items]
         values = {"attention": of_attention, "agents": agents, "running": running}
         print_json({"generated_at": format_timestamp(now), **values})
     elif agents:
-        _print_status(document, items, agents, running, now, is_whole=options.all)
+        _print_status(document, items, agents, running, now, is_whole=is_whole)
     else:
         init = plain(command("init", home=store.home.option))
         print(f"no agents yet; register those of the home with: {init}")
@@ -79,9 +80,9 @@ def _print_status(
     if running:
         _print_running(running, summary.timeout_seconds(document))
         print()
-    in_trouble = {item.agent for item in items}
-    shown = [row for row in agents if is_whole or row["agent_file"] in in_trouble or _is_used(row)]
-    _print_agents(shown, now)
+    ranks = {item.agent: rank for rank, item in reversed(list(enumerate(items)))}
+    shown = [row for row in agents if is_whole or row["agent_file"] in ranks or _is_used(row)]
+    _print_agents(sorted(shown, key=lambda row: ranks.get(row["agent_file"], len(ranks))), now)
     idle = len(agents) - len(shown)
     if idle:
         print(f"{wording.counted(idle, 'agent has', 'agents have')} not run a task yet (--all shows them)")

@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 
-from otel_tracker import MetricTracker, TaskTracker
+from otel_tracker import MetricTracker, TaskTracker, names
 from otel_tracker.cli import main
+from otel_tracker.cli.demo_past import FLAPPING, past
 from otel_tracker.runtime.printable import columns
+from otel_tracker.runtime.timestamps import parse_timestamp
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.store import Store
-from tests.builders import end
+from tests.builders import end, folded
 from tests.shown import Run
 
 
@@ -418,15 +420,37 @@ def test_an_output_that_cannot_be_written_is_one_line(fleet: MetricTracker, home
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
 
 
-def test_the_demo_trips_a_breaker_and_leaves_the_users_home_alone(run: Run, home: Home, tmp_path: Path) -> None:
+def test_the_demo_shows_a_fleet_with_a_past_and_leaves_the_users_home_alone(
+    run: Run, home: Home, tmp_path: Path
+) -> None:
     status, out, _ = run("demo", "--into", str(tmp_path / "demo"))
     assert status == 0
     document = json.loads((tmp_path / "demo" / "config" / "circuit-breaker.json").read_bytes())
     assert str(tmp_path / "demo" / "config" / "circuit-breaker.json") in out
     assert document["agents"]["experts/database_expert.md"]["status"] == "blacklisted"
-    counts = {key: document["metrics"][key] for key in ("total_requests", "successful", "failed", "cancelled")}
-    assert counts == {"total_requests": 23, "successful": 16, "failed": 6, "cancelled": 1}
+    for trouble in (
+        "experts/database_expert.md: blacklisted for ",
+        "core/documenter.md: $",
+        "research/archivist.md: failed 1",
+    ):
+        assert f"  {trouble}" in out
+    assert out.count(" i  ") == 0
     assert not Path(home.folder).exists()
+    assert main(["usage", "--by", "day", "--since", "13d", "--home", str(tmp_path / "demo"), "--format", "csv"]) == 0
+
+
+@pytest.mark.parametrize("hour", [0.01, 3, 12, 23.9])
+def test_the_demo_s_past_is_the_same_each_time_and_before_the_present(hour: float) -> None:
+    now = parse_timestamp("2026-12-02T00:00:00Z") + hour * 3600
+    events, again = (past(now, lambda *_, **__: 5) for _ in range(2))
+    assert events == [{**event, "id": first["id"]} for event, first in zip(again, events, strict=True)]
+    moments = [parse_timestamp(event["timestamp"]) for event in events]
+    assert moments == sorted(moments)
+    assert now - 15 * 86_400 <= moments[0] < moments[-1] <= now
+    assert {event["action"] for event in events} == {*names.OUTCOMES, names.USAGE_RECORDED} - {
+        names.ACTIONS[names.LOST]
+    }
+    assert folded(*events).agents[FLAPPING]["status"] == "healthy"
 
 
 def test_the_demo_takes_a_home_that_is_named(tmp_path: Path) -> None:
