@@ -2,6 +2,7 @@ import gc
 import logging
 import os
 import shutil
+import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -55,6 +56,17 @@ def _is_good_for_temporary_folders(folder: str) -> bool:
         return False
     has_room = status.f_bavail * status.f_frsize >= _LEAST_BYTES
     return has_room and not status.f_flag & os.ST_NOEXEC and os.access(folder, os.W_OK | os.X_OK)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_signal_ignored() -> Iterator[None]:
+    """Let tests that run in the background of a script, where Ctrl-C is ignored, start processes that hear it."""
+    ignored = [number for number in (signal.SIGINT, signal.SIGQUIT) if signal.getsignal(number) is signal.SIG_IGN]
+    for number in ignored:
+        signal.signal(number, signal.SIG_DFL)
+    yield
+    for number in ignored:
+        signal.signal(number, signal.SIG_IGN)
 
 
 @pytest.fixture(autouse=True)

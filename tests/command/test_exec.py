@@ -71,17 +71,6 @@ sys.exit(main(["exec", *sys.argv[2:]]))
 DISTURBED = [sys.executable, "-c", _DISTURBED]
 
 
-@pytest.fixture(autouse=True)
-def _no_signal_ignored() -> Iterator[None]:
-    """Let tests that run in the background of a script, where Ctrl-C is ignored, start processes that hear it."""
-    ignored = [number for number in (signal.SIGINT, signal.SIGQUIT) if signal.getsignal(number) is signal.SIG_IGN]
-    for number in ignored:
-        signal.signal(number, signal.SIG_DFL)
-    yield
-    for number in ignored:
-        signal.signal(number, signal.SIG_IGN)
-
-
 class Tracked:
     """Runs commands as tasks in a home of their own, and tells what was recorded of them."""
 

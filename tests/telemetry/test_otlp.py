@@ -468,16 +468,6 @@ def test_what_the_receiver_has_not_taken_is_exported_when_it_is_back(programs: P
     assert run_ids(absent.spans()) == [entry["run_id"] for entry in programs.entries]
 
 
-@pytest.fixture
-def _no_signal_ignored() -> Iterator[None]:
-    """Let tests that run in the background of a script, where Ctrl-C is ignored, start processes that hear it."""
-    before = signal.getsignal(signal.SIGINT)
-    if before is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 class Following:
     """`otel-tracker spans --follow`, as a process, and what it says."""
 
@@ -504,7 +494,7 @@ class Following:
 
 
 @pytest.fixture
-def following(programs: Programs, tmp_path: Path, _no_signal_ignored: None) -> Iterator[Following]:
+def following(programs: Programs, tmp_path: Path) -> Iterator[Following]:
     made = Following(programs, tmp_path / "said")
     yield made
     made.process.kill()
