@@ -16,6 +16,7 @@ from otel_tracker.cli.terminal import (
     row_state,
 )
 from otel_tracker.errors import command
+from otel_tracker.integrations import load_all
 from otel_tracker.integrations.agent_files import has_file
 from otel_tracker.reporting import summary, wording
 from otel_tracker.runtime import owner
@@ -59,11 +60,15 @@ def show(store: "Store", form: str = "table", *, is_whole: bool) -> None:
         of_attention = [item._asdict() for item in items]
         values = {"attention": of_attention, "agents": agents, "running": running}
         print_json({"generated_at": format_timestamp(now), **values})
-    elif agents:
+        return
+    if agents:
         _print_status(document, items, agents, running, now, is_whole=is_whole)
     else:
         init = plain(command("init", home=store.home.option))
         print(f"no agents yet; register those of the home with: {init}")
+    if not document.head["metrics"]["total_requests"]:
+        for text in filter(None, (integration.waiting(store.home) for integration in load_all())):
+            print(plain(text))
 
 
 def _print_status(

@@ -53,5 +53,8 @@ class Integration(Protocol):
     def findings(self, home: Home) -> Iterator[Finding]:
         """Yield the doctor's findings about the coding agent: whether it calls the hooks, and records in `home`."""
 
+    def waiting(self, home: Home) -> str | None:
+        """Return a sentence on what is known of the past that `home` hasn't recorded, with the command; None for nothing."""
+
     def agent_folders(self) -> list[str]:
         """Return the folders outside of a home in which the coding agent finds its agents' files."""

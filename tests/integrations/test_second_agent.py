@@ -81,6 +81,9 @@ class _Other:
     def findings(self, home: Home) -> Iterator[Finding]:
         yield Finding("other agent", WRONG, f"keeps nothing in {home.of_integration('other-agent')}")
 
+    def waiting(self, home: Home) -> str | None:
+        return f"the other agent has a past, too, unlike {home.folder}"
+
     def agent_folders(self) -> list[str]:
         return [str(self._folder)]
 
@@ -90,7 +93,7 @@ def other(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> _Other:
     package, module = (ModuleType(name) for name in ("other_agent", "integration"))
     agent = _Other(tmp_path / "agents of the other")
     _: Integration = agent  # mypy compares it with the protocol, too
-    for name in ("TITLE", "add_commands", "run_hook", "is_calling", "output", "findings", "agent_folders"):
+    for name in ("TITLE", "add_commands", "run_hook", "is_calling", "output", "findings", "waiting", "agent_folders"):
         setattr(module, name, getattr(agent, name))
     monkeypatch.setattr(package, "integration", module, raising=False)
     monkeypatch.setitem(sys.modules, f"{integrations.__name__}.other_agent", package)
@@ -139,6 +142,14 @@ def test_the_output_of_a_command_is_read_by_the_agent_that_wrote_it(
     history = json.loads(run("--home", str(home), "history", "--format", "json")[1])
     assert history[0]["models"] == {"other-1": {"input": 3, "output": 4}}
     assert history[0]["conversation_id"] == "of the other agent"
+
+
+def test_a_status_without_tasks_tells_of_its_past(
+    other: _Other, run: Callable[..., tuple[int, str]], tmp_path: Path
+) -> None:
+    status, shown = run("status")
+    assert status == 0
+    assert "the other agent has a past, too, unlike" in shown
 
 
 def test_its_agents_have_their_files_and_its_folder_of_a_home_holds_no_agents(other: _Other, tmp_path: Path) -> None:

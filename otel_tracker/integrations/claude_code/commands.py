@@ -8,6 +8,7 @@ import time
 from io import StringIO
 
 from otel_tracker.errors import command
+from otel_tracker.integrations.claude_code import past_import
 from otel_tracker.integrations.claude_code.runs.session_files import note_first_session
 from otel_tracker.integrations.claude_code.settings import registration, settings_file, settings_places
 from otel_tracker.runtime.environment import DEFAULT_HOME, chosen_home
@@ -37,7 +38,8 @@ def install(options: "Namespace", make_home: "MakeHome") -> int:
     before = settings_file.read(_path(options))
     change = settings_file.install(before, registration.hooks(program, choice, is_shared=options.project))
     if options.dry_run:
-        return _show(change)
+        _show(change)
+        return _import(options) if options.with_past else 0
     settings_file.refuse_read_only(before.path)
     store = Store(Home(chosen_home(options.home)))
     made = make_home(store)
@@ -60,7 +62,18 @@ def install(options: "Namespace", make_home: "MakeHome") -> int:
     print(f"see:      {status}, after the first sub-agent; {doctor}, if nothing comes")
     scope = ("--project",) if options.project else ()
     print(f"undo:     {command('claude-code uninstall', options=scope)}")
+    if options.with_past:
+        return _import(options)
+    past = past_import.waiting(store.home)
+    if past is not None:
+        print(f"past:     {past}")
     return 0
+
+
+def _import(options: "Namespace") -> int:
+    """Import all that the user's transcripts tell of, as `import` does without arguments."""
+    vars(options).update(paths=[], since=None, format="table")
+    return past_import.import_past(options)
 
 
 def uninstall(options: "Namespace") -> int:
@@ -68,7 +81,8 @@ def uninstall(options: "Namespace") -> int:
     before = settings_file.read(_path(options))
     change = settings_file.uninstall(before)
     if options.dry_run:
-        return _show(change)
+        _show(change)
+        return 0
     copied = settings_file.write(change)
     removed = len(_ours(before))
     print(f"settings: {printable(before.path)} ({_what_became(change)})")
@@ -109,7 +123,7 @@ def _program(is_shared: bool) -> str:
     return registration.program()
 
 
-def _show(change: settings_file.Change) -> int:
+def _show(change: settings_file.Change) -> None:
     before, path = change.before, printable(change.before.path)
     old, new = StringIO((before.content or b"").decode()), StringIO(change.text)
     shown = list(difflib.unified_diff(list(old), list(new), path, path))
@@ -119,7 +133,6 @@ def _show(change: settings_file.Change) -> int:
             print("\\ No newline at end of file")
     if not shown:
         print(f"{path} would stay as it is")
-    return 0
 
 
 def _what_became(change: settings_file.Change) -> str:

@@ -29,6 +29,7 @@ def add_commands(add: "AddCommand", add_sums: "AddSums", make_home: "MakeHome") 
     gate.add_argument("--gate", action="store_true", help="refuse agents whose breaker is open (as it is by default)")
     gate.add_argument("--no-gate", action="store_true", help="only record")
     parser.add_argument("--fail-closed", action="store_true", help="refuse also where the breaker can't be asked")
+    parser.add_argument("--import", dest="with_past", action="store_true", help="record the runs of the past, too")
     _add_scope(add("uninstall", "take the hooks away again", _uninstall))
     parser = add("hook", "what Claude Code calls: a payload on standard input", _hook)
     parser.add_argument("--no-gate", action="store_true", help="only record")
@@ -69,6 +70,13 @@ def findings(home: "Home") -> "Iterator[Finding]":
     from otel_tracker.integrations.claude_code import findings as of_claude_code
 
     return of_claude_code.findings(home)
+
+
+def waiting(home: "Home") -> "str | None":
+    """Return what transcripts tell that a home hasn't recorded, and the command that does it; None for nothing."""
+    from otel_tracker.integrations.claude_code import past_import
+
+    return past_import.waiting(home)
 
 
 def agent_folders() -> "list[str]":

@@ -11,6 +11,7 @@ from otel_tracker import names
 from otel_tracker.errors import CountedElsewhereError, command
 from otel_tracker.integrations.claude_code.past.agent_keys import AgentKeys
 from otel_tracker.integrations.claude_code.past.importing import Import
+from otel_tracker.integrations.claude_code.past.waiting import waiting_runs
 from otel_tracker.integrations.claude_code.past_usage import transcripts_at
 from otel_tracker.integrations.claude_code.runs import ledger
 from otel_tracker.reporting import wording
@@ -34,8 +35,17 @@ if TYPE_CHECKING:
     from otel_tracker.state.document import Document
     from otel_tracker.state.shapes import Row
 
-_WIDTH, _LABEL = 80, 11  # columns
+_WIDTH, _LABEL = 80, 10  # columns
 _BAR, _MEGABYTE = 30, 1e6
+
+
+def waiting(home: Home) -> "str | None":
+    """Return how many runs of the user's transcripts wait to be imported into a home, and the command; None for none."""
+    count = waiting_runs(home, transcripts_at([]))
+    if not count:
+        return None
+    remedy = printable(command("claude-code import", home=home.option))
+    return f"transcripts tell of about {_number(count, 'run')} of the past; record them with: {remedy}"
 
 
 def import_past(options: "Namespace") -> int:
@@ -119,7 +129,7 @@ def _lines(options: "Namespace", home: Home, run: Import, sums: "UsageTable") ->
         models = (f"{printable(model)} ({tokens:,} tokens)" for model, tokens in sums.unpriced.items())
         yield _line("unpriced", ", ".join(models))
     if run.unchanged:
-        yield _line("unchanged", f"{_number(run.unchanged, 'folder')}, as at the last import")
+        yield _line("folders", f"{run.unchanged:,} as they were at the last import, which are not read again")
     if run.known:
         yield _line("known", f"{_number(run.known, 'run')} were counted before")
     if run.going_on:

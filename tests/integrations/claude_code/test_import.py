@@ -21,8 +21,10 @@ from otel_tracker import names
 from otel_tracker.doctor import WRONG, examine_home
 from otel_tracker.errors import LockTimeoutError
 from otel_tracker.integrations.claude_code.past import importing
+from otel_tracker.integrations.claude_code.past.waiting import waiting_runs
 from otel_tracker.integrations.claude_code.runs import ledger
 from otel_tracker.integrations.claude_code.runs.run import run_id_of
+from otel_tracker.integrations.claude_code.transcripts import places
 from otel_tracker.reporting.aggregate import UsageTable, aggregate, parts_in
 from otel_tracker.reporting.window import Window
 from otel_tracker.runtime.timestamps import format_timestamp, parse_timestamp
@@ -353,14 +355,14 @@ def test_the_summary_fits_a_terminal_and_names_what_is_left(truth: Truth, home: 
     status, shown, _ = run("claude-code", "import", str(truth.roots[0]))
     assert status == 0
     assert max(map(len, shown.splitlines())) <= 80
-    assert f"imported:  {len(truth.runs)} runs in " in shown
+    assert f"imported: {len(truth.runs)} runs in " in shown
     for label in ("outcomes:", "tokens:", "cost:", "unpriced:", "see:"):
         assert f"\n{label}" in shown
     assert ("skipped:" in shown) is (truth.unreadable > 0)
     touch(*truth.roots)
     again = run("claude-code", "import", str(truth.roots[0]))[1]
-    assert f"known:     {len(truth.runs)} runs were counted before" in again
-    assert "unchanged: " in run("claude-code", "import", str(truth.roots[0]))[1]
+    assert f"known:    {len(truth.runs)} runs were counted before" in again
+    assert "as they were at the last import" in run("claude-code", "import", str(truth.roots[0]))[1]
 
 
 def test_json_has_the_same(truth: Truth, home: Home, run: Run) -> None:
@@ -392,6 +394,53 @@ def test_a_path_that_is_not_there_and_a_moment_that_is_none_are_said(home: Home,
 
 
 _ROOT = Path(__file__).parents[3]
+
+# Where it is offered
+
+
+@pytest.fixture
+def of_user(truth: Truth, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Truth:
+    """Let the tree be the user's own."""
+    monkeypatch.setenv("CLAUDE_CONFIG_DIR", str(truth.roots[0]))
+    monkeypatch.chdir(tmp_path)
+    return truth
+
+
+def _agents_of(truth: Truth) -> int:
+    """Return how many agents, none of them Claude Code's own helpers, have a transcript of their own."""
+    agents = {path.stem.removeprefix("agent-") for path in truth.roots[0].rglob("agent-*.jsonl")}
+    return sum(not agent.startswith(places.INTERNAL) for agent in agents)
+
+
+def test_install_says_how_many_runs_wait_and_takes_them_in(of_user: Truth, home: Home, run: Run) -> None:
+    command = f"otel-tracker claude-code import --home {home.folder}"
+    expected = f"transcripts tell of about {_agents_of(of_user)} runs of the past; record them with: {command}"
+    assert f"past:     {expected}\n" in run("claude-code", "install")[1]
+    assert f"{expected}\n" in run("status")[1]
+    shown = run("claude-code", "install", "--import")[1]
+    assert f"imported: {len(of_user.runs)} runs in " in shown
+    assert "past:" not in shown
+    check(home, of_user)
+    assert "past:" not in run("claude-code", "install")[1]
+    assert "of the past" not in run("status")[1]
+
+
+def test_a_dry_run_of_install_shows_both_changes(of_user: Truth, home: Home, run: Run) -> None:
+    shown = run("claude-code", "install", "--import", "--dry-run")[1]
+    assert '+  "hooks": {' in shown
+    assert f"imported: {len(of_user.runs)} runs in " in shown
+    assert not Path(home.folder).exists()
+
+
+def test_a_status_without_transcripts_tells_of_none(home: Home, run: Run) -> None:
+    assert "of the past" not in run("status")[1]
+
+
+def test_runs_that_are_known_do_not_wait(of_user: Truth, home: Home) -> None:
+    imported(home, *of_user.roots)
+    touch(*of_user.roots)
+    assert waiting_runs(home, map(str, of_user.roots)) == 0
+
 
 # What goes wrong
 

@@ -84,7 +84,7 @@ class Import:
             files = transcript_files(paths)
             progress = _Progress(sum(file.size for file in files), show)
             for group in groups_of(files):
-                folders = _states_of(group)
+                folders = states_of(group)
                 if counted.has_read(folders, self._since):
                     self.unchanged += len(folders)
                 elif self._since is None or group[-1].modified >= self._since:
@@ -203,7 +203,7 @@ def groups_of(files: "Iterable[TranscriptFile]") -> "list[list[TranscriptFile]]"
     return list(groups.values())
 
 
-def _states_of(group: "Iterable[TranscriptFile]") -> "dict[str, str]":
+def states_of(group: "Iterable[TranscriptFile]") -> "dict[str, str]":
     """Return for each folder of a group a digest of what its files are like."""
     texts: dict[str, list[str]] = {}
     for file in group:
