@@ -34,7 +34,8 @@ def commands(of: argparse.ArgumentParser, prefix: str = "") -> Iterator[tuple[st
 def test_the_readmes_example_prints_what_the_readme_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("OTEL_TRACKER_HOME", str(tmp_path))
+    monkeypatch.setenv("OTEL_TRACKER_HOME", str(tmp_path))  # for the command
+    monkeypatch.setattr("tempfile.mkdtemp", lambda: str(tmp_path))
     example, expected = re.findall(r"```python\n(.*?)```\n+```\n(.*?)```", README, re.DOTALL)[0]
     exec(compile(example, "README.md", "exec"), {})  # noqa: S102 - the README is ours
     assert capsys.readouterr().out == expected

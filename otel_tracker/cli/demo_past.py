@@ -59,10 +59,10 @@ class _Past:
         today = datetime.fromtimestamp(self._now).replace(hour=0, minute=0, second=0, microsecond=0)  # noqa: DTZ006
         for days_ago in range(DAYS, -1, -1):
             day = today - timedelta(days=days_ago)
-            for number in range(2 if day.weekday() > 4 else 5):
+            for number in range(2 if day.weekday() > 4 else 5 if days_ago else 3):
                 at = day.timestamp() + (9 + 2 * number + self._random.random()) * 3600
                 if days_ago == 0:  # however early in the day the demo is run
-                    at = self._now - (5 - number) * 0.15 * min(14_400, self._now - day.timestamp())
+                    at = self._now - (3 - number) * 0.25 * min(14_400, self._now - day.timestamp())
                 yield from self._conversation(f"{day:%m%d}{number}", at, is_today=days_ago == 0)
 
     def _conversation(self, name: str, at: float, *, is_today: bool) -> "Iterator[Event]":
@@ -89,7 +89,7 @@ class _Past:
         outcome = {".": names.SUCCESS, "x": names.FAILURE, "-": names.CANCELLED}[mark]
         seconds = habits.seconds * self._random.lognormvariate(0, 0.5)
         ended = min(at + seconds, self._now)
-        requests = habits.requests * (4 if is_today and agent == SPENDING else 1)
+        requests = habits.requests * (3 if is_today and agent == SPENDING else 1)
         tokens = self._tokens(habits.model, ended, requests)
         return task_ended(
             agent, outcome, ended, run_id=f"{session} {agent}", started=format_timestamp(ended - seconds),
