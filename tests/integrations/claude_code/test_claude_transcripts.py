@@ -401,6 +401,14 @@ ENDINGS = {
         [answer(called()), answer(called("toolu_2")), result(), result("toolu_2")],
         AFTER_TOOL,
     ),
+    "an answer that is written before the result that it answers": (
+        [answer(called()), answer(message="msg_2"), result()],
+        CLEAN,
+    ),
+    "a call that is written before the result of the last one": (
+        [answer(called()), answer(called("toolu_2"), message="msg_2"), result()],
+        MID_TOOL,
+    ),
     "an answer in spite of a missing result": ([answer(called()), prompt("go on"), answer(message="msg_2")], CLEAN),
     "a refusal": ([prompt(), answer(m_content=[], m_stop_reason="refusal")], UNANSWERED),
     "a refusal after thoughts": ([answer({"type": "thinking"}, m_stop_reason="refusal")], UNANSWERED),

@@ -1,7 +1,8 @@
 """How a sub-agent's transcript ends: well, interrupted, with an error of the API, or in the middle of something. Pure.
 
 The last record of type user or assistant decides; Claude Code's notes to itself (system, attachment, progress,
-queue-operation, summary) say nothing. The `stop_reason` of an answer is often null even if the answer has ended well. It
+queue-operation, summary) say nothing, nor does a tool's result behind the answer to it: a busy Claude Code may write the
+two in the wrong order (seen in 2.1.139). The `stop_reason` of an answer is often null even if the answer has ended well. It
 decides only if the model refused to answer, or had no room left for the rest of its answer.
 """
 
@@ -81,12 +82,14 @@ class Ending:
 
     def _add_user(self, record: "Record", message: "Record") -> None:
         results = blocks_of_type(message, "tool_result")
-        self._open_tools.difference_update([text(block.get("tool_use_id")) for block in results])
+        returned = {text(block.get("tool_use_id")) for block in results}
+        is_late = self._open_tools.isdisjoint(returned)
+        self._open_tools -= returned
         is_stopped = record.get("toolDenialKind") in _STOPPED_BY_USER
         if is_stopped or is_interruption(message) or any(is_interrupted_result(block) for block in results):
             self._set(INTERRUPTED)
-        elif results and self.name in (INTERRUPTED, API_ERROR):
-            return  # a tool that was still running has given its result, which changes nothing
+        elif results and (is_late or self.name in (INTERRUPTED, API_ERROR)):
+            return  # of a tool that was still running, or written behind the answer to it: it changes nothing
         elif results or (record.get("isMeta") is not True and blocks_of(message)):
             is_answered = bool(results) and not self._open_tools
             self._set((AFTER_TOOL if is_answered else MID_TOOL) if self._has_answered else EMPTY)
