@@ -16,7 +16,7 @@ import msgspec
 from otel_tracker.errors import InvalidValueError, OtelTrackerError
 from otel_tracker.reporting.page import agent, fleet, orders, run, sessions
 from otel_tracker.reporting.page.query import Query, query_of
-from otel_tracker.reporting.page.render import Frame, rendered, resource
+from otel_tracker.reporting.page.render import Frame, rendered, rendered_file, resource
 from otel_tracker.reporting.page.tally import Tally, tally_of
 from otel_tracker.reporting.window import Window
 from otel_tracker.runtime.printable import printable
@@ -25,12 +25,15 @@ from otel_tracker.storage import orders as record_orders
 from otel_tracker_exporters.scrape import Reply, name_in, words
 
 if TYPE_CHECKING:
+    from datetime import tzinfo
+
     from otel_tracker.reporting.attention import Attention
     from otel_tracker.reporting.page.tables import Table
     from otel_tracker.state.document import Document
     from otel_tracker.state.shapes import Event
     from otel_tracker.storage.store import Store
 
+_RUNS_IN_FILE = 10
 _WEEK = 8 * 86_400.0  # today, and the seven days before
 _TALLIES = 8  # windows whose sums are remembered
 _RESOURCES = {
@@ -131,6 +134,26 @@ class Page:
         except (_NotKnownError, OtelTrackerError) as error:
             return _html(_status_of(error), rendered("error", self._frame(query, now, 0), sentence=str(error)))
 
+    def report(self, query: Query, zone: "tzinfo | None" = None) -> str:
+        """Return the fleet of a window and the agents that ran in it as one file of HTML; days are those of the zone."""
+        now, document = self._clock(), self._store.read()
+        query = query._replace(rows="all")
+        window = query.window_at(now, zone)
+        tally, week = (
+            self._tally(document, window, now),
+            self._tally(document, Window(since=now - _WEEK, zone=zone), now),
+        )
+        view = fleet.fleet_of(document, tally, query, now)
+        keys = [row.agent for row in view.agents]
+        events: dict[str, list[Event]] = {key: [] for key in keys}
+        former = {old: new for old, new in document.renamed.items() if new in events}
+        for event in self._store.events_with("agent", {*keys, *former}, window.since or 0.0):
+            events[former.get(str(event["agent"]), str(event["agent"]))].append(event)
+        agents = [agent.agent_of(document, key, tally, week, events[key], query, now) for key in keys]
+        frame = Frame(query, now, zone, document.sequence, agents=keys)
+        shortened = [one._replace(ended=one.ended[:_RUNS_IN_FILE]) for one in agents]
+        return rendered_file(frame, fleet=view, agents=shortened, attention=self._attention_of(document, now))
+
     def order(self, target: str, body: bytes, headers: Mapping[str, str]) -> Reply:
         """Answer a POST: record the order of a form that this start of the server has made, and say what has changed."""
         given, now = dict(parse_qsl(body.decode("utf-8", "replace"))), self._clock()
@@ -228,7 +251,7 @@ class Page:
     def _tally(self, document: "Document", window: Window, now: float) -> Tally:
         """Return the sums of a window, which a state has for a minute."""
         moments = [moment and moment // 60 for moment in (window.since, window.until)]
-        key = document.sequence, *moments
+        key = document.sequence, window.zone, *moments
         with self._lock:
             if key not in self._tallies:
                 read = partial(self._store.run_events, document)

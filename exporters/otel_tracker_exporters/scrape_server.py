@@ -11,13 +11,15 @@ from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from socketserver import ThreadingTCPServer
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from otel_tracker.errors import AddressError, CertificateError, InvalidValueError
 from otel_tracker.runtime.log import warn
 from otel_tracker.runtime.printable import printable
-from otel_tracker_exporters.page import Page
 from otel_tracker_exporters.scrape import Exposition, Reply, answer, name_in, words, zipped
+
+if TYPE_CHECKING:
+    from otel_tracker_exporters.page import Page
 
 DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", 9464  # the port that OpenTelemetry has for Prometheus
 MOST_CLIENTS = 16
@@ -44,7 +46,7 @@ class MetricsServer(ThreadingTCPServer):
         address: tuple[str, int],
         hosts: Sequence[str],
         tls: ssl.SSLContext | None,
-        page: Page | None,
+        page: "Page | None",
     ) -> None:
         self.exposition, self.page, self.host = exposition, page, address[0]
         self._hosts = {name.strip().lower().rstrip(".") for name in (address[0], socket.gethostname(), *hosts)}
@@ -159,7 +161,7 @@ class _Handler(BaseHTTPRequestHandler):
             )
         return answer(self.server.exposition, self.path, self.headers)  # type: ignore[arg-type]
 
-    def _answer_of(self, page: Page) -> Reply:
+    def _answer_of(self, page: "Page") -> Reply:
         return _refused(page, self) or zipped(page.answer(self.path), self.headers)  # type: ignore[arg-type]
 
     def _send_head(self, reply: Reply) -> None:
@@ -169,7 +171,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
 
-def _refused(page: Page, asked: _Handler) -> Reply | None:
+def _refused(page: "Page", asked: _Handler) -> Reply | None:
     refusal = page.refusal(asked.client_address[0], asked.headers)  # type: ignore[arg-type]
     return None if refusal is None else words(HTTPStatus.FORBIDDEN, refusal)
 
@@ -184,7 +186,7 @@ def make_metrics_server(
     keyfile: str | None = None,
     client_cafile: str | None = None,
     client_auth_required: bool = False,
-    page: Page | None = None,
+    page: "Page | None" = None,
 ) -> MetricsServer:
     """Return a server that is bound and not yet serving; it serves the `page`, too, if there is one.
 

@@ -41,7 +41,7 @@ def _add_reading_commands(commands: "Any") -> None:
         commands,
         "report",
         "the whole report, blacklisted agents first",
-        formats=("markdown", "json"),
+        formats=("markdown", "json", "html"),
         function="reports.report",
     )
     report.add_argument(
@@ -179,6 +179,9 @@ def _add_exporting_commands(commands: "Any") -> None:
 
     spans = _add(commands, "spans", "export the spans of tasks that were recorded without one, to OTLP")
     spans.add_argument("--follow", action="store_true", help="and of those to come, until Ctrl-C")
+
+    ui = _add(commands, "ui", "the page in the browser, until Ctrl-C", function="serve.ui")
+    ui.add_argument("--port", type=port, help="the port to listen on (9464, else a free one)")
 
     serve = _add(
         commands, "serve", "the page at http://HOST:PORT/ and the metrics for Prometheus at /metrics, until Ctrl-C"

@@ -10,7 +10,7 @@ FIRST = (
 """What a newcomer may do first: commands, and what for."""
 
 GROUPS = {
-    "look": ("status", "usage", "report", "agent", "leaderboard", "tokens", "history", "serve"),
+    "look": ("status", "ui", "usage", "report", "agent", "leaderboard", "tokens", "history", "serve"),
     "record": ("exec", "export", "spans"),
     "Claude Code": ("claude-code usage", "claude-code install", "claude-code uninstall"),
     "breaker": ("health", "breaker", "reset", "config"),
@@ -43,12 +43,13 @@ EXAMPLES = {
     "init": ("init",),
     "leaderboard": ("leaderboard -m cost_usd -n 5", "leaderboard --since 7d"),
     "metrics": ("metrics -o /var/lib/node_exporter/otel-tracker.prom",),
-    "report": ("report", "report --since 7d -o report.md"),
+    "report": ("report", "report --since 7d -o report.md", "report --format html -o report.html"),
     "reset": ("reset core/coder.md",),
     "serve": ("serve", "serve --port 9464"),
     "spans": ("spans --follow",),
     "status": ("status", "status --watch"),
     "tokens": ("tokens", "tokens --since month"),
+    "ui": ("ui",),
     "usage": ("usage --since 7d", "usage --since month --by day,agent"),
 }  # fmt: skip
 """Command lines that work as they stand, by command; `otel-tracker` stands before each that doesn't name it itself."""

@@ -33,6 +33,10 @@ def report(options: "Namespace") -> int:
     document, is_json = store.read(), options.format == "json"
     if is_json and has_window(options):
         text = rendered(sums_of(options, "agent"), "json", 0)
+    elif options.format == "html":
+        from otel_tracker.cli.page import report_in_html  # here: the other formats need no templates
+
+        text = report_in_html(store, options)
     elif is_json:
         items = [item._asdict() for item in attention_of(store, document, now)]
         text = as_json(summary.report(document, now, items))
@@ -43,7 +47,7 @@ def report(options: "Namespace") -> int:
     if not is_standard_output(options.output):
         Files().export(options.output, text.encode())
         print(f"wrote {plain(options.output)}")
-    elif is_json:
+    elif options.format != "markdown":
         print_data(text)
     else:
         sys.stdout.write(text)

@@ -1,31 +1,34 @@
-"""`otel-tracker serve` and `otel-tracker metrics`: the state for Prometheus, to be scraped or written to a file."""
+"""`otel-tracker serve`, `ui` and `metrics`: the page, and the state for Prometheus, to be scraped or written to a file."""
 
 import signal
 import threading
-from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, generate_latest
 
-from otel_tracker.cli.attention import attention_of
 from otel_tracker.cli.stores import store_of
 from otel_tracker.cli.terminal import is_standard_output, plain, print_data
+from otel_tracker.errors import AddressError
 from otel_tracker.storage.files import Files
-from otel_tracker_exporters.page import Page
 from otel_tracker_exporters.prometheus import StateCollector
 from otel_tracker_exporters.scrape import Exposition
-from otel_tracker_exporters.scrape_server import make_metrics_server, shown_address
+from otel_tracker_exporters.scrape_server import DEFAULT_PORT, make_metrics_server, shown_address
 
 if TYPE_CHECKING:
     from argparse import Namespace
+    from collections.abc import Sequence
+
+    from otel_tracker.storage.store import Store
+    from otel_tracker_exporters.page import Page
+    from otel_tracker_exporters.scrape_server import MetricsServer
 
 EXIT_FAILURE = 1
 _READABLE = 0o644
 
 
 def serve(options: "Namespace") -> int:
-    """Serve the metrics until Ctrl-C or SIGTERM."""
+    """Serve the metrics, and the page, until Ctrl-C or SIGTERM."""
     store = store_of(options)
     server = make_metrics_server(
         Exposition(store.read),
@@ -36,17 +39,46 @@ def serve(options: "Namespace") -> int:
         keyfile=options.keyfile,
         client_cafile=options.client_cafile,
         client_auth_required=options.client_auth_required,
-        page=None if options.no_page else Page(store, options.allow_host, partial(attention_of, store)),
+        page=None if options.no_page else _page(store, options.allow_host),
     )
+    scheme = "https" if options.certfile else "http"
+    address = f"{scheme}://{shown_address(server.host, server.server_port)}"
+    served = "/metrics" if options.no_page else "/ (the page) and /metrics"
+    print(f"serving {plain(address)}{served} of {plain(store.home.config_file)}", flush=True)
+    return _serve(server)
+
+
+def ui(options: "Namespace") -> int:
+    """Serve the page and open it in the browser, until Ctrl-C or SIGTERM; at a free port if none is named and the usual one is taken."""
+    from otel_tracker.cli.page import open_in_browser
+
+    store = store_of(options)
+    page, exposition = _page(store), Exposition(store.read)
+    try:
+        server = make_metrics_server(exposition, DEFAULT_PORT if options.port is None else options.port, page=page)
+    except AddressError:
+        if options.port is not None:
+            raise
+        server = make_metrics_server(exposition, 0, page=page)
+    address = f"http://{shown_address(server.host, server.server_port)}/"
+    print(f"the page of {plain(store.home.config_file)} is at {address}, until Ctrl-C", flush=True)
+    open_in_browser(address)  # it is bound: what the browser asks before the loop begins waits
+    return _serve(server)
+
+
+def _page(store: "Store", allowed_hosts: "Sequence[str]" = ()) -> "Page":
+    from otel_tracker.cli.page import page_of  # here: metrics need no templates
+
+    return page_of(store, allowed_hosts)
+
+
+def _serve(server: "MetricsServer") -> int:
+    """Serve until a signal ends it."""
 
     def end(number: int, frame: FrameType | None) -> None:
         threading.Thread(target=server.shutdown).start()  # it waits for the loop that this handler has interrupted
 
     old = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
-    scheme = "https" if options.certfile else "http"
-    address = shown_address(server.host, server.server_port)
-    served = "/metrics" if options.no_page else "/ (the page) and /metrics"
-    print(f"serving {scheme}://{plain(address)}{served} of {plain(store.home.config_file)}", flush=True)
     try:
         server.serve_forever()
     finally:

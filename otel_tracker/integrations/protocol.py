@@ -7,6 +7,7 @@ from typing import Protocol
 from otel_tracker.reporting.aggregate import Comparison
 from otel_tracker.reporting.finding import Finding
 from otel_tracker.reporting.window import Window
+from otel_tracker.state.shapes import Event
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.store import Store
 from otel_tracker.tracking.output import Output
@@ -55,6 +56,9 @@ class Integration(Protocol):
 
     def waiting(self, home: Home) -> str | None:
         """Return a sentence on what is known of the past that `home` hasn't recorded, with the command; None for nothing."""
+
+    def transcript_of(self, event: Event) -> str | None:
+        """Return the path of the transcript of the run that an event is about, None if there is none of this coding agent's."""
 
     def agent_folders(self) -> list[str]:
         """Return the folders outside of a home in which the coding agent finds its agents' files."""

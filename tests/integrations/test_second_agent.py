@@ -16,7 +16,7 @@ from otel_tracker.integrations.agent_files import agent_files, has_file
 from otel_tracker.integrations.claude_code import integration as claude_code
 from otel_tracker.integrations.protocol import AddCommand, AddSums, Integration, MakeHome
 from otel_tracker.reporting.finding import WRONG, Finding
-from otel_tracker.state.shapes import Tokens
+from otel_tracker.state.shapes import Event, Tokens
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.port import Port
 from otel_tracker.storage.store import Store
@@ -84,6 +84,9 @@ class _Other:
     def waiting(self, home: Home) -> str | None:
         return f"the other agent has a past, too, unlike {home.folder}"
 
+    def transcript_of(self, event: Event) -> str | None:
+        return f"/other/{event['agent_id']}" if event.get("agent_id") else None
+
     def agent_folders(self) -> list[str]:
         return [str(self._folder)]
 
@@ -93,7 +96,17 @@ def other(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> _Other:
     package, module = (ModuleType(name) for name in ("other_agent", "integration"))
     agent = _Other(tmp_path / "agents of the other")
     _: Integration = agent  # mypy compares it with the protocol, too
-    for name in ("TITLE", "add_commands", "run_hook", "is_calling", "output", "findings", "waiting", "agent_folders"):
+    for name in (
+        "TITLE",
+        "add_commands",
+        "run_hook",
+        "is_calling",
+        "output",
+        "findings",
+        "waiting",
+        "transcript_of",
+        "agent_folders",
+    ):
         setattr(module, name, getattr(agent, name))
     monkeypatch.setattr(package, "integration", module, raising=False)
     monkeypatch.setitem(sys.modules, f"{integrations.__name__}.other_agent", package)

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from otel_tracker.reporting.aggregate import Comparison
     from otel_tracker.reporting.finding import Finding
     from otel_tracker.reporting.window import Window
+    from otel_tracker.state.shapes import Event
     from otel_tracker.storage.home import Home
     from otel_tracker.tracking.output import Output
 
@@ -77,6 +78,14 @@ def waiting(home: "Home") -> "str | None":
     from otel_tracker.integrations.claude_code import past_import
 
     return past_import.waiting(home)
+
+
+def transcript_of(event: "Event") -> "str | None":
+    """Return where the transcript of a run is, by its session and its agent's id."""
+    from otel_tracker.integrations.claude_code.transcripts.places import found_transcript
+    from otel_tracker.integrations.claude_code.variables import transcript_folders
+
+    return found_transcript(transcript_folders(), event.get("conversation_id") or "", event.get("agent_id") or "")
 
 
 def agent_folders() -> "list[str]":

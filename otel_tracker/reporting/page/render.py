@@ -1,6 +1,8 @@
 """HTML of views, by the templates of this package. Texts of others are escaped, and show every letter that doesn't print."""
 
+from base64 import b64encode
 from functools import lru_cache
+from hashlib import sha256
 from importlib.resources import files
 from typing import NamedTuple
 
@@ -14,6 +16,7 @@ from otel_tracker.runtime.timestamps import format_timestamp, parse_timestamp
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import tzinfo
 
 _TEMPLATES = "templates"
@@ -30,13 +33,19 @@ class Frame(NamedTuple):
     """The number of the last event that the view shows."""
     start: str = ""
     """A text that each start of the server draws anew: the token of its orders."""
+    agents: "Sequence[str] | None" = None
+    """Of a file: the agents that it has a part about. Its links lead nowhere else."""
 
     def link(self, path: str, **changes: str) -> str:
-        """Return the address of a view with the reader's choices, some of them changed."""
+        """Return the address of a view with the reader's choices, some of them changed; empty in a file."""
+        if self.agents is not None:
+            return ""
         return address(path, self.query, **{"agent": "", "order": "", "id": "", "run": "", **changes})
 
     def agent_link(self, agent: str) -> str:
-        """Return the address of an agent's view."""
+        """Return the address of an agent's view; in a file of its part, empty where there is none."""
+        if self.agents is not None:
+            return f"#agent-{self.agents.index(agent)}" if agent in self.agents else ""
         return self.link("/agent", agent=agent, **_OF_OTHERS)
 
     def session_link(self, session: str) -> str:
@@ -54,6 +63,15 @@ class Frame(NamedTuple):
     def ago(self, moment: float) -> str:
         """Return how long ago a moment is."""
         return figures.ago(moment, self.now)
+
+
+def rendered_file(frame: Frame, **data: object) -> str:
+    """Return the fleet and its agents as one file of HTML, which loads nothing: its style is in it, allowed by its hash."""
+    style = resource("page.css")
+    digest = b64encode(sha256(style.encode()).digest()).decode()
+    style_of_ours = Markup(style)  # noqa: S704 - a file of this package
+    template = _environment().get_template("report.html")
+    return template.render(frame=frame, view="report", style=style_of_ours, style_hash=f"sha256-{digest}", **data)
 
 
 def rendered(view: str, frame: Frame, **data: object) -> str:

@@ -13,7 +13,7 @@ from otel_tracker.runtime.limits import SIDECAR_BYTES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from typing import Any
 
 INTERNAL = ("acompact-", "aprompt_suggestion-", "aside_question-")
@@ -47,6 +47,22 @@ def agent_transcript(
         return None
     direct = _file(os.path.join(folder, f"{_PREFIX}{agent}{_SUFFIX}"))
     return direct or (elsewhere() if elsewhere else transcripts_below(session_transcript)).get(agent)
+
+
+def found_transcript(folders: "Iterable[str]", session_id: str, agent_id: str) -> "str | None":
+    """Return the path of an agent's transcript in folders of transcripts, each with a folder for each project; None if there is none."""
+    if not is_safe(session_id) or not agent_id:
+        return None
+    for folder in folders:
+        try:
+            projects = sorted(os.listdir(folder))
+        except OSError:
+            continue
+        for project in projects:
+            path = agent_transcript(os.path.join(folder, project, f"{session_id}{_SUFFIX}"), agent_id)
+            if path is not None:
+                return path
+    return None
 
 
 def transcripts_below(session_transcript: "str | None") -> "dict[str, str]":
