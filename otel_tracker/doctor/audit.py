@@ -85,7 +85,7 @@ class Audit:
         self.totals: dict[int, Totals] = {}
         self.ends = Repeated(0, 0)
         self.unfolded = 0
-        """Events after the last of the `marks`, without starts of tasks."""
+        """Events after the last of the `marks`, without those that wait for the next one (names.UNLISTED)."""
         self._replay, self._marks = replay, sorted(set(marks), reverse=True)
         self.moves: list[tuple[int, str, str | None]] = []
         """Renamings and removals of agents up to the last mark: the event's number, the old key, the new key or None."""
@@ -148,7 +148,7 @@ class Audit:
             self.gaps.append((self.last, number))
         self.last = max(self.last, number)
         self.events += 1
-        self.unfolded += not self._marks and event["action"] != names.TASK_STARTED
+        self.unfolded += not self._marks and event["action"] not in names.UNLISTED
         self._ids.append(hash(event["id"]))
         self._numbers.append(number)
         self._look_at_clock(event)

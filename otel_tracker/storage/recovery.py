@@ -32,7 +32,7 @@ class Base:
 def newest_base(backups: "Backups", journal: "Journal") -> "Base | None":
     """Return the newest valid backup that no restore has discarded, else an empty document; None if there is nothing to fold.
 
-    A journal of nothing but starts of tasks counts as nothing: these are appended before there is a document. Nothing is missing
+    A journal of nothing but what a history doesn't list counts as nothing: that is appended before there is a document. Nothing is missing
     if the journal goes on where the backup ends.
     """
     for path, document in _valid(backups):
@@ -48,11 +48,11 @@ def newest_base(backups: "Backups", journal: "Journal") -> "Base | None":
 
 
 def _first_to_count(journal: "Journal") -> "int | None":
-    """Return the number of the journal's first event, None if it has nothing but starts of tasks."""
+    """Return the number of the journal's first event, None if it has nothing that a history lists."""
     first: int | None = None
     for events in journal.segments_after(0):
         first = first or events[0]["seq"]
-        if any(event["action"] != names.TASK_STARTED for event in events):
+        if any(event["action"] not in names.UNLISTED for event in events):
             return first
     return None
 

@@ -23,7 +23,7 @@ def _short_of_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("otel_tracker.integrations.claude_code.transcripts.transcript_reader._LOOK_BYTES", 20_000)
     monkeypatch.setattr("otel_tracker.integrations.claude_code.transcripts.transcript_reader.TAIL_BYTES", 3000)
     monkeypatch.setattr("otel_tracker.integrations.claude_code.hooks.dispatch._LAST_SECONDS", 0.0)
-    monkeypatch.setattr("otel_tracker.integrations.claude_code.runs.pending_events.READING_SECONDS", 0.0)
+    monkeypatch.setattr("otel_tracker.integrations.claude_code.hooks.dispatch.READING_SECONDS", 0.0)
 
 
 def works_long(run: Run) -> Run:

@@ -2,7 +2,12 @@
 
 import os
 
+from otel_tracker.runtime import owner
 from otel_tracker.runtime.environment import absolute, value_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _FOLDER, _PROJECT, _PROCESS = "CLAUDE_CONFIG_DIR", "CLAUDE_PROJECT_DIR", "CLAUDE_PID"
 _COPILOT = "COPILOT_CLI"
@@ -38,10 +43,10 @@ def project_agents(project: "str | None") -> "str | None":
     return os.path.join(project, ".claude", "agents") if project else None
 
 
-def process_id() -> "int | None":
-    """Return the id of the process of Claude Code that runs this hook, None if the variable is missing (before 2.1.240)."""
+def session_process() -> "dict[str, Any] | None":
+    """Return the process of the session that this hook belongs to (owner.py), None if Claude Code doesn't name it (before 2.1.240)."""
     pid = value_of(_PROCESS)
-    return int(pid) if pid.isascii() and pid.isdigit() and len(pid) < _LONGEST_PID else None
+    return owner.process(int(pid)) if pid.isascii() and pid.isdigit() and len(pid) < _LONGEST_PID else None
 
 
 def is_in_session() -> bool:

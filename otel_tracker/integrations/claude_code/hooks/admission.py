@@ -62,7 +62,8 @@ def denial(reason: str) -> str:
 
 def _asked(payload: "Payload", home: "Home", agent_type: str, *, is_closed_on_doubt: bool) -> str:
     """Ask a breaker that isn't closed, and may give a permit."""
-    from otel_tracker.integrations.claude_code.runs.session import Session, session_process
+    from otel_tracker.integrations.claude_code.runs.session import Session
+    from otel_tracker.integrations.claude_code.variables import session_process
     from otel_tracker.storage.recorder import Recorder
     from otel_tracker.storage.store import Store
     from otel_tracker.tracking.gate import Gate, Rejection
@@ -92,7 +93,7 @@ def _admitted(
 ) -> "Admission | Rejection":
     """Ask for a permit for a launch, and keep it. A hook that is registered twice asks twice for the same launch."""
     from otel_tracker.integrations.claude_code.runs.run import event_id
-    from otel_tracker.integrations.claude_code.runs.session import session_process
+    from otel_tracker.integrations.claude_code.variables import session_process
     from otel_tracker.tracking.gate import Gate
 
     run_id = session.run_id_of(None, tool_use_id)

@@ -5,6 +5,7 @@
 A run is recorded once, whatever the order of its events; pending_events.py says how.
 """
 
+import os
 import time
 
 from otel_tracker.integrations.claude_code.hooks.payload import (
@@ -12,9 +13,11 @@ from otel_tracker.integrations.claude_code.hooks.payload import (
     POST_TOOL_USE_FAILURE,
     SESSION_END,
     SESSION_START,
+    STOP,
+    STOP_FAILURE,
     USER_PROMPT_SUBMIT,
 )
-from otel_tracker.integrations.claude_code.runs.session_files import is_unsettled
+from otel_tracker.integrations.claude_code.runs.session_files import READING_SECONDS, is_unsettled, path_of_watched
 from otel_tracker.integrations.claude_code.transcripts.notification import MARK
 
 TYPE_CHECKING = False
@@ -24,12 +27,35 @@ if TYPE_CHECKING:
     from otel_tracker.storage.home import Home
 
 _LAST_SECONDS = 0.3  # to read long transcripts, of the one second that a hook has at the end of a session
+_OF_CONVERSATION = (SESSION_START, STOP, STOP_FAILURE, SESSION_END)
 _OF_A_TOOL = (POST_TOOL_USE, POST_TOOL_USE_FAILURE)
 
 
 def record(payload: "Payload", home: "Home") -> None:
     """Record a payload. Raises OtelTrackerError if that can't be written: the next hook tries again."""
     session_id = payload.session_id or ""
+    try:
+        _record_conversation(payload, home, session_id)
+    finally:
+        _record_runs(payload, home, session_id)
+
+
+def _record_conversation(payload: "Payload", home: "Home", session_id: str) -> None:
+    """Record what the main conversation has used by the end of its turn; a session is watched from its first event on."""
+    is_first = payload.event == USER_PROMPT_SUBMIT and not os.path.exists(path_of_watched(home, session_id))
+    if payload.agent_id is not None or not (is_first or payload.event in _OF_CONVERSATION):
+        return
+    from otel_tracker.integrations.claude_code.runs.watched import WatchedSession, settle_others
+
+    now, is_over = time.time(), payload.event == SESSION_END
+    until = time.monotonic() + (_LAST_SECONDS if is_over else READING_SECONDS)
+    with WatchedSession.opened(home, session_id) as session:
+        session.note_origin(payload.path("transcript_path"), now)
+        session.record(now, until, is_over=is_over)
+    settle_others(home, session_id, now, until)
+
+
+def _record_runs(payload: "Payload", home: "Home", session_id: str) -> None:
     if payload.event == SESSION_START:
         from otel_tracker.integrations.claude_code.hooks import reconciler
 
@@ -49,7 +75,7 @@ def record(payload: "Payload", home: "Home") -> None:
 def _record(payload: "Payload", home: "Home", session_id: str, began: float) -> "Session":
     """Record a payload in one of the sessions that it is about, and return that session as it is afterwards."""
     from otel_tracker.integrations.claude_code.hooks import facts, reconciler
-    from otel_tracker.integrations.claude_code.runs.pending_events import READING_SECONDS, PendingEvents
+    from otel_tracker.integrations.claude_code.runs.pending_events import PendingEvents
     from otel_tracker.integrations.claude_code.runs.session import Session
 
     with Session.opened(home, session_id) as session:

@@ -17,6 +17,7 @@ from otel_tracker import names
 from otel_tracker.integrations.claude_code.runs import agent_types, outcome
 from otel_tracker.integrations.claude_code.runs.end_event import end_of, named_model, origin_of
 from otel_tracker.integrations.claude_code.runs.run import event_id
+from otel_tracker.integrations.claude_code.runs.session_files import READING_SECONDS
 from otel_tracker.integrations.claude_code.transcripts import places
 from otel_tracker.integrations.claude_code.transcripts.ending import CLEAN, IN_BETWEEN
 from otel_tracker.integrations.claude_code.transcripts.statuses import COMPLETED
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from otel_tracker.storage.home import Home
 
 _FLUSH_SECONDS, _PAUSE_SECONDS = 1.0, 0.025  # Claude Code writes a transcript's last line 20 to 50 ms after the event
-READING_SECONDS = 2.5  # of the 5 that most hooks have at least
 _MANY_EVENTS = 50
 _FORK = "fork"  # the type whose transcript begins with a copy of its launcher's
 

@@ -24,8 +24,7 @@ from otel_tracker.integrations.claude_code.runs.session_files import decoded, en
 from otel_tracker.integrations.claude_code.transcripts import places
 from otel_tracker.integrations.claude_code.transcripts.lines import lines_in
 from otel_tracker.integrations.claude_code.transcripts.statuses import FAILED, KILLED
-from otel_tracker.integrations.claude_code.variables import process_id
-from otel_tracker.runtime import owner
+from otel_tracker.integrations.claude_code.variables import session_process
 from otel_tracker.storage import claim, lock
 from otel_tracker.storage.files import Files
 
@@ -261,12 +260,6 @@ class Session:
         if self._transcripts_below is None or self._transcripts_below[0] != self.transcript:
             self._transcripts_below = self.transcript, places.transcripts_below(self.transcript)
         return self._transcripts_below[1]
-
-
-def session_process() -> "dict[str, Any] | None":
-    """Return the process of the session that this hook belongs to (owner.py), None if Claude Code doesn't name it."""
-    pid = process_id()
-    return owner.process(pid) if pid is not None else None
 
 
 def _mentions(path: "str | None", tool_use_id: str) -> bool:

@@ -27,7 +27,9 @@ BEGINNING_OF_FACTS = b'{"unsettled":'
 
 _SETTLED = BEGINNING_OF_FACTS + b"0,"
 _FIRST_SESSION = "beginning"
+_WATCHED = "watched"
 
+READING_SECONDS = 2.5  # for long transcripts, of the 5 that most hooks have at least
 SILENT_SECONDS = 3600.0
 """A session counts as ended once neither an event nor a line of its transcripts has come for so long."""
 
@@ -36,6 +38,11 @@ def path_of(home: "Home", session_id: str) -> str:
     """Return the path of a session's file."""
     is_plain = session_id.isascii() and session_id.replace("-", "").replace("_", "").isalnum() and len(session_id) <= 64
     return os.path.join(home.of_integration(NAME), f"{session_id if is_plain else digest(session_id)}.json")
+
+
+def path_of_watched(home: "Home", session_id: str) -> str:
+    """Return the path of what is remembered of a session while its main conversation is watched (watched.py)."""
+    return os.path.join(home.of_integration(NAME), _WATCHED, os.path.basename(path_of(home, session_id)))
 
 
 def is_unsettled(home: "Home", session_id: str, transcript: "str | None") -> bool:

@@ -79,6 +79,12 @@ def agents_of(session_transcript: "str | None", since: float) -> "list[str]":
     return sorted(agent for agent in agents if is_safe(agent) and not is_internal(agent))
 
 
+def helpers_of(session_transcript: str, since: float) -> "list[str]":
+    """Return the transcripts of Claude Code's own helpers in a session that have been written to since a moment."""
+    below = transcripts_below(session_transcript)
+    return [path for agent, path in below.items() if is_internal(agent) and (modified(path) or 0.0) >= since]
+
+
 def has_new_agents(session_transcript: "str | None", since: float) -> bool:
     """Tell whether a session may have started an agent since a moment."""
     folder = _subagents(session_transcript)

@@ -1,4 +1,4 @@
-"""Tokens in a sub-agent's transcript. Pure.
+"""Tokens in a transcript. Pure.
 
 Claude Code writes a record for each block of an answer's content. Each repeats the usage of the whole answer, and later
 records mostly have more of it. So records are grouped by message and request, and the largest number of each field counts.
@@ -65,6 +65,11 @@ class TranscriptUsage:
         usage = cls()
         usage._answers = {key: _Answer.of(*answer) for key, *answer in facts}
         return usage
+
+    @property
+    def is_unmeasured(self) -> bool:
+        """Whether no usage was written."""
+        return not any(True for answer in self._answers.values() for _ in answer.shares())
 
     @property
     def is_incomplete(self) -> bool:
