@@ -9,28 +9,22 @@ from textwrap import fill
 
 from otel_tracker import names
 from otel_tracker.errors import CountedElsewhereError, command
-from otel_tracker.integrations.claude_code.past.agent_keys import AgentKeys
-from otel_tracker.integrations.claude_code.past.importing import Import
+from otel_tracker.integrations.claude_code.past.transcript_files import chosen_paths
+from otel_tracker.integrations.claude_code.past.unread import Unread
 from otel_tracker.integrations.claude_code.past.waiting import waiting_runs
-from otel_tracker.integrations.claude_code.past_usage import transcripts_at
 from otel_tracker.integrations.claude_code.runs import ledger
-from otel_tracker.reporting import wording
-from otel_tracker.reporting.aggregate import aggregate
-from otel_tracker.reporting.window import window
 from otel_tracker.runtime.environment import chosen_home
 from otel_tracker.runtime.printable import printable
 from otel_tracker.runtime.timestamps import format_timestamp
-from otel_tracker.state.run_parts import ARCHIVED, parts_of
 from otel_tracker.storage.files import Files
 from otel_tracker.storage.home import Home
-from otel_tracker.storage.price_file import price_table
-from otel_tracker.storage.store import Store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Iterator
 
+    from otel_tracker.integrations.claude_code.past.importing import Import
     from otel_tracker.reporting.aggregate import UsageTable
     from otel_tracker.state.document import Document
     from otel_tracker.state.shapes import Row
@@ -41,7 +35,7 @@ _BAR, _MEGABYTE = 30, 1e6
 
 def waiting(home: Home) -> "str | None":
     """Return how many runs of the user's transcripts wait to be imported into a home, and the command; None for none."""
-    count = waiting_runs(home, transcripts_at([]))
+    count = waiting_runs(home, chosen_paths([]))
     if not count:
         return None
     remedy = printable(command("claude-code import", home=home.option))
@@ -50,20 +44,20 @@ def waiting(home: Home) -> "str | None":
 
 def import_past(options: "Namespace") -> int:
     """Import what a command line names, and print what that was."""
-    now, home, files = time.time(), Home(chosen_home(options.home)), Files()
-    since = window(options.since, None, now).since
-    paths = transcripts_at(options.paths)
+    home, paths = Home(chosen_home(options.home)), chosen_paths(options.paths)
+    since, files = options.since, Files()
+    if since is not None:
+        from otel_tracker.reporting.window import moment
+
+        since = moment(since, time.time())
+    if options.format == "table" and files.signature(ledger.path_of(home)) is not None:
+        unread = Unread(paths, ledger.Ledger(home, files), since)
+        if not unread.groups:  # mostly, where it is called each hour: all the rest needn't be loaded
+            print("\n".join(["imported: 0 runs", *_unchanged(unread.unchanged)]))
+            return 0
     if since is None:
         refuse_other_totals(home)
-    cost = price_table(home, files).cost
-    run = Import(home, AgentKeys(home, files), cost, now, since, is_dry_run=options.dry_run)
-    bar = _Bar()
-    gc.disable()  # nothing that a reader makes refers to itself, and looking for what does takes a tenth of the time
-    try:
-        sums = aggregate((part for event in run.events(paths, bar.show) for part in parts_of(event)), ("agent",))
-    finally:
-        gc.enable()
-        bar.clear()
+    run, sums = _imported(options, home, paths, since)
     if options.format == "json":
         text = json.dumps(_value(options, run, sums), indent=2, ensure_ascii=False)
         print("\n".join(map(printable, text.split("\n"))))
@@ -72,10 +66,33 @@ def import_past(options: "Namespace") -> int:
     return 0
 
 
+def _imported(
+    options: "Namespace", home: Home, paths: "list[str]", since: "float | None"
+) -> "tuple[Import, UsageTable]":
+    """Import, with a bar on a terminal, and return what was there, and the sums of what was recorded."""
+    from otel_tracker.integrations.claude_code.past.agent_keys import AgentKeys
+    from otel_tracker.integrations.claude_code.past.importing import Import
+    from otel_tracker.reporting.aggregate import aggregate
+    from otel_tracker.state.run_parts import parts_of
+    from otel_tracker.storage.price_file import cost_in
+
+    keys, bar = AgentKeys(home, Files()), _Bar()
+    run = Import(home, keys, cost_in(home), time.time(), since, is_dry_run=options.dry_run)
+    gc.disable()  # nothing that a reader makes refers to itself, and looking for what does takes a tenth of the time
+    try:
+        return run, aggregate((part for event in run.events(paths, bar.show) for part in parts_of(event)), ("agent",))
+    finally:
+        gc.enable()
+        bar.clear()
+
+
 def refuse_other_totals(home: Home) -> None:
     """Raise CountedElsewhereError if the document counts tasks that no event tells of, unless something was imported before."""
     if Files().signature(ledger.path_of(home)) is not None or Files().signature(home.document) is None:
         return
+    from otel_tracker.state.run_parts import ARCHIVED
+    from otel_tracker.storage.store import Store
+
     store = Store(home)
     document = store.read()
     first, told = None, 0
@@ -98,7 +115,7 @@ def _counted(document: "Document") -> int:
     return max(of_agents, of_system)
 
 
-def _value(options: "Namespace", run: Import, sums: "UsageTable") -> "Row":
+def _value(options: "Namespace", run: "Import", sums: "UsageTable") -> "Row":
     total = {key: value for key, value in sums.total.items() if not key.startswith("duration_")}
     return {
         "is_dry_run": options.dry_run,
@@ -113,7 +130,14 @@ def _value(options: "Namespace", run: Import, sums: "UsageTable") -> "Row":
     }
 
 
-def _lines(options: "Namespace", home: Home, run: Import, sums: "UsageTable") -> "Iterator[str]":
+def _unchanged(folders: int) -> "Iterator[str]":
+    if folders:
+        yield _line("folders", f"{folders:,} as they were at the last import, which are not read again")
+
+
+def _lines(options: "Namespace", home: Home, run: "Import", sums: "UsageTable") -> "Iterator[str]":
+    from otel_tracker.reporting import wording
+
     total = sums.total
     counts = ("successful", "failed", "cancelled", "lost")
     kinds = ("input", "output", "cache_read", "cache_write", "untyped")
@@ -128,8 +152,7 @@ def _lines(options: "Namespace", home: Home, run: Import, sums: "UsageTable") ->
     if sums.unpriced:
         models = (f"{printable(model)} ({tokens:,} tokens)" for model, tokens in sums.unpriced.items())
         yield _line("unpriced", ", ".join(models))
-    if run.unchanged:
-        yield _line("folders", f"{run.unchanged:,} as they were at the last import, which are not read again")
+    yield from _unchanged(run.unchanged)
     if run.known:
         yield _line("known", f"{_number(run.known, 'run')} were counted before")
     if run.going_on:

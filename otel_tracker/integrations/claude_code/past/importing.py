@@ -22,9 +22,9 @@ from operator import itemgetter
 from otel_tracker import names
 from otel_tracker.integrations.claude_code.past.history import PastHistory
 from otel_tracker.integrations.claude_code.past.scan import facts_of
-from otel_tracker.integrations.claude_code.past.transcript_files import transcript_files
+from otel_tracker.integrations.claude_code.past.unread import Unread
 from otel_tracker.integrations.claude_code.runs import ledger, lineage, session_files
-from otel_tracker.integrations.claude_code.runs.run import digest, event_id, ids_of
+from otel_tracker.integrations.claude_code.runs.run import event_id, ids_of
 from otel_tracker.runtime.timestamps import parse_timestamp
 from otel_tracker.state import event
 from otel_tracker.storage import lock
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from otel_tracker.integrations.claude_code.past.agent_keys import AgentKeys
     from otel_tracker.integrations.claude_code.past.transcript_files import TranscriptFile
+    from otel_tracker.integrations.claude_code.past.unread import Group
     from otel_tracker.state.prices import Cost
     from otel_tracker.state.shapes import Event
     from otel_tracker.storage.home import Home
@@ -81,24 +82,15 @@ class Import:
         """
         with self._alone():
             counted = ledger.Ledger(self._home, self._files)
-            files = transcript_files(paths)
-            progress = _Progress(sum(file.size for file in files), show)
-            for group in groups_of(files):
-                folders = states_of(group)
-                if counted.has_read(folders, self._since):
-                    self.unchanged += len(folders)
-                elif self._since is None or group[-1].modified >= self._since:
-                    yield from self._take(group, folders, counted, progress)
-                progress.finish(group)
+            unread = Unread(paths, counted, self._since)
+            self.unchanged = unread.unchanged
+            progress = _Progress(sum(group.size for group in unread.groups), show)
+            for group in unread.groups:
+                yield from self._take(group, counted, progress)
+            progress.finish()
 
-    def _take(
-        self,
-        group: "list[TranscriptFile]",
-        folders: "dict[str, str]",
-        counted: ledger.Ledger,
-        progress: "_Progress",
-    ) -> "Iterator[Event]":
-        facts = facts_of(group, progress.add)
+    def _take(self, group: "Group", counted: ledger.Ledger, progress: "_Progress") -> "Iterator[Event]":
+        facts = facts_of(group.files, progress.add)
         history = PastHistory(facts, self._now, self._cost, self._keys.key_of)
         self.sessions += history.sessions
         self.unreadable += history.unreadable
@@ -119,7 +111,7 @@ class Import:
         if self._is_dry_run:
             counted.note(runs=ids)
         else:
-            counted.add(runs=ids, folders=folders if is_over else None, since=self._since)
+            counted.add(runs=ids, folders=group.states if is_over else None, since=self._since)
 
     def _record(self, ends: "list[Event]") -> "list[Event]":
         """Record ends, and return those that are new, as they are recorded."""
@@ -146,21 +138,19 @@ class Import:
 
 
 class _Progress:
-    """How much of all files is done, in bytes."""
+    """How many bytes have been read, of how many."""
 
     def __init__(self, size: int, show: "Show") -> None:
-        self._size, self._show = size, show
-        self._done = self._read = 0
+        self._size, self._show, self._done = size, show, 0
 
     def add(self, file: "TranscriptFile") -> None:
-        """Show that a file of a group is read."""
-        self._read += file.size
-        self._show(self._done + self._read, self._size)
-
-    def finish(self, group: "Iterable[TranscriptFile]") -> None:
-        """Show that a group is done, whether its files were read or not."""
-        self._done, self._read = self._done + sum(file.size for file in group), 0
+        """Show that a file is read."""
+        self._done += file.size
         self._show(self._done, self._size)
+
+    def finish(self) -> None:
+        """Show that all is done: of copies only one is read."""
+        self._show(self._size, self._size)
 
 
 class _Hooks:
@@ -182,33 +172,6 @@ class _Hooks:
             facts = session_files.facts_in(self._home, path, self._files) or {}
             self._ids[session_id] = {one for run in facts.get("runs", []) for one in ids_of(run)}
         return self._ids[session_id]
-
-
-def groups_of(files: "Iterable[TranscriptFile]") -> "list[list[TranscriptFile]]":
-    """Return files in groups, in their order: those of one folder of a project, and of folders that share a session or an agent."""
-    above: dict[str, str] = {}
-
-    def top(name: str) -> str:
-        while (other := above.setdefault(name, name)) != name:
-            name = other
-        return name
-
-    files = list(files)
-    for file in files:
-        for name in filter(None, (file.session_id, file.agent_id)):
-            above[top(name)] = top(file.folder)
-    groups: dict[str, list[TranscriptFile]] = {}
-    for file in files:
-        groups.setdefault(top(file.folder), []).append(file)
-    return list(groups.values())
-
-
-def states_of(group: "Iterable[TranscriptFile]") -> "dict[str, str]":
-    """Return for each folder of a group a digest of what its files are like."""
-    texts: dict[str, list[str]] = {}
-    for file in group:
-        texts.setdefault(file.folder, []).append(f"{file.path}\0{file.size}\0{file.modified!r}")
-    return {folder: digest("\0".join(sorted(of_folder))) for folder, of_folder in texts.items()}
 
 
 def _names_of(end: "Event") -> "list[str]":

@@ -4,8 +4,10 @@ import os
 from contextlib import suppress
 from typing import NamedTuple
 
-from otel_tracker.errors import StorageError
+from otel_tracker.errors import InvalidValueError, StorageError
 from otel_tracker.integrations.claude_code.transcripts.places import agent_in_name
+from otel_tracker.integrations.claude_code.variables import transcript_folders
+from otel_tracker.runtime.environment import absolute
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,6 +48,16 @@ class TranscriptFile(NamedTuple):
         if _SUBAGENTS in parts[1:]:
             return os.sep.join(parts[: parts.index(_SUBAGENTS, 1) - 1])
         return os.path.dirname(self.path)
+
+
+def chosen_paths(named: "list[str]") -> "list[str]":
+    """Return the paths that a command line names, else the user's folders that there are; raises InvalidValueError."""
+    for path in named:
+        if not os.path.exists(path):
+            raise InvalidValueError(
+                "a path of transcripts", path, "a folder of Claude Code's, or a transcript, that exists"
+            )
+    return [absolute(path) for path in named] or [path for path in transcript_folders() if os.path.isdir(path)]
 
 
 def transcript_files(paths: "Iterable[str]", since: "float | None" = None) -> "list[TranscriptFile]":

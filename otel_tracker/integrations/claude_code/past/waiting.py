@@ -1,7 +1,6 @@
 """How many runs wait to be imported, by what the names of files tell: in a blink, and therefore only about."""
 
-from otel_tracker.integrations.claude_code.past.importing import groups_of, states_of
-from otel_tracker.integrations.claude_code.past.transcript_files import transcript_files
+from otel_tracker.integrations.claude_code.past.unread import Unread
 from otel_tracker.integrations.claude_code.runs import lineage
 from otel_tracker.integrations.claude_code.runs.ledger import Ledger
 from otel_tracker.integrations.claude_code.transcripts.places import is_internal
@@ -20,11 +19,6 @@ def waiting_runs(home: "Home", paths: "Iterable[str]") -> int:
     Runs within a session's file, as old versions wrote them, are not among them. Raises StorageError.
     """
     counted = Ledger(home, Files())
-    agents = {
-        file.agent_id
-        for group in groups_of(transcript_files(paths))
-        if not counted.has_read(states_of(group), None)
-        for file in group
-        if file.agent_id and not is_internal(file.agent_id)
-    }
+    files = (file for group in Unread(paths, counted).groups for file in group.files)
+    agents = {file.agent_id for file in files if file.agent_id and not is_internal(file.agent_id)}
     return sum(not counted.knows_run(agent) and lineage.owner_of(home, agent) is None for agent in agents)

@@ -62,9 +62,10 @@ class Ledger:
         for entry in entries:
             self._take(entry)
 
-    def has_read(self, folders: "Mapping[str, str]", since: "float | None") -> bool:
-        """Tell whether folders, by their states, have been read as they are now, from the moment `since` on or before."""
-        return all(self._has_read(path, state, since) for path, state in folders.items())
+    def has_read(self, folder: str, state: str, since: "float | None") -> bool:
+        """Tell whether a folder in that state has been read, from the moment `since` on or before."""
+        known, began = self._folders.get(folder, (None, None))
+        return known == state and (began is None or (since is not None and began <= since))
 
     def knows_run(self, *ids: "str | None") -> bool:
         """Tell whether a run that has one of these ids is counted."""
@@ -92,10 +93,6 @@ class Ledger:
     def note(self, *, runs: "Iterable[str]" = (), requests: "Iterable[str]" = ()) -> None:
         """Know runs and requests from now on, without writing."""
         self._take(_of_ids(runs, requests))
-
-    def _has_read(self, path: str, state: str, since: "float | None") -> bool:
-        known, began = self._folders.get(path, (None, None))
-        return known == state and (began is None or (since is not None and began <= since))
 
     def _take(self, entry: "dict[str, Any]") -> None:
         for path, state in entry.get("folders", {}).items():
