@@ -1,6 +1,7 @@
 """What can go wrong when spans are exported."""
 
 from otel_tracker.errors import OtelTrackerError
+from otel_tracker.reporting.wording import counted
 
 
 class ExportError(OtelTrackerError):
@@ -13,7 +14,7 @@ class ExportError(OtelTrackerError):
     def message(self) -> str:
         """Return the sentence that a person reads."""
         return (
-            f"cannot export {self.number} spans: {self.exporter} reports {self.reported}; "
+            f"cannot export {counted(self.number, 'span', 'spans')}: {self.exporter} reports {self.reported}; "
             "check OTEL_EXPORTER_OTLP_ENDPOINT; they are tried again with the next run"
         )
 

@@ -57,7 +57,9 @@ def document(subject: Subject) -> Iterator[Finding]:
         yield Finding("document", WRONG, problem, f"edit {path}")
     if has_changed_settings(state.head):
         yield Finding("document", NOTE, "its settings were changed by hand; they come into force with the next event")
-    yield Finding("document", OK, f"version {state.head['version']}, {len(state.agents)} agents, {path}")
+    yield Finding(
+        "document", OK, f"version {state.head['version']}, {counted(len(state.agents), 'agent', 'agents')}, {path}"
+    )
 
 
 def journal(subject: Subject) -> Iterator[Finding]:
@@ -81,7 +83,7 @@ def journal(subject: Subject) -> Iterator[Finding]:
             text = f"{repeated.events} {noun} are in it twice, the first at event {repeated.first}"
             yield Finding("journal", NOTE, f"{text}; a repetition does not count")
     if not audit.damaged:
-        yield Finding("journal", OK, f"{audit.events} events, segments: {audit.segments}")
+        yield Finding("journal", OK, f"{counted(audit.events, 'event', 'events')}, segments: {audit.segments}")
 
 
 def archive(subject: Subject) -> Iterator[Finding]:
@@ -107,7 +109,9 @@ def archive(subject: Subject) -> Iterator[Finding]:
             "archive", WRONG, text, "if they are another home's, or from before this one began anew, move them away"
         )
     elif total:
-        yield Finding("archive", OK, f"{total} lines of {len(archive.paths())} months")
+        yield Finding(
+            "archive", OK, f"{counted(total, 'line', 'lines')} of {counted(len(archive.paths()), 'month', 'months')}"
+        )
 
 
 def lag(subject: Subject) -> Iterator[Finding]:
@@ -146,7 +150,7 @@ def comparison(subject: Subject) -> Iterator[Finding]:
         shown = "; ".join(str(difference) for difference in differing[:_SHOWN_DIFFERENCES])
         home = subject.parts.home
         remedy = f"{repair_of(home)} (to keep changes made by hand: {command('backups create', home=home.option)})"
-        yield Finding("document", WRONG, f"{text}{len(differing)} places: {shown}", remedy)
+        yield Finding("document", WRONG, f"{text}{counted(len(differing), 'place', 'places')}: {shown}", remedy)
         return
     contradictions = [finding for base in subject.bases if (finding := _contradiction(base, subject))]
     if contradictions:
@@ -155,16 +159,20 @@ def comparison(subject: Subject) -> Iterator[Finding]:
     base = next(base for base in subject.bases if base is newest or actual.sequence - base.sequence <= _MOST_FOLDED)
     of_old = [] if base is newest else _differences(base, actual, subject)
     if of_old:
-        text = f"it was changed by hand before {os.path.basename(newest.path)}, in {len(of_old)} places: "
+        text = f"it was changed by hand before {os.path.basename(newest.path)}, in {counted(len(of_old), 'place', 'places')}: "
         yield Finding("document", NOTE, f"{text}{of_old[0]} from {os.path.basename(base.path)} on")
         return
     count = numbers(actual.head) + numbers(actual.history.entries())
-    given = f"{os.path.basename(base.path)} and {actual.sequence - base.sequence} events after it give"
+    given = (
+        f"{os.path.basename(base.path)} and {counted(actual.sequence - base.sequence, 'event', 'events')} after it give"
+    )
     if actual.sequence - base.sequence <= _MOST_FOLDED:
-        yield Finding("document", OK, f"{count} numbers are what {given}")
+        yield Finding("document", OK, f"{count:,} numbers are what {given}")
     if base is not oldest or actual.sequence - base.sequence > _MOST_FOLDED:
         given = f"{os.path.basename(oldest.path)} and {actual.sequence - oldest.sequence} events after it give"
-        yield Finding("document", OK, f"tasks and tokens of {len(actual.agents)} agents are what {given}")
+        yield Finding(
+            "document", OK, f"tasks and tokens of {counted(len(actual.agents), 'agent', 'agents')} are what {given}"
+        )
 
 
 def _from_the_beginning(subject: Subject) -> Iterator[Finding]:
@@ -215,7 +223,7 @@ def _contradiction(base: ValidBackup, subject: Subject) -> "Finding | None":
         return None
     more = [text for excess, text in places if excess > 0]
     shown = "; ".join((more or [text for _, text in places])[:_SHOWN_DIFFERENCES])
-    text = f"it is not what {os.path.basename(base.path)} and the events after it add up to, in {len(places)} places: {shown}"
+    text = f"it is not what {os.path.basename(base.path)} and the events after it add up to, in {counted(len(places), 'place', 'places')}: {shown}"
     if more:  # no person adds tasks by hand
         return Finding("document", WRONG, f"{text}; something was counted twice", repair_of(subject.parts.home))
     return Finding("document", NOTE, f"{text}; a person, or another program, has taken them out since")

@@ -8,6 +8,7 @@ from shlex import join
 from otel_tracker.doctor.subject import Subject
 from otel_tracker.errors import LockTimeoutError, StorageError, command
 from otel_tracker.reporting.finding import NOTE, OK, WRONG, Finding, repair_of
+from otel_tracker.reporting.wording import counted
 from otel_tracker.storage import claim, lock, mounts, unwritten
 from otel_tracker.storage.archive import Archive
 from otel_tracker.storage.maintenance import temporary_files
@@ -52,7 +53,7 @@ def permissions(subject: Subject) -> Iterator[Finding]:
     for path in open_to_others(parts):
         yield Finding("permissions", WRONG, f"every user may write to {path}", repair_of(home))
     if folders and not closed:
-        yield Finding("permissions", OK, f"{len(folders)} folders can be written to")
+        yield Finding("permissions", OK, f"{counted(len(folders), 'folder', 'folders')} can be written to")
 
 
 def _permission(mode: str, path: str) -> str:
@@ -105,11 +106,11 @@ def leavings(subject: Subject) -> Iterator[Finding]:
     waiting = unwritten.paths(parts.home, parts.files)
     if waiting:
         count = sum(len(unwritten.read(path, parts.files)) for path in waiting)
-        text = f"{count} events in {parts.home.unwritten} wait for the next task of this home to take them in"
+        text = f"{counted(count, 'event waits', 'events wait')} in {parts.home.unwritten} for the next task of this home to take in"
         yield Finding("journal", WRONG, text, repair_of(parts.home))
     temporary = temporary_files(parts.home, parts.files)
     if temporary:
-        text = f"{len(temporary)} temporary files, of writers at work or of killed ones: {temporary[0]}"
+        text = f"{counted(len(temporary), 'temporary file', 'temporary files')}, of writers at work or of killed ones: {temporary[0]}"
         yield Finding("home", NOTE, text, repair_of(parts.home))
 
 

@@ -9,6 +9,7 @@ from otel_tracker.doctor import contents, folders
 from otel_tracker.doctor.subject import Subject
 from otel_tracker.errors import DocumentError, StorageError, UnsupportedVersionError
 from otel_tracker.reporting.finding import WRONG
+from otel_tracker.reporting.wording import counted
 from otel_tracker.runtime.writer import uninterrupted
 from otel_tracker.state.fold import fold_all
 from otel_tracker.storage.maintenance import temporary_files
@@ -36,7 +37,7 @@ def repair(store: Store) -> list[str]:
             done.append(f"closed {path} to others")
     count = store.take_in_unwritten()
     if count:
-        done.append(f"took in {count} events that were left over")
+        done.append(f"took in {counted(count, 'event that was', 'events that were')} left over")
     if store.is_far_behind():
         store.read()  # before the lock, for which tasks wait
         done.append("wrote what only the journal had into the document")

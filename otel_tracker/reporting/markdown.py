@@ -119,7 +119,10 @@ def _agents(agents: "list[Row]") -> "list[str]":
     used = [row for row in agents if row["metrics"]["tasks_total"] or row["in_flight"] or row["state"] != names.CLOSED]
     used.sort(key=lambda row: (-row["metrics"]["tasks_total"], row["agent_file"]))
     if not used:
-        return ["## Agents", f"{len(agents)} agents are registered; none has run a task yet."]
+        return [
+            "## Agents",
+            f"{wording.counted(len(agents), 'agent is', 'agents are')} registered; none has run a task yet.",
+        ]
     rows = [
         (
             row["agent_file"],
@@ -144,7 +147,11 @@ def _agents(agents: "list[Row]") -> "list[str]":
         "Last task (UTC)",
     )
     idle = len(agents) - len(used)
-    note = [f"{idle} more registered agents have not run a task yet."] if idle else []
+    note = (
+        [f"{wording.counted(idle, 'more registered agent has', 'more registered agents have')} not run a task yet."]
+        if idle
+        else []
+    )
     return ["## Agents", table(headings, rows, "llrrrrrrrr"), *note]
 
 

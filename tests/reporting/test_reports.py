@@ -205,7 +205,7 @@ def test_the_agents_section_begins_with_the_busiest_and_counts_the_idle_ones() -
     assert [row[0] for row in shown] == [AGENT, "b.md", "a.md"]
     assert shown[0][1:] == ["healthy", "2", "50.0%", "1", "0", "2m 05s", "2,000", "unpriced", "2026-02-15 12:01:30"]
     assert shown[2][1:] == ["healthy", "0", "-", "0", "0", "-", "-", "-", "-"]
-    assert lines_of(document)[-1] == "1 more registered agents have not run a task yet."
+    assert lines_of(document)[-1] == "1 more registered agent has not run a task yet."
 
 
 def test_a_report_of_nothing_is_a_report() -> None:

@@ -461,7 +461,7 @@ def test_what_the_receiver_has_not_taken_is_exported_when_it_is_back(programs: P
     process = programs.start([*TRACKER, "spans"])
     printed, said = process.communicate(timeout=BOUND)
     assert (process.returncode, printed) == (1, "")
-    assert "otel-tracker: cannot export 1 spans: " in said
+    assert "otel-tracker: cannot export 1 span: " in said
     assert "Traceback" not in said
     absent.start()
     assert programs.export() == "exported 1 spans\n"
@@ -479,7 +479,7 @@ class Following:
     def failures(self) -> int:
         """Return how often it has said that a span could not be exported."""
         assert self.process.poll() is None, self._said.read_text()
-        return self._said.read_text().count("otel-tracker: cannot export 1 spans: ")
+        return self._said.read_text().count("otel-tracker: cannot export 1 span: ")
 
     def is_at(self, entry: dict[str, Any]) -> bool:
         """Tell whether it has noted that all up to an entry is exported."""

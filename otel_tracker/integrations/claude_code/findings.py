@@ -12,6 +12,7 @@ from otel_tracker.integrations.claude_code.hooks.hook import LOG_NAME
 from otel_tracker.integrations.claude_code.settings import registration, settings_file, settings_places, settings_shape
 from otel_tracker.integrations.claude_code.settings.settings_places import SettingsSource
 from otel_tracker.reporting.finding import NOTE, OK, WRONG, Finding
+from otel_tracker.reporting.wording import counted
 from otel_tracker.runtime.environment import DEFAULT_HOME
 from otel_tracker.runtime.timestamps import parse_timestamp
 from otel_tracker.storage import claim
@@ -183,7 +184,7 @@ def _logged(home: Home) -> Iterator[Finding]:
     if drift:
         recent, last = [line for line in drift if line.moment >= since], drift[-1]
         text = (
-            f"Claude Code sends payloads that this version doesn't know, {len(recent)} times in {_RECENT_DAYS} days, "
+            f"Claude Code sends payloads that this version doesn't know, {counted(len(recent), 'time', 'times')} in {_RECENT_DAYS} days, "
             f"last at {last.stamp} with {last.event}: {last.text}"
         )
         is_habit = len(recent) >= _FEW
@@ -193,7 +194,7 @@ def _logged(home: Home) -> Iterator[Finding]:
     errors = [line for line in lines if line.level == "error:" and line.moment >= since]
     if errors:
         last = errors[-1]
-        text = f"hooks failed {len(errors)} times in {_RECENT_DAYS} days, last at {last.stamp} with {last.event}: {last.text}"
+        text = f"hooks failed {counted(len(errors), 'time', 'times')} in {_RECENT_DAYS} days, last at {last.stamp} with {last.event}: {last.text}"
         yield Finding(_TOPIC, NOTE, text, f"see {path}")
 
 
