@@ -178,7 +178,7 @@ def test_a_damaged_backup_is_found_and_set_aside(used: Home) -> None:
 def test_events_that_were_left_over_are_found_and_taken_in(used: Home) -> None:
     unwritten.leave(used, Files(), [end("r7"), end("r8")])
     (finding,) = found(used, WRONG)
-    assert finding.text.startswith("2 events in ")
+    assert finding.text.startswith("2 events wait in ")
     assert repair(Store(used)) == ["took in 2 events that were left over"]
     assert json.loads(Path(used.document).read_bytes())["metrics"]["total_requests"] == 8
     assert found(used, WRONG) == []

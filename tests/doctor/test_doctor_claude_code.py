@@ -282,7 +282,7 @@ def test_errors_of_late_are_worth_a_note(used: Home, put: Put) -> None:
     log(used, f"{days_ago(1)} - error: disk full")
     _, finding = findings(used)
     assert finding.level == NOTE
-    assert finding.text.startswith("hooks failed 1 times in 7 days, last at ")
+    assert finding.text.startswith("hooks failed 1 time in 7 days, last at ")
     assert finding.text.endswith(" with -: disk full")
 
 

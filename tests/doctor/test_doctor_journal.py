@@ -210,7 +210,7 @@ def test_what_a_person_has_added_survives_a_repair(used: Home) -> None:
 
     edit(used, change)
     (finding,) = found(used, WRONG)
-    assert "in 1 places" in finding.text
+    assert "in 1 place:" in finding.text
     repair(Store(used))
     document = json.loads(Path(used.document).read_bytes())
     assert (document["team"], document["metrics"]["budget"]) == ({"lead": "me"}, 100)

@@ -356,7 +356,7 @@ def test_follow_waits_for_the_receiver_and_for_what_comes(
     assert export("--follow") == 0
     assert exported() == ["first", "first", "later", "at last"]
     said = capsys.readouterr()
-    assert (said.out, said.err.count("cannot export 1 spans")) == ("", 1)
+    assert (said.out, said.err.count("cannot export 1 span")) == ("", 1)
 
 
 @pytest.mark.parametrize(
