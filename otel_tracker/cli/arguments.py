@@ -83,6 +83,10 @@ def _add_reading_commands(commands: "Any") -> None:
     status.add_argument("--all", action="store_true", help="also the agents that have not run a task yet")
     status.add_argument("--watch", action="store_true", help="show it again every two seconds, until Ctrl-C")
 
+    _add(
+        commands, "top", "the fleet on a screen of its own, live: attention, running tasks, agents", function="top.top"
+    )
+
 
 def _add_window(parser: argparse.ArgumentParser, *, has_rows: bool = True) -> None:
     """Let a parser take a window of time, and by what the rows of its sums are."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from argparse import Namespace
 
     from otel_tracker.state.shapes import Row
+    from otel_tracker.tracking.metric_tracker import MetricTracker
 
 _KINDS = {"open": FORCED_OPEN, "disable": DISABLED, "auto": None}
 
@@ -61,14 +62,18 @@ def breaker(options: "Namespace") -> int:
 
 def reset(options: "Namespace") -> int:
     """Close an agent's breaker and forget its failures."""
-    tracker = tracker_of(options)
-    tracker.reset_agent_failures(options.agent)
-    row = tracker.get_agent_metrics(options.agent)
-    agent, override = row["agent_file"], row["override"]
-    lift = command("breaker", agent, "auto", home=store_of(options).home.option)
-    order = f"; still {plain(wording.shown_override(override))} (lift that with: {plain(lift)})" if override else ""
-    print(f"{plain(agent)}: healthy, 0 failures{order}")
+    print(reset_breaker(tracker_of(options), options.agent, store_of(options).home.option))
     return 0
+
+
+def reset_breaker(tracker: "MetricTracker", agent: str, home: "str | None") -> str:
+    """Close an agent's breaker, forget its failures, and return in words how it is then; `home` is the value of --home."""
+    tracker.reset_agent_failures(agent)
+    row = tracker.get_agent_metrics(agent)
+    agent, override = row["agent_file"], row["override"]
+    lift = command("breaker", agent, "auto", home=home)
+    order = f"; still {plain(wording.shown_override(override))} (lift that with: {plain(lift)})" if override else ""
+    return f"{plain(agent)}: healthy, 0 failures{order}"
 
 
 def _reopenings(row: "Row") -> int:
