@@ -10,7 +10,7 @@ FIRST = (
 """What a newcomer may do first: commands, and what for."""
 
 GROUPS = {
-    "look": ("status", "ui", "usage", "report", "agent", "leaderboard", "tokens", "history", "serve"),
+    "look": ("status", "top", "ui", "usage", "report", "agent", "leaderboard", "tokens", "history", "serve"),
     "record": ("exec", "export", "spans"),
     "Claude Code": ("claude-code usage", "claude-code install", "claude-code uninstall"),
     "breaker": ("health", "breaker", "reset", "config"),
@@ -49,6 +49,7 @@ EXAMPLES = {
     "spans": ("spans --follow",),
     "status": ("status", "status --watch"),
     "tokens": ("tokens", "tokens --since month"),
+    "top": ("top",),
     "ui": ("ui",),
     "usage": ("usage --since 7d", "usage --since month --by day,agent"),
 }  # fmt: skip
