@@ -12,7 +12,7 @@ from textual.message import Message
 
 from otel_tracker.cli.breaker import reset_breaker
 from otel_tracker.cli.top.screens import AgentScreen, FleetScreen, Question, Watching
-from otel_tracker.cli.top.watcher import Fault, View, Watcher
+from otel_tracker.cli.top.watcher import Unreadable, View, Watcher
 from otel_tracker.errors import OtelTrackerError, command
 from otel_tracker.reporting.page.faces import breaker_of
 from otel_tracker.reporting.page.figures import clock as clock_text
@@ -57,7 +57,7 @@ class Top(App[int]):
     CSS = """
     Screen { background: ansi_default; color: ansi_default; scrollbar-size-vertical: 1; }
     Lines { height: 0; }
-    Table, Paragraphs { height: 1fr; background: ansi_default; overflow-x: hidden; scrollbar-size: 0 1; }
+    Rows, Paragraphs { height: 1fr; background: ansi_default; overflow-x: hidden; scrollbar-size: 0 1; }
     #running, #models { height: auto; }
     Footer, FooterKey, FooterKey > .footer-key--key, FooterKey > .footer-key--description {
         background: ansi_default; color: ansi_default;
@@ -73,7 +73,7 @@ class Top(App[int]):
     class Seen(Message):
         """What the watcher has seen."""
 
-        def __init__(self, seen: "View | Fault | float") -> None:
+        def __init__(self, seen: "View | Unreadable | float") -> None:
             super().__init__()
             self.seen = seen
 
@@ -82,7 +82,7 @@ class Top(App[int]):
         self.theme = "ansi-dark"
         self._store = store
         self.chosen = Query(rows="all")
-        self.seen: View | Fault | None = None
+        self.seen: View | Unreadable | None = None
         self.pulse = Piece("○ reading", FAINT)
         self.said: list[Line] = []
         """The answer to what a person has done last."""
@@ -103,7 +103,7 @@ class Top(App[int]):
 
     def on_top_seen(self, message: Seen) -> None:
         """Show what the watcher has seen."""
-        if isinstance(message.seen, Fault):
+        if isinstance(message.seen, Unreadable):
             self.seen, self.pulse = message.seen, Piece("✕ cannot read", BROKEN)
         else:
             now = message.seen if isinstance(message.seen, float) else message.seen.now

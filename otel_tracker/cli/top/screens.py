@@ -8,8 +8,8 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen, Screen
 from textual.widgets import Footer, Input, Static
 
-from otel_tracker.cli.top.watcher import Fault, View
-from otel_tracker.cli.top.widgets import Lines, Paragraphs, Table
+from otel_tracker.cli.top.watcher import Unreadable, View
+from otel_tracker.cli.top.widgets import Lines, Paragraphs, Rows
 from otel_tracker.reporting.page.query import WINDOWS
 from otel_tracker.reporting.top import lines, tables
 from otel_tracker.reporting.top.columns import FAINT, Line, Piece, cut, text
@@ -58,7 +58,7 @@ class Watching(Screen[None]):
             return
         seen, width = self.top.seen, self.size.width
         self.query_one("#said", Lines).show(self.top.said)
-        if isinstance(seen, Fault):
+        if isinstance(seen, Unreadable):
             self.query_one("#head", Lines).show([self.head(), *lines.fault(seen.sentence, width)])
             return
         self.query_one("#head", Lines).show([self.head(), ()] if self.size.height >= _HIGH else [self.head()])
@@ -97,9 +97,9 @@ class FleetScreen(Watching):
         yield Lines(id="head")
         yield Lines(id="attention")
         yield Lines(id="tiles")
-        yield Table(lambda task: task["agent"], id="running")
+        yield Rows(lambda task: task["agent"], id="running")
         yield Lines(id="agents-title")
-        yield Table(tables.key_of, id="agents")
+        yield Rows(tables.key_of, id="agents")
         yield Input(
             id="filter", placeholder="a part of an agent's name; ⏎ keeps the filter, Esc removes it", compact=True
         )
@@ -122,7 +122,7 @@ class FleetScreen(Watching):
         self._show_agents(view, width)
 
     def _show_running(self, view: View, most: int) -> None:
-        table = self.query_one("#running", Table)
+        table = self.query_one("#running", Rows)
         table.display = bool(view.running)
         table.styles.height = min(len(view.running), most) + 1
         table.show(tables.running_columns(view.running), view.running)
@@ -131,7 +131,7 @@ class FleetScreen(Watching):
         shows_idle = self._shows_idle or bool(view.query.filter) or not view.fleet.agents
         title = lines.agents_title(view.fleet, view.query, shows_idle=shows_idle)
         self.query_one("#agents-title", Lines).show([title])
-        table = self.query_one("#agents", Table)
+        table = self.query_one("#agents", Rows)
         table.empty = f"no agent has {view.query.filter} in its name" if view.query.filter else self.top.without_agents
         rows = tables.agent_rows(view.fleet, shows_idle=shows_idle)
         table.show(tables.agent_columns(rows, width, view.now), rows, view.query.sort)
@@ -139,7 +139,7 @@ class FleetScreen(Watching):
     def _agent(self) -> str | None:
         """Return the agent at the cursor."""
         focused = self.focused
-        return (focused if isinstance(focused, Table) else self.query_one("#agents", Table)).chosen
+        return (focused if isinstance(focused, Rows) else self.query_one("#agents", Rows)).chosen
 
     def action_open(self) -> None:
         """Open the agent at the cursor."""
@@ -147,11 +147,11 @@ class FleetScreen(Watching):
         if agent is not None:
             self.top.open_agent(agent)
 
-    def on_table_opened(self) -> None:
+    def on_rows_opened(self) -> None:
         """Open the agent at the cursor."""
         self.action_open()
 
-    def on_table_sorted(self, message: Table.Sorted) -> None:
+    def on_rows_sorted(self, message: Rows.Sorted) -> None:
         """Sort the agents by a column; turn the order round if they are."""
         if self.top.chosen.sort == message.sort:
             self.action_turn()
@@ -224,9 +224,9 @@ class AgentScreen(Watching):
         yield Lines(id="head")
         yield Lines(id="agent")
         yield Lines(id="tiles")
-        yield Table(lambda row: row["model"], id="models")
+        yield Rows(lambda row: row["model"], id="models")
         yield Lines(id="runs-title")
-        yield Table(lambda run: run.run_id, id="runs")
+        yield Rows(lambda run: run.run_id, id="runs")
         yield Lines(id="run")
         yield Lines(id="said")
         yield Footer(compact=True, show_command_palette=False)
@@ -244,7 +244,7 @@ class AgentScreen(Watching):
         of, width = view.query.in_words(), self.size.width
         self.query_one("#agent", Lines).show([*lines.agent_lines(agent, width), ()])
         self.query_one("#tiles", Lines).show([*lines.tiles(agent.tiles, width), ()])
-        table = self.query_one("#models", Table)
+        table = self.query_one("#models", Rows)
         table.display = bool(models)
         table.styles.height = min(len(models), max(2, self.size.height // 6)) + 2
         table.show(tables.model_columns(of), models)
@@ -252,13 +252,13 @@ class AgentScreen(Watching):
         shown = f" {agent.found + len(agent.running):,} {of}"
         newest = f", the newest {len(agent.ended):,}" if agent.found > len(agent.ended) else ""
         self.query_one("#runs-title", Lines).show([(Piece("Runs", "strong"), Piece(f"{shown}{newest}", FAINT))])
-        runs_table = self.query_one("#runs", Table)
+        runs_table = self.query_one("#runs", Rows)
         runs_table.empty = f"no run of it has ended {of}"
         runs_table.show(tables.run_columns(view.now), runs)
 
-    def on_table_moved(self) -> None:
+    def on_rows_moved(self) -> None:
         """Show the run at the cursor in full."""
-        table = self.query_one("#runs", Table)
+        table = self.query_one("#runs", Rows)
         shown = lines.run_lines(table.rows[table.cursor], self.size.width) if table.rows else []
         self.query_one("#run", Lines).show(shown[:_RUN_LINES])
 

@@ -56,7 +56,7 @@ class View(NamedTuple):
     """The one that `query.agent` names."""
 
 
-class Fault(NamedTuple):
+class Unreadable(NamedTuple):
     """Why there is nothing to show."""
 
     sentence: str
@@ -68,7 +68,7 @@ class Watcher:
     def __init__(
         self,
         store: "Store",
-        show: "Callable[[View | Fault | float], object]",
+        show: "Callable[[View | Unreadable | float], object]",
         clock: "Callable[[], float]" = time.time,
     ) -> None:
         self._store, self._show, self._clock = store, show, clock
@@ -97,10 +97,10 @@ class Watcher:
             self._wanted.clear()
             began = time.monotonic()
             try:
-                shown: View | Fault | float = self._look(self._query)
+                shown: View | Unreadable | float = self._look(self._query)
             except OtelTrackerError as error:
                 self._shown = None
-                shown = Fault(str(error))
+                shown = Unreadable(str(error))
             if self._is_stopped:
                 return
             self._show(shown)

@@ -93,7 +93,7 @@ class Paragraphs(ScrollView, can_focus=True):
         return drawn(self.lines[index] if index < len(self.lines) else (), self.size.width)
 
 
-class Table(ScrollView, can_focus=True):
+class Rows(ScrollView, can_focus=True):
     """Rows of which one may be chosen with the keys or the mouse; the cursor stays at its row wherever that moves."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
