@@ -52,6 +52,8 @@ class Turn(NamedTuple):
     """How many requests for it fail with 500 before it is sent."""
     is_held: bool = False
     """Whether it waits for `Api.release` before the first byte."""
+    is_usage_held: bool = False
+    """Whether its usage, at the end of a stream, waits for `Api.release`."""
 
 
 def says(*texts: str, **of_turn: Any) -> Turn:
@@ -116,7 +118,7 @@ class Api:
         self._scripts[mark] = turns
 
     def until_held(self, mark: str, times: int = 1) -> None:
-        """Return when `times` answers to `mark` wait to be released."""
+        """Return when `times` answers to `mark`, or their usages, wait to be released."""
         with self._changed:
             assert self._changed.wait_for(lambda: self._held.count(mark) >= times, PATIENCE_SECONDS), (
                 f"no answer to {mark!r} is held; asked for were {[_mark_and_turn(each) for each in self.requests]}"
@@ -142,13 +144,18 @@ class Api:
         with self._changed:
             self.requests.append(request)
             if turn.is_held and mark:
-                self._held.append(mark)
-                self._changed.notify_all()
-                self._changed.wait_for(lambda: mark in self._released or self._is_closed)
+                self.hold(mark)
             if self._failed[mark] < turn.after_failures:
                 self._failed[mark] += 1
                 return mark, fails(500)
         return mark, turn
+
+    def hold(self, mark: str) -> None:
+        """Return when the answers to `mark` are released."""
+        with self._changed:
+            self._held.append(mark)
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: mark in self._released or self._is_closed)
 
     def _turn(self, request: Any, mark: str | None, place: int) -> Turn:
         said = [message["content"] for message in request["messages"] if message["role"] == "user"]
@@ -222,23 +229,28 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(turn.status, json.dumps({"type": "error", "error": error}).encode())
             return
         message = _message(request, turn)
-        sent = Sent(
-            mark, message["model"], _tokens(message["usage"]), is_whole=not (turn.is_cut and request.get("stream"))
-        )
+        is_whole = not (turn.is_cut and request.get("stream"))
+        api.ledger.append(Sent(mark, message["model"], _tokens(message["usage"]), is_whole=is_whole))
         if request.get("stream"):
-            self._stream(message, turn)
+            self._stream(api, mark, message, turn)
         else:
             self._send(200, json.dumps(message).encode())
-        api.ledger.append(sent)
 
-    def _stream(self, message: Any, turn: Turn) -> None:
+    def _stream(self, api: Api, mark: str | None, message: Any, turn: Turn) -> None:
+        """Send an answer in one piece: Claude Code soon writes down what it has, and older ones add no usage to it."""
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
         self.send_header("request-id", f"req_{next(_numbers):06}")
         self.send_header("Connection", "close")
         self.end_headers()
-        for event in _events(message, is_cut=turn.is_cut):
-            self.wfile.write(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode())
+        events = [
+            f"event: {event['type']}\ndata: {json.dumps(event)}\n\n" for event in _events(message, is_cut=turn.is_cut)
+        ]
+        if turn.is_usage_held and mark:
+            self.wfile.write("".join(events[:-2]).encode())
+            api.hold(mark)
+            events = events[-2:]
+        self.wfile.write("".join(events).encode())
         self.close_connection = True
 
     def _send(self, status: int, body: bytes) -> None:

@@ -6,6 +6,7 @@ from otel_tracker import names
 from tests.real_claude.account import AT_LEAST, UNMEASURED, Run, assert_recorded
 from tests.real_claude.api import agent, calls, fails, says, works
 from tests.real_claude.claude import CODER, Claude
+from tests.real_claude.program import is_at_least
 
 
 @pytest.mark.parametrize("in_background", [False, True])
@@ -29,6 +30,18 @@ def test_compaction_in_an_agent(claude: Claude) -> None:
     claude.plays("work-compacted", works(), says())
     claude.asks("lead", CLAUDE_CODE_AUTO_COMPACT_WINDOW="100000")
     assert_recorded(claude, Run(CODER, "work", usage=AT_LEAST, also="work-compacted"))
+
+
+@pytest.mark.skipif(is_at_least("2.1.332"), reason="writes no answer down before its usage has come")
+@pytest.mark.parametrize("in_background", [False, True])
+def test_a_usage_that_comes_after_its_answer_was_written_down(claude: Claude, in_background: bool) -> None:
+    claude.plays("lead", calls(agent("coder", "work", run_in_background=in_background)))
+    claude.plays("work", works(), says("All is done.", is_usage_held=True))
+    session = claude.starts("lead")
+    claude.until_written("All is done.")
+    claude.api.release("work")
+    assert session.ended().returncode == 0
+    assert_recorded(claude, Run(CODER, "work", usage=AT_LEAST))
 
 
 @pytest.mark.parametrize("in_background", [False, True])
