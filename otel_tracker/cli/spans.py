@@ -13,6 +13,7 @@ from otel_tracker import names
 from otel_tracker.cli.export_errors import BusyError, ExportError, ExporterSetupError, MissingExporterError
 from otel_tracker.cli.stores import store_of
 from otel_tracker.errors import OtelTrackerError
+from otel_tracker.reporting.wording import counted
 from otel_tracker.runtime.environment import value_of
 from otel_tracker.runtime.log import complain
 from otel_tracker.state.amendment import amended
@@ -53,7 +54,8 @@ def spans(options: "Namespace") -> int:
 
 
 def _export_once(store: "Port", exporter: SpanExporter) -> int:
-    print(f"exported {_export_all(store, exporter, Resource.create())} spans")
+    number = _export_all(store, exporter, Resource.create())
+    print(f"exported {counted(number, 'span', 'spans')}")
     return 0
 
 

@@ -422,7 +422,7 @@ def test_a_command_that_fails_has_a_span_with_its_error_and_the_names_of_the_con
     process = programs.start([*TRACKER, "exec", AGENT, "--model", "gpt-7", "--", "sh", "-c", "exit 3"])
     process.communicate(timeout=BOUND)
     assert process.returncode == 3
-    assert programs.export() == "exported 1 spans\n"
+    assert programs.export() == "exported 1 span\n"
     (arrived,) = collector.spans()
     assert arrived.scope == ("otel_tracker", __version__, names.SCHEMA_URL)
     assert arrived.resource["service.name"] == "fleet"
@@ -443,7 +443,7 @@ def test_a_command_that_fails_has_a_span_with_its_error_and_the_names_of_the_con
 def test_each_task_is_exported_once_over_several_runs(programs: Programs, collector: Collector) -> None:
     without_sdk = f"from otel_tracker import TaskTracker\nwith TaskTracker({AGENT!r}): pass"
     programs.execute(AGENT, "true")
-    assert programs.export() == "exported 1 spans\n"
+    assert programs.export() == "exported 1 span\n"
     assert programs.export() == "exported 0 spans\n"
     programs.python(without_sdk)
     programs.python(_APPLICATION + "trace_tasks(); work()")  # exports its own
@@ -464,7 +464,7 @@ def test_what_the_receiver_has_not_taken_is_exported_when_it_is_back(programs: P
     assert "otel-tracker: cannot export 1 span: " in said
     assert "Traceback" not in said
     absent.start()
-    assert programs.export() == "exported 1 spans\n"
+    assert programs.export() == "exported 1 span\n"
     assert run_ids(absent.spans()) == [entry["run_id"] for entry in programs.entries]
 
 
@@ -519,7 +519,7 @@ def test_follow_exports_later_tasks_through_an_absence_of_the_receiver_until_a_s
     until(lambda: following.is_at(programs.entries[2]))
     assert following.end(number) == (status, "")
     programs.execute(AGENT, "true")
-    assert programs.export() == "exported 1 spans\n"
+    assert programs.export() == "exported 1 span\n"
     assert run_ids(absent.spans()) == [entry["run_id"] for entry in programs.entries]
 
 
@@ -534,7 +534,7 @@ def test_a_second_one_is_refused_while_the_first_is_at_work(
     assert f"process {following.process.pid} is already exporting them; only one process may" in said
     following.end(signal.SIGKILL)
     programs.execute(OTHER, "true")
-    assert programs.export() == "exported 1 spans\n"
+    assert programs.export() == "exported 1 span\n"
     assert list(by_agent(collector.spans())) == [AGENT, OTHER]
 
 

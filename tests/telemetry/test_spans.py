@@ -236,7 +236,7 @@ def test_spans_go_in_batches_of_512_each_once(
     record(store, runs(2, 1200))
     assert export() == 0
     assert exported() == runs(1202)
-    assert capsys.readouterr().out.splitlines() == ["exported 1200 spans", "exported 0 spans", "exported 2 spans"]
+    assert capsys.readouterr().out.splitlines() == ["exported 1,200 spans", "exported 0 spans", "exported 2 spans"]
 
 
 @pytest.fixture
