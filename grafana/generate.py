@@ -1,19 +1,27 @@
-"""Make the dashboards: `python -m grafana.generate` writes dashboards/*.json.
+"""Make the dashboards: `python -m grafana.generate` (`make dashboards`) writes dashboards/*.json.
+
+With `OTEL_TRACKER_RUNBOOK_URL` set it also writes that address into the alerts' links and into the alerts' tests.
 
 Over plain dicts, not over grafana-foundation-sdk: its classes fill in what they know of one version of Grafana, and there is
 a newer schema on npm than on PyPI. The tests check what is made against both.
 """
 
 import json
+import re
+import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from grafana import panels, queries
 from grafana.panels import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, YELLOW, Column, Json
 from grafana.queries import RATE, increase, per_hour, series, total
 from otel_tracker import names
+from otel_tracker.runtime.environment import value_of
 from otel_tracker.telemetry import metrics
 
-FOLDER = Path(__file__).parent / "dashboards"
+FOLDER = Path(__file__).parent
+RUNBOOK_URL = "OTEL_TRACKER_RUNBOOK_URL"
+WITH_RUNBOOK_LINKS = ("rules/alerts.yml", "tests/alerts_test.yml")
 FLEET, AGENT = "otel-tracker-fleet", "otel-tracker-agent"
 SCHEMA_VERSION = 42
 
@@ -101,18 +109,19 @@ def _broken() -> list[Json]:
     return [
         panels.table(
             "Who is broken",
-            "Agents whose breaker isn't closed, until when they are refused, and why: failures in a row. "
+            "Agents whose breaker isn't closed and the instance that says so, until when they are refused, and why: "
+            "failures in a row. "
             "Half open: the next task decides. Forced open and disabled: a person has ordered it. "
             "Empty is good: all are let through.",
             (0, 4, 12, 8),
             [
-                (f"max by (agent, state) ({series(metrics.STATE, queries.NOT_CLOSED)} == 1)", Column("")),
+                (f"max by (instance, agent, state) ({series(metrics.STATE, queries.NOT_CLOSED)} == 1)", Column("")),
                 (queries.of_not_closed(f"1000 * {until} > 0"), Column("Let through", "dateTimeFromNow")),
                 (queries.of_not_closed(series(metrics.FAILURES)), Column("Failures in a row", decimals=0)),
                 (queries.of_not_closed(increase(opened)), Column("Opened", decimals=0)),
                 (queries.of_not_closed(increase(series(metrics.REJECTIONS))), Column("Refused", decimals=0)),
             ],
-            labels={"agent": _agent_column(), "state": Column("State", "string", **state)},
+            labels={"agent": _agent_column(), "instance": Column("Instance", "string"), "state": Column("State", "string", **state)},
             hidden=("Value #A",),
             sort="Failures in a row",
         ),
@@ -369,11 +378,27 @@ def _dashboard(uid: str, title: str, description: str, shown: list[Json], variab
     }
 
 
+def linked_to(runbook: str, text: str) -> str:
+    """Return rules, or their tests, whose links lead to the sections of a runbook at that address."""
+    return re.sub(r"(?<=runbook_url: )[^\s#]*", lambda _: runbook, text)
+
+
+def is_absolute(url: str) -> bool:
+    """Tell whether a text is an absolute address, to which `#` and a section can be added."""
+    parts = urlsplit(url)
+    return parts.scheme in {"http", "https"} and bool(parts.netloc) and not re.search(r"[\s#\"'{}]", url)
+
+
 def main() -> None:
     """Write the files."""
-    FOLDER.mkdir(exist_ok=True)
+    runbook = value_of(RUNBOOK_URL)
+    if runbook and not is_absolute(runbook):
+        sys.exit(f"{RUNBOOK_URL}={runbook} can't be linked to: give an http or https address of the runbook without #")
+    (FOLDER / "dashboards").mkdir(exist_ok=True)
     for name, dashboard in dashboards().items():
-        (FOLDER / name).write_text(text_of(dashboard), encoding="utf-8")
+        (FOLDER / "dashboards" / name).write_text(text_of(dashboard), encoding="utf-8")
+    for file in (FOLDER / name for name in WITH_RUNBOOK_LINKS if runbook):
+        file.write_text(linked_to(runbook, file.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -69,8 +69,8 @@ def duration_quantile(quantile: float, window: str, *by: str) -> str:
 
 
 def of_not_closed(of: str) -> str:
-    """Return the values of agents whose breaker isn't closed, by agent."""
-    return f"max by (agent) ({of} and on (job, instance, agent) {series(metrics.STATE, NOT_CLOSED)} == 1)"
+    """Return the values of agents whose breaker isn't closed, by instance and agent."""
+    return f"max by (instance, agent) ({of} and on (job, instance, agent) {series(metrics.STATE, NOT_CLOSED)} == 1)"
 
 
 def success_rate() -> str:
@@ -87,9 +87,9 @@ def cache_hit_share() -> str:
 
 
 def state_number() -> str:
-    """Return the place of an agent's state in NUMBERED_STATES."""
-    states = ((place, f'state="{state}"') for place, state in enumerate(NUMBERED_STATES) if place)
-    return " + ".join(f"{place} * max({series(metrics.STATE, is_state)})" for place, is_state in states)
+    """Return the place of an agent's state in NUMBERED_STATES; of several instances' states the last one there."""
+    states = ((place, series(metrics.STATE, f'state="{state}"')) for place, state in enumerate(NUMBERED_STATES))
+    return f"max({' or '.join(f'{place} * ({shown} == 1)' for place, shown in states)})"
 
 
 def against_its_week() -> str:

@@ -92,7 +92,7 @@ class StateCollector(Collector):
 
 
 def families(document: Document, now: float, cache: Cache) -> list[Family]:
-    """Return the metrics of a document as of `now`: every known series, at 0 from the start."""
+    """Return the metrics of a document as of `now`; see `_series` for the series that begin at 0."""
     rows, recent = {key: summary.agent_state(document, key, now) for key in document.agents}, _exemplars(document)
     keys = list(rows)
     shown = []
@@ -126,11 +126,12 @@ def _samples(agent: str, rows: list[Row], recent: "Recent") -> Samples:
     """Return the samples of an agent, or of several together, by metric."""
     series = _series(rows[0]) if len(rows) == 1 else _together([_series(row) for row in rows])
     by_metric = {
-        metric: _with(metric, [((agent, *labels), value) for labels, value in series[metric].items()]).samples
+        metric: _with(metric, [((agent, *labels), value) for labels, value in series.get(metric, {}).items()]).samples
         for metric in metrics.OF_AGENTS
         if metric is not metrics.DURATION
     }
-    return {**by_metric, metrics.DURATION: _durations(agent, rows, recent.get(agent, {}))}
+    has_durations = not all(_is_idle(row) for row in rows)
+    return {**by_metric, metrics.DURATION: _durations(agent, rows, recent.get(agent, {})) if has_durations else []}
 
 
 Series = dict[metrics.Metric, dict[tuple[str, ...], float]]
@@ -138,7 +139,11 @@ Recent = dict[str, dict[int, Exemplar]]
 
 
 def _series(row: Row) -> Series:
-    """Return an agent's values by metric and labels, without the agent's own."""
+    """Return an agent's values by metric and labels, without the agent's own.
+
+    A counter's first rise is seen only if it was there before, at 0. So an agent has all its series from the start of its
+    first task on, and those of a model that it hasn't used while a task runs; before, those of which alerts take rises.
+    """
     counted, tallies, last = row["metrics"], row["tallies"], row["metrics"]["last_task_timestamp"]
     order = row["override"]
     state, until = (order["kind"], order.get("until")) if order else (row["state"], row["blacklisted_until"])
@@ -150,7 +155,18 @@ def _series(row: Row) -> Series:
         names.LOST: tallies["lost"],
     }
     outcomes = {outcome: number + tallies[AMENDED[outcome]] for outcome, number in ended.items()}  # none falls
-    usage = {_text(model): use for model, use in row["token_usage"].items()}
+    usage = {
+        _text(model): use
+        for model, use in row["token_usage"].items()
+        if row["in_flight"] or use["count"] or use["total"]
+    }
+    if _is_idle(row):
+        return {
+            metrics.TASKS: {(outcome,): 0 for outcome in metrics.OUTCOMES},
+            metrics.STATE: {(state,): 1},
+            metrics.OPENED: {(): 0},
+            metrics.IN_FLIGHT: {(): 0},
+        }
     return {
         metrics.TASKS: {(outcome,): outcomes[outcome] for outcome in metrics.OUTCOMES},
         metrics.TOKENS: {
@@ -174,6 +190,20 @@ def _series(row: Row) -> Series:
         metrics.UNTIL: {(): parse_timestamp(until) if is_refused else 0},
         metrics.LAST_TASK: {(): parse_timestamp(last) if last else 0},
     }
+
+
+def _is_idle(row: Row) -> bool:
+    """Tell whether nothing has happened to an agent yet but that it is known."""
+    return not (
+        row["in_flight"]
+        or row["override"]
+        or row["failures"]
+        or row["state"] != names.CLOSED
+        or row["metrics"]["last_task_timestamp"]
+        or row["metrics"]["tasks_total"]
+        or any(row["tallies"].values())
+        or any(use["count"] or use["total"] for use in row["token_usage"].values())
+    )
 
 
 def _together(all_series: list[Series]) -> Series:

@@ -22,6 +22,8 @@ Json = dict[str, Any]
 FOLDER = ROOT / "grafana"
 DASHBOARDS = generate.dashboards()
 FLEET, AGENT = DASHBOARDS["fleet.json"], DASHBOARDS["agent.json"]
+RUNBOOK = "https://otel-tracker.example/docs/runbook.md"
+"""A placeholder in the committed rules: the address at which a team publishes docs/runbook.md."""
 SCHEMA_PACKAGES = ("@grafana/schema@13.2.3", "typescript@5.9.3")
 
 SUFFIXES = {metrics.COUNTER: ("_total",), metrics.INFO: ("_info",), metrics.HISTOGRAM: ("_bucket", "_sum", "_count")}
@@ -62,7 +64,7 @@ def names_in(text: str) -> set[str]:
 @pytest.mark.parametrize("name", DASHBOARDS)
 def test_a_committed_dashboard_is_what_the_generator_makes(name: str) -> None:
     committed = (FOLDER / "dashboards" / name).read_text()
-    assert committed == generate.text_of(DASHBOARDS[name]), "run: python -m grafana.generate"
+    assert committed == generate.text_of(DASHBOARDS[name]), "run: make dashboards"
 
 
 def test_there_is_no_dashboard_that_the_script_does_not_make() -> None:
@@ -70,10 +72,43 @@ def test_there_is_no_dashboard_that_the_script_does_not_make() -> None:
 
 
 def test_the_generator_writes_the_same_files_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(generate, "FOLDER", tmp_path / "dashboards")
+    monkeypatch.setattr(generate, "FOLDER", tmp_path)
+    monkeypatch.delenv(generate.RUNBOOK_URL, raising=False)
     generate.main()
     for name in DASHBOARDS:
         assert (tmp_path / "dashboards" / name).read_text() == (FOLDER / "dashboards" / name).read_text()
+
+
+def test_the_generator_puts_the_address_of_a_runbook_into_the_rules_and_their_tests(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in generate.WITH_RUNBOOK_LINKS:
+        (tmp_path / name).parent.mkdir()
+        shutil.copy(FOLDER / name, tmp_path / name)
+    monkeypatch.setattr(generate, "FOLDER", tmp_path)
+    url = "https://wiki.example.org/runbooks?page=otel-tracker&v=2"
+    monkeypatch.setenv(generate.RUNBOOK_URL, url)
+    generate.main()
+    for name in generate.WITH_RUNBOOK_LINKS:
+        before, after = (FOLDER / name).read_text(), (tmp_path / name).read_text()
+        links = re.findall(r"runbook_url: (.*)#oteltracker", after)
+        assert set(links) == {url}
+        assert len(links) == before.count("runbook_url: ")
+        assert after == before.replace(RUNBOOK, url)
+        assert yaml.safe_load(after)
+
+
+@pytest.mark.parametrize(
+    "url", ["docs/runbook.md", "//wiki/runbook", "ftp://wiki/runbook", "https://wiki/a#b", "https://w/a b"]
+)
+def test_the_generator_refuses_an_address_to_which_no_section_can_be_added(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(generate, "FOLDER", tmp_path)
+    monkeypatch.setenv(generate.RUNBOOK_URL, url)
+    with pytest.raises(SystemExit, match=generate.RUNBOOK_URL):
+        generate.main()
+    assert not list(tmp_path.iterdir())
 
 
 def test_uids_stay_what_links_and_bookmarks_know() -> None:
@@ -260,6 +295,21 @@ def test_every_agent_in_a_table_or_a_bar_leads_to_its_own_dashboard() -> None:
                 assert re.search(r"&var-agent=\$\{__(value\.raw|field\.labels\.agent):percentencode\}$", url)
 
 
+def test_who_is_broken_names_the_instance_in_each_of_its_columns() -> None:
+    (panel,) = [one for one in FLEET["panels"] if one["title"] == "Who is broken"]
+    assert all(re.match(r"max by \(instance, agent[,)]", target["expr"]) for target in panel["targets"])
+    (arranged,) = [one["options"] for one in panel["transformations"] if one["id"] == "organize"]
+    assert arranged["renameByName"]["instance"] == "Instance"
+
+
+@every_query
+def test_an_average_is_one_of_measured_tasks(expr: str) -> None:
+    tokens_or_cost = rf"({metrics.TOKENS.name}|{metrics.COST.name})\b.* / "
+    if re.search(tokens_or_cost, expr) and "cache_read" not in expr:
+        assert expr.partition(" / ")[2].count(metrics.MEASURED.name) == 1
+    assert metrics.MODEL_TASKS.name not in expr, "these are also tasks whose tokens aren't known"
+
+
 # Alerts and the files around them.
 
 
@@ -269,9 +319,17 @@ def test_an_alert_has_a_severity_a_summary_and_a_section_of_the_runbook(alert: J
     assert alert["annotations"]["summary"]
     assert alert["annotations"]["description"]
     page, _, anchor = alert["annotations"]["runbook_url"].partition("#")
-    headings = re.findall(r"^## (.+)$", (ROOT / page).read_text(), re.MULTILINE)
+    assert page == RUNBOOK
+    headings = re.findall(r"^## (.+)$", (ROOT / "docs" / "runbook.md").read_text(), re.MULTILINE)
     assert anchor == alert["alert"].lower()
     assert alert["alert"] in headings
+
+
+@every_alert
+def test_an_alert_names_the_instance_and_the_agent_that_it_is_about(alert: Json) -> None:
+    summary = alert["annotations"]["summary"]
+    assert "$labels.instance" in summary
+    assert "$labels.agent" in summary or alert["alert"] in {"OtelTrackerNotScraped", "OtelTrackerStateUnreadable"}
 
 
 @every_alert

@@ -14,13 +14,14 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 from otel_tracker import __version__, names
 from otel_tracker.errors import DocumentError
 from otel_tracker.state.document import Document, new_document
+from otel_tracker.state.shapes import Event
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.store import Store
 from otel_tracker.telemetry import metrics
 from otel_tracker_exporters import prometheus
 from otel_tracker_exporters.prometheus import MOST_AGENTS, OTHER
 from tests.builders import AGENT, NOON, about, document_of, end, folded, moment, start
-from tests.exporters.scraped import registry, value, values
+from tests.exporters.scraped import Values, registry, value, values
 
 FAILURE = names.FAILURE
 
@@ -46,16 +47,69 @@ def test_tasks_are_counted_by_outcome_and_the_outcomes_exclude_each_other() -> N
     assert counted == {"success": 2, "failure": 1, "lost": 1, "cancelled": 1}
 
 
-def test_every_known_series_is_there_from_the_start_at_zero() -> None:
-    found = values(folded(about(names.AGENT_REGISTERED, name="Coder")))
-    of_agent = {key: number for key, number in found.items() if ("agent", AGENT) in key[1]}
-    zero = {key: number for key, number in of_agent.items() if number == 0}
-    assert set(of_agent) - set(zero) == {
-        ("otel_tracker_circuit_state", frozenset({("agent", AGENT), ("state", "closed")}))
+def of_agent(found: Values, agent: str = AGENT) -> Values:
+    return {key: number for key, number in found.items() if ("agent", agent) in key[1]}
+
+
+def test_of_an_agent_without_a_task_there_is_only_what_alerts_and_its_place_in_a_list_need() -> None:
+    known = of_agent(values(folded(about(names.AGENT_REGISTERED, name="Coder"))))
+    outcomes: dict[tuple[str, str | None], float] = {("tasks_total", outcome): 0 for outcome in metrics.OUTCOMES}
+    others: dict[tuple[str, str | None], float] = {
+        ("circuit_opened_total", None): 0,
+        ("tasks_in_flight", None): 0,
+        ("circuit_state", names.CLOSED): 1,
     }
+    shown = {
+        (name.removeprefix(metrics.PREFIX), dict(labels).get("outcome") or dict(labels).get("state")): number
+        for (name, labels), number in known.items()
+    }
+    assert shown == {**outcomes, **others}
+
+
+def test_every_series_is_there_at_zero_before_the_end_of_the_first_task_adds_to_it() -> None:
+    registered = about(names.AGENT_REGISTERED, name="Coder")
+    before = of_agent(values(folded(registered, start("r1"))))
+    after = of_agent(values(folded(registered, start("r1"), end("r1", model="opus", tokens={"output": 4}))))
+    assert set(after) <= set(before)
+    assert {number for key, number in before.items() if key[0].endswith(("_total", "_bucket", "_sum"))} == {0}
     for model in names.REPORTED_MODELS:
         for kind in names.TOKEN_TYPES:
-            assert value(found, "tokens_total", agent=AGENT, model=model, type=kind) == 0
+            assert value(before, "tokens_total", agent=AGENT, model=model, type=kind) == 0
+
+
+def test_models_that_an_agent_has_not_used_are_shown_while_a_task_runs() -> None:
+    def models(document: Document) -> set[str]:
+        return {dict(labels)["model"] for name, labels in values(document) if name == "otel_tracker_tokens_total"}
+
+    rested = folded(end("r1", model="gpt-5", tokens={"output": 4}))
+    assert models(rested) == {"gpt-5"}
+    assert models(folded(start("r2"), into=rested)) == {"gpt-5", *names.REPORTED_MODELS}
+
+
+@pytest.mark.parametrize(
+    "happened",
+    [
+        about(names.TASK_REJECTED, 70, reason="no"),
+        about(names.BREAKER_OVERRIDE, 70, override={"kind": "disabled", "until": None, "reason": None}),
+        end("r1", agent="other.md", fallback_for=AGENT),
+        end("r1", names.CANCELLED),
+    ],
+    ids=["refused", "ordered", "fallback", "cancelled"],
+)
+def test_an_agent_to_which_anything_has_happened_has_all_its_series(happened: Event) -> None:
+    found = of_agent(values(folded(happened)))
+    assert {name.removesuffix("_count") for name, _ in found} >= {
+        metric.name for metric in metrics.OF_AGENTS if "model" not in metric.labels
+    }
+
+
+def test_a_thousand_idle_agents_cost_less_than_half_a_megabyte_and_work_adds_to_those_that_do_it() -> None:
+    keys = [f"agents/{number:04}.md" for number in range(MOST_AGENTS)]
+    idle = folded(*(about(names.AGENT_REGISTERED, agent=key, name="an agent") for key in keys))
+    scrape = generate_latest(registry(lambda: idle))
+    assert len(scrape) < 500_000
+    worked = generate_latest(registry(lambda: folded(end(agent=keys[7], tokens={"output": 4}), into=idle)))
+    assert len(worked) - len(scrape) < 5_000
 
 
 def test_tokens_are_shown_by_model_and_type() -> None:
@@ -70,7 +124,7 @@ def test_costs_are_shown_by_model_and_none_of_tokens_without_a_price() -> None:
     priced = {"output": 4, names.PRICED: 4, names.COST: 1_500_001}
     found = values(folded(end("r1", model="opus", tokens=priced), end("r2", tokens={"output": 7})))
     costs = {dict(labels)["model"]: cost for (name, labels), cost in found.items() if name.endswith("cost_usd_total")}
-    assert costs == {"haiku": 0, "opus": 1.500001}
+    assert costs == {"opus": 1.500001}
     free = {"output": 4, names.PRICED: 4}
     assert value(values(folded(end(tokens=free))), "cost_usd_total", agent=AGENT, model="sonnet") == 0
 

@@ -38,8 +38,8 @@ Json = dict[str, Any]
 FOLDER = ROOT / "grafana"
 LOOPBACK = "127.0.0.1"
 CODER, REVIEWER, FLAKY, EXPERT, HANGING = "core/coder.md", "core/reviewer.md", "flaky.md", "experts/db.md", "hanging.md"
-ORDERED = "ordered.md"
-AGENTS = (CODER, REVIEWER, FLAKY, EXPERT, HANGING, ORDERED)
+ORDERED, IDLE = "ordered.md", "idle.md"
+AGENTS = (CODER, REVIEWER, FLAKY, EXPERT, HANGING, ORDERED, IDLE)
 DEAD = f"{LOOPBACK}:1"
 
 DASHBOARDS = generate.dashboards()
@@ -125,7 +125,10 @@ def configured(folder: Path, targets: list[str]) -> Path:
     """Write the project's configuration with targets of our own, scraped and evaluated at once and often."""
     (folder / "rules").mkdir()
     config = yaml.safe_load((FOLDER / "prometheus.yml").read_text())
-    config["global"] = {"scrape_interval": "250ms", "evaluation_interval": "250ms"}
+    config["global"] = {
+        "scrape_interval": "500ms",
+        "evaluation_interval": "250ms",
+    }  # a scrape that takes longer has failed
     config["scrape_configs"][0]["static_configs"] = [{"targets": targets}]
     for file in config["rule_files"]:
         rules = yaml.safe_load((FOLDER / file).read_text())
@@ -166,6 +169,8 @@ def prepare(tracker: MetricTracker) -> None:
     """Let each agent be known, and each series be there."""
     for agent in AGENTS:
         tracker.register_agent(agent, agent)
+    for agent in (FLAKY, EXPERT):
+        tracker.record_task_complete(agent, tracker.record_task_start(agent))
     for model in ("sonnet", "gpt-5"):
         with TaskTracker(CODER, model=model, tracker=tracker) as task:
             task.set_usage(input_tokens=1, output_tokens=1, cache_read_tokens=1, cache_write_tokens=1)
@@ -219,7 +224,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         backfill(folder, served)
         config = configured(folder, [served, unreadable, DEAD])
         prometheus = running.enter_context(scraping(folder, config))
-        until(lambda: prometheus.value("sum(otel_tracker_tasks_total)") == 2)
+        until(lambda: prometheus.value("sum(otel_tracker_tasks_total)") == 4)
         work(tracker)
         ended = sum(tracker.get_agent_metrics(agent)["metrics"]["tasks_total"] for agent in AGENTS)
         until(lambda: prometheus.value("sum(otel_tracker_tasks_total)") == ended)
@@ -299,6 +304,37 @@ def test_an_alert_names_the_agent_that_it_is_about_and_no_other(stack: Stack) ->
         "OtelTrackerNotScraped": {DEAD},
         "OtelTrackerStateUnreadable": {stack.unreadable},
     }
+
+
+def test_who_is_broken_says_on_which_instance(stack: Stack) -> None:
+    (panel,) = [one for one in DASHBOARDS["fleet.json"]["panels"] if one["title"] == "Who is broken"]
+    for target in panel["targets"][:1]:
+        rows = [one["metric"] for one in asked(stack.prometheus, target, ".+")]
+        assert {(row["instance"], row["agent"], row["state"]) for row in rows} == {
+            (stack.tracker, EXPERT, "open"),
+            (stack.tracker, FLAKY, "open"),
+            (stack.tracker, ORDERED, "forced_open"),
+        }
+
+
+def test_tokens_per_task_leave_out_tasks_whose_tokens_are_not_known(stack: Stack) -> None:
+    (panel,) = [one for one in DASHBOARDS["fleet.json"]["panels"] if one["title"] == "Who is expensive"]
+    per_task = {
+        one["metric"]["agent"]: float(one["value"][1]) for one in asked(stack.prometheus, panel["targets"][2], ".+")
+    }
+    of_coder = f'{{agent="{CODER}"}}'
+    assert stack.prometheus.value(f"otel_tracker_model_tasks_total{of_coder}") == 8
+    assert stack.prometheus.value(f"otel_tracker_measured_tasks_total{of_coder}") == 5
+    three_measured = 2 * 190_900 + 2600  # the two of 4 tokens were there before; the other three are not measured
+    assert per_task[CODER] == pytest.approx(three_measured / 3, rel=0.15)
+
+
+def test_an_idle_agent_has_a_breaker_on_its_dashboard(stack: Stack) -> None:
+    (panel,) = [one for one in DASHBOARDS["agent.json"]["panels"] if one["title"] == "Breaker"]
+    shown = {
+        agent: numbers(asked(stack.prometheus, panel["targets"][0], agent)) for agent in (IDLE, CODER, EXPERT, ORDERED)
+    }
+    assert shown == {IDLE: [0], CODER: [0], EXPERT: [2], ORDERED: [3]}
 
 
 def test_what_prometheus_has_is_what_the_home_has(stack: Stack) -> None:
