@@ -1,6 +1,7 @@
 """Claude Code in a box, with a few agents, our hooks, and a model that answers as the story says."""
 
 import json
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -36,6 +37,7 @@ class Claude:
         self.box.environment |= {**_VARIABLES, "ANTHROPIC_BASE_URL": self.api.url}
         self.configuration = self.box.home / ".claude"
         self.home = self.configuration / "agents"
+        self._noticed = folder / "noticed"
         for key in (CODER, DEBUGGER, TESTER, EXPERT):
             self.has_agent(key)
         answered = {
@@ -58,6 +60,13 @@ class Claude:
         path.parent.mkdir(parents=True, exist_ok=True)
         fields = {"name": path.stem, "description": "does what is wanted", **front_matter}
         path.write_text("---\n" + "".join(f"{name}: {value}\n" for name, value in fields.items()) + "---\nDo it.\n")
+
+    def notes_changes_of_settings(self) -> None:
+        """Let sessions tell when they have noticed that the user's settings were changed."""
+        hook = {"type": "command", "command": f"echo noticed >> {shlex.quote(str(self._noticed))}"}
+        path = self.box.project / ".claude" / "settings.json"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps({"hooks": {"ConfigChange": [{"matcher": "user_settings", "hooks": [hook]}]}}))
 
     def plays(self, mark: str, *turns: Turn) -> None:
         self.api.plays(mark, *turns)
@@ -103,6 +112,13 @@ class Claude:
         until(
             lambda: any(text in path.read_text() for path in self.configuration.glob(transcripts)),
             lambda: f"no agent's transcript has {text!r}",
+        )
+
+    def until_noticed(self, changes: int) -> None:
+        """Return when a session has noticed so many changes of the user's settings (notes_changes_of_settings)."""
+        until(
+            lambda: self._noticed.exists() and len(self._noticed.read_text().splitlines()) >= changes,
+            lambda: f"no session has noticed {changes} changes of the settings",
         )
 
     def until_rejected(self, key: str, times: int) -> None:
