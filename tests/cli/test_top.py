@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import termios
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
@@ -23,6 +24,7 @@ from otel_tracker.cli.top.app import Top
 from otel_tracker.runtime.printable import columns
 from otel_tracker.runtime.timestamps import format_timestamp
 from otel_tracker.state import event
+from otel_tracker.state.document import Document
 from otel_tracker.state.shapes import Event
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.store import Store
@@ -317,6 +319,36 @@ def test_agents_without_a_run_are_shown_when_there_are_no_others_or_a_key_asks_f
         await screen.until(lambda screen: screen.lines[-2].startswith("▸ "))
 
     on_screen(story, store)
+
+
+class SlowStore(Store):
+    """A store whose files take their time, as on a disk that hangs."""
+
+    is_free: threading.Event
+
+    def read(self, *, is_patient: bool = True) -> Document:
+        self.is_free.wait()
+        return super().read(is_patient=is_patient)
+
+
+def test_keys_work_while_the_home_is_being_read(store: Store) -> None:
+    slow = SlowStore(store.home)
+    slow.is_free = threading.Event()
+    slow.is_free.set()
+
+    async def story(screen: Screen) -> None:
+        await screen.until_shown("Agents 4")
+        slow.is_free.clear()
+        await screen.press("down", "slash", *"coder")
+        await screen.until(lambda screen: "coder" in screen.lines[-2])
+        assert "Agents 4" in screen.text
+        slow.is_free.set()
+        await screen.until_shown("Agents 1  with coder")
+
+    try:
+        on_screen(story, slow)
+    finally:
+        slow.is_free.set()
 
 
 def test_a_home_that_cannot_be_read_is_a_line_and_no_end(store: Store) -> None:

@@ -14,6 +14,7 @@ from otel_tracker.cli.breaker import reset_breaker
 from otel_tracker.cli.top.screens import AgentScreen, FleetScreen, Question, Watching
 from otel_tracker.cli.top.watcher import Unreadable, View, Watcher
 from otel_tracker.errors import OtelTrackerError, command
+from otel_tracker.reporting import summary
 from otel_tracker.reporting.page.faces import breaker_of
 from otel_tracker.reporting.page.figures import clock as clock_text
 from otel_tracker.reporting.page.query import Query
@@ -58,6 +59,10 @@ class Top(App[int]):
     Screen { background: ansi_default; color: ansi_default; scrollbar-size-vertical: 1; }
     Lines { height: 0; }
     Rows, Paragraphs { height: 1fr; background: ansi_default; overflow-x: hidden; scrollbar-size: 0 1; }
+    Rows, Paragraphs {
+        scrollbar-background: ansi_default; scrollbar-background-hover: ansi_default; scrollbar-background-active: ansi_default;
+        scrollbar-color: ansi_blue; scrollbar-color-hover: ansi_blue; scrollbar-color-active: ansi_blue;
+    }
     #running, #models { height: auto; }
     Footer, FooterKey, FooterKey > .footer-key--key, FooterKey > .footer-key--description {
         background: ansi_default; color: ansi_default;
@@ -88,9 +93,8 @@ class Top(App[int]):
         """The answer to what a person has done last."""
         self._watcher = Watcher(store, lambda seen: self.post_message(self.Seen(seen)), clock)
         self.place = printable(store.home.folder)
-        self.without_agents = (
-            f"no agents yet; register those of the home with: {command('init', home=store.home.option)}"
-        )
+        init = printable(command("init", home=store.home.option))
+        self.without_agents = ["no agents yet; register those of the home with:", f"  {init}"]
 
     def on_mount(self) -> None:
         """Begin to watch."""
@@ -149,10 +153,10 @@ class Top(App[int]):
         """Reset the breaker of an agent if a person says so."""
         if not isinstance(self.seen, View):
             return
-        row = next((row for row in self.seen.states if row["agent_file"] == agent), None)
-        if row is None:
+        if agent not in self.seen.document.agents:
             self.say(f"{agent} is no agent of this home any more, and has no breaker")
             return
+        row = summary.agent_state(self.seen.document, agent, self.seen.now)
         said = lines.question(agent, breaker_of(row, self.seen.now), row["override"], self._store.home.option)
 
         def answered(is_wanted: bool | None) -> None:

@@ -132,7 +132,8 @@ class FleetScreen(Watching):
         title = lines.agents_title(view.fleet, view.query, shows_idle=shows_idle)
         self.query_one("#agents-title", Lines).show([title])
         table = self.query_one("#agents", Rows)
-        table.empty = f"no agent has {view.query.filter} in its name" if view.query.filter else self.top.without_agents
+        sought = f"no agent has {printable(view.query.filter)} in its name"
+        table.empty = [sought] if view.query.filter else self.top.without_agents
         rows = tables.agent_rows(view.fleet, shows_idle=shows_idle)
         table.show(tables.agent_columns(rows, width, view.now), rows, view.query.sort)
 
@@ -253,7 +254,7 @@ class AgentScreen(Watching):
         newest = f", the newest {len(agent.ended):,}" if agent.found > len(agent.ended) else ""
         self.query_one("#runs-title", Lines).show([(Piece("Runs", "strong"), Piece(f"{shown}{newest}", FAINT))])
         runs_table = self.query_one("#runs", Rows)
-        runs_table.empty = f"no run of it has ended {of}"
+        runs_table.empty = [f"no run of it has ended {of}"]
         runs_table.show(tables.run_columns(view.now), runs)
 
     def on_rows_moved(self) -> None:

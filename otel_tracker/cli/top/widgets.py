@@ -118,10 +118,12 @@ class Rows(ScrollView, can_focus=True):
             super().__init__()
             self.sort = sort
 
-    def __init__(self, key_of: Callable[[Any], str], empty: str = "", **arguments: Any) -> None:
-        """`key_of` returns the key of a row; `empty` is said where there are no rows."""
+    def __init__(self, key_of: Callable[[Any], str], **arguments: Any) -> None:
+        """`key_of` returns the key of a row."""
         super().__init__(**arguments)
-        self._key_of, self.empty = key_of, empty
+        self._key_of = key_of
+        self.empty: Sequence[str] = ()
+        """The lines that are shown where there are no rows, printable."""
         self._all: Sequence[Column] = ()
         self._columns: list[Column] = []
         self._sort = ""
@@ -159,8 +161,8 @@ class Rows(ScrollView, can_focus=True):
         width, index = self.size.width, y - 1 + self.scroll_offset.y
         if y == 0:
             return drawn((_NO_CURSOR, *heads(self._columns, self._sort)), width)
-        if not self.rows and y == 1:
-            return drawn((_NO_CURSOR, Piece(self.empty, FAINT)), width)
+        if not self.rows and y <= len(self.empty):
+            return drawn((_NO_CURSOR, Piece(self.empty[y - 1], FAINT)), width)
         if index >= len(self.rows):
             return Strip.blank(width, Style.null())
         row = cells(self._columns, self.rows[index])

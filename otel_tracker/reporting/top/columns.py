@@ -13,6 +13,8 @@ PLAIN, STRONG, FAINT, CHOSEN, LOOK, BROKEN = "plain", "strong", "faint", "chosen
 """The levels of a piece of text; marks have their outcome, or `running`, as level."""
 GAP = 2
 """The columns of the terminal between those of a table."""
+ESSENTIAL = 3
+_LONG = 28  # a text of more columns may be cut
 
 
 class Piece(NamedTuple):
@@ -34,7 +36,10 @@ class Column(NamedTuple):
     cell: "Callable[[Any], Line]"
     is_right: bool = False
     rank: int = 0
-    """Where the width doesn't suffice, those of the highest rank are left out first; those of rank 0 never are."""
+    """Where the width doesn't suffice, those of the highest rank are left out first; those of rank 0 never are.
+
+    Those above ESSENTIAL are left out already where the texts of flexible ones would be cut.
+    """
     is_flexible: bool = False
     """Whether it gets what the others leave, as far as its texts need it."""
     sort: str = "-"
@@ -61,19 +66,31 @@ def cut(of: str, width: int) -> str:
     return f"{of}…"
 
 
-def fitting(table: "Iterable[Column]", rows: "Sequence[Any]", width: int) -> "list[Column]":
+def fitting(table: "Sequence[Column]", rows: "Sequence[Any]", width: int) -> "list[Column]":
     """Return the columns that fit a width side by side, each with its width; flexible ones share what the others leave."""
-    chosen = list(table)
-    while _whole_width(chosen) > width and any(column.rank for column in chosen):
-        chosen.remove(max(chosen, key=lambda column: column.rank))
+    needed = {
+        column.head: max((width_of(column.cell(row)) for row in rows), default=0)
+        for column in table
+        if column.is_flexible
+    }
+    wanted = [column._replace(width=max(column.width, min(_LONG, needed.get(column.head, 0)))) for column in table]
+    chosen = [column for column in table if column.head in _left(wanted, width, ESSENTIAL)]
+    chosen = [column for column in chosen if column.head in _left(chosen, width, 0)]
     left = width - _whole_width(chosen)
     for index, column in enumerate(chosen):
         if column.is_flexible:
-            needed = max((width_of(column.cell(row)) for row in rows), default=0)
-            more = min(left, max(0, needed - column.width))
+            more = min(left, max(0, needed[column.head] - column.width))
             chosen[index] = column._replace(width=max(1, column.width + more))
             left -= more
     return chosen
+
+
+def _left(table: "Sequence[Column]", width: int, least: int) -> "set[str]":
+    """Return the heads of the columns that are left where those with a rank above `least` may be left out."""
+    left = list(table)
+    while _whole_width(left) > width and any(column.rank > least for column in left):
+        left.remove(max(left, key=lambda column: column.rank))
+    return {column.head for column in left}
 
 
 def _whole_width(table: "Sequence[Column]") -> int:
