@@ -74,7 +74,7 @@ class Appender:
 
     def new_among(self, events: "list[Event]") -> "list[Event]":
         """Return what `append` would append of events now, without their numbers; other processes may append meanwhile."""
-        return self._recognition.news(events, may_repeat=False)
+        return self._recognition.news(events, may_repeat=True)
 
     def flush(self, appended: Appended) -> None:
         """Return when the events are on the disk; raises StorageError if that is in doubt."""

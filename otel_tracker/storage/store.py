@@ -103,7 +103,7 @@ class Store(lifecycle.Part):
         return appended.events
 
     def new_among(self, events: "list[Event]") -> "list[Event]":
-        """Return what `record` would make of events now; nothing is written."""
+        """Return what `record`, of events that may repeat earlier ones, would record now; nothing is written."""
         with self._guard:
             return self._appender.new_among(events)
 

@@ -1,5 +1,6 @@
-"""An import into a home whose hooks have recorded, or record later, what the transcripts tell: each run counts once."""
+"""An import into a home whose hooks have recorded, or record later, what the transcripts tell: it counts once."""
 
+import os
 import shutil
 import time
 from pathlib import Path
@@ -7,13 +8,16 @@ from pathlib import Path
 import pytest
 
 from otel_tracker import names
+from otel_tracker.cli import main
 from otel_tracker.integrations.claude_code.runs.forgetting import forget_sessions
+from otel_tracker.state.shapes import Event
 from otel_tracker.storage.home import Home
 from tests.home_files import journal, on_disk
 from tests.integrations.claude_code.imports import imported
 from tests.stories.harness import Session
 from tests.stories.replay import STORIES, Story, play, prepare, read, reconcile, write
 from tests.stories.stories import each_story, told
+from tests.stories.test_claude_conversation import Talk, times, tokens, watched
 
 DAY = 86_400.0
 _UNLINKED = {
@@ -89,3 +93,94 @@ def test_a_run_that_hooks_have_counted_stays_known_when_its_sessions_file_is_for
     run, events = imported(home, tmp_path / "backup", now=time.time() + DAY)
     assert (events, run.known) == ([], 1)
     assert on_disk(home)["metrics"] == before["metrics"]
+
+
+# The main conversation
+
+
+@pytest.fixture
+def talk(tmp_path: Path) -> Talk:
+    """Return a session that has worked before there were hooks, and that hooks watch from now on."""
+    talk = Talk(tmp_path)
+    talk.now -= 100
+    talk.works()
+    write(talk.written())
+    talk.written().clear()
+    talk.now = time.time() + 5
+    talk.starts("resume")
+    return talk.goes_on()
+
+
+def imported_tomorrow(talk: Talk) -> list[Event]:
+    return imported(Home(str(talk.home)), talk.folder, now=time.time() + DAY)[1]
+
+
+def test_what_a_session_asked_for_before_hooks_watched_it_is_imported_and_the_rest_is_theirs(talk: Talk) -> None:
+    talk.turns().turns().is_over()
+    talk.goes_on()
+    assert tokens(talk.home) == times(2)
+    (event,) = imported_tomorrow(talk)
+    assert event["conversation_id"] == talk.session_id
+    assert tokens(talk.home) == times(3)
+    assert imported_tomorrow(talk) == []
+
+
+def test_a_session_that_is_watched_is_left_to_hooks_from_then_on(talk: Talk) -> None:
+    talk.turns().works()
+    write(talk.written())
+    talk.written().clear()
+    assert len(imported_tomorrow(talk)) == 1
+    assert tokens(talk.home) == times(2)
+    talk.is_over()
+    talk.goes_on()
+    assert tokens(talk.home) == times(3)
+    assert imported_tomorrow(talk) == []
+    assert tokens(talk.home) == times(3)
+
+
+def test_what_hooks_have_counted_stays_known_when_the_journal_has_archived_it(talk: Talk) -> None:
+    talk.turns().is_over()
+    talk.goes_on()
+    for segment in Path(Home(str(talk.home)).journal).iterdir():
+        segment.unlink()  # as if they were archived
+    assert len(imported_tomorrow(talk)) == 1
+    assert tokens(talk.home) == times(2)
+
+
+def test_a_copy_that_outlives_a_session_repeats_nothing(talk: Talk) -> None:
+    talk.turns().is_over()
+    talk.goes_on()
+    assert len(imported_tomorrow(talk)) == 1
+    later = Session()
+    later.transcript.write_bytes(
+        talk.transcript.read_bytes().replace(talk.session_id.encode(), later.session_id.encode())
+    )
+    talk.transcript.unlink()
+    assert imported_tomorrow(talk) == []
+    assert tokens(talk.home) == times(2)
+
+
+def test_a_session_that_goes_on_with_hooks_after_an_import_counts_once(talk: Talk, tmp_path: Path) -> None:
+    other = Talk(tmp_path, talk.session_id)
+    talk.is_over()
+    talk.goes_on()
+    assert len(imported_tomorrow(talk)) == 1
+    other.starts("resume")
+    other.goes_on().turns().is_over()
+    other.goes_on()
+    assert tokens(talk.home) == times(2)
+    assert imported_tomorrow(talk) == []
+
+
+def test_an_import_settles_what_a_killed_session_has_left(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
+    talk.turns().works()
+    write(talk.written())
+    hour_ago = time.time() - 2 * 3600
+    os.utime(talk.transcript, (hour_ago, hour_ago))
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() + DAY + 7200)
+    monkeypatch.setenv("CLAUDE_CONFIG_DIR", str(talk.folder.parent.parent))
+    monkeypatch.setenv("OTEL_TRACKER_HOME", str(talk.home))
+    assert main(["claude-code", "import"]) == 0
+    assert tokens(talk.home) == times(3)
+    assert watched(talk.home) == []

@@ -1,4 +1,4 @@
-"""`otel-tracker claude-code import`: the runs that transcripts tell of, recorded, with a summary of what they were."""
+"""`otel-tracker claude-code import`: what transcripts tell of the past, recorded, with a summary of what it was."""
 
 import gc
 import json
@@ -9,6 +9,7 @@ from textwrap import fill
 
 from otel_tracker import names
 from otel_tracker.errors import CountedElsewhereError, command
+from otel_tracker.integrations.claude_code import NAME
 from otel_tracker.integrations.claude_code.past.transcript_files import chosen_paths
 from otel_tracker.integrations.claude_code.past.unread import Unread
 from otel_tracker.integrations.claude_code.past.waiting import waiting_runs
@@ -76,14 +77,27 @@ def _imported(
     from otel_tracker.state.run_parts import parts_of
     from otel_tracker.storage.price_file import cost_in
 
-    keys, bar = AgentKeys(home, Files()), _Bar()
-    run = Import(home, keys, cost_in(home), time.time(), since, is_dry_run=options.dry_run)
+    now, bar = time.time(), _Bar()
+    if not options.dry_run:
+        _settle(home, now)
+    run = Import(home, AgentKeys(home, Files()), cost_in(home), now, since, is_dry_run=options.dry_run)
     gc.disable()  # nothing that a reader makes refers to itself, and looking for what does takes a tenth of the time
     try:
         return run, aggregate((part for event in run.events(paths, bar.show) for part in parts_of(event)), ("agent",))
     finally:
         gc.enable()
         bar.clear()
+
+
+def _settle(home: Home, now: float) -> None:
+    """Let sessions end that hooks have left open: by their own rules, as the first hook of another session does."""
+    if Files().signature(home.of_integration(NAME)) is None:
+        return
+    from otel_tracker.integrations.claude_code.hooks.reconciler import end_abandoned
+    from otel_tracker.integrations.claude_code.runs.watched import settle_others
+
+    end_abandoned(home, "", now)
+    settle_others(home, "", now, float("inf"))
 
 
 def refuse_other_totals(home: Home) -> None:
@@ -124,9 +138,11 @@ def _value(options: "Namespace", run: "Import", sums: "UsageTable") -> "Row":
         "unpriced_models": sums.unpriced,
         "unchanged": run.unchanged,
         "known": run.known,
+        "known_requests": run.known_requests,
         "going_on": run.going_on,
         "unreadable": run.unreadable,
         "rows": sums.rows,
+        "main_rows": sums.main_rows,
     }
 
 
@@ -136,25 +152,24 @@ def _unchanged(folders: int) -> "Iterator[str]":
 
 
 def _lines(options: "Namespace", home: Home, run: "Import", sums: "UsageTable") -> "Iterator[str]":
-    from otel_tracker.reporting import wording
-
     total = sums.total
     counts = ("successful", "failed", "cancelled", "lost")
-    kinds = ("input", "output", "cache_read", "cache_write", "untyped")
-    cost = wording.cost(total, is_lower_bound=total["is_lower_bound"])
     runs = f"{_number(total['runs'], 'run')} in {_number(run.sessions, 'session')}"
     yield _line("imported", f"{runs}{' (nothing is written: this is a dry run)' if options.dry_run else ''}")
     if total["runs"]:
         yield _line("outcomes", ", ".join(f"{total[key]:,} {key}" for key in counts if total[key]))
-        of_kinds = ", ".join(f"{total[kind]:,} {kind.replace('_', ' ')}" for kind in kinds if total[kind])
-        yield _line("tokens", f"{total['tokens']:,} ({of_kinds})" if of_kinds else "-")
-        yield _line("cost", f"{cost}, estimated by list prices" if total["cost_usd"] else cost)
+    if total["tokens"]:
+        yield _line("tokens", _tokens(total))
+        yield _line("cost", f"{_cost(total)}, estimated by list prices" if total["cost_usd"] else _cost(total))
+    for row in sums.main_rows:
+        yield _line("of these", f"{row['tokens']:,} tokens, {_cost(row)}, in main conversations")
     if sums.unpriced:
         models = (f"{printable(model)} ({tokens:,} tokens)" for model, tokens in sums.unpriced.items())
         yield _line("unpriced", ", ".join(models))
     yield from _unchanged(run.unchanged)
-    if run.known:
-        yield _line("known", f"{_number(run.known, 'run')} were counted before")
+    if run.known or run.known_requests:
+        known = f"{_number(run.known, 'run')} and {_number(run.known_requests, 'request')} of main conversations"
+        yield _line("known", f"{known} were counted before")
     if run.going_on:
         runs = _number(run.going_on, "run")
         yield _line(
@@ -162,8 +177,20 @@ def _lines(options: "Namespace", home: Home, run: "Import", sums: "UsageTable") 
         )
     if run.unreadable:
         yield _line("skipped", f"{_number(run.unreadable, 'line')} of transcripts that can't be read")
-    if total["runs"] and not options.dry_run:
+    if total["tokens"] and not options.dry_run:
         yield _line("see", command("usage", options=("--by", "month,agent"), home=home.option))
+
+
+def _tokens(total: "Row") -> str:
+    kinds = ("input", "output", "cache_read", "cache_write", "untyped")
+    of_kinds = ", ".join(f"{total[kind]:,} {kind.replace('_', ' ')}" for kind in kinds if total[kind])
+    return f"{total['tokens']:,} ({of_kinds})"
+
+
+def _cost(row: "Row") -> str:
+    from otel_tracker.reporting import wording
+
+    return wording.cost(row, is_lower_bound=row["is_lower_bound"])
 
 
 def _line(label: str, text: str) -> str:

@@ -69,7 +69,8 @@ class PastRun:
 class PastHistory:
     """All that the transcripts of a tree say.
 
-    `requests` are those of the main conversations and of Claude Code's own helpers, with their session. `now` is in seconds
+    `requests` are those of the main conversations and of Claude Code's own helpers, with their session, and `messages` the ids of
+    their messages. `now` is in seconds
     since 1970: what was written to within an hour before it may go on.
     """
 
@@ -77,6 +78,7 @@ class PastHistory:
         self.unreadable = facts.unreadable
         self.sessions = len(facts.conversations)
         self.requests: list[tuple[Conversation, Request]] = []
+        self.messages: list[str] = []
         self.runs: list[PastRun] = []
         self._facts, self._now, self._key_of = facts, now, key_of
         self._run_ids: dict[str, str] = {}
@@ -87,14 +89,15 @@ class PastHistory:
         runs = [run for run in map(self._of_agent, facts.agents.values()) if run is not None]
         runs += self._of_launches({run.run.tool_use_id for run in runs})
         spending = {id(run.agent): Spending() for run in runs if run.agent is not None}
-        for request in facts.requests:
+        for message, request in facts.requests.items():
             owner = request.owner
-            if isinstance(owner, Conversation):
-                self.requests.append((owner, request))
-            elif id(owner) in spending:
+            if id(owner) in spending:
                 spending[id(owner)].add(request, cost)
-            else:
-                self.requests.append((owner.conversation or facts.conversation(""), request))
+                continue
+            if not isinstance(owner, Conversation):
+                owner = owner.conversation or facts.conversation("")
+            self.requests.append((owner, request))
+            self.messages.append(message if message[0] != "\0" else f"\0{owner.id}\0{request.at}")
         self._run_ids = {run.run.agent_id: run.run_id for run in runs if run.run.agent_id}
         for run in runs:
             self.runs.append(self._judged(run, spending.get(id(run.agent)) or Spending()))

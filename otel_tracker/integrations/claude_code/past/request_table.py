@@ -13,7 +13,7 @@ from otel_tracker.state.tokens import priced_tokens
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from typing import Any
 
     from otel_tracker.state.prices import Cost
@@ -123,8 +123,9 @@ class RequestTable:
                 return
         request.add(message, request_id)
 
-    def __iter__(self) -> "Iterator[Request]":
-        return iter(self._requests.values())
+    def items(self) -> "Iterable[tuple[str, Request]]":
+        """Return the requests with the ids of their messages; one without an id has another one each time."""
+        return self._requests.items()
 
 
 _full_ids: "dict[str, str | None]" = {}

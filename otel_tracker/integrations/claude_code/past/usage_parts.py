@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     from otel_tracker.state.shapes import Tokens
 
     Group = tuple[str, str | None, str, float]
-    """Session, project, model, and the quarter of an hour: no zone's hours begin within one."""
+    """Session, project, model, and the quarter of an hour."""
 
-_QUARTER_SECONDS = 900.0
+QUARTER_SECONDS = 900.0
+"""In no zone an hour begins within a quarter of one."""
 
 
 def parts_of_history(history: "PastHistory", cost: "Cost", window: "Window") -> "Iterator[RunPart]":
@@ -41,12 +42,12 @@ def _of_conversations(history: "PastHistory", cost: "Cost", window: "Window") ->
     for conversation, request in history.requests:
         for model, tokens, at in request.priced_shares(cost):
             if window.contains(at):
-                group = conversation.id, conversation.project, model, at // _QUARTER_SECONDS
+                group = conversation.id, conversation.project, model, at // QUARTER_SECONDS
                 sum_so_far = groups.get(group)
                 groups[group] = names.added_tokens(sum_so_far, tokens) if sum_so_far else tokens
                 if not request.is_final:
                     incomplete.add(group)
     for group, tokens in groups.items():
         session, project, model, quarter = group
-        timestamp, is_incomplete = format_timestamp(quarter * _QUARTER_SECONDS), group in incomplete
+        timestamp, is_incomplete = format_timestamp(quarter * QUARTER_SECONDS), group in incomplete
         yield RunPart(timestamp, None, None, model, project, session, tokens=tokens, is_incomplete=is_incomplete)

@@ -1,9 +1,9 @@
 """What has been counted of transcripts, kept for as long as the home: `claude-code/imported`.
 
-The journal has the ids of runs until its segments are archived, and the file of a session lasts as long as its transcript.
+The journal has the ids of runs, and the intervals of main conversations, until its segments are archived, and the file of a session lasts as long as its transcript.
 Transcripts may live for longer, and come back as copies, from a backup or another machine. So this file keeps ids, as 64 bits
-of a digest of each: of the runs that an import has recorded, of the requests of main conversations that it has, and
-of the runs of the sessions whose files hooks have forgotten. A run has up to two ids, of its agent and of the call that launched it; each
+of a digest of each: of the runs that an import has recorded, of the requests of main conversations that it has counted, or has
+found counted by hooks, and of the runs of the sessions whose files hooks have forgotten. A run has up to two ids, of its agent and of the call that launched it; each
 of them alone tells that a run is known, since a copy of a session's file may lack the one, or stand under another session.
 
 Each line is an object with some of these keys, and lines add up:
@@ -11,6 +11,7 @@ Each line is an object with some of these keys, and lines add up:
 folders         for each folder of transcripts that was read to its end, a digest of the names, sizes and times of its files
 since           the moment from which on its runs and requests were taken, seconds since 1970; null: all of them
 runs, requests  ids, in base64
+watched         for a session, from which moment to which one hooks have counted its main conversation
 
 A line is appended when the events that it is about are on the disk, and is flushed. The events of a process that was killed in
 between are still in the journal, which recognises them. A part of a line, of a process that was killed while it wrote, is
@@ -49,6 +50,7 @@ class Ledger:
         self._folders: dict[str, tuple[str, float | None]] = {}
         self._coded: dict[str, list[str]] = {_RUNS: [], _REQUESTS: []}
         self._ids: dict[str, set[int]] = {}
+        self._watched: dict[str, list[list[float]]] = {}
         self._home, self._files = home, files
         read = files.read(self._path)
         lines = read[1].splitlines() if read else []
@@ -71,6 +73,10 @@ class Ledger:
         """Tell whether a run that has one of these ids is counted."""
         known = self._decoded(_RUNS)
         return any(_hash(one) in known for one in ids if one)
+
+    def was_watched(self, session_id: str, at: float) -> bool:
+        """Tell whether hooks have counted what a session's main conversation asked for at a moment."""
+        return any(began < at <= until for began, until in self._watched.get(session_id, ()))
 
     def knows_request(self, message: str) -> bool:
         """Tell whether a request of a main conversation is counted, by the id of its message."""
@@ -97,6 +103,8 @@ class Ledger:
     def _take(self, entry: "dict[str, Any]") -> None:
         for path, state in entry.get("folders", {}).items():
             self._folders[path] = state, entry.get("since")
+        for session_id, interval in entry.get("watched", {}).items():
+            self._watched.setdefault(session_id, []).append(interval)
         for kind, coded in self._coded.items():
             if entry.get(kind):
                 coded.append(entry[kind])
@@ -117,6 +125,11 @@ def path_of(home: "Home") -> str:
 def remember_runs(home: "Home", files: "Files", runs: "Iterable[str]") -> None:
     """Add the ids of runs to the ledger, without reading it. Raises StorageError."""
     _append(home, files, {key: value for key, value in _of_ids(runs, ()).items() if value})
+
+
+def remember_watched(home: "Home", files: "Files", session_id: str, began: float, until: float) -> None:
+    """Add that hooks have counted a session's main conversation from one moment to another one. Raises StorageError."""
+    _append(home, files, {"watched": {session_id: [began, until]}})
 
 
 def _append(home: "Home", files: "Files", entry: "dict[str, Any]") -> None:
@@ -163,6 +176,7 @@ def _entry(line: bytes) -> "dict[str, Any] | None":
             since, (int, float, type(None))
         )
         _decoded(entry.get(_RUNS, "")), _decoded(entry.get(_REQUESTS, ""))
+        watched = [float(began) <= float(until) for began, until in entry.get("watched", {}).values()]
     except (ValueError, TypeError, AttributeError, RecursionError, struct.error):
         return None
-    return entry if is_sound else None
+    return entry if is_sound and all(watched) else None

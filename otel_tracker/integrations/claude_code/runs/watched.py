@@ -7,7 +7,8 @@ each event looks at all of them.
 1. `opened` takes the lock of the file: two hooks never go on from the same place.
 2. `record` saves an event, and the place behind it, before the event goes into the journal, and takes it out of the file only
    afterwards. A hook that was killed in between leaves it there; the next one records it again, and by its id it counts once.
-3. At the end of a turn the event is only appended to the journal: all readers see it there, and whoever records next brings it
+3. When a session ends, the ledger keeps for good from when to when it was watched: an import leaves out what it asked for then.
+4. At the end of a turn the event is only appended to the journal: all readers see it there, and whoever records next brings it
    into the document. The end of the session does that in any case.
 """
 
@@ -16,6 +17,7 @@ import os
 from contextlib import contextmanager
 
 from otel_tracker.integrations.claude_code import NAME
+from otel_tracker.integrations.claude_code.runs import ledger
 from otel_tracker.integrations.claude_code.runs.run import event_id
 from otel_tracker.integrations.claude_code.runs.session_files import SILENT_SECONDS, path_of_watched
 from otel_tracker.integrations.claude_code.transcripts import places
@@ -41,6 +43,7 @@ _TYPES: "dict[str, Any]" = {
     "transcript": str,
     "process": (dict, type(None)),
     "project": _TEXT,
+    "began": _NUMBER,
     "place": list,
     "looked": _NUMBER,
     "unrecorded": (dict, type(None)),
@@ -59,6 +62,7 @@ class WatchedSession:
         facts = _facts_in(read[1]) if read else {}
         self.place = Place(*facts["place"]) if facts else None
         """None: the session isn't watched yet."""
+        self._began: float = facts.get("began", 0.0)
         self.is_over = False
         self.transcript: str = facts.get("transcript", "")
         self.process: dict[str, Any] | None = facts.get("process")
@@ -83,7 +87,8 @@ class WatchedSession:
         self.process = session_process() or self.process
         self.transcript = self.transcript if transcript is None else os.path.expanduser(transcript)
         if self.place is None:
-            self.place, self._looked = Place.at_the_end(self.transcript, now), now
+            self.place = Place.at_the_end(self.transcript, now)
+            self._began = self._looked = now
         self._save()
 
     def record(self, now: float, until: float, *, is_over: bool = False) -> None:
@@ -106,6 +111,8 @@ class WatchedSession:
             self._put(is_last=is_over)
             self._save()
         if is_over and is_whole:
+            if self.place.last is not None:
+                ledger.remember_watched(self._home, self._files, self.id, self._began, self.place.until)
             for path in (self._path, *self._files.temporary_files(self._path)):  # of killed hooks
                 self._files.remove(path)
             self.is_over = True
@@ -155,6 +162,7 @@ class WatchedSession:
             "transcript": self.transcript,
             "process": self.process,
             "project": self._project,
+            "began": self._began,
             "place": self.place.facts() if self.place is not None else None,
             "looked": self._looked,
             "unrecorded": self._unrecorded,
@@ -163,6 +171,12 @@ class WatchedSession:
         if content != self._saved:
             self._files.replace(self._path, [content])
             self._saved = content
+
+
+def watched_since(home: "Home", session_id: str, files: Files) -> "float | None":
+    """Return the moment from which on a session is watched, seconds since 1970; None if it isn't."""
+    read = files.read(path_of_watched(home, session_id))
+    return _facts_in(read[1]).get("began") if read else None
 
 
 def settle_others(home: "Home", session_id: str, now: float, until: float) -> None:
