@@ -87,7 +87,7 @@ def _now() -> list[Json]:
             (8, 0, 4, 4), queries.success_rate(), "percentunit", thresholds=_RATE_STEPS, noValue="no task", **_SHARE,
         ),
         panels.stat(
-            "Tokens, last hour", "Tokens that all agents have used in the last hour, the cache's included.",
+            "Tokens, last hour", "Tokens that agents and main conversations have used in the last hour, the cache's included.",
             (12, 0, 4, 4), total(increase(series(metrics.TOKENS), "1h")), "short", decimals=1, noValue="no data",
         ),
         panels.stat(
@@ -168,19 +168,21 @@ def _outcome_graph(at: tuple[int, int, int, int]) -> Json:
 
 def _costs() -> list[Json]:
     tokens = series(metrics.TOKENS)
-    used = total(increase(tokens), "agent")
+    used, cost = total(increase(tokens), "agent"), total(increase(series(metrics.COST)), "agent")
     measured = total(increase(series(metrics.MEASURED)), "agent")
     steps = panels.steps((None, GREEN), (2, ORANGE), (4, RED))
     against = {"decimals": 1, "thresholds": steps, "custom__cellOptions": {"type": "color-text"}}
     return [
         panels.table(
             "Who is expensive",
-            "Estimated list price of this time range by agent (at least: tokens without a price are missing in it), tokens, "
-            "per task, in the last hour, and that hour against the average of the "
-            "hours of its week in which it worked (by the recording rules; empty until there are three such hours).",
+            "Estimated list price of this time range by agent (at least: tokens without a price are missing in it), its share "
+            "of all costs, tokens, per task, in the last hour, and that hour against the average of the "
+            "hours of its week in which it worked (by the recording rules; empty until there are three such hours). "
+            "The main conversation is no agent, and has no tasks.",
             (0, 20, 12, 9),
             [
-                (f"{total(increase(series(metrics.COST)), 'agent')} > 0", Column("Cost", "currencyUSD", decimals=2)),
+                (f"{cost} > 0", Column("Cost", "currencyUSD", decimals=2)),
+                (queries.share_of_all(cost), Column("Share", "percentunit", decimals=1)),
                 (f"{used} > 0", Column("Tokens", decimals=1)),
                 (queries.share(used, measured), Column("Per task", decimals=1)),
                 (f"{total(increase(tokens, '1h'), 'agent')} > 0", Column("Last hour", decimals=1)),

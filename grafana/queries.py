@@ -57,6 +57,11 @@ def share(part: str, whole: str) -> str:
     return f"{part} / ({whole} > 0)"
 
 
+def share_of_all(of: str) -> str:
+    """Return the share that each value that isn't nothing has in their sum."""
+    return f"({of} > 0) / on () group_left () (sum({of}) > 0)"
+
+
 def highest(of: str, number: int = 10) -> str:
     """Return the highest values; zeros and what is not a number are left out."""
     return f"topk({number}, {of} > 0)"

@@ -37,6 +37,8 @@ from otel_tracker.telemetry import metrics
 MOST_AGENTS = 1000
 OTHER = "(other)"
 """The label of all agents beyond these, together; see `_label` for an agent that is called so."""
+MAIN = "(main conversation)"
+"""The label of what main conversations have used, which no agent has."""
 _RECENT = 500  # entries of the history that exemplars are taken from
 
 _FAMILIES = {
@@ -108,6 +110,7 @@ def families(document: Document, now: float, cache: Cache) -> list[Family]:
         shown.append(cache.samples(key, entry, view, partial(_samples, _label(key), [rows[key]], recent)))
     if keys[MOST_AGENTS:]:
         shown.append(_samples(OTHER, [rows[key] for key in keys[MOST_AGENTS:]], recent))
+    shown.append(_samples_of_main(summary.main_conversation(document)))
     updated = document.head["updated"]
     return [
         *(_gathered(metric, shown) for metric in metrics.OF_AGENTS),
@@ -118,7 +121,7 @@ def families(document: Document, now: float, cache: Cache) -> list[Family]:
 
 def _gathered(metric: metrics.Metric, shown: list[Samples]) -> Family:
     family = _family(metric)
-    family.samples = [sample for samples in shown for sample in samples[metric]]
+    family.samples = [sample for samples in shown for sample in samples.get(metric, ())]
     return family  # type: ignore[no-any-return]
 
 
@@ -132,6 +135,15 @@ def _samples(agent: str, rows: list[Row], recent: "Recent") -> Samples:
     }
     has_durations = not all(_is_idle(row) for row in rows)
     return {**by_metric, metrics.DURATION: _durations(agent, rows, recent.get(agent, {})) if has_durations else []}
+
+
+def _samples_of_main(main: Row) -> Samples:
+    """Return the samples of what main conversations have used, none before any has: they are no tasks, and have no breaker."""
+    usage = {_text(model): use for model, use in main["token_usage"].items()} if main["since"] else {}
+    return {
+        metric: _with(metric, [((MAIN, *labels), value) for labels, value in values.items()]).samples
+        for metric, values in _used(usage).items()
+    }
 
 
 Series = dict[metrics.Metric, dict[tuple[str, ...], float]]
@@ -169,14 +181,7 @@ def _series(row: Row) -> Series:
         }
     return {
         metrics.TASKS: {(outcome,): outcomes[outcome] for outcome in metrics.OUTCOMES},
-        metrics.TOKENS: {
-            (model, token_type): use[token_type] for model, use in usage.items() for token_type in names.TOKEN_TYPES
-        },
-        metrics.COST: {
-            (model,): use.get(names.COST, 0) / MICRO_DOLLARS
-            for model, use in usage.items()
-            if use.get(names.PRICED) or not use["total"]  # 0 would say that tokens without a price are free
-        },
+        **_used(usage),
         metrics.MODEL_TASKS: {(model,): use["count"] for model, use in usage.items()},
         metrics.MEASURED: {
             (model,): use["count"] if use["measured"] is None else use["measured"] for model, use in usage.items()
@@ -204,6 +209,20 @@ def _is_idle(row: Row) -> bool:
         or any(row["tallies"].values())
         or any(use["count"] or use["total"] for use in row["token_usage"].values())
     )
+
+
+def _used(usage: dict[str, Row]) -> Series:
+    """Return the tokens and costs of an agent, or of main conversations, by model."""
+    return {
+        metrics.TOKENS: {
+            (model, token_type): use[token_type] for model, use in usage.items() for token_type in names.TOKEN_TYPES
+        },
+        metrics.COST: {
+            (model,): use.get(names.COST, 0) / MICRO_DOLLARS
+            for model, use in usage.items()
+            if use.get(names.PRICED) or not use["total"]  # 0 would say that tokens without a price are free
+        },
+    }
 
 
 def _together(all_series: list[Series]) -> Series:
@@ -257,9 +276,9 @@ def _with(metric: metrics.Metric, samples: Iterable[tuple[tuple[str, ...], float
 
 
 def _label(agent: str) -> str:
-    """Return the label of an agent: its key, with a stroke behind one that would be taken for the rest."""
+    """Return the label of an agent: its key, with a stroke behind one that would be taken for the rest, or for no agent."""
     text = _text(agent)
-    return f"{text}'" if text.rstrip("'") == OTHER else text
+    return f"{text}'" if text.rstrip("'") in (OTHER, MAIN) else text
 
 
 def _text(value: object) -> str:

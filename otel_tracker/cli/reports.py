@@ -132,7 +132,8 @@ def tokens(options: "Namespace") -> int:
         return print_sums(sums_of(options, "model"), options.format)
     document = store_of(options).read()
     if options.format == "json":
-        print_json(summary.token_summary(document))
+        main = summary.main_conversation(document)
+        print_json({**summary.token_summary(document), **({wording.MAIN: main} if main["total"] else {})})
         return 0
     print_table(markdown.TOKENS_BY_MODEL, markdown.tokens_by_model(document), "lrrrrr")
     _explain(markdown.notes_of(document))

@@ -58,7 +58,8 @@ def show(store: "Store", form: str = "table", *, is_whole: bool) -> None:
     running = summary.running_tasks(document, now, owner.is_seen_gone)
     if form == "json":
         of_attention = [item._asdict() for item in items]
-        values = {"attention": of_attention, "agents": agents, "running": running}
+        used = {"main_conversation": summary.main_conversation(document), "total": summary.total(document)}
+        values = {"attention": of_attention, "agents": agents, "running": running, **used}
         print_json({"generated_at": format_timestamp(now), **values})
         return
     if agents:
@@ -66,6 +67,8 @@ def show(store: "Store", form: str = "table", *, is_whole: bool) -> None:
     else:
         init = plain(command("init", home=store.home.option))
         print(f"no agents yet; register those of the home with: {init}")
+        if document.main_conversation["models"]:
+            _print_total(document, running)
     if not document.head["metrics"]["total_requests"]:
         for text in filter(None, (integration.waiting(store.home) for integration in load_all())):
             print(plain(text))
@@ -91,10 +94,22 @@ def _print_status(
     idle = len(agents) - len(shown)
     if idle:
         print(f"{wording.counted(idle, 'agent has', 'agents have')} not run a task yet (--all shows them)")
-    system = summary.system_metrics(document)
+    _print_total(document, running)
+
+
+def _print_total(document: "Document", running: "list[Row]") -> None:
+    """Print what all agents and main conversations have done and used."""
+    system, total, main = (
+        summary.system_metrics(document),
+        summary.total(document),
+        summary.main_conversation(document),
+    )
     tasks = wording.counted(system["total_requests"], "task", "tasks")
-    rate, cost = wording.percent(system["success_rate"]), wording.cost(system)
+    rate, cost = wording.percent(system["success_rate"]), wording.cost(total)
     print(f"{bold('Total')}  {tasks}, {rate} successful, {len(running):,} running, {cost} by list prices")
+    if main["total"]:
+        share = wording.percent(wording.share(main, total))
+        print(f"       {wording.cost(main)} of it ({share}) in the {wording.MAIN}")
 
 
 def _is_used(row: "Row") -> bool:

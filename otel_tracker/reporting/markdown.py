@@ -21,7 +21,8 @@ TOKENS_BY_MODEL = ("Model", "Tokens", "Cost", "Tasks", "Measured", "Tokens per m
 def report(document: Document, now: float, attention: "Sequence[Attention]") -> str:
     """Return the report in Markdown; `attention` is what needs it."""
     agents = summary.agent_states(document, now)
-    parts = [beginning(document, now, attention), *_system(document), *_tokens(document), *_agents(agents)]
+    shown = *_system(document), *_tokens(document), *_agents(agents, summary.total(document))
+    parts = [beginning(document, now, attention), *shown]
     return "\n\n".join(parts) + "\n"
 
 
@@ -78,9 +79,24 @@ def _system(document: Document) -> "list[str]":
         ("Running now", len(document.head["in_flight"])),
         ("Breakers opened", metrics["circuit_breaks"]),
         ("Fallbacks used", metrics["fallback_used"]),
-        ("Cost", wording.cost(metrics, is_lower_bound=bool(_incomplete(document)))),
+        *_all_used(document),
     ]
     return ["## System", table(("Metric", "Value"), rows, "lr")]
+
+
+def _all_used(document: Document) -> "list[tuple[str, object]]":
+    """Return the rows of what agents and main conversations have used together, and of the latter's part."""
+    total, main = summary.total(document), summary.main_conversation(document)
+    incomplete = _incomplete(document) + main["usage_incomplete"]
+    rows: list[tuple[str, object]] = [
+        ("Tokens", wording.at_least(total["tokens"], incomplete)),
+        ("Cost", wording.cost(total, is_lower_bound=bool(incomplete))),
+    ]
+    if main["total"]:
+        share = wording.share(main, total)
+        cost = wording.cost(main, is_lower_bound=bool(main["usage_incomplete"]))
+        rows.append((wording.MAIN.capitalize(), cost if share is None else f"{cost} ({wording.percent(share)})"))
+    return rows
 
 
 def _tokens(document: Document) -> "list[str]":
@@ -101,21 +117,31 @@ def tokens_by_model(document: Document) -> "list[tuple[object, ...]]":
             "-" if row["avg"] is None else wording.at_least(round(row["avg"]), row["usage_incomplete"]),
         )
         for model, row in summary.token_summary(document).items()
-    ]
+    ] + _of_main_conversation(document)
+
+
+def _of_main_conversation(document: Document) -> "list[tuple[object, ...]]":
+    main = summary.main_conversation(document)
+    if not main["total"]:
+        return []
+    tokens, is_incomplete = wording.at_least(main["total"], main["usage_incomplete"]), bool(main["usage_incomplete"])
+    return [(wording.MAIN, tokens, wording.cost(main, is_lower_bound=is_incomplete), "-", "-", "-")]
 
 
 def notes_of(document: Document) -> "list[str]":
-    """Return the sentences that explain the tokens and the costs of a document's agents."""
-    agents, incomplete = document.agents.values(), _incomplete(document)
-    of_costs = wording.about_costs(summary.costs(*agents)["cost_usd"], summary.unpriced_models(*agents))
-    return [*of_costs, *([wording.lower_bound(incomplete)] if incomplete else [])]
+    """Return the sentences that explain the tokens and the costs of a document."""
+    main, incomplete = summary.main_conversation(document), _incomplete(document)
+    unpriced = summary.unpriced_models(*document.agents.values(), main)
+    of_costs, turns = wording.about_costs(summary.total(document)["cost_usd"], unpriced), main["usage_incomplete"]
+    return [*of_costs, *([wording.lower_bound(incomplete, turns)] if incomplete or turns else [])]
 
 
 def _incomplete(document: Document) -> int:
     return sum(agent["tallies"]["usage_incomplete"] for agent in document.agents.values())
 
 
-def _agents(agents: "list[Row]") -> "list[str]":
+def _agents(agents: "list[Row]", total: "Row") -> "list[str]":
+    """Return the section of the agents; `total` is the cost that their shares are of."""
     used = [row for row in agents if row["metrics"]["tasks_total"] or row["in_flight"] or row["state"] != names.CLOSED]
     used.sort(key=lambda row: (-row["metrics"]["tasks_total"], row["agent_file"]))
     if not used:
@@ -138,12 +164,13 @@ def _agents(agents: "list[Row]") -> "list[str]":
                 *row["token_usage"].values(),
             ),
             wording.cost(row, is_lower_bound=bool(row["usage_incomplete"])),
+            wording.percent(wording.share(row, total)),
             wording.moment(row["metrics"]["last_task_timestamp"]),
         )
         for row in used
     ]
     headings = (
-        *("Agent", "Status", "Tasks", "Success", "Failed", "Cancelled", "Average", "Tokens", "Cost"),
+        *("Agent", "Status", "Tasks", "Success", "Failed", "Cancelled", "Average", "Tokens", "Cost", "Share"),
         "Last task (UTC)",
     )
     idle = len(agents) - len(used)
@@ -152,7 +179,7 @@ def _agents(agents: "list[Row]") -> "list[str]":
         if idle
         else []
     )
-    return ["## Agents", table(headings, rows, "llrrrrrrrr"), *note]
+    return ["## Agents", table(headings, rows, "llrrrrrrrrr"), *note]
 
 
 def table(headings: "Sequence[str]", rows: "Iterable[Sequence[object]]", alignment: str) -> str:

@@ -7,6 +7,7 @@ from otel_tracker.state import breaker, permission
 from otel_tracker.state.circuit import circuit_of
 from otel_tracker.state.document import Document
 from otel_tracker.state.prices import MICRO_DOLLARS
+from otel_tracker.state.schema import new_main_entry
 from otel_tracker.state.settings import Settings
 
 TYPE_CHECKING = False
@@ -33,13 +34,15 @@ _FASTEST_FIRST = "avg_duration_seconds"
 
 
 def report(document: Document, now: float, attention: "list[Row]") -> "Row":
-    """Return the JSON report: `generated_at`, `version`, `attention`, `system`, `tokens`, `leaderboard`, `agents`."""
+    """Return the JSON report: `generated_at`, `version`, `attention`, `system`, `tokens`, `main_conversation`, `total`, `leaderboard`, `agents`."""
     return {
         "generated_at": format_timestamp(now),
         "version": document.head["version"],
         "attention": attention,
         "system": system_metrics(document),
         "tokens": token_summary(document),
+        "main_conversation": main_conversation(document),
+        "total": total(document),
         "leaderboard": leaderboard(document, top_n=_LEADERS),
         "agents": {row["agent_file"]: row for row in agent_states(document, now)},
     }
@@ -99,6 +102,28 @@ def costs(*entries: "Row") -> "Row":
     """
     uses = [use for entry in entries for use in entry["token_usage"].values()]
     return {**cost_of(*uses), "unpriced_models": list(unpriced_models(*entries))}
+
+
+def main_conversation(document: Document) -> "Row":
+    """Return what main conversations have used, in the shape of an agent's tokens.
+
+    `since` (the first moment that counts, null before any), `token_usage` by family, `models` by full id, `total`,
+    `usage_incomplete` (turns without their final usage), and the keys of `costs`.
+    """
+    counted = document.main_conversation
+    usage = {model: new_main_entry() for model in names.REPORTED_MODELS}
+    for model, use in counted["models"].items():
+        family = names.model_family(model)
+        usage[family] = names.added_tokens(usage.get(family, {}), use)
+    entry = {**counted, "token_usage": usage}
+    return {**entry, "total": sum(use["total"] for use in usage.values()), **costs(entry)}
+
+
+def total(document: Document) -> "Row":
+    """Return the `tokens` of all agents and main conversations, and the keys of `costs`."""
+    entries = [*document.agents.values(), main_conversation(document)]
+    tokens = sum(use["total"] for entry in entries for use in entry["token_usage"].values())
+    return {"tokens": tokens, **costs(*entries)}
 
 
 def unpriced_models(*entries: "Row") -> "dict[str, int]":

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from otel_tracker.state.document import Document
     from otel_tracker.state.shapes import Row
 
-MAIN = "main conversation"
 _GAP = 2
 _KEYS_SHARE = 0.4
 _LEAST_KEY = 8  # columns of a terminal that a key keeps, however long
@@ -161,12 +160,12 @@ def _columns(comparison: Comparison) -> "tuple[list[_Column], list[_Column]]":
 
 def _key_cells(usage: UsageTable, key: str, place: int, left_out: int) -> "list[str]":
     """Return the cells of a key, those of the main conversation's rows marked in the first column if it has no agent."""
-    values = [row.get(key, MAIN) for row in (*usage.rows, *usage.main_rows)]
+    values = [row.get(key, wording.MAIN) for row in (*usage.rows, *usage.main_rows)]
     names_of = _short_paths(values) if key == "project" else {}
     cells = ["-" if text is None else printable(names_of.get(text, text)) for text in values]
     if place == 0 and "agent" not in usage.by and "outcome" not in usage.by:
         first = len(usage.rows)
-        cells = [*cells[:first], *(f"{MAIN}: {cell}" for cell in cells[first:])]
+        cells = [*cells[:first], *(f"{wording.MAIN}: {cell}" for cell in cells[first:])]
     return [*cells, "" if place else f"Total, with {left_out:,} rows more" if left_out else "Total"]
 
 

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from otel_tracker.state.shapes import Row
 
 
+MAIN = "main conversation"
+"""What rows are called that are no agent's."""
+
+
 def padded(line: "Sequence[str]", widths: "Sequence[int]", alignment: str) -> "list[str]":
     """Return the cells of a line, each as wide as its column."""
     shown = zip(line, widths, alignment, strict=True)
@@ -33,9 +37,11 @@ def at_least(tokens: int, incomplete: "object") -> "int | str":
     return f"≥ {tokens:,}" if incomplete else tokens
 
 
-def lower_bound(incomplete: int) -> str:
-    """Return the sentence that explains lower bounds, for a number of incomplete runs."""
-    return f"≥ is at least: the final token usage of {counted(incomplete, 'run', 'runs')} is missing."
+def lower_bound(incomplete: int, turns: int = 0) -> str:
+    """Return the sentence that explains lower bounds, for a number of incomplete runs, and of turns of main conversations."""
+    of_runs = [counted(incomplete, "run", "runs")] if incomplete else []
+    of_turns = [f"{counted(turns, 'turn', 'turns')} of a {MAIN}"] if turns else []
+    return f"≥ is at least: the final token usage of {' and '.join(of_runs + of_turns)} is missing."
 
 
 def counted(number: int, one: str, several: str) -> str:
@@ -92,6 +98,11 @@ def cost(row: "Row", *, is_lower_bound: bool = False) -> str:
     if not row["cost_usd"]:
         return "unpriced" if row["unpriced_tokens"] else "-"
     return f"{'≥ ' if is_lower_bound or row['unpriced_tokens'] else ''}{dollars(row['cost_usd'])}"
+
+
+def share(part: "Row", whole: "Row") -> "float | None":
+    """Return the part of a cost in that of the whole, 0 to 1; None where the whole has none."""
+    return (part["cost_usd"] or 0.0) / whole["cost_usd"] if whole["cost_usd"] else None
 
 
 def about_costs(is_priced: "object", unpriced: "Mapping[str, int]") -> "list[str]":

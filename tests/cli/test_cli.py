@@ -16,7 +16,7 @@ from otel_tracker.runtime.printable import columns
 from otel_tracker.runtime.timestamps import parse_timestamp
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.store import Store
-from tests.builders import end, folded
+from tests.builders import end, folded, usage
 from tests.shown import Run
 
 
@@ -46,7 +46,8 @@ def test_the_report_shows_blacklisted_agents_first(fleet: MetricTracker, run: Ru
 
 def test_the_json_report_has_the_documented_keys_and_numbers(fleet: MetricTracker, run: Run) -> None:
     report = parsed(run("report", "--format", "json")[1])
-    assert list(report) == ["generated_at", "version", "attention", "system", "tokens", "leaderboard", "agents"]
+    of_all = ["system", "tokens", "main_conversation", "total"]
+    assert list(report) == ["generated_at", "version", "attention", *of_all, "leaderboard", "agents"]
     assert report["system"]["total_requests"] == 6
     assert report["system"]["success_rate"] == pytest.approx(1 / 6)
     types = {"input": 0, "output": 0, "cache_read": 0, "cache_write": 0, "untyped": 1500, "usage_incomplete": 0}
@@ -293,6 +294,25 @@ def test_status_fits_the_terminal(
     lines = run("status")[1].splitlines()
     assert max(map(columns, lines)) <= width
     assert len([line for line in lines if "healthy" in line]) == 43
+
+
+def test_status_and_tokens_show_what_main_conversations_have_used(home: Home, run: Run) -> None:
+    store = Store(home)
+    store.record([usage()])
+    whole, part = "Total  0 tasks, - successful, 0 running, {} by list prices", "       {} in the main conversation"
+    assert run("status")[1].splitlines()[-2:] == [whole.format("$0.00012"), part.format("$0.00012 of it (100.0%)")]
+    priced = {"output": 10, "cost_micro_usd": 360, "priced": 10}
+    store.record([end("r1", tokens=priced, models={"claude-opus-5-5": priced}, model="opus")])
+    status = run("status")[1].splitlines()
+    assert status[-2:] == [
+        "Total  1 task, 100.0% successful, 0 running, $0.00048 by list prices",
+        part.format("$0.00012 of it (25.0%)"),
+    ]
+    shown = parsed(run("status", "--format", "json")[1])
+    assert (shown["total"]["tokens"], shown["main_conversation"]["total"]) == (25, 15)
+    assert run("tokens")[1].splitlines()[4].split() == ["main", "conversation", "15", "$0.00012", "-", "-", "-"]
+    tokens = parsed(run("tokens", "--format", "json")[1])
+    assert (tokens["opus"]["total"], tokens["main conversation"]["total"]) == (10, 15)
 
 
 def test_nothing_wrong_is_one_quiet_line(tracker: MetricTracker, run: Run) -> None:

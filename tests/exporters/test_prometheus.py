@@ -20,7 +20,7 @@ from otel_tracker.storage.store import Store
 from otel_tracker.telemetry import metrics
 from otel_tracker_exporters import prometheus
 from otel_tracker_exporters.prometheus import MOST_AGENTS, OTHER
-from tests.builders import AGENT, NOON, about, document_of, end, folded, moment, start
+from tests.builders import AGENT, NOON, about, document_of, end, folded, moment, start, usage
 from tests.exporters.scraped import Values, registry, value, values
 
 FAILURE = names.FAILURE
@@ -127,6 +127,20 @@ def test_costs_are_shown_by_model_and_none_of_tokens_without_a_price() -> None:
     assert costs == {"opus": 1.500001}
     free = {"output": 4, names.PRICED: 4}
     assert value(values(folded(end(tokens=free))), "cost_usd_total", agent=AGENT, model="sonnet") == 0
+
+
+def test_what_main_conversations_have_used_is_shown_beside_the_agents() -> None:
+    main = "(main conversation)"
+    assert not any(dict(labels).get("agent") == main for _, labels in values(new_document()))
+    models = {"claude-opus-5-5": {"input": 5, names.PRICED: 5, names.COST: 2_000_000}, "gpt-7": {"output": 3}}
+    found = values(folded(end(agent=main, tokens={"input": 1}, model="opus"), usage(models=models)))
+    assert value(found, "tokens_total", agent=main, model="opus", type="input") == 5
+    assert value(found, "tokens_total", agent=main, model="gpt-7", type="output") == 3
+    assert value(found, "cost_usd_total", agent=main, model="opus") == 2
+    assert value(found, "cost_usd_total", agent=main, model="haiku") == 0
+    assert ("otel_tracker_cost_usd_total", frozenset({"agent": main, "model": "gpt-7"}.items())) not in found
+    assert value(found, "tokens_total", agent=f"{main}'", model="opus", type="input") == 1
+    assert {dict(labels)["agent"] for (name, labels) in found if name.endswith("tasks_total")} == {f"{main}'"}
 
 
 def test_of_a_models_tasks_those_are_counted_apart_whose_tokens_are_known() -> None:

@@ -11,7 +11,7 @@ from otel_tracker.reporting import markdown, summary, wording
 from otel_tracker.reporting.attention import CRITICAL, INFO, Attention
 from otel_tracker.runtime.printable import columns
 from otel_tracker.state.document import Document, new_document
-from tests.builders import AGENT, NOON, about, any_event, document_of, end, folded, moment, start
+from tests.builders import AGENT, NOON, about, any_event, document_of, end, folded, moment, start, usage
 
 FAILURE = names.FAILURE
 HEADINGS = ["## Needs attention", "## Blacklisted", "## System", "## Tokens by model", "## Agents"]
@@ -37,7 +37,8 @@ def rows(document: Document, heading: str, after: float = 0.0) -> list[list[str]
 def test_the_json_report_has_what_its_readers_rely_on() -> None:
     document = folded(start("r0"), end("r1", tokens={"output": 5}), end("r2", FAILURE, agent="x.md"))
     data = summary.report(document, NOON + 0.5, [])
-    assert list(data) == ["generated_at", "version", "attention", "system", "tokens", "leaderboard", "agents"]
+    of_all = ["system", "tokens", "main_conversation", "total"]
+    assert list(data) == ["generated_at", "version", "attention", *of_all, "leaderboard", "agents"]
     assert (data["generated_at"], data["version"]) == ("2026-02-15T12:00:00.500000Z", "7.0")
     assert data["system"]["total_requests"] == 2
     assert data["tokens"]["sonnet"]["total"] == 5
@@ -120,6 +121,7 @@ def test_the_system_section_has_the_counters() -> None:
         "Running now": "1",
         "Breakers opened": "0",
         "Fallbacks used": "0",
+        "Tokens": "0",
         "Cost": "-",
     }
 
@@ -151,10 +153,10 @@ def test_costs_are_estimates_of_list_prices_and_at_least_where_some_have_none() 
         "sonnet": "≥ $1.23",
         "opus": "unpriced",
     }
-    assert {row[0]: row[-2] for row in rows(document, "## Agents")} == {
-        AGENT: "≥ $1.23",
-        "b.md": "$0.0009",
-        "c.md": "unpriced",
+    assert {row[0]: row[-3:-1] for row in rows(document, "## Agents")} == {
+        AGENT: ["≥ $1.23", "99.9%"],
+        "b.md": ["$0.0009", "0.1%"],
+        "c.md": ["unpriced", "0.0%"],
     }
     assert dict(rows(document, "## System"))["Cost"] == "≥ $1.24"
     (note,) = [line for line in lines_of(document) if line.startswith("Costs are")]
@@ -175,6 +177,36 @@ def test_costs_are_estimates_of_list_prices_and_at_least_where_some_have_none() 
     ]
 
 
+def test_the_report_says_how_much_the_main_conversation_has_used_of_all() -> None:
+    fable: dict[str, Any] = {"claude-fable-5": {"output": 5}}
+    document = folded(
+        end("r1", tokens=priced(1000, 250_000)),
+        usage(models={"claude-opus-5-5": priced(300, 700_000)}),
+        usage(120, models={"claude-opus-5-4": priced(4, 50_000), **fable}, usage_incomplete=True),
+    )
+    shown = dict(rows(document, "## System"))
+    assert (shown["Tokens"], shown["Cost"]) == ("≥ 1,309", "≥ $1.00")
+    assert shown["Main conversation"] == "≥ $0.75 (75.0%)"
+    assert [row[-2] for row in rows(document, "## Agents")] == ["25.0%"]
+    assert rows(document, "## Tokens by model")[-1] == ["main conversation", "≥ 309", "≥ $0.75", "-", "-", "-"]
+    (note,) = [line for line in lines_of(document) if line.startswith("Costs are")]
+    assert "Without a price: claude-fable-5 (5 tokens)." in note
+    assert "≥ is at least: the final token usage of 1 turn of a main conversation is missing." in note
+    data = summary.report(document, NOON, [])
+    costs = {"cost_usd": 1.0, "unpriced_tokens": 5, "unpriced_models": ["claude-fable-5"]}
+    assert data["total"] == {"tokens": 1309, **costs}
+    main = data["main_conversation"]
+    assert (main["total"], main["cost_usd"], main["since"], main["usage_incomplete"]) == (309, 0.75, moment(-60), 1)
+    assert {model: use["total"] for model, use in main["token_usage"].items()} == {
+        "haiku": 0,
+        "sonnet": 0,
+        "opus": 304,
+        "fable": 5,
+    }
+    assert data["system"]["cost_usd"] == 0.25
+    assert "opus" not in {model for model, row in data["tokens"].items() if row["total"]}
+
+
 def test_totals_that_lack_a_runs_final_usage_are_shown_as_at_least() -> None:
     document = folded(
         end("r1", tokens={"output": 10500}, usage_incomplete=True),
@@ -184,7 +216,7 @@ def test_totals_that_lack_a_runs_final_usage_are_shown_as_at_least() -> None:
         ["sonnet", "≥ 10,500", "unpriced", "1", "1", "≥ 10,500"],
         ["opus", "2,000", "unpriced", "1", "1", "2,000"],
     ]
-    assert [row[-3] for row in rows(document, "## Agents")] == ["2,000", "≥ 10,500"]
+    assert [row[-4] for row in rows(document, "## Agents")] == ["2,000", "≥ 10,500"]
     assert any(
         line.endswith("≥ is at least: the final token usage of 1 run is missing.") for line in lines_of(document)
     )
@@ -203,8 +235,9 @@ def test_the_agents_section_begins_with_the_busiest_and_counts_the_idle_ones() -
     )
     shown = rows(document, "## Agents")
     assert [row[0] for row in shown] == [AGENT, "b.md", "a.md"]
-    assert shown[0][1:] == ["healthy", "2", "50.0%", "1", "0", "2m 05s", "2,000", "unpriced", "2026-02-15 12:01:30"]
-    assert shown[2][1:] == ["healthy", "0", "-", "0", "0", "-", "-", "-", "-"]
+    first = ["healthy", "2", "50.0%", "1", "0", "2m 05s", "2,000", "unpriced", "-", "2026-02-15 12:01:30"]
+    assert shown[0][1:] == first
+    assert shown[2][1:] == ["healthy", "0", "-", "0", "0", "-", "-", "-", "-", "-"]
     assert lines_of(document)[-1] == "1 more registered agent has not run a task yet."
 
 
@@ -242,7 +275,7 @@ def test_no_agents_name_breaks_a_table(agents: list[str]) -> None:
     failing = [end(f"{agent} {n}", FAILURE, agent=agent) for agent in agents for n in range(2)]
     document = folded(*failing, into=document_of(failure_threshold=2))
     assert [len(row) for row in rows(document, "## Blacklisted", after=61)] == [4] * len(set(agents))
-    assert [len(row) for row in rows(document, "## Agents", after=61)] == [10] * len(set(agents))
+    assert [len(row) for row in rows(document, "## Agents", after=61)] == [11] * len(set(agents))
 
 
 @settings(max_examples=50)
