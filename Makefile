@@ -1,4 +1,4 @@
-# make demo, make test, make test-fast, make test-claude, make check, make bench, make plugin, make prices, make man, make pictures, make dashboards: each makes the virtual environment first, if it is missing or old.
+# make demo, make test, make test-fast, make test-claude, make check, make bench, make plugin, make prices, make man, make api, make pictures, make dashboards: each makes the virtual environment first, if it is missing or old.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -11,7 +11,7 @@ REAL_CLAUDE := tests/real_claude
 
 ON_ALL_PROCESSORS := --numprocesses=auto --dist=loadgroup
 
-.PHONY: demo test test-fast test-claude check bench plugin prices man pictures dashboards clean
+.PHONY: demo test test-fast test-claude check bench plugin prices man api pictures dashboards clean
 
 demo: $(VENV)/.installed
 	$(BIN)/otel-tracker demo
@@ -43,6 +43,9 @@ prices: $(VENV)/.installed-dev
 
 man: $(VENV)/.installed-dev
 	$(BIN)/python -m tools.man
+
+api: $(VENV)/.installed-dev
+	$(BIN)/python -m tools.api
 
 pictures: $(VENV)/.installed-dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[docs]"

@@ -23,7 +23,7 @@ def command(name: str, *operands: str, home: "str | None" = None, options: "tupl
 
 
 class OtelTrackerError(Exception):
-    """Base of all errors that this package raises."""
+    """Base of all errors that this package raises; an `except` for it catches each of them."""
 
     is_final = False
     """Whether another attempt is pointless."""
@@ -83,7 +83,7 @@ class AmbiguousAgentError(OtelTrackerError, KeyError):
 
 
 class UnknownMetricError(InvalidValueError):
-    """Agents don't have the metric that a leaderboard should be ranked by."""
+    """Agents don't have the metric, the `value`, that a leaderboard should be ranked by."""
 
     def message(self) -> str:
         """Return the message for a person."""
@@ -316,7 +316,7 @@ class CertificateError(StorageError):
 
 
 class LockTimeoutError(StorageError):
-    """A process waited for a lock of the home in vain, for as long as it may."""
+    """A process waited for a lock of the home in vain, for as long as it may: `attempted`, on the lock file's `path`, the `reason`."""
 
     def message(self) -> str:
         """Return the message for a person."""

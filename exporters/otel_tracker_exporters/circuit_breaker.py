@@ -26,7 +26,7 @@ class CircuitBreakerSpanExporter(SpanExporter):
     """Records the agent tasks among the spans that it gets, all of a batch in one transaction; other spans pass.
 
     A task is recorded once, however many exporters and processors get its span. A span of another library is a task if
-    it is an agent's by a convention of foreign/; it goes to the document at `config_file`, by
+    it is an agent's by a convention that is known (docs/opentelemetry.md). Tasks go to the document at `config_file`, by
     default that of the home. `export` writes before it returns, and never raises.
     """
 
@@ -35,7 +35,7 @@ class CircuitBreakerSpanExporter(SpanExporter):
         self._is_shut_down = False
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Record the tasks that `spans` are about."""
+        """Record the tasks that `spans` are about; FAILURE where one can't be recorded now, and after `shutdown`."""
         if self._is_shut_down:
             return SpanExportResult.FAILURE
         others = [span for span in spans if not _is_ours(span)]
@@ -55,7 +55,10 @@ class CircuitBreakerSpanExporter(SpanExporter):
         self._is_shut_down = True
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Try once more to write the events that could not be written, and return whether none waits any more."""
+        """Try once more to write the events that could not be written, and return whether none waits any more.
+
+        `timeout_millis` is ignored: it is one try.
+        """
         return recorder_of(self._config_file).flush()
 
     def _cost(self, model: str, tokens: Mapping[str, int], at: float, *, speed: str | None) -> int | None:

@@ -67,7 +67,10 @@ class Cache:
 
 
 class StateCollector(Collector):
-    """Yields the metrics of what `read` returns; it holds no number of its own. A scrape never fails."""
+    """Yields the metrics of what `read` returns; it holds no number of its own. A scrape never fails.
+
+    `Store.read` of a home is such a `read`; `otel-tracker serve` and `serve_metrics` register this for you. `clock` returns seconds since 1970.
+    """
 
     def __init__(
         self, read: Callable[[], Document], clock: Callable[[], float] = time.time, cache: Cache | None = None
@@ -94,7 +97,7 @@ class StateCollector(Collector):
 
 
 def families(document: Document, now: float, cache: Cache) -> list[Family]:
-    """Return the metrics of a document as of `now`; see `_series` for the series that begin at 0."""
+    """Return the metrics of a document as of `now`, in seconds since 1970; docs/prometheus.md has the list."""
     rows, recent = {key: summary.agent_state(document, key, now) for key in document.agents}, _exemplars(document)
     keys = list(rows)
     shown = []

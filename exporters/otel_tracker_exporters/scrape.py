@@ -18,7 +18,10 @@ _LEAST_ZIPPED = 1024  # bytes
 
 
 class Exposition:
-    """The text of the metrics; as long as the state is the same it is the same bytes. Safe from several threads."""
+    """The text of the metrics; as long as the state is the same it is the same bytes. Safe from several threads.
+
+    `read` returns the document, such as `Store.read` of a home; `clock` seconds since 1970.
+    """
 
     def __init__(self, read: Callable[[], Document], clock: Callable[[], float] = time.time) -> None:
         self._read, self._clock = read, clock
@@ -29,7 +32,10 @@ class Exposition:
         self._texts: dict[tuple[str, bool], bytes] = {}
 
     def render(self, accept: str, *, is_zipped: bool = False) -> tuple[str, bytes]:
-        """Return the content type and the text in the best format that `accept`, a header of HTTP, allows."""
+        """Return the content type and the text in the best format that `accept`, a header of HTTP, allows.
+
+        Where the state can't be read, the metric `state_read_success` says so.
+        """
         try:
             encode, content_type = choose_encoder(accept)
         except Exception:  # noqa: BLE001 - a version that is no number, say

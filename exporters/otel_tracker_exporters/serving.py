@@ -25,7 +25,8 @@ def serve_metrics(
 
     Returns the server, whose `shutdown()` ends it, and its thread. Port 0 takes a free one (`server.server_port`).
     Clients that ask by another name than this machine's need to be among the `allowed_hosts` (`*`: any name). The
-    options for TLS are those of prometheus_client.start_http_server. Raises AddressError where the address can't be had.
+    options for TLS are those of prometheus_client.start_http_server. Raises StorageError where the
+    address can't be had or a certificate can't be used.
     """
     exposition = Exposition(Store(Home(chosen_home(home))).read)
     server = make_metrics_server(

@@ -20,11 +20,14 @@ def configure(
     tracer_provider: "TracerProvider | None" = None,
     meter_provider: "MeterProvider | None" = None,
 ) -> None:
-    """Set the settings of this process; where an argument is None its environment variable decides.
+    """Set the settings of this process; where an argument is None its environment variable decides, then the default.
 
-    `home` (OTEL_TRACKER_HOME), `enforce` (OTEL_TRACKER_ENFORCE), `handle_signals` (OTEL_TRACKER_HANDLE_SIGNALS),
-    `mask_secrets` (OTEL_TRACKER_MASK_SECRETS): see docs/opentelemetry.md. Spans and metrics go to the providers given, else to those that the application has set. It
-    holds for trackers that are made, and tasks that begin, from now on. Raises InvalidValueError.
+    `home` (OTEL_TRACKER_HOME, `~/.claude/agents`) is the folder of the document, the journal and the backups. With `enforce`
+    (OTEL_TRACKER_ENFORCE, off) tasks ask their agent's breaker first. With `handle_signals` (OTEL_TRACKER_HANDLE_SIGNALS, off) SIGTERM ends
+    running tasks as cancelled. With `mask_secrets` (OTEL_TRACKER_MASK_SECRETS, on) secrets in error texts are masked. Spans
+    and metrics go to the providers given, else to those that the application has set.
+
+    It holds for trackers that are made, and tasks that begin, from now on; each call sets all of them. Raises InvalidValueError.
     """
     environment.configuration = environment.Configuration(
         home=_folder(home),

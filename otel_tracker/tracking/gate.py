@@ -76,7 +76,7 @@ def _give_back(gate: "Gate", admission: Admission, forks: int) -> "Receipt | Non
 
 
 class Rejection:
-    """Why a task may not run now. False, unlike a permit."""
+    """Why a task may not run now, which MetricTracker.try_acquire returns. False, unlike a Permit."""
 
     def __init__(
         self,
@@ -88,6 +88,7 @@ class Rejection:
         code: "str | None" = None,
     ) -> None:
         self.agent_file = agent_file
+        """The agent's key."""
         self.home = home
         """The home in which the agent is refused, None for the default one."""
         self.until = until
@@ -111,7 +112,7 @@ class Rejection:
 
 
 class Selection(NamedTuple):
-    """The agent to call, and the one in whose place it is called, None if that is the same."""
+    """What MetricTracker.select_agent returns: the agent to call, and the one in whose place it is called, None if that is the same."""
 
     agent_file: str
     fallback_for: "str | None"

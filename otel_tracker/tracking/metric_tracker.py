@@ -44,6 +44,11 @@ class MetricTracker:
 
     Safe from several threads and processes: the answer of a `get_*` includes all that any process has recorded before. Spans go to
     `tracer_provider`, else to the provider that the application has set, else to one of this package's own.
+
+    `agent_file` is the agent's key (`core/coder.md`), in each method. Those that ask or change an agent that is known also find it by its
+    former key, its name or its file's stem (`coder`), and raise AmbiguousAgentError where several have that. A timestamp is a text in
+    UTC (`2026-02-15T21:30:00.123456Z`). Recording never raises for what happens to files: events that can't be written now are
+    written later. A method that answers raises StorageError or DocumentError where the document can't be read.
     """
 
     def __init__(
@@ -74,12 +79,19 @@ class MetricTracker:
         return self._pipeline
 
     def register_agent(self, agent_name: str, agent_file: str) -> None:
-        """Give the agent with the key `agent_file` a name, and an entry in the document if it has none."""
+        """Give the agent with the key `agent_file` a name, and an entry in the document if it has none.
+
+        Raises InvalidValueError, and StorageError where that can't be written.
+        """
         agent, name = event.checked_agent(agent_file), event.checked_agent(agent_name)
         self._store.record([event.happened(names.AGENT_REGISTERED, time.time(), agent=agent, name=name)])
 
     def record_task_start(self, agent_file: str, task_id: str | None = None, model: str | None = "sonnet") -> str:
-        """Record that a task begins, and return its start's timestamp, which is unique within this process."""
+        """Record that a task begins, and return its start's timestamp, which is unique within this process.
+
+        Hand that to one of the three methods below, in this or in another process. A task that none of them ends counts as lost after
+        the setting `in_flight_max_hours` (24). Raises InvalidValueError.
+        """
         agent = event.checked_agent(agent_file)
         task_id, model = event.checked_text("a task id", task_id), event.checked_model(model)
         run_id = new_id()
@@ -119,7 +131,7 @@ class MetricTracker:
     ) -> float:
         """Record that a task succeeded, and return how long it took, in seconds.
 
-        0 tokens are taken as unmeasured; `estimated` says that their number was estimated.
+        0 tokens are taken as unmeasured; `estimated` says that their number was estimated. Raises InvalidValueError.
         """
         tokens = event.checked_tokens(tokens_used)
         fields = {"tokens": {"untyped": tokens}, "estimated": estimated or None} if tokens else {}
@@ -133,19 +145,26 @@ class MetricTracker:
         model: str | None = "sonnet",
         task_id: str | None = None,
     ) -> float:
-        """Record that a task failed, and return how long it took, in seconds."""
+        """Record that a task failed, and return how long it took, in seconds.
+
+        Secrets in `error_message` are masked, and it is cut at 500 characters. If it begins as one of a rate limit, an
+        outage or a login that has expired does, the failure doesn't count for the breaker. Raises InvalidValueError.
+        """
         fields = {"error": event.error_text(error_message), "environment_error": outages.outage_of(None, error_message)}
         return self._end(agent_file, start_timestamp, names.FAILURE, model, task_id, **fields)
 
     def record_task_cancelled(
         self, agent_file: str, start_timestamp: str, reason: str | None = None, task_id: str | None = None
     ) -> float:
-        """Record that a task was cancelled, and return how long it took, in seconds."""
+        """Record that a task was cancelled, neither a success nor a failure, and return how long it took, in seconds.
+
+        Raises InvalidValueError.
+        """
         message = event.error_text(reason)
         return self._end(agent_file, start_timestamp, names.CANCELLED, None, task_id, reason=message)
 
     def update_token_usage(self, agent_file: str, model: str, tokens: float) -> None:
-        """Add tokens to an agent's usage of a model; the number of tasks stays."""
+        """Add tokens to an agent's usage of a model; the number of tasks stays. Raises InvalidValueError."""
         agent, number = event.checked_agent(agent_file), event.checked_tokens(tokens)
         if event.checked_model(model) is None:
             raise InvalidValueError("a model", model, 'a text such as "sonnet"')
@@ -155,37 +174,53 @@ class MetricTracker:
         self._recorder.record(amended)
 
     def get_agent(self, agent_file: str) -> dict[str, Any]:
-        """Return an agent's entry as the document has it; raises UnknownAgentError."""
+        """Return an agent's entry as the document has it (docs/document.md), a copy; raises UnknownAgentError."""
         document, agent = self._looked_up(agent_file)
         return copy.deepcopy(document.agents[agent])
 
     def get_agent_metrics(self, agent_file: str) -> dict[str, Any]:
-        """Return an agent's entry as of now, with `agent_file`, `agent_name`, `state`, `in_flight`, `success_rate`.
+        """Return an agent's entry as of now: the keys that the document has (docs/document.md), and those of the answer.
 
-        Raises UnknownAgentError.
+        These are `agent_file`, `agent_name`, `state` of the breaker (`closed`, `open`, `half_open`), `in_flight` (running tasks),
+        `success_rate` (0 to 1, cancelled tasks left out, None without a task), `cost_usd` (None where no token has a price),
+        `unpriced_tokens`, `unpriced_models`, `usage_incomplete` (runs whose last usage is missing: more than none, and tokens are at least
+        that), `permit` and `override` (None where none is in force). Raises UnknownAgentError.
         """
         document, agent = self._looked_up(agent_file)
         return copy.deepcopy(summary.agent_state(document, agent, time.time()))
 
     def get_system_metrics(self) -> dict[str, Any]:
-        """Return the counters over all agents, and `success_rate` (0 to 1, None without a task)."""
+        """Return the counters over all agents: `total_requests` (ended tasks), `successful`, `failed`, `cancelled`, `total_agents`.
+
+        And `success_rate` (0 to 1, cancelled tasks left out, None without a task), `cost_usd` in US dollars (None where no
+        token has a price), `unpriced_tokens` and `unpriced_models`.
+        """
         return summary.system_metrics(self._read())
 
     def get_leaderboard(self, metric: str = summary.DEFAULT_METRIC, top_n: int = 10) -> list[dict[str, Any]]:
         """Return at most `top_n` agents by a metric, the highest first; by `avg_duration_seconds` the fastest first.
 
-        Raises UnknownMetricError.
+        `metric` is `tasks_total`, `tasks_successful`, `tasks_failed`, `tasks_cancelled`, `avg_duration_seconds`,
+        `total_duration_seconds`, `tokens_total`, `cost_usd` or `failures` (in a row). Each row has all of these, `agent_file`,
+        `agent_name` and `success_rate`. Raises UnknownMetricError, InvalidValueError.
         """
         return summary.leaderboard(self._read(), metric, event.checked_count(top_n, "a number of agents"))
 
     def get_token_summary(self) -> dict[str, dict[str, Any]]:
-        """Return `total`, `count` and `avg` of tokens by model."""
+        """Return tokens by model, as people call it (`sonnet`): a dict of dicts.
+
+        `total`, those by type (`input`, `output`, `cache_read`, `cache_write`, `untyped`, which exclude each other), `count` (of tasks), `measured`
+        (tasks whose tokens are known; None where a file of v7.0 lacks it), `avg` of a measured task (None without any), `cost_usd` (None
+        where no token has a price), `unpriced_tokens`, `unpriced_models` and `usage_incomplete` (more than none: tokens are at least that).
+        """
         return summary.token_summary(self._read())
 
     def get_history(self, agent_file: str | None = None, limit: int = 100) -> list[dict[str, Any]]:
         """Return the newest `limit` entries of the history, of one agent or of all, oldest first.
 
-        Entries that the document no longer holds come from the journal.
+        An entry is an event: `timestamp`, `agent`, `action` (`task_completed`, `task_failed`, `breaker_override`, ...), and what
+        it has to say, such as `duration_seconds`, `tokens_used`, `error` (docs/document.md). Entries that the document no longer holds
+        come from the journal. Raises InvalidValueError.
         """
         self._recorder.flush()
         count = event.checked_count(limit, "a limit")
@@ -219,10 +254,11 @@ class MetricTracker:
         return permission.answer(document, agent, now, is_seen_gone).is_admitted
 
     def try_acquire(self, agent_file: str, task_id: str | None = None) -> "Permit | Rejection":
-        """Ask the agent's breaker whether a task may run, and take the permit for it.
+        """Ask the agent's breaker whether a task may run, and take the permit for it: true, unlike a Rejection.
 
         A closed breaker lets every task through; a half-open one lets exactly one task through over all processes. A
         refusal is recorded and counted. The permit of a probe is over if its task has not begun within 15 minutes.
+        Where the home can't be read or written every task is let through. Raises InvalidValueError, AmbiguousAgentError.
         """
         from otel_tracker.tracking.permit import Permit
 
@@ -252,7 +288,7 @@ class MetricTracker:
     ) -> Any:
         """Run `func(*args, **kwargs)` as a task of the agent, and return its result.
 
-        Its breaker is asked first. Each attempt may take `timeout` seconds; a failed one is repeated up to `retries`
+        The agent's breaker is asked first. Each attempt may take `timeout` seconds; a failed one is repeated up to `retries`
         times, after a growing, random pause or what the error's `Retry-After` says, as long as the breaker isn't open;
         when all have failed, or the agent is refused, the next of `fallbacks` runs the function as a task of its own.
         An argument that is None is taken from the settings: `timeout_seconds`, `retry_attempts`, and which agents may stand in for the agent
@@ -300,8 +336,8 @@ class MetricTracker:
     ) -> None:
         """Put an order above the agent's breaker, after a backup if possible: `forced_open`, `disabled`, or None to lift it.
 
-        It stands for so many seconds, or until it is lifted, whatever happens to the breaker below it. Raises
-        UnknownAgentError, InvalidValueError.
+        It stands for so many `seconds`, or with None until it is lifted, whatever happens to the breaker below it. `reason` is shown to those
+        who are refused. Raises UnknownAgentError, InvalidValueError, StorageError.
         """
         if kind not in (names.FORCED_OPEN, names.DISABLED, None):
             raise InvalidValueError("an override", kind, f"{names.FORCED_OPEN}, {names.DISABLED} or None")
@@ -314,7 +350,10 @@ class MetricTracker:
         orders.override(self._store, agent, override)
 
     def save(self, backup: bool = True) -> None:
-        """Write the document anew, without the history that is out of date, after a backup if wanted."""
+        """Write the document anew, without the history that is out of date, after a backup if wanted.
+
+        No task needs it: what is recorded is on the disk. Raises StorageError, DocumentError.
+        """
         self._recorder.flush()
         if backup:
             self._store.back_up()

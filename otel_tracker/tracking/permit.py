@@ -9,7 +9,7 @@ from otel_tracker.tracking.task import DEFAULT_MODEL, TaskTracker
 
 
 class Permit(Watched[TaskTracker]):
-    """The right to run one task of an agent. True, unlike a rejection.
+    """The right to run one task of an agent, which MetricTracker.try_acquire returns. True, unlike a Rejection.
 
     `with permit as task:`, or `async with`, is that task, a TaskTracker; `permit.task(model="opus")` makes it with options of its own.
     A permit that isn't used is given back by `release`, and at once where nothing holds it any more, or where its thread
@@ -43,7 +43,10 @@ class Permit(Watched[TaskTracker]):
         return self._admission.is_probe
 
     def task(self, model: str | None = DEFAULT_MODEL, **options: Any) -> TaskTracker:
-        """Return the task that the permit is for, not yet begun; `options` are those of TaskTracker."""
+        """Return the task that the permit is for, not yet begun; `options` are those of TaskTracker.
+
+        Raises RuntimeError where the permit has been used or given back.
+        """
         if self._task is not None or not self._claim.is_open:
             raise RuntimeError(f"this permit of {self.agent_file} has been used; ask for another one")
         of_permit = {"task_id": self.task_id, "tracker": self._tracker, "admission": self._admission}

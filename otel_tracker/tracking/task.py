@@ -49,10 +49,11 @@ DEFAULT_MODEL = _Default("sonnet")
 class TaskTracker(Watched["TaskTracker"]):
     """Records one task of an agent: a success, unless an exception leaves the block or `set_failed` is called.
 
-    `agent_file` is the agent's key (`core/coder.md`), `model` the model as its user names it. `tracker` says where to
-    record, by default in the home. With `enforce`, by default as OTEL_TRACKER_ENFORCE says, the block asks the agent's
-    breaker first, and raises AgentBlacklistedError where it refuses. `fallback_for` is the agent in whose place this
-    one runs; an `admission` comes with a permit (MetricTracker.try_acquire).
+    `agent_file` is the agent's key (`core/coder.md`), `model` the model as its user names it, `task_id` the user's own name
+    of the task, which need not be unique. `tracker`, a MetricTracker, says where to record, by default in the home. With
+    `enforce`, by default as OTEL_TRACKER_ENFORCE says, the block asks the agent's breaker first, and raises
+    AgentBlacklistedError where it refuses. `fallback_for` is the agent in whose place this one runs; an `admission` comes
+    with a permit (MetricTracker.try_acquire).
 
     An interrupt or a cancellation makes the task cancelled, `sys.exit(0)` is a success; every exception goes on to the
     caller. When the block has ended the task is on the disk. Raises InvalidValueError before anything starts.
@@ -97,7 +98,7 @@ class TaskTracker(Watched["TaskTracker"]):
 
     @property
     def recorder(self) -> Recorder:
-        """Where the task is recorded."""
+        """Writes the task's events to its home."""
         return self._pipeline.recorder
 
     @property
@@ -122,7 +123,10 @@ class TaskTracker(Watched["TaskTracker"]):
         self.set_tokens_used(tokens)
 
     def set_tokens_used(self, tokens: float, *, estimated: bool = False) -> None:
-        """Set how many tokens the task has used in all, rounded; `estimated` says that the number is an estimate."""
+        """Set how many tokens the task has used in all, rounded; `estimated` says that the number is an estimate.
+
+        A value that is no such number is one warning in the log, and the task's tokens are unmeasured.
+        """
         self._set_tokens({"untyped": tokens}, estimated)
 
     def set_usage(
@@ -160,14 +164,17 @@ class TaskTracker(Watched["TaskTracker"]):
         self._tokens, self._is_estimated = (checked, bool(is_estimated)) if is_measured else (None, False)
 
     def set_model(self, full_id: str) -> None:
-        """Set the full id of the model that did the work (`claude-sonnet-5`)."""
+        """Set the full id of the model that did the work (`claude-sonnet-5`), by which its tokens are priced."""
         try:
             self._full_model = event.checked_text("a model id", full_id)
         except InvalidValueError as error:
             self._complain("model", error)
 
     def set_failed(self, message: object = None) -> None:
-        """Make the task a failure, whose error is `message`."""
+        """Make the task a failure, whose error is the text of `message`: secrets masked, cut at 500 characters.
+
+        An exception that leaves the block afterwards comes before it.
+        """
         self._outcome, self._message = names.FAILURE, event.error_text(message)
 
     def take_tokens(self, result: _Result) -> _Result:
@@ -213,7 +220,8 @@ class TaskTracker(Watched["TaskTracker"]):
     def begin(self) -> None:
         """Start the task without a `with` block; its span isn't made the current one. End it with `end`.
 
-        Where an interrupt leaves this the task has ended, as cancelled.
+        Where an interrupt leaves this the task has ended, as cancelled. Raises RuntimeError for a task that has begun before,
+        AgentBlacklistedError as the block does.
         """
         self._begin(is_block=False)
 
@@ -276,7 +284,10 @@ class TaskTracker(Watched["TaskTracker"]):
         self._agent = answer.agent_file  # the agent whose breaker was asked, which may be called otherwise
 
     def end(self, error: BaseException | None = None) -> None:
-        """End the task, with the exception that ended it if there was one, and return when it is recorded."""
+        """End the task, with the exception that ended it if there was one, and return when it is recorded.
+
+        Does nothing for a task that has ended. Raises RuntimeError before the task has begun.
+        """
         if self._run_id is None:
             raise RuntimeError(f"this task of {self._agent} has not begun; use it in a `with` block")
         if self._is_ended or lifecycle.forks != self._forks:
@@ -403,7 +414,10 @@ class TaskTracker(Watched["TaskTracker"]):
 
 
 def current_task() -> TaskTracker | None:
-    """Return the innermost task that the calling code runs in: that of a `with` block, of `run` or of `track_agent`."""
+    """Return the innermost task that the calling code runs in: that of a `with` block, of `run` or of `track_agent`.
+
+    None outside of any task.
+    """
     block = present_block()
     return cast("TaskTracker | None", block and block.task)
 
