@@ -130,7 +130,7 @@ class FleetScreen(Watching):
     def _show_agents(self, view: View, width: int) -> None:
         shows_idle = self._shows_idle or bool(view.query.filter) or not view.fleet.agents
         title = lines.agents_title(view.fleet, view.query, shows_idle=shows_idle)
-        self.query_one("#agents-title", Lines).show([title])
+        self.query_one("#agents-title", Lines).show([(), title] if self.size.height >= _HIGH else [title])
         table = self.query_one("#agents", Rows)
         sought = f"no agent has {printable(view.query.filter)} in its name"
         table.empty = [sought] if view.query.filter else self.top.without_agents

@@ -155,7 +155,7 @@ def question(agent: str, of: "Breaker", order: "Row | None", home: "str | None")
     """Return what a person is asked before the breaker of an agent is reset: the question, what changes, and what doesn't."""
     lines = [
         f"Reset the breaker of {printable(agent)}?",
-        f"Now it is {of.text}: {of.tip}. Its failures in a row are forgotten, and its next task is let through.",
+        f"Now it is {of.text}: {of.tip}. Its failures in a row are forgotten, and it closes.",
         "What its tasks have counted stays.",
     ]
     if order is not None:
