@@ -5,7 +5,7 @@
   const LOOK_EVERY = 500, LOAD_EVERY = 30000, FILTER_AFTER = 250;
   const main = document.getElementById("main"), said = document.getElementById("said");
   const dialog = document.getElementById("question"), live = document.getElementById("live");
-  let loaded = Date.now(), asked = 0, isLooking = false;
+  let loaded = Date.now(), asked = 0, isLooking = false, isGoing = false;
 
   // Differences: `old` becomes what `now` is; elements with an id or a key are found again wherever they have moved.
   const keyOf = (node) => node.nodeType === 1 ? node.id || node.dataset.key || "" : "";
@@ -82,6 +82,16 @@
     tick();
   }
 
+  // What the reader has asked for; a look in between doesn't take its place.
+  async function go(address, history_change) {
+    isGoing = true;
+    try {
+      await load(address, history_change);
+    } finally {
+      isGoing = false;
+    }
+  }
+
   function online(is) {
     live.classList.toggle("off", !is);
     live.textContent = is ? "● live" : "○ not live: the server doesn’t answer";
@@ -95,7 +105,7 @@
       if (!answer.ok) throw new Error(answer.statusText);
       const { sequence, start } = await answer.json();
       const has_changed = String(sequence) !== document.body.dataset.sequence || start !== document.body.dataset.start;
-      if (has_changed || Date.now() - loaded > LOAD_EVERY) await load(location.href);
+      if (!isGoing && (has_changed || Date.now() - loaded > LOAD_EVERY)) await load(location.href);
       online(true);
     } catch {
       online(false);
@@ -164,7 +174,7 @@
       ask(link.href);
     } else if (link.origin === location.origin && link.pathname === location.pathname && !link.download && !link.hash) {
       event.preventDefault();
-      load(link.href, "pushState").catch(() => { location.href = link.href; });
+      go(link.href, "pushState").catch(() => { location.href = link.href; });
     }
   });
 
@@ -184,7 +194,7 @@
     if (!chosen.get("filter")) chosen.delete("filter");
     const address = new URL(form.action);
     address.search = chosen;
-    load(address.href, "replaceState").catch(() => online(false));
+    go(address.href, "replaceState").catch(() => online(false));
   }
 
   let waiting = 0;
@@ -194,7 +204,7 @@
     waiting = setTimeout(() => search(event.target.form), FILTER_AFTER);
   });
 
-  addEventListener("popstate", () => { load(location.href).catch(() => location.reload()); });
+  addEventListener("popstate", () => { go(location.href).catch(() => location.reload()); });
 
   // Arrow keys step through the runs of a session.
   addEventListener("keydown", (event) => {
