@@ -12,7 +12,7 @@ FIRST = (
 GROUPS = {
     "look": ("status", "top", "ui", "usage", "report", "agent", "leaderboard", "tokens", "history", "serve"),
     "record": ("exec", "export", "spans"),
-    "Claude Code": ("claude-code usage", "claude-code install", "claude-code uninstall"),
+    "Claude Code": ("claude-code usage", "claude-code install", "claude-code import", "claude-code uninstall"),
     "breaker": ("health", "breaker", "reset", "config"),
     "home": ("init", "agents", "doctor", "backups"),
     "others": ("metrics", "demo", "completion"),
@@ -29,6 +29,7 @@ EXAMPLES = {
     "backups restore": ("backups restore circuit-breaker_20261125_132703.json",),
     "breaker": ("breaker core/coder.md", 'breaker core/coder.md open --for 2h --reason "a migration"'),
     "claude-code hook": ("claude-code hook < payload.json",),
+    "claude-code import": ("claude-code import --dry-run", "claude-code import --since 30d"),
     "claude-code install": ("claude-code install --dry-run", "claude-code install"),
     "claude-code uninstall": ("claude-code uninstall",),
     "claude-code usage": ("claude-code usage", "claude-code usage --since 7d --by day,agent"),
