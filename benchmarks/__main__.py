@@ -28,7 +28,7 @@ from benchmarks.hooks import (
     recorder_of_run,
 )
 from benchmarks.measure import Row
-from benchmarks.past import usage_of_the_past
+from benchmarks.past import fold_of_imported_ends, import_of_the_past, second_import, usage_of_the_past
 from benchmarks.permit import permit_of_closed_breaker
 from benchmarks.scrape import changed_scrape, unchanged_scrape
 from benchmarks.span import dropped_task, openinference_agent, openllmetry_agent, task_in_processor_time
@@ -63,6 +63,9 @@ _MEASUREMENTS = {
     "hook-long": recorder_of_long_run,
     "usage": usage_of_a_week,
     "past": usage_of_the_past,
+    "import": import_of_the_past,
+    "import-again": second_import,
+    "fold-imported": fold_of_imported_ends,
     "scrape": unchanged_scrape,
     "scrape-changed": changed_scrape,
 }
