@@ -36,6 +36,8 @@ class Settings:
     """Whether a lost task counts as a failure for the breaker."""
     in_flight_max_hours: float = 24
     """Hours after which a task without an owner that was never ended counts as lost."""
+    record_project: bool = True
+    """Whether events of a coding agent's sessions name the folder that these work in."""
     environment_errors: "tuple[str, ...]" = ()
     """Texts in errors that are not the agent's fault, beside those that outages.py knows."""
     fallbacks: "tuple[str, ...]" = ()
@@ -122,6 +124,7 @@ KEYS: "dict[str, Check]" = {
     "history_retention_days": _number(float, 0, 36_500),
     "count_lost": _truth,
     "in_flight_max_hours": _number(float, 0, 876_000),
+    "record_project": _truth,
     "environment_errors": _texts,
     "fallbacks": _texts,
 }

@@ -14,6 +14,7 @@ DEFAULTS = {
     "history_retention_days": 30,
     "count_lost": True,
     "in_flight_max_hours": 24,
+    "record_project": True,
 }
 
 
@@ -47,6 +48,7 @@ def test_a_new_documents_config_has_the_six_settings_of_the_specification() -> N
         ("history_retention_days", 0.25),
         ("count_lost", False),
         ("in_flight_max_hours", 1),
+        ("record_project", False),
     ],
 )
 def test_a_value_in_its_range_is_taken(key: str, value: Any) -> None:

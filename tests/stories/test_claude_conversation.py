@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from otel_tracker import names
+from otel_tracker.cli import main
 from otel_tracker.state.shapes import Event, Tokens
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.price_file import cost_in
@@ -280,6 +282,20 @@ def test_the_main_conversation_of_a_session_with_agents_is_apart_from_them(talk:
     assert tokens(talk.home) == times(2)
     use = read(talk.home).agents[CODER]["models"][MODEL]
     assert {kind: use[kind] for kind in WORK} == WORK
+
+
+def test_events_name_the_folder_of_the_session_unless_a_setting_keeps_it_out(talk: Talk) -> None:
+    prepare(talk.home)
+    for project in ("/project/of/the/first/answer", None):
+        talk.says(FIRST, cwd=project or "/elsewhere")
+        run = talk.launches()
+        run.begins().works().ends().completes()
+        talk.stops()
+        talk.goes_on()
+        of_run, of_talk = events(talk.home)[-2:]
+        assert (of_run["action"], of_talk["action"]) == (names.TASK_COMPLETED, names.USAGE_RECORDED)
+        assert (of_run.get("project"), of_talk.get("project")) == (project, project)
+        assert main(["--home", str(talk.home), "config", "set", "record_project", "false"]) == 0
 
 
 def test_hooks_of_a_session_at_once_count_a_turn_once(talk: Talk) -> None:

@@ -185,11 +185,12 @@ def test_agents_and_main_conversations_together_are_all_that_was_used(
     home = tmp_path / "home"
     Replay(tmp_path / "claude", home, clock).play(tmp_path / "tree")
     clock.now = UNTIL
-    ours = usage(capsys, "--home", home, "usage", "--by", "agent")
-    theirs = usage(capsys, "claude-code", "usage", tmp_path / "claude", "--by", "agent")
-    assert counted([ours["total"]], []) == counted([theirs["total"]], [])
-    used = [[row for row in sums["rows"] if row["tokens"]] for sums in (ours, theirs)]
-    assert counted(used[0], ["agent"]) == counted(used[1], ["agent"])
+    for by in ("agent", "project"):
+        ours = usage(capsys, "--home", home, "usage", "--by", by)
+        theirs = usage(capsys, "claude-code", "usage", tmp_path / "claude", "--by", by)
+        assert counted([ours["total"]], []) == counted([theirs["total"]], [])
+        used = [[row for row in sums["rows"] if row["tokens"]] for sums in (ours, theirs)]
+        assert counted(used[0], [by]) == counted(used[1], [by])
     assert_no_error(home)
 
 

@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from otel_tracker import names
+from otel_tracker.cli import main
 from otel_tracker.doctor import WRONG, examine_home
 from otel_tracker.errors import LockTimeoutError
 from otel_tracker.integrations.claude_code.past import importing
@@ -136,6 +137,16 @@ def test_the_totals_are_those_of_usage(truth: Truth, home: Home, run: Run) -> No
     assert [counted[key] for key in ("rows", "main_rows", "total")] == [
         read[key] for key in ("rows", "main_rows", "total")
     ]
+
+
+def test_events_name_the_project_unless_a_setting_keeps_it_out(home: Home, truth: Truth, tmp_path: Path) -> None:
+    projects = {run.project for run in truth.runs}
+    assert {event["project"] for event in imported(home, truth.roots[0])[1]} == projects
+    other = Home(str(tmp_path / "other"))
+    assert main(["--home", other.folder, "config", "set", "record_project", "false"]) == 0
+    events = imported(other, truth.roots[0])[1]
+    assert events
+    assert not any("project" in event for event in events)
 
 
 @pytest.mark.parametrize("by", ["hour,project", "session", "day,model"])

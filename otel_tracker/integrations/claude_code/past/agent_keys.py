@@ -4,6 +4,7 @@ from otel_tracker.errors import OtelTrackerError
 from otel_tracker.integrations.claude_code.runs import agent_types
 from otel_tracker.runtime.log import warn
 from otel_tracker.state.document import new_document
+from otel_tracker.state.settings import Settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,6 +21,11 @@ class AgentKeys:
         self._keys: dict[tuple[str, str | None], str] = {}
         self._new_names: dict[str, str] = {}
         self._named: set[str] = set()
+
+    @property
+    def settings(self) -> Settings:
+        """The settings of the home."""
+        return Settings.of(self._document.config)
 
     def key_of(self, agent_type: str, project: "str | None") -> str:
         """Return the key of the agent that a type means in a session that works in the folder `project`."""

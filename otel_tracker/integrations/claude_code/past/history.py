@@ -167,10 +167,9 @@ class PastHistory:
             session_id=conversation.id,
             outages_of_session=conversation.outages,
             launcher_run_id=self._launcher_run_id(candidate),
+            project=project,
             now=self._now,
         )
-        if project is not None:
-            end["project"] = project
         return PastRun(run.agent, at, conversation, end, spending)
 
     def _launcher_run_id(self, candidate: "_Candidate") -> "str | None":

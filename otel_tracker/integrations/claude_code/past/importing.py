@@ -104,7 +104,7 @@ class Import:
         self.unreadable += history.unreadable
         ends, (groups, of_hooks) = self._new_ends(history, counted), self._new_requests(history, counted)
         usages = [self._usage(conversation, requests) for (conversation, _), requests in groups.items()]
-        new = [*map(_imported, ends), *(usage for usage in usages if usage is not None)]
+        new = [self._permitted(one) for one in (*map(_imported, ends), *usages) if one is not None]
         new.sort(key=itemgetter("timestamp"))
         for first in range(0, len(new), _BATCH):
             yield from self._record(new[first : first + _BATCH])
@@ -171,6 +171,12 @@ class Import:
             project=conversation.project,
         )
         return {**usage, "imported": True}
+
+    def _permitted(self, one: "Event") -> "Event":
+        """Return an event without its project if a setting keeps that out."""
+        if self._keys.settings.record_project:
+            return one
+        return {key: value for key, value in one.items() if key != "project"}
 
     def _record(self, events: "list[Event]") -> "list[Event]":
         """Record events, and return those that are new, as they are recorded."""

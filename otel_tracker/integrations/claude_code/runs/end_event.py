@@ -25,6 +25,7 @@ def end_of(
     session_id: str,
     outages_of_session: "list[list[Any]]",
     launcher_run_id: "str | None",
+    project: "str | None",
     now: float,
 ) -> "Event":
     """Return the event of the end of a run that has its agent and run_id; `transcript` is None if there is none.
@@ -54,6 +55,7 @@ def end_of(
         usage_incomplete=(transcript is not None and (transcript.is_incomplete or transcript.is_partial)) or None,
         skipped_lines=(transcript.skipped or None) if transcript is not None else None,
         claude_code_version=transcript.version if transcript is not None else None,
+        project=project,
         unexported=True,
         **origin_of(run, session_id),
         **_span(run, session_id, launcher_run_id),

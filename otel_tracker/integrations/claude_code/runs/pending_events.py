@@ -165,8 +165,16 @@ class PendingEvents:
             session_id=self.session.id,
             outages_of_session=self.session.outages,
             launcher_run_id=self._launcher_run_id(run),
+            project=self._project(),
             now=self.now,
         )
+
+    def _project(self) -> "str | None":
+        from otel_tracker.integrations.claude_code.runs.project import project_of  # here: not at a start
+
+        session = self.session
+        session.project = project_of(self.home, session.transcript, session.project, self._folder)
+        return session.project
 
     def _launcher_run_id(self, run: "Run") -> "str | None":
         """Return the task that the launcher of a run is recorded as, None for the main agent."""

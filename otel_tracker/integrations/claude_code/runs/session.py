@@ -60,6 +60,8 @@ class Session:
         """The permits of probes that launches have got and no run has used yet: `agent`, `run_id`, `launcher`, by tool call."""
         self.outages: list[list[Any]] = facts.get("outages", [])
         """The outages that have ended a turn of the main agent, and the moment of each."""
+        self.project: str | None = facts.get("project")
+        """The folder that it works in, if that was asked for."""
 
     @classmethod
     @contextmanager
@@ -90,6 +92,7 @@ class Session:
             "runs": [run.facts() for run in self.runs],
             "permits": self.permits,
             "outages": self.outages[-10:],
+            "project": self.project,
             "unsaid": self.unrecorded,
         }
         content = encoded(facts, self._unsettled())

@@ -17,7 +17,9 @@ _NUMBERS = ("began", "notices", "reported", "took", "tool_uses")
 
 def is_sound(facts: "Any") -> bool:
     """Tell whether the facts of a session have the types that this package writes."""
-    if not isinstance(facts, dict) or not isinstance(facts.get("transcript"), (str, type(None))):
+    if not isinstance(facts, dict):
+        return False
+    if not all(isinstance(facts.get(key), (str, type(None))) for key in ("transcript", "project")):
         return False
     runs, permits, outages = facts.get("runs", []), facts.get("permits", {}), facts.get("outages", [])
     return (

@@ -21,7 +21,7 @@ from otel_tracker.integrations.claude_code.runs import ledger
 from otel_tracker.integrations.claude_code.runs.run import event_id
 from otel_tracker.integrations.claude_code.runs.session_files import SILENT_SECONDS, path_of_watched
 from otel_tracker.integrations.claude_code.transcripts import places
-from otel_tracker.integrations.claude_code.transcripts.conversation_reader import ConversationReader, Place, project_in
+from otel_tracker.integrations.claude_code.transcripts.conversation_reader import ConversationReader, Place
 from otel_tracker.integrations.claude_code.variables import session_process
 from otel_tracker.runtime.owner import is_seen_gone, is_visible
 from otel_tracker.storage import claim, lock
@@ -131,10 +131,11 @@ class WatchedSession:
         """Return the event of what was asked for after the moment `since`, None if that is nothing."""
         if reader.usage.is_unmeasured:
             return None
+        from otel_tracker.integrations.claude_code.runs.project import project_of
         from otel_tracker.state.event import usage_recorded
         from otel_tracker.storage.price_file import cost_in
 
-        self._project = self._project or project_in(self.transcript)
+        self._project = project_of(self._home, self.transcript, self._project)
         models, until = reader.usage.by_model(cost_in(self._home)), reader.place.until
         return usage_recorded(
             self.id,

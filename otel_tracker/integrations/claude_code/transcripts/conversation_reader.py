@@ -156,7 +156,7 @@ class _Answer:
 def project_in(path: str) -> "str | None":
     """Return the folder in which a session worked at its first answer, None if its transcript tells of none."""
     try:
-        with open(path, "rb") as file:
+        with open(os.path.expanduser(path), "rb") as file:
             for _, line in lines_in(file):
                 record = (record_in(line) if _ANSWER in line else None) or {}
                 folder = text(record.get("cwd"), PATH_CHARACTERS) if record.get("type") == "assistant" else None
