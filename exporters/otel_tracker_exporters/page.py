@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from http import HTTPStatus
+from itertools import chain
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlsplit
 
@@ -17,7 +18,7 @@ from otel_tracker.errors import InvalidValueError, OtelTrackerError
 from otel_tracker.reporting.page import agent, fleet, orders, run, sessions
 from otel_tracker.reporting.page.query import Query, query_of
 from otel_tracker.reporting.page.render import Frame, rendered, rendered_file, resource
-from otel_tracker.reporting.page.tally import Tally, tally_of
+from otel_tracker.reporting.page.tally import Tally, extend, tally_of
 from otel_tracker.reporting.window import Window
 from otel_tracker.runtime.printable import printable
 from otel_tracker.state import lookup
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from otel_tracker.state.shapes import Event
     from otel_tracker.storage.store import Store
 
+_LONG_SECONDS, _PAUSE = 0.5, 5  # what took longer is made again after so many times as long
 _RUNS_IN_FILE = 10
 _WEEK = 8 * 86_400.0  # today, and the seven days before
 _TALLIES = 8  # windows whose sums are remembered
@@ -66,7 +68,7 @@ def _no_transcript(event: "Event") -> None:
 
 
 class Page:
-    """The page over a store. Safe from several threads; sums are made once for each state and window."""
+    """The page over a store. Safe from several threads, which make views in turn."""
 
     def __init__(
         self,
@@ -78,14 +80,16 @@ class Page:
     ) -> None:
         """`allowed_hosts` are names, beside those of the loopback, that the page may be asked for by.
 
-        `attention_of` returns what needs attention in a state at a moment, and `transcript_of` where the transcript of the run that an event is about is, None where that isn't known.
+        `attention_of` returns what needs attention in a state at a moment, and `transcript_of` where the transcript of the
+        run that an event is about is, None where that isn't known.
         """
         self._store, self._clock = store, clock
         self._attention_of, self._transcript_of = attention_of, transcript_of
         self._hosts = {name.strip().lower().rstrip(".") for name in allowed_hosts} - {"*"}
         self._start = secrets.token_urlsafe(16)
         self._lock = threading.Lock()
-        self._tallies: OrderedDict[tuple[object, ...], Tally] = OrderedDict()
+        self._attention_found: tuple[float, float, list[Attention]] = (0.0, 0.0, [])
+        self._tallies: OrderedDict[tuple[object, ...], tuple[int, Tally]] = OrderedDict()
         self._views: dict[str, Callable[[Document, Query, float], tuple[str, dict[str, object]]]] = {
             "/": self._fleet,
             "/agent": self._agent,
@@ -138,6 +142,10 @@ class Page:
         """Return the fleet of a window and the agents that ran in it as one file of HTML; days are those of the zone."""
         now, document = self._clock(), self._store.read()
         query = query._replace(rows="all")
+        with self._lock:
+            return self._report(document, query, now, zone)
+
+    def _report(self, document: "Document", query: Query, now: float, zone: "tzinfo | None") -> str:
         window = query.window_at(now, zone)
         tally, week = (
             self._tally(document, window, now),
@@ -197,7 +205,8 @@ class Page:
         document = self._store.read()
         if path == "/live":
             return _json({"sequence": document.sequence, "start": self._start})
-        view, data = self._views[path](document, query, now)
+        with self._lock:
+            view, data = self._views[path](document, query, now)
         if csv is not None:
             return _csv(data[view].tables, csv)  # type: ignore[attr-defined]
         return _html(HTTPStatus.OK, rendered(view, self._frame(query, now, document.sequence), **data))
@@ -213,7 +222,7 @@ class Page:
         tally = self._tally(document, query.window_at(now, None), now)
         return "fleet", {
             "fleet": fleet.fleet_of(document, tally, query, now),
-            "attention": self._attention_of(document, now),
+            "attention": self._attention(document, now),
         }
 
     def _agent(self, document: "Document", query: Query, now: float) -> tuple[str, dict[str, object]]:
@@ -248,18 +257,37 @@ class Page:
         launched = self._store.events_with("parent_run_id", {run_id})
         return run.run_of(document, run_id, events, launched, self._transcript_of, now)
 
+    def _attention(self, document: "Document", now: float) -> "list[Attention]":
+        """Return what needs attention; what takes long to find, in a home with very many runs, may be some seconds old."""
+        made, took, found = self._attention_found
+        if took < _LONG_SECONDS or time.monotonic() - made > _PAUSE * took:
+            began = time.monotonic()
+            found = self._attention_of(document, now)
+            self._attention_found = time.monotonic(), time.monotonic() - began, found
+        return found
+
     def _tally(self, document: "Document", window: Window, now: float) -> Tally:
-        """Return the sums of a window, which a state has for a minute."""
-        moments = [moment and moment // 60 for moment in (window.since, window.until)]
-        key = document.sequence, window.zone, *moments
-        with self._lock:
-            if key not in self._tallies:
-                read = partial(self._store.run_events, document)
-                self._tallies[key] = tally_of(read, window, now, document.renamed)
-                while len(self._tallies) > _TALLIES:
-                    self._tallies.popitem(last=False)
-            self._tallies.move_to_end(key)
-            return self._tallies[key]
+        """Return the sums of the window: made anew once a minute, and in between of the newer events only, if those allow it.
+
+        The caller must hold the lock.
+        """
+        key = window.zone, *(moment and moment // 60 for moment in (window.since, window.until))
+        known = self._tallies.pop(key, None)
+        tally = None if known is None else self._extended(*known, document)
+        if tally is None:
+            tally = tally_of(partial(self._store.run_events, document), window, now, document.renamed)
+        self._tallies[key] = document.sequence, tally
+        while len(self._tallies) > _TALLIES:
+            self._tallies.popitem(last=False)
+        return tally
+
+    def _extended(self, number: int, tally: Tally, document: "Document") -> Tally | None:
+        """Return the sums as of the event `number` with the later ones of a document, None if they must be made anew."""
+        if number > document.sequence:
+            return None
+        later = chain.from_iterable(self._store.events_after(number)) if number < document.sequence else ()
+        news = [event for event in later if event["seq"] <= document.sequence]
+        return tally if extend(tally, news, document.renamed) else None
 
 
 class _NotKnownError(Exception):

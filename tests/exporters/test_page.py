@@ -1,5 +1,6 @@
 """The page's answers without a browser: for whom it is shown, orders with and without the token, hostile texts, broken homes."""
 
+import os
 import re
 from collections.abc import Iterator
 from http.client import HTTPConnection
@@ -10,11 +11,12 @@ import pytest
 from otel_tracker import MetricTracker, names
 from otel_tracker.errors import OtelTrackerError
 from otel_tracker.storage.home import Home
+from otel_tracker.storage.restore import restore
 from otel_tracker.storage.store import Store
 from otel_tracker_exporters.page import Page
 from otel_tracker_exporters.scrape import Exposition
 from otel_tracker_exporters.scrape_server import MetricsServer, make_metrics_server
-from tests.builders import AGENT, end
+from tests.builders import AGENT, about, end
 from tests.exporters.serving import in_a_thread
 
 HOSTILE = "<script>alert(1)</script>\"'&\u202e\u0007"
@@ -212,3 +214,24 @@ def test_a_page_is_zipped_for_a_client_that_takes_it(client: Client) -> None:
     answer = connection.getresponse()
     assert answer.headers["Content-Encoding"] == "gzip"
     assert answer.read()[:2] == b"\x1f\x8b"
+
+
+def test_sums_are_right_after_events_that_add_and_events_that_change(home: Home, client: Client) -> None:
+    def runs() -> dict[str, str]:
+        rows = client.ask("/?window=all&csv=agents")[2].splitlines()[1:]
+        return {row.split(",")[0]: row.split(",")[3] for row in rows}
+
+    store = Store(home)
+    store.record([end("a")])
+    assert runs() == {AGENT: "1"}
+    store.record([end("b", after=61)])
+    assert runs() == {AGENT: "2"}
+    store.record([about(names.AGENT_RENAMED, 70, to="core/new.md")])
+    store.record([end("c", after=80)])
+    assert runs() == {"core/new.md": "3"}
+    backup = store.back_up()
+    assert backup
+    store.record([end("d", after=90)])
+    assert runs() == {"core/new.md": "4"}
+    restore(store, os.path.basename(backup), discard_later=True)
+    assert runs() == {"core/new.md": "3"}

@@ -5,10 +5,11 @@ from typing import NamedTuple
 from otel_tracker import names
 from otel_tracker.reporting.aggregate import Sums, parts_in
 from otel_tracker.reporting.window import Window
+from otel_tracker.state.run_parts import parts_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from otel_tracker.state.run_parts import Batches, Read, RunPart
     from otel_tracker.state.shapes import Event
@@ -41,7 +42,9 @@ class Tally:
     """The sums of a window; `before` are those of the window before, None where there is none."""
 
     def __init__(self, window: Window, earlier: "Window | None") -> None:
-        self.window = window
+        self.window, self.earlier = window, earlier
+        self.begins, _ = window.timestamps()
+        """The timestamp with which the window begins."""
         self.total = Sums()
         self.before = None if earlier is None else Sums()
         self.agents: dict[str, Sums] = {}
@@ -61,15 +64,55 @@ def tally_of(read: "Read", window: Window, now: float, renamed: "Mapping[str, st
     earlier = window.before(now)
     tally = Tally(window, earlier)
     whole = window if earlier is None else window._replace(since=earlier.since)
-    beginning, _ = window.timestamps()
     for part in parts_in(whole, _noting(read, tally, whole), renamed):
-        if part.timestamp >= beginning:
-            _add(tally, part)
-        elif tally.before is not None:
-            tally.before.add(part)
-    for ends in tally.ends.values():
-        ends.sort(key=lambda end: end.moment)
+        _take(tally, part)
+    _sort(tally, tally.ends)
     return tally
+
+
+def extend(tally: Tally, events: "Sequence[Event]", renamed: "Mapping[str, str]") -> bool:
+    """Add newer events, and return True; change nothing and return False if they change what was counted before."""
+    if any(event["action"] in _CHANGING for event in events):
+        return False
+    _, until = tally.window.timestamps()
+    begins = tally.begins if tally.earlier is None else tally.earlier.timestamps()[0]
+    changed: set[str] = set()
+    for event in events:
+        if not begins <= event["timestamp"] < until:
+            continue
+        if event["action"] == names.TASK_REJECTED:
+            _note_refusal(tally, event)
+        elif event["action"] in _COUNTED:
+            agent = event["agent"]
+            for part in parts_of({**event, "agent": renamed.get(agent, agent)}):
+                _take(tally, part)
+                changed.add(part.agent or "")
+    _sort(tally, changed & tally.ends.keys())
+    return True
+
+
+_CHANGING = (names.TASK_AMENDED, names.AGENT_RENAMED, names.DOCUMENT_RESTORED)
+_COUNTED = (*names.OUTCOMES, names.USAGE_RECORDED)
+
+
+def _sort(tally: Tally, agents: "Iterable[str]") -> None:
+    for agent in agents:
+        tally.ends[agent].sort(key=lambda end: end.moment)
+
+
+def _take(tally: Tally, part: "RunPart") -> None:
+    """Add a part of the window, or of the window before."""
+    if part.timestamp >= tally.begins:
+        _add(tally, part)
+    elif tally.before is not None:
+        tally.before.add(part)
+
+
+def _note_refusal(tally: Tally, event: "Event") -> None:
+    if event["timestamp"] >= tally.begins:
+        tally.refused += 1
+    else:
+        tally.refused_before += 1
 
 
 def _add(tally: Tally, part: "RunPart") -> None:
@@ -90,16 +133,12 @@ def _add(tally: Tally, part: "RunPart") -> None:
 
 def _noting(read: "Read", tally: Tally, whole: Window) -> "Read":
     """Return `read`, which counts the refusals that pass by."""
-    beginning, _ = tally.window.timestamps()
     since, until = whole.timestamps()
 
     def noted(events: "Iterable[Event]") -> "Iterator[Event]":
         for event in events:
             if event["action"] == names.TASK_REJECTED and since <= event["timestamp"] < until:
-                if event["timestamp"] >= beginning:
-                    tally.refused += 1
-                else:
-                    tally.refused_before += 1
+                _note_refusal(tally, event)
             yield event
 
     def reading(since: float, awaited: "set[str]") -> "Batches":
