@@ -307,6 +307,26 @@ def test_many_ends_at_once_are_compared_with_what_is_known_like_each_alone(home:
     assert counted(home) == (600, 600)
 
 
+@pytest.mark.usefixtures("small_segments")
+def test_many_ends_at_once_are_found_in_older_segments_and_backups_unless_a_restore_has_discarded_them(
+    home: Home,
+) -> None:
+    store = set_up(home, 3)
+    for first in range(0, 60, 4):
+        store.record([end(f"r{number}") for number in range(first, first + 4)])
+    backup = store.back_up()
+    assert backup is not None
+    store.record([end(f"r{number}") for number in range(60, 80)])
+    restore(store, backup, discard_later=True)
+    record_others(home)
+    segments = sorted(Path(home.journal).glob("*.jsonl"), key=lambda path: int(path.stem))
+    assert len(segments) > 5
+    ends = [end(f"r{number}", after=90) for number in range(90)]
+    process = store_of(home)
+    assert [event["run_id"] for event in process.record(ends)] == [f"r{number}" for number in range(60, 90)]
+    assert process.record(ends) == []
+
+
 _numbers = count()
 
 
