@@ -66,7 +66,8 @@ def as_news(event: "Event", earlier: "Event | None") -> "Event | None":
     """Return what an event adds to the newest event of the same run, None if that is nothing.
 
     Events that are about no run, and amendments, are compared with the event that has the same `id`. The end of a task
-    that was taken for lost adds the difference between the two ends.
+    that was taken for lost adds the difference between the two ends; so does a loss that brings the usage which the first
+    one, of a process that only saw the owner gone, doesn't know.
     """
     if earlier is None:
         return event
@@ -75,7 +76,8 @@ def as_news(event: "Event", earlier: "Event | None") -> "Event | None":
     if earlier["action"] == names.TASK_STARTED:
         return event
     was_lost = earlier["action"] == names.TASK_LOST and earlier.get("agent") == event["agent"]
-    return _amendment(earlier, event) if was_lost and event["action"] != names.TASK_LOST else None
+    knows_more = event["action"] != names.TASK_LOST or (event.get("tokens") and not earlier.get("tokens"))
+    return _amendment(earlier, event) if was_lost and knows_more else None
 
 
 def _is_end_like(one: "Event", event: "Event") -> bool:

@@ -99,6 +99,17 @@ def test_the_end_of_a_lost_run_is_the_difference_between_the_two() -> None:
     assert as_news(end("r1", LOST, after=99), lost) is None
 
 
+def test_a_loss_adds_to_a_loss_only_the_usage_that_is_not_known_yet() -> None:
+    known: dict[str, Any] = {"tokens": {"output": 7}, "models": {"claude-sonnet-5": {"output": 7}}}
+    lost, measured = end("r1", LOST), end("r1", LOST, after=99, **known)
+    amended = as_news(measured, lost)
+    assert amended is not None
+    assert (amended["action"], amended["tokens"], amended["models"]) == (names.TASK_AMENDED, *known.values())
+    assert "outcome" not in amended
+    assert as_news(lost, measured) is None
+    assert as_news(measured, measured) is None
+
+
 def test_what_begins_or_ends_a_run_that_only_runs_or_that_nothing_tells_of_is_news() -> None:
     ended, started = end("r1"), start("r1")
     assert as_news(ended, started) is ended

@@ -9,7 +9,7 @@ import pytest
 from otel_tracker import MetricTracker, names
 from tests.stories.asking import Wait, ask, coder, go_on, probe
 from tests.stories.harness import Session
-from tests.stories.replay import CODER, ends, play, prepare, read, said
+from tests.stories.replay import CODER, ends, play, prepare, read, said, write
 
 
 @pytest.fixture
@@ -62,6 +62,28 @@ def test_the_next_session_adds_what_the_transcript_of_a_killed_one_tells(
     assert [end["action"] for end in ends(tmp_path) if end["agent"] == CODER] == [names.TASK_LOST]
     assert said(tmp_path)[CODER][names.SUCCESS] == 1
     assert read(tmp_path).agents[CODER]["token_usage"]["sonnet"]["total"] > 0
+
+
+@pytest.mark.processes
+def test_the_next_session_adds_the_usage_of_a_lost_run(
+    claude: "subprocess.Popen[bytes]", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare(tmp_path)
+    session = Session()
+    session.launches().begins().is_cut()
+    play(session.steps, tmp_path)
+    write(session.written())
+    claude.kill()
+    claude.wait()
+    monkeypatch.delenv("CLAUDE_PID")
+    record_something(tmp_path)
+    for _ in range(2):
+        other = Session()
+        other.starts()
+        play(other.steps, tmp_path)
+    agent = read(tmp_path).agents[CODER]
+    assert (agent["tallies"]["lost"], agent["metrics"]["tasks_total"]) == (1, 1)
+    assert agent["token_usage"]["sonnet"]["total"] > 0
 
 
 @pytest.mark.processes
