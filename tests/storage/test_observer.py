@@ -187,7 +187,7 @@ def test_a_start_in_one_process_and_an_end_in_another_are_one_task(at: Callable[
 
 
 @pytest.mark.processes
-def test_status_says_what_runs_since_when_and_whose_process_is_gone(
+def test_status_says_what_runs_for_how_long_and_whose_process_is_gone(
     lost: Home, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tracker = MetricTracker(lost.document)
@@ -196,7 +196,7 @@ def test_status_says_what_runs_since_when_and_whose_process_is_gone(
     shown = capsys.readouterr().out
     assert "its process is gone" in shown
     running = shown[shown.index("Running now") :].splitlines()
-    assert running[0].split() == ["Running", "now", "Task", "Model", "Since", "(UTC)", "For"]
+    assert running[0].split() == ["Running", "now", "Task", "Model", "For"]
     assert running[1].startswith("core/coder.md  t        opus")
     assert running[2].startswith("other.md       by-hand  haiku")
     main(["status", "--format", "json", "--home", lost.folder])
