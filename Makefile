@@ -9,6 +9,8 @@ VERSION ?= newest
 export CLAUDE_CODE_VERSION = $(VERSION)
 REAL_CLAUDE := tests/real_claude
 
+unexport PYTHONDONTWRITEBYTECODE  # else each of the tests' processes compiles the package anew
+
 ON_ALL_PROCESSORS := --numprocesses=auto --dist=loadgroup
 
 .PHONY: demo test test-fast test-claude check bench plugin prices man api pictures dashboards clean
