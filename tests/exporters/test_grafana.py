@@ -20,6 +20,7 @@ from tests.places import ROOT
 Json = dict[str, Any]
 
 FOLDER = ROOT / "grafana"
+RULE_TESTS = [f"tests/{path.name}" for path in sorted((FOLDER / "tests").iterdir())]
 DASHBOARDS = generate.dashboards()
 FLEET, AGENT = DASHBOARDS["fleet.json"], DASHBOARDS["agent.json"]
 RUNBOOK = "https://otel-tracker.example/docs/runbook.md"
@@ -262,7 +263,7 @@ def test_what_dashboards_read_of_the_rules_is_recorded() -> None:
     assert [rule["record"] for rule in rules("recording.yml")] == list(queries.RECORDED)
 
 
-@pytest.mark.parametrize("file", ["rules/recording.yml", "rules/alerts.yml", "tests/alerts_test.yml"])
+@pytest.mark.parametrize("file", ["rules/recording.yml", "rules/alerts.yml", *RULE_TESTS])
 def test_rules_name_only_metrics_that_the_collector_yields_or_a_rule_records(file: str) -> None:
     text = (FOLDER / file).read_text()
     assert names_in(text) <= KNOWN | set(queries.RECORDED)
@@ -335,7 +336,7 @@ def test_an_alert_names_the_instance_and_the_agent_that_it_is_about(alert: Json)
 
 @every_alert
 def test_an_alert_has_tests_of_when_it_fires_and_when_it_is_quiet(alert: Json) -> None:
-    groups = yaml.safe_load((FOLDER / "tests" / "alerts_test.yml").read_text())["tests"]
+    groups = [group for name in RULE_TESTS for group in yaml.safe_load((FOLDER / name).read_text())["tests"]]
     cases = [case for group in groups for case in group["alert_rule_test"] if case["alertname"] == alert["alert"]]
     assert any(case.get("exp_alerts") for case in cases)
     quiet = [

@@ -36,6 +36,7 @@ pytestmark = [pytest.mark.processes, pytest.mark.xdist_group("prometheus")]  # o
 Json = dict[str, Any]
 
 FOLDER = ROOT / "grafana"
+RULE_TESTS = [f"tests/{path.name}" for path in sorted((FOLDER / "tests").iterdir())]
 LOOPBACK = "127.0.0.1"
 CODER, REVIEWER, FLAKY, EXPERT, HANGING = "core/coder.md", "core/reviewer.md", "flaky.md", "experts/db.md", "hanging.md"
 ORDERED, IDLE = "ordered.md", "idle.md"
@@ -362,5 +363,6 @@ def test_the_configuration_and_the_rules_are_clean() -> None:
     assert "FAILED" not in promtool("check", "rules", "--lint=all", "--lint-fatal", *files)
 
 
-def test_the_alerts_pass_their_own_tests() -> None:
-    assert "SUCCESS" in promtool("test", "rules", str(FOLDER / "tests" / "alerts_test.yml"))
+@pytest.mark.parametrize("name", RULE_TESTS)
+def test_the_alerts_pass_their_own_tests(name: str) -> None:
+    assert "SUCCESS" in promtool("test", "rules", str(FOLDER / name))
