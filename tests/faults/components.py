@@ -17,6 +17,7 @@ from otel_tracker.state.shapes import Event
 from otel_tracker.storage.home import Home
 from otel_tracker.storage.store import Store
 from tests import home_files
+from tests.faults.power_cut import taken
 from tests.home_files import on_disk
 from tests.places import ROOT
 
@@ -101,4 +102,15 @@ def assert_in_order(home: Home) -> None:
     """Look for what a process may have left behind, and ask the doctor."""
     assert list(Path(home.folder).rglob("*.tmp")) == []
     assert not Path(home.unwritten).exists()
-    assert [finding for finding in examine_home(Store(home)) if finding.level == WRONG] == []
+    assert_sound(home)
+
+
+_sound: set[int] = set()
+
+
+def assert_sound(home: Home) -> None:
+    """Ask the doctor about a home. Many faults leave the same files, about which it is asked once."""
+    files = hash(frozenset(taken(home.folder).items()))
+    if files not in _sound:
+        assert [finding.text for finding in examine_home(Store(home)) if finding.level == WRONG] == []
+        _sound.add(files)

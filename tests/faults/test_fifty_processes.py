@@ -1,6 +1,6 @@
 """Fifty processes at once on one home: none fails, none complains, every number is exact."""
 
-import os
+import subprocess
 
 import pytest
 
@@ -21,12 +21,10 @@ TASKS = ROUNDS * len(AGENTS)
 def test_fifty_processes_at_once_record_every_task_exactly_once(disk_home: Home) -> None:
     home = disk_home
     Store(home).rewrite()  # whoever comes while there is no document yet may take it for one that has vanished
-    ready, go = os.pipe()
-    processes = [start("tasks", home.document, str(TASKS), stdin=ready) for _ in range(PROCESSES)]
-    os.close(ready)
-    assert [process.stdout and process.stdout.readline() for process in processes] == ["ready\n"] * PROCESSES
-    os.close(go)
-    assert [finished(process) for process in processes] == [("", [])] * PROCESSES
+    crowd = start("crowd", home.document, str(TASKS), str(PROCESSES), stdin=subprocess.PIPE)
+    assert crowd.stdout
+    assert crowd.stdout.readline() == "ready\n"
+    assert finished(crowd) == ("", [])
     assert_every_number(home, PROCESSES * ROUNDS)
     assert_counted_exactly(home)
     assert_in_order(home)

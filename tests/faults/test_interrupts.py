@@ -284,7 +284,7 @@ thread.join()
 with TaskTracker("last.md"): pass
 print(json.dumps({"interrupts": interrupts, "beside": len(done)}))
 """
-_TASKS = 400
+_TASKS = 200
 
 
 def test_a_storm_of_signals_loses_and_doubles_no_task_beside_another_thread_and_another_process(home: Home) -> None:
