@@ -27,5 +27,6 @@ if __name__ == "__main__":
     pids = forks(int(sys.argv[3]))
     if pids:
         print("ready", flush=True)
-        sys.exit(any([os.waitpid(pid, 0)[1] for pid in pids]))
+        statuses = [os.waitpid(pid, 0)[1] for pid in pids]
+        sys.exit(any(statuses))
     record_tasks(sys.argv[1], int(sys.argv[2]))

@@ -168,7 +168,8 @@ def sweep(
 ) -> None:
     """Let each call go wrong in turn, until `act` has fewer of them."""
     for nth in count(1):
-        monkeypatch.setattr("otel_tracker.state.event.new_id", map("{:032x}".format, count()).__next__)  # the same again
+        ids = map("{:032x}".format, count())  # the same ones each time
+        monkeypatch.setattr("otel_tracker.state.event.new_id", ids.__next__)
         process = prepare(Home(str(folder / str(nth))))
         system = FaultyOs(nth, *fault)
         with telling(system.story):
