@@ -21,7 +21,7 @@ from otel_tracker.telemetry import metrics
 
 FOLDER = Path(__file__).parent
 RUNBOOK_URL = "OTEL_TRACKER_RUNBOOK_URL"
-WITH_RUNBOOK_LINKS = ("rules/alerts.yml", "tests/alerts_test.yml")
+WITH_RUNBOOK_LINKS = ("rules/alerts.yml", "tests/alerts_test.yml", "tests/token_burn_test.yml")
 FLEET, AGENT = "otel-tracker-fleet", "otel-tracker-agent"
 SCHEMA_VERSION = 42
 
