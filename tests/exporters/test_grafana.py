@@ -84,7 +84,7 @@ def test_the_generator_puts_the_address_of_a_runbook_into_the_rules_and_their_te
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in generate.WITH_RUNBOOK_LINKS:
-        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).parent.mkdir(exist_ok=True)
         shutil.copy(FOLDER / name, tmp_path / name)
     monkeypatch.setattr(generate, "FOLDER", tmp_path)
     url = "https://wiki.example.org/runbooks?page=otel-tracker&v=2"
