@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 EXIT_FAILURE, EXIT_CANNOT_TELL, EXIT_INTERRUPTED = 1, 3, 130
 EXIT_CUT_OFF = 141  # as a shell reports a process that SIGPIPE has ended
+_OF_TASKS = ("exec", "health", "claude-code")
+"""The commands that OTEL_TRACKER_DISABLED is about; the others do what a person has asked for."""
 
 
 def main(arguments: "Sequence[str] | None" = None) -> int:
@@ -26,6 +28,8 @@ def main(arguments: "Sequence[str] | None" = None) -> int:
         and _is_done_by_hook(*given, is_process=arguments is None)
     ):
         return 0
+    if environment.is_command and _command(given) not in _OF_TASKS:
+        environment.configuration = environment.Configuration(disabled=False)
     failure = EXIT_CANNOT_TELL if _command(given) == "health" else EXIT_FAILURE
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="replace")  # of a letter that the terminal's encoding lacks

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from otel_tracker import names
 from otel_tracker.command.child import Children, CommandEnd
 from otel_tracker.command.tee import Tee
-from otel_tracker.runtime.environment import value_of
+from otel_tracker.runtime.environment import is_disabled, value_of
 from otel_tracker.runtime.log import complain
 from otel_tracker.runtime.owner import this_process
 from otel_tracker.runtime.timestamps import format_timestamp
@@ -73,7 +73,8 @@ class CommandTask:
         """
         began, started = time.perf_counter(), time.time()
         self._recorder.announce(self._start(started))
-        environment = {**environment, "TRACEPARENT": str(self._span), "OTEL_TRACKER_AGENT": self._admission.agent_file}
+        parent = {} if is_disabled() else {"TRACEPARENT": str(self._span)}
+        environment = {**environment, **parent, "OTEL_TRACKER_AGENT": self._admission.agent_file}
         try:
             with self._children.interruptible():
                 last = self._attempt_until(timeout, retries, environment)

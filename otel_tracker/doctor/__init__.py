@@ -41,7 +41,7 @@ _OF_THE_HOME = (
 def examine(store: Store) -> list[Finding]:
     """Return the findings about a home and its surroundings, in a fixed order of topics. Nothing is changed."""
     of_agents = (integration.findings(store.home) for integration in integrations.load_all())
-    around = (surroundings.packages(), telemetry.telemetry(), *of_agents)
+    around = (surroundings.packages(), telemetry.recording(), telemetry.telemetry(), *of_agents)
     return [*examine_home(store), *(finding for findings in around for finding in findings)]
 
 
@@ -55,6 +55,7 @@ def look(store: Store, present: "Document") -> list[Finding]:
     for name, integration in zip(integrations.NAMES, integrations.load_all(), strict=True):
         levels = (WRONG, NOTE) if os.path.isdir(home.of_integration(name)) else (WRONG,)
         found += [finding for finding in integration.findings(home) if finding.level in levels]
+    found += telemetry.recording()
     return [finding for finding in found if finding.level != OK]
 
 

@@ -5,7 +5,7 @@ from importlib.metadata import EntryPoints, entry_points
 
 from otel_tracker.errors import INSTALL_AGAIN
 from otel_tracker.reporting.finding import NOTE, OK, WRONG, Finding
-from otel_tracker.runtime.environment import value_of
+from otel_tracker.runtime.environment import OTEL_TRACKER_DISABLED, is_disabled_for_others, value_of
 
 _TOPIC = "opentelemetry"
 _BUILT_IN_SAMPLERS = {
@@ -14,6 +14,13 @@ _BUILT_IN_SAMPLERS = {
 }
 _PROTOCOLS = {"grpc": "otlp_proto_grpc", "http/protobuf": "otlp_proto_http", "http/json": "otlp_json_http"}
 _RECORDED = "tasks are recorded in the document all the same"
+
+
+def recording() -> Iterator[Finding]:
+    """Look whether this package itself is switched off."""
+    if is_disabled_for_others():
+        text = f"{OTEL_TRACKER_DISABLED} is set here: tasks and hooks of this environment record nothing and refuse nothing"
+        yield Finding("recording", NOTE, text, f"unset {OTEL_TRACKER_DISABLED}")
 
 
 def telemetry() -> Iterator[Finding]:

@@ -21,6 +21,8 @@ OTEL_TRACKER_HANDLE_SIGNALS = "OTEL_TRACKER_HANDLE_SIGNALS"
 """Whether SIGTERM ends running tasks as cancelled, before the previous handler runs; by default they are lost."""
 OTEL_TRACKER_MASK_SECRETS = "OTEL_TRACKER_MASK_SECRETS"
 """Whether secrets in error texts are masked before they are stored, logged or exported; by default they are."""
+OTEL_TRACKER_DISABLED = "OTEL_TRACKER_DISABLED"
+"""Whether nothing is recorded and nothing refused (1, true, yes, on): for tests of code that uses this package."""
 
 DEFAULT_HOME = "~/.claude/agents"
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
@@ -41,9 +43,10 @@ class Configuration:
         mask_secrets: "bool | None" = None,
         tracer_provider: "TracerProvider | None" = None,
         meter_provider: "MeterProvider | None" = None,
+        disabled: "bool | None" = None,
     ) -> None:
         self.home, self.enforce, self.handle_signals, self.mask_secrets = home, enforce, handle_signals, mask_secrets
-        self.tracer_provider, self.meter_provider = tracer_provider, meter_provider
+        self.tracer_provider, self.meter_provider, self.disabled = tracer_provider, meter_provider, disabled
 
 
 configuration = Configuration()
@@ -110,6 +113,16 @@ def handles_signals() -> bool:
 def masks_secrets() -> bool:
     """Tell whether secrets in the texts of others are masked."""
     return _is_set(configuration.mask_secrets, OTEL_TRACKER_MASK_SECRETS, is_on=True)
+
+
+def is_disabled() -> bool:
+    """Tell whether nothing is recorded and nothing refused."""
+    return _is_set(configuration.disabled, OTEL_TRACKER_DISABLED)
+
+
+def is_disabled_for_others() -> bool:
+    """Tell whether nothing is recorded by processes that have this process's variables."""
+    return _is_set(None, OTEL_TRACKER_DISABLED)
 
 
 _complained: "set[str]" = set()

@@ -1,6 +1,6 @@
 """The recorder: hands events to a store, and never raises into the task that it records.
 
-Events that can't be written now wait in memory, in order, and are written with the next event, or at exit. Events that can't be
+Where the process is disabled it drops them. Events that can't be written now wait in memory, in order, and are written with the next event, or at exit. Events that can't be
 written then are left beside the journal for the next writer, if possible.
 """
 
@@ -9,6 +9,7 @@ from _thread import get_ident
 from functools import partial
 
 from otel_tracker.runtime import lifecycle
+from otel_tracker.runtime.environment import is_disabled
 from otel_tracker.runtime.guard import Guard
 from otel_tracker.runtime.log import warn
 from otel_tracker.runtime.vitals import vitals
@@ -92,6 +93,8 @@ class Recorder(lifecycle.Part):
             warn("%d events are left in %s for the next task of this home to take in", len(waiting), path)
 
     def _hand_over(self, new: "list[Event]", *, is_start: bool, may_repeat: bool = False) -> None:
+        if is_disabled():
+            return
         with self._guard:
             if get_ident() in self._writers:
                 # A signal handler, or a generator that is collected, has interrupted the writing.

@@ -12,6 +12,7 @@ from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
 
 from otel_tracker import names
 from otel_tracker.names import VERSION
+from otel_tracker.runtime.environment import is_disabled
 from otel_tracker.runtime.guard import Guard
 from otel_tracker.runtime.interrupts import is_interrupt
 from otel_tracker.runtime.log import warn
@@ -54,7 +55,8 @@ class TaskMeter:
     @property
     def is_on(self) -> bool:
         """Whether a provider collects: until a provider is set, the API's instruments have no real one behind them."""
-        return self._proxy is None or self._proxy._real_instrument is not None  # noqa: SLF001 - there is no public way
+        is_real = self._proxy is None or self._proxy._real_instrument is not None  # noqa: SLF001 - there is no public way
+        return is_real and not is_disabled()
 
     def task_ended(self, task: "Facts") -> None:
         """Count an ended task; a collector that fails is no reason to fail the task."""

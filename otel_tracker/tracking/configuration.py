@@ -19,13 +19,15 @@ def configure(
     mask_secrets: bool | None = None,
     tracer_provider: "TracerProvider | None" = None,
     meter_provider: "MeterProvider | None" = None,
+    disabled: bool | None = None,
 ) -> None:
     """Set the settings of this process; where an argument is None its environment variable decides, then the default.
 
     `home` (OTEL_TRACKER_HOME, `~/.claude/agents`) is the folder of the document, the journal and the backups. With `enforce`
     (OTEL_TRACKER_ENFORCE, off) tasks ask their agent's breaker first. With `handle_signals` (OTEL_TRACKER_HANDLE_SIGNALS, off) SIGTERM ends
     running tasks as cancelled. With `mask_secrets` (OTEL_TRACKER_MASK_SECRETS, on) secrets in error texts are masked. Spans
-    and metrics go to the providers given, else to those that the application has set.
+    and metrics go to the providers given, else to those that the application has set. With `disabled` (OTEL_TRACKER_DISABLED, off)
+    nothing is written, no span is made and no task refused; questions about what was recorded before are answered.
 
     It holds for trackers that are made, and tasks that begin, from now on; each call sets all of them. Raises InvalidValueError.
     """
@@ -36,6 +38,7 @@ def configure(
         mask_secrets=_truth("mask_secrets", mask_secrets),
         tracer_provider=_provider("tracer_provider", tracer_provider, "get_tracer"),
         meter_provider=_provider("meter_provider", meter_provider, "get_meter"),
+        disabled=_truth("disabled", disabled),
     )
     terminate.handler.follow_configuration()
 

@@ -15,6 +15,7 @@ from otel_tracker.reporting import markdown, summary
 from otel_tracker.reporting.aggregate import parts_in
 from otel_tracker.reporting.attention import attention
 from otel_tracker.reporting.recent import recent, recent_window
+from otel_tracker.runtime.environment import is_disabled
 from otel_tracker.runtime.ids import new_id
 from otel_tracker.runtime.interrupts import is_interrupt
 from otel_tracker.runtime.log import warn
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
     from opentelemetry.trace import TracerProvider
 
+    from otel_tracker.reporting.attention import Attention
     from otel_tracker.tracking.permit import Permit
     from otel_tracker.tracking.pipeline import Pipeline
 
@@ -84,6 +86,8 @@ class MetricTracker:
         Raises InvalidValueError, and StorageError where that can't be written.
         """
         agent, name = event.checked_agent(agent_file), event.checked_agent(agent_name)
+        if is_disabled():
+            return
         self._store.record([event.happened(names.AGENT_REGISTERED, time.time(), agent=agent, name=name)])
 
     def record_task_start(self, agent_file: str, task_id: str | None = None, model: str | None = "sonnet") -> str:
@@ -232,10 +236,7 @@ class MetricTracker:
         A link is followed, and a pipe or a device written into. Raises StorageError where that is not possible.
         """
         document, now = self._read(), time.time()
-        parts = parts_in(recent_window(now), partial(self._store.run_events, document), document.renamed)
-        running = summary.running_tasks(document, now, is_seen_gone)
-        items = attention(document, now, self._store.home, recent=recent(parts, now), running=running)
-        text = markdown.report(document, now, items)
+        text = markdown.report(document, now, self._attention(document, now))
         if output_file == "-":
             _print(text)
         elif output_file is not None:
@@ -247,6 +248,8 @@ class MetricTracker:
 
         But two things are recorded first if no process has recorded them yet: a clock that has jumped back, a probe whose process is gone.
         """
+        if is_disabled():
+            return True
         document, now = self._read(), time.time()
         agent = lookup.key_of(document, agent_file) or agent_file
         if permission.is_overtaken(document, agent, now, is_seen_gone):
@@ -328,6 +331,8 @@ class MetricTracker:
 
     def reset_agent_failures(self, agent_file: str) -> None:
         """Close the agent's breaker and forget its failures, after a backup if possible; raises UnknownAgentError."""
+        if is_disabled():
+            return
         _, agent = self._looked_up(agent_file)
         orders.reset(self._store, agent)
 
@@ -344,6 +349,8 @@ class MetricTracker:
         is_number = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
         if seconds is not None and not (is_number and 0 < seconds < 1e10):
             raise InvalidValueError("a time", seconds, "seconds above 0 and below 10,000,000,000, or None")
+        if is_disabled():
+            return
         _, agent = self._looked_up(agent_file)
         until = None if seconds is None else format_timestamp(time.time() + seconds)
         override = None if kind is None else {"kind": kind, "until": until, "reason": event.error_text(reason)}
@@ -354,10 +361,24 @@ class MetricTracker:
 
         No task needs it: what is recorded is on the disk. Raises StorageError, DocumentError.
         """
+        if is_disabled():
+            return
         self._recorder.flush()
         if backup:
             self._store.back_up()
         self._store.rewrite()
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows for a tracker: tables of what needs attention, and of the agents."""
+        from otel_tracker.reporting.page.notebook import notebook
+
+        document, now = self._read(), time.time()
+        return notebook(document, self._attention(document, now), now)
+
+    def _attention(self, document: Document, now: float) -> "list[Attention]":
+        parts = parts_in(recent_window(now), partial(self._store.run_events, document), document.renamed)
+        running = summary.running_tasks(document, now, is_seen_gone)
+        return attention(document, now, self._store.home, recent=recent(parts, now), running=running)
 
     def _read(self) -> Document:
         self._recorder.flush()

@@ -18,6 +18,7 @@ from opentelemetry.util.types import Attributes
 from otel_tracker import names
 from otel_tracker.names import VERSION
 from otel_tracker.runtime import environment
+from otel_tracker.runtime.environment import is_disabled
 from otel_tracker.runtime.guard import Guard
 from otel_tracker.runtime.interrupts import is_interrupt
 from otel_tracker.runtime.log import warn
@@ -85,6 +86,10 @@ def _new_provider() -> TracerProvider:
 providers = _Providers()
 
 
+class NoSpan(NonRecordingSpan):
+    """Stands for the span of a task where the process is disabled; it has the ids of the application's present span."""
+
+
 class Pipeline:
     """Makes the spans of tasks, and sees to it that each task's event is recorded when its span ends."""
 
@@ -129,8 +134,14 @@ class Pipeline:
             return present
         return Context({**self._inherited, **present})
 
+    def block_context(self, span: Span, context: Context) -> Context:
+        """Return the context of the code that runs in a task: `context` with the task's span as the current one, if it has one."""
+        return context if isinstance(span, NoSpan) else trace.set_span_in_context(span, context)
+
     def start_span(self, agent: str, attributes: Attributes, start_time: int, context: Context | None = None) -> Span:
         """Start the span of a task at `start_time`, in nanoseconds since 1970."""
+        if is_disabled():
+            return NoSpan(trace.get_current_span(context).get_span_context())
         name = f"{names.INVOKE_AGENT} {agent}"
         try:
             return self._current_tracer().start_span(name, context, SpanKind.INTERNAL, attributes, (), start_time)
@@ -147,7 +158,7 @@ class Pipeline:
 
         Where the application exports spans or metrics, the span gets an event if the task moves its agent's breaker.
         """
-        is_seen = not providers.is_own(self._provider) or self.meter.is_on
+        is_seen = not isinstance(span, NoSpan) and (not providers.is_own(self._provider) or self.meter.is_on)
         # The rest of an interrupted call isn't waited for.
         state = self.gate.transition(ended) if is_seen and is_idle() else None
         receipt = self.recorder.submit(ended)

@@ -273,7 +273,7 @@ class TaskTracker(Watched["TaskTracker"]):
             self._pipeline.add_transition(span, self._agent, names.HALF_OPEN)
         terminate.handler.cover(run_id, self)
         # A context that a processor has attached meanwhile isn't looked for: that would be two calls more.
-        return trace.set_span_in_context(span, context)
+        return self._pipeline.block_context(span, context)
 
     def _take_permit(self, run_id: str) -> None:
         """Ask the agent's breaker for the run; raises AgentBlacklistedError."""
@@ -358,7 +358,7 @@ class TaskTracker(Watched["TaskTracker"]):
 
     def context(self) -> Context:
         """Return the present context, with the task's span as the current one."""
-        return trace.set_span_in_context(self.span, self._pipeline.context())
+        return self._pipeline.block_context(self.span, self._pipeline.context())
 
     def _named_model(self) -> str | None:
         """Return the model to count under: as the user named it, else the family of the model that did the work."""

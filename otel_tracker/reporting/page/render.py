@@ -79,6 +79,11 @@ def rendered(view: str, frame: Frame, **data: object) -> str:
     return _environment().get_template(f"{view}.html").render(frame=frame, view=view, **data)
 
 
+def rendered_part(name: str, **data: object) -> str:
+    """Return a part of a page, which stands in a document of another program."""
+    return _environment().get_template(f"{name}.html").render(**data)
+
+
 def resource(name: str) -> str:
     """Return the text of a file beside the templates."""
     return files(__package__).joinpath(_TEMPLATES, name).read_text(encoding="utf-8")

@@ -12,7 +12,7 @@ from otel_tracker.integrations.claude_code import NAME
 from otel_tracker.integrations.claude_code.hooks.payload import PRE_TOOL_USE, Payload
 from otel_tracker.integrations.claude_code.variables import is_run_by_copilot
 from otel_tracker.runtime import log_output
-from otel_tracker.runtime.environment import chosen_home
+from otel_tracker.runtime.environment import chosen_home, is_disabled
 from otel_tracker.runtime.limits import ERROR_CHARACTERS, PAYLOAD_BYTES
 from otel_tracker.runtime.timestamps import format_timestamp
 from otel_tracker.storage.home import Home
@@ -36,8 +36,11 @@ def main(arguments: "Sequence[str]") -> bool:
 
 
 def run(home: "str | None", *, is_gated: bool, is_closed_on_doubt: bool) -> None:
-    """Print the answer to the payload on standard input. Copilot's payloads are left alone: they are not Claude Code's."""
-    if is_run_by_copilot():
+    """Print the answer to the payload on standard input; do nothing where the process is disabled.
+
+    Copilot's payloads are left alone: they are not Claude Code's.
+    """
+    if is_run_by_copilot() or is_disabled():
         return
     _print(hook(_standard_input(), home, is_gated=is_gated, is_closed_on_doubt=is_closed_on_doubt))
 
