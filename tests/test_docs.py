@@ -36,6 +36,7 @@ def test_the_readmes_example_prints_what_the_readme_says(
 ) -> None:
     monkeypatch.setenv("OTEL_TRACKER_HOME", str(tmp_path))  # for the command
     monkeypatch.setattr("tempfile.mkdtemp", lambda: str(tmp_path))
+    monkeypatch.setattr(environment, "configuration", environment.configuration)  # which the example changes
     example, expected = re.findall(r"```python\n(.*?)```\n+```\n(.*?)```", README, re.DOTALL)[0]
     exec(compile(example, "README.md", "exec"), {})  # noqa: S102 - the README is ours
     assert capsys.readouterr().out == expected
