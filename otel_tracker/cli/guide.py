@@ -12,11 +12,12 @@ FIRST = (
 GROUPS = {
     "look": ("status", "top", "ui", "usage", "report", "agent", "leaderboard", "tokens", "history", "serve"),
     "record": ("exec", "export", "spans"),
-    "Claude Code": ("claude-code usage", "claude-code install", "claude-code import", "claude-code uninstall"),
     "breaker": ("health", "breaker", "reset", "config"),
     "home": ("init", "agents", "doctor", "backups"),
     "others": ("metrics", "demo", "completion"),
 }
+
+_CALLED = " hook"  # which only a coding agent calls
 
 EXAMPLES = {
     "agent": ("agent core/coder.md",),
@@ -65,11 +66,19 @@ def examples(prog: str) -> str:
     return "\n  ".join(["example:" if len(lines) == 1 else "examples:", *shown]) if lines else ""
 
 
-def overview(program: str, descriptions: "dict[str, str]") -> str:
-    """Return what the help of the program ends with: what to do first, and the commands, whose descriptions these are."""
+def overview(program: str, descriptions: "dict[str, str]", integrations: "dict[str, str]") -> str:
+    """Return what the help of the program ends with: what to do first, and the commands, whose descriptions these are.
+
+    `integrations` are the titles of the coding agents by the names of their groups of commands; each is a group here, too.
+    """
     first = [(f"{program} {name}", what) for name, what in FIRST]
     groups = {title: [(name, descriptions[name]) for name in names] for title, names in GROUPS.items()}
-    return "\n\n".join(f"{title}:\n{_listed(rows)}" for title, rows in {"first": first, **groups}.items())
+    of_agents = {
+        title: [row for row in descriptions.items() if row[0].startswith(f"{name} ") and not row[0].endswith(_CALLED)]
+        for name, title in integrations.items()
+    }
+    sections = {"first": first, **of_agents, **groups}
+    return "\n\n".join(f"{title}:\n{_listed(rows)}" for title, rows in sections.items())
 
 
 def _listed(rows: "list[tuple[str, str]]") -> str:

@@ -2,6 +2,7 @@
 
 import argparse
 import re
+import sys
 from functools import partial
 
 from otel_tracker import integrations
@@ -69,12 +70,16 @@ def _is_hook(given: "list[str]") -> bool:
 def _parse_hook(given: "list[str]") -> argparse.Namespace:
     """Return the options of a hook, which another version may have registered.
 
-    Status 2 would tell the coding agent to refuse the launch, the prompt or the end of the turn.
+    Status 2 would tell the coding agent to refuse the launch, the prompt or the end of the turn, and it may take what is printed
+    for an answer.
     """
+    if not given:
+        parser().print_usage(sys.stderr)
+        raise SystemExit(1)
     try:
         return parser().parse_known_args(given)[0]
-    except SystemExit as stop:
-        raise SystemExit(1 if stop.code and not given else 0) from None
+    except SystemExit:
+        raise SystemExit(0) from None
 
 
 class _Parser(argparse.ArgumentParser):
@@ -127,7 +132,8 @@ def parser() -> argparse.ArgumentParser:
     # With its `prog` given argparse doesn't format the usage now, for which it would load shutil and more.
     commands = root.add_subparsers(metavar="COMMAND", dest="name", help=argparse.SUPPRESS, prog=root.prog)
     add_commands(commands)
-    root.epilog = overview(root.prog, dict(_descriptions(commands)))
+    titles = {name: integrations.load(name).TITLE for name in integrations.NAMES}
+    root.epilog = overview(root.prog, dict(_descriptions(commands)), titles)
     root.set_defaults(command=partial(_print_help, root))
     return root
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from otel_tracker import MetricTracker
+from otel_tracker import MetricTracker, integrations
 from otel_tracker.cli import guide
 from otel_tracker.cli.parser import parse, parser
 from otel_tracker.names import VERSION
@@ -19,16 +19,16 @@ from tools import man
 
 ROOT = parser()
 COMMANDS = {command.prog.partition(" ")[2]: command for command in man.commands(ROOT)}
-HIDDEN = {"claude-code hook"}  # what only a coding agent calls
 
 
 def test_every_command_is_in_one_group_of_the_help() -> None:
     grouped = [name for names in guide.GROUPS.values() for name in names]
     assert len(grouped) == len(set(grouped))
-    of_top = {name.partition(" ")[0] for name in COMMANDS}
-    assert of_top == {name.partition(" ")[0] for name in grouped}
-    of_claude_code = {name for name in COMMANDS if name.startswith("claude-code ")}
-    assert of_claude_code - HIDDEN == {name for name in grouped if name.startswith("claude-code ")}
+    assert {name.partition(" ")[0] for name in COMMANDS} == {*grouped, *integrations.NAMES}
+    shown = ROOT.format_help()
+    for name in COMMANDS:
+        top = name.partition(" ")[0]
+        assert (f"\n  {name if top in integrations.NAMES else top} " in shown) == (not name.endswith(" hook"))
 
 
 @pytest.mark.parametrize("name", COMMANDS)
