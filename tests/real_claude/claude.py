@@ -3,6 +3,7 @@
 import json
 import shlex
 import subprocess
+import time
 from pathlib import Path
 
 from otel_tracker import names
@@ -11,7 +12,7 @@ from otel_tracker.storage.home import Home
 from otel_tracker.storage.store import Store
 from tests.real_claude.api import Api, Turn, marked
 from tests.real_claude.box import Box, Process
-from tests.real_claude.patience import until
+from tests.real_claude.patience import insist, until
 from tests.real_claude.program import executable
 from tests.real_claude.terminal import Terminal
 
@@ -37,7 +38,8 @@ class Claude:
         self.box.environment |= {**_VARIABLES, "ANTHROPIC_BASE_URL": self.api.url}
         self.configuration = self.box.home / ".claude"
         self.home = self.configuration / "agents"
-        self._noticed = folder / "noticed"
+        self._notices = folder / "notices"
+        self._project_settings = self.box.project / ".claude" / "settings.json"
         for key in (CODER, DEBUGGER, TESTER, EXPERT):
             self.has_agent(key)
         answered = {
@@ -61,12 +63,10 @@ class Claude:
         fields = {"name": path.stem, "description": "does what is wanted", **front_matter}
         path.write_text("---\n" + "".join(f"{name}: {value}\n" for name, value in fields.items()) + "---\nDo it.\n")
 
-    def notes_changes_of_settings(self) -> None:
-        """Let sessions tell when they have noticed that the user's settings were changed."""
-        hook = {"type": "command", "command": f"echo noticed >> {shlex.quote(str(self._noticed))}"}
-        path = self.box.project / ".claude" / "settings.json"
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(json.dumps({"hooks": {"ConfigChange": [{"matcher": "user_settings", "hooks": [hook]}]}}))
+    def tells_of_changes(self) -> None:
+        """Let sessions tell which changes of settings they notice."""
+        self._project_settings.parent.mkdir(exist_ok=True)
+        self._change_project_settings()
 
     def plays(self, mark: str, *turns: Turn) -> None:
         self.api.plays(mark, *turns)
@@ -114,12 +114,13 @@ class Claude:
             lambda: f"no agent's transcript has {text!r}",
         )
 
+    def until_watching(self) -> None:
+        """Return when a session has noticed a change of the project's settings, as it then will of the user's."""
+        insist(self._change_project_settings, lambda: self._noticed("project_settings") > 0, self._unnoticed)
+
     def until_noticed(self, changes: int) -> None:
-        """Return when a session has noticed so many changes of the user's settings (notes_changes_of_settings)."""
-        until(
-            lambda: self._noticed.exists() and len(self._noticed.read_text().splitlines()) >= changes,
-            lambda: f"no session has noticed {changes} changes of the settings",
-        )
+        """Return when a session has noticed so many changes of the user's settings."""
+        until(lambda: self._noticed("user_settings") >= changes, self._unnoticed)
 
     def until_rejected(self, key: str, times: int) -> None:
         """Return when an agent has been refused so often."""
@@ -135,6 +136,18 @@ class Claude:
             lambda: self.document().head["metrics"][key] >= runs,
             lambda: f"not {runs} runs have ended: {self.tracker('status')}",
         )
+
+    def _change_project_settings(self) -> None:
+        hook = {"type": "command", "command": f"cat >> {shlex.quote(str(self._notices))}"}
+        settings = {"env": {"CHANGED_AT": str(time.time())}, "hooks": {"ConfigChange": [{"hooks": [hook]}]}}
+        self._project_settings.write_text(json.dumps(settings))
+
+    def _noticed(self, source: str) -> int:
+        return self._notices.read_text().count(f'"source":"{source}"') if self._notices.exists() else 0
+
+    def _unnoticed(self) -> str:
+        notices = self._notices.read_text() if self._notices.exists() else "none"
+        return f"no session has noticed a change of the settings; noticed were: {notices}"
 
 
 def _command(*options: str) -> tuple[str | Path, ...]:
