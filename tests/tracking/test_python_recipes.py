@@ -153,16 +153,25 @@ def test_a_timeout_around_a_block_cancels_its_task_and_one_inside_fails_it(track
     assert tracker.get_agent_metrics("core/failed.md")["failures"] == 3
 
 
+def posted(app: Any) -> Any:
+    """Return the answer of a route to a request that no network carries."""
+    httpx = import_module("httpx")  # only the recipes need it: `make check` does without
+
+    async def post() -> Any:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+            return await client.post("/review", params={"diff": "abc"})
+
+    return asyncio.run(post())
+
+
 def test_a_route_records_a_task_and_answers_503_where_the_breaker_refuses(tracker: MetricTracker) -> None:
     app = executed("FastAPI")["app"]
-    with import_module("fastapi.testclient").TestClient(app) as client:
-        answered = client.post("/review", params={"diff": "abc"})
-        assert answered.json() == {"review": "3 characters, none of them wrong"}
-        row = tracker.get_agent_metrics("core/reviewer.md")
-        assert row["metrics"]["tasks_successful"] == 1
-        assert row["token_usage"]["sonnet"]["total"] == 420
-        tracker.override_breaker("core/reviewer.md", "forced_open", 60)
-        refused = client.post("/review", params={"diff": "abc"})
-        assert refused.status_code == 503
-        assert refused.json()["detail"].startswith("the reviewer is refused until 2")
+    assert posted(app).json() == {"review": "3 characters, none of them wrong"}
+    row = tracker.get_agent_metrics("core/reviewer.md")
+    assert row["metrics"]["tasks_successful"] == 1
+    assert row["token_usage"]["sonnet"]["total"] == 420
+    tracker.override_breaker("core/reviewer.md", "forced_open", 60)
+    refused = posted(app)
+    assert refused.status_code == 503
+    assert refused.json()["detail"].startswith("the reviewer is refused until 2")
     assert tracker.get_agent_metrics("core/reviewer.md")["metrics"]["tasks_total"] == 1
