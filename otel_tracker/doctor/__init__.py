@@ -33,6 +33,7 @@ _OF_THE_HOME = (
     contents.lag,
     contents.comparison,
     contents.backups,
+    contents.prices,
     contents.running,
     surroundings.clock,
 )

@@ -23,6 +23,7 @@ from otel_tracker.state.schema import has_changed_settings, settings_of
 from otel_tracker.state.settings import problems_in
 from otel_tracker.storage.archive import Archive
 from otel_tracker.storage.parts import Parts
+from otel_tracker.storage.price_file import read_prices
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -260,6 +261,16 @@ def _unreadable(path: str, parts: Parts) -> Finding:
     except OtelTrackerError as error:
         return Finding("backups", WRONG, str(error), repair_of(parts.home))
     return Finding("backups", OK, path)
+
+
+def prices(subject: Subject) -> Iterator[Finding]:
+    """Read the prices of models: those of the package, and a user's own."""
+    parts = subject.parts
+    _, faults = read_prices(parts.home, parts.files)
+    for fault in faults:
+        yield Finding("prices", WRONG, str(fault))
+    if not faults and parts.files.signature(parts.home.prices) is not None:
+        yield Finding("prices", OK, f"{parts.home.prices} goes before those of the package")
 
 
 def running(subject: Subject) -> Iterator[Finding]:

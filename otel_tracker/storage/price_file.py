@@ -31,20 +31,26 @@ def cost_in(home: "Home") -> "Cost":
 
 
 def price_table(home: "Home", files: "Files") -> PriceTable:
-    """Return the prices that hold in a home.
+    """Return the prices that hold in a home; a fault in a file is logged."""
+    table, faults = read_prices(home, files)
+    for fault in faults:
+        warn("%s", fault)
+    return table
 
-    A fault in a file is logged; what the other one says holds.
-    """
+
+def read_prices(home: "Home", files: "Files") -> "tuple[PriceTable, list[PriceFileError]]":
+    """Return the prices that hold in a home, and the faults in their files: where one has a fault, the other one holds."""
     packaged: dict[str, Any] = {}
+    faults: list[PriceFileError] = []
     try:
         packaged = _models(PACKAGED, files)
     except ShapeError as error:
-        warn("%s", PackagedPricesError(PACKAGED, error.json_path, error.reason))
+        faults.append(PackagedPricesError(PACKAGED, error.json_path, error.reason))
     try:
-        return PriceTable(packaged, _models(home.prices, files, without_file={}))
+        return PriceTable(packaged, _models(home.prices, files, without_file={})), faults
     except ShapeError as error:
-        warn("%s", PriceFileError(home.prices, error.json_path, error.reason))
-    return PriceTable(packaged)
+        faults.append(PriceFileError(home.prices, error.json_path, error.reason))
+    return PriceTable(packaged), faults
 
 
 def _models(path: str, files: "Files", without_file: "dict[str, Any] | None" = None) -> "dict[str, Any]":

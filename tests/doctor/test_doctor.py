@@ -157,6 +157,26 @@ def test_an_unusable_setting_is_named(used: Home) -> None:
     assert finding.remedy == f"edit {used.document}"
 
 
+@pytest.mark.parametrize(
+    ("content", "place"),
+    [
+        ("{", "not JSON"),
+        ('{"models": {"mine": {"input": 1, "output": "much"}}}', '$.models["mine"].output: expected dollars'),
+        ('{"models": {"mine": "nobodys-model"}}', '$.models["mine"]: expected prices'),
+    ],
+)
+def test_a_users_prices_are_read_and_a_fault_is_named_with_its_place(used: Home, content: str, place: str) -> None:
+    assert found(used, OK, "prices") == []
+    Path(used.prices).write_text('{"models": {"mine": {"input": 1, "output": 2}}}')
+    (finding,) = found(used, OK, "prices")
+    assert finding.text.startswith(f"{used.prices} ")
+    Path(used.prices).write_text(content)
+    (finding,) = found(used, WRONG)
+    assert finding.topic == "prices"
+    assert finding.text.startswith(f"cannot read {used.prices}: ")
+    assert place in finding.text
+
+
 def test_a_document_of_a_newer_version_is_named(used: Home) -> None:
     edit(used, lambda document: document.update(version="8.0"))
     assert [finding.remedy for finding in found(used, WRONG, "document")] == [
