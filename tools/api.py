@@ -128,9 +128,7 @@ def _signature(name: str, one: Any) -> str:
         tree = _parsed(inspect.unwrap(getattr(one, "__func__", one)))
         prefix = "async " if isinstance(tree, ast.AsyncFunctionDef) else ""
         return _call(prefix + name, _arguments(tree.args, one), f" -> {_type(tree.returns)}" if tree.returns else "")
-    made = vars(one).get("__init__") or next(
-        (vars(base)["__init__"] for base in one.__mro__ if _is_made_by(base)), None
-    )
+    made = next((vars(base)["__init__"] for base in one.__mro__ if _is_made_by(base)), None)
     if made is not None:
         return _call(name, _arguments(_parsed(made).args, made), "")
     fields = [
@@ -142,7 +140,8 @@ def _signature(name: str, one: Any) -> str:
 
 
 def _is_made_by(base: type) -> bool:
-    return "__init__" in vars(base) and base.__module__.partition(".")[0] in _PACKAGES
+    """Tell whether a class of ours has an `__init__` of its own: typing gives one to a class of a protocol that is used."""
+    return inspect.isfunction(vars(base).get("__init__")) and base.__module__.partition(".")[0] in _PACKAGES
 
 
 def _call(name: str, arguments: list[str], returned: str) -> str:
