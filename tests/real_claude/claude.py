@@ -1,9 +1,7 @@
 """Claude Code in a box, with a few agents, our hooks, and a model that answers as the story says."""
 
 import json
-import shlex
 import subprocess
-import time
 from pathlib import Path
 
 from otel_tracker import names
@@ -12,7 +10,7 @@ from otel_tracker.storage.home import Home
 from otel_tracker.storage.store import Store
 from tests.real_claude.api import Api, Turn, marked
 from tests.real_claude.box import Box, Process
-from tests.real_claude.patience import insist, until
+from tests.real_claude.patience import until
 from tests.real_claude.program import executable
 from tests.real_claude.terminal import Terminal
 
@@ -38,8 +36,6 @@ class Claude:
         self.box.environment |= {**_VARIABLES, "ANTHROPIC_BASE_URL": self.api.url}
         self.configuration = self.box.home / ".claude"
         self.home = self.configuration / "agents"
-        self._notices = folder / "notices"
-        self._project_settings = self.box.project / ".claude" / "settings.json"
         for key in (CODER, DEBUGGER, TESTER, EXPERT):
             self.has_agent(key)
         answered = {
@@ -62,11 +58,6 @@ class Claude:
         path.parent.mkdir(parents=True, exist_ok=True)
         fields = {"name": path.stem, "description": "does what is wanted", **front_matter}
         path.write_text("---\n" + "".join(f"{name}: {value}\n" for name, value in fields.items()) + "---\nDo it.\n")
-
-    def tells_of_changes(self) -> None:
-        """Let sessions tell which changes of settings they notice."""
-        self._project_settings.parent.mkdir(exist_ok=True)
-        self._change_project_settings()
 
     def plays(self, mark: str, *turns: Turn) -> None:
         self.api.plays(mark, *turns)
@@ -114,14 +105,6 @@ class Claude:
             lambda: f"no agent's transcript has {text!r}",
         )
 
-    def until_watching(self) -> None:
-        """Return when a session has noticed a change of the project's settings, as it then will of the user's."""
-        insist(self._change_project_settings, lambda: self._noticed("project_settings") > 0, self._unnoticed)
-
-    def until_noticed(self, changes: int) -> None:
-        """Return when a session has noticed so many changes of the user's settings."""
-        until(lambda: self._noticed("user_settings") >= changes, self._unnoticed)
-
     def until_rejected(self, key: str, times: int) -> None:
         """Return when an agent has been refused so often."""
         until(
@@ -136,18 +119,6 @@ class Claude:
             lambda: self.document().head["metrics"][key] >= runs,
             lambda: f"not {runs} runs have ended: {self.tracker('status')}",
         )
-
-    def _change_project_settings(self) -> None:
-        hook = {"type": "command", "command": f"cat >> {shlex.quote(str(self._notices))}"}
-        settings = {"env": {"CHANGED_AT": str(time.time())}, "hooks": {"ConfigChange": [{"hooks": [hook]}]}}
-        self._project_settings.write_text(json.dumps(settings))
-
-    def _noticed(self, source: str) -> int:
-        return self._notices.read_text().count(f'"source":"{source}"') if self._notices.exists() else 0
-
-    def _unnoticed(self) -> str:
-        notices = self._notices.read_text() if self._notices.exists() else "none"
-        return f"no session has noticed a change of the settings; noticed were: {notices}"
 
 
 def _command(*options: str) -> tuple[str | Path, ...]:

@@ -34,29 +34,22 @@ def test_its_command_shows_the_report_to_claude(claude: Claude) -> None:
 
 
 def test_installed_anew_while_an_agent_runs(claude: Claude) -> None:
-    claude.tells_of_changes()
     claude.plays("lead", calls(agent("coder", "work", run_in_background=False)))
     claude.plays("work", works(), says(is_held=True))
     session = claude.starts("lead")
     claude.api.until_held("work")
-    claude.until_watching()
     claude.tracker("claude-code", "uninstall")
-    claude.until_noticed(1)
     claude.tracker("claude-code", "install")
-    claude.until_noticed(2)
     claude.api.release("work")
     session.ended()
     assert_recorded(claude, Run(CODER, "work"))
 
 
 def test_uninstalled_while_an_agent_runs(claude: Claude) -> None:
-    claude.tells_of_changes()
     claude.plays("lead", calls(agent("coder", "work", run_in_background=False)))
     claude.plays("work", works(), says(is_held=True))
     session = claude.starts("lead")
     claude.api.until_held("work")
-    claude.until_watching()
     claude.tracker("claude-code", "uninstall")
-    claude.until_noticed(1)
     claude.api.release("work")
     assert session.ended().stdout == "Done.\n"
