@@ -59,7 +59,9 @@ class _RunEvent(TypedDict, total=False):
     usage_incomplete: bool | None
     outcome: _Outcome | None
     previous_outcome: _Outcome | None
+    previous_model: str | None
     previous_models: _Models | None
+    previous_tokens: _Tokens | None
 
 
 _decode = msgspec.json.Decoder(_RunEvent).decode

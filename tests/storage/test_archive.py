@@ -214,6 +214,20 @@ def test_runs_that_are_amended_count_once_wherever_their_ends_are(life: Life, da
     assert seconds == pytest.approx(sum(event["duration_seconds"] or 0 for event in archived))
 
 
+def test_a_difference_to_tokens_without_a_full_model_id_counts_although_its_end_is_archived(life: Life) -> None:
+    run: dict[str, Any] = {"run_id": "named", "started": format_timestamp(life.now - 60), "duration_seconds": 1.0}
+    before = task_ended(AGENTS[0], names.SUCCESS, life.now, **run, model="sonnet", tokens={"input": 675})
+    life.record(before)
+    life.work(80)
+    now = task_ended(AGENTS[0], names.SUCCESS, life.now, **run, model="sonnet")
+    amended = amendment_of(before, now)
+    assert amended is not None
+    life.record(amended)
+    assert (life.store.parts.journal.first() or 0) > 1
+    uses = [use for agent in life.store.read().agents.values() for use in agent["token_usage"].values()]
+    assert life.sums().total["input"] == sum(use["input"] for use in uses)
+
+
 def test_what_a_restore_has_discarded_is_not_archived(life: Life) -> None:
     life.work(5)
     backup = life.store.back_up()
